@@ -692,6 +692,14 @@ class WebhookConfig(_Section):
         return f"{parts.scheme}://{parts.netloc}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address (IPv6 also in brackets), is this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
 class ConsoleConfig(_Section):
     """Web console and API (edge-agent console); pip install 'maskwatch[console]'."""
 
@@ -740,10 +748,13 @@ class ConsoleConfig(_Section):
     @property
     def is_loopback(self) -> bool:
         """Whether it is reachable from this machine only."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
+
+    @property
+    def url(self) -> str:
+        """The URL, such as http://127.0.0.1:8080."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.cert_file else 'http'}://{host}:{self.port}"
 
     @model_validator(mode="after")
     def _is_protected(self) -> ConsoleConfig:

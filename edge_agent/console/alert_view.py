@@ -54,15 +54,15 @@ def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
 
 def crop_state(entry: HistoryEntry, crops_folder: Path) -> CropState:
     """Whether the crop of an alert still exists."""
-    file = find_crop(crops_folder, entry.id)
-    if file is None:
-        return "gone" if entry.message["crop"] else "none"
-    return "encrypted" if file.suffix == ".age" else "there"
+    return _state(find_crop(crops_folder, entry.id)) or ("gone" if entry.message["crop"] else "none")
 
 
 def scene_state(entry: HistoryEntry, crops_folder: Path) -> SceneState:
     """Whether the scene of an alert exists; the history does not record whether there ever was one."""
-    file = find_scene(crops_folder, entry.id)
+    return _state(find_scene(crops_folder, entry.id)) or "none"
+
+
+def _state(file: Path | None) -> Literal["there", "encrypted"] | None:
     if file is None:
-        return "none"
+        return None
     return "encrypted" if file.suffix == ".age" else "there"

@@ -55,8 +55,9 @@ def build(context: Context) -> ASGIApp:
     app.include_router(monitoring.router(context))
     templates = _templates(context)
     app.include_router(pages.router(context, templates))
+    app.include_router(login.router)
     displays = _display_routes(context, templates)
-    app.router.routes.extend([*login.routes(context.auth), *sockets.routes(context), *displays, *_static_routes()])
+    app.router.routes.extend([*sockets.routes(context), *displays, *_static_routes()])
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
         """An HTML page for browsers, JSON for programs."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
+from edge_agent.config.model import is_loopback
 from edge_agent.config.secrets import read_password
 from edge_agent.console.limits import Attempts, Rate, neighbourhood
 from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
@@ -69,21 +69,28 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleSecrets:
+    """The credentials of users, programs and displays; empty: none is set."""
+
+    password: str = ""
+    token: str = ""
+    display_token: str = ""
+
+
 class Auth:
     """Authenticates and authorises every request. Owned by the event loop; `clock` returns monotonic seconds."""
 
     def __init__(
         self,
         config: ConsoleConfig,
+        secrets: ConsoleSecrets,
         *,
-        password: str,
-        token: str,
-        display_token: str = "",
         has_displays: bool = False,
         clock: Callable[[], float],
     ) -> None:
-        """An empty password or token means that none is set."""
-        self._password, self._token, self._display_token, self._clock = password, token, display_token, clock
+        """`has_displays`: the pages for screens at the door are public."""
+        self._secrets, self._clock = secrets, clock
         self._open_folders = (OPEN_FOLDER, DISPLAY_FOLDER) if has_displays else (OPEN_FOLDER,)
         self._port = config.port
         self.sessions = Sessions()
@@ -93,12 +100,12 @@ class Auth:
     @property
     def needs_login(self) -> bool:
         """Whether visitors must authenticate."""
-        return bool(self._password or self._token)
+        return bool(self._secrets.password or self._secrets.token)
 
     @property
     def takes_password(self) -> bool:
         """Whether users can log in; not if only a token is set."""
-        return bool(self._password)
+        return bool(self._secrets.password)
 
     def cookie_name(self, scheme: str, base_path: str = "") -> str:
         """The cookie's name: browsers send a host's cookies to all its ports, and `__Host-` cookies over https only.
@@ -144,7 +151,7 @@ class Auth:
         found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None:
             return Refusal(400, "the Host header is missing or invalid")
-        if not self.needs_login and not _is_loopback(found["name"]):
+        if not self.needs_login and not is_loopback(found["name"]):
             return Refusal(
                 421,
                 "without a password this console answers at localhost and 127.0.0.1 only; set console.password_file "
@@ -197,7 +204,7 @@ class Auth:
 
     def log_in(self, visitor: Visitor, password: str) -> str:
         """Check a password; returns the new cookie, or an empty string if the password is wrong."""
-        if not self._password or not is_same(password, self._password):
+        if not self._secrets.password or not is_same(password, self._secrets.password):
             self._attempts.was_wrong(visitor.address, "password", at=self._clock())
             return ""
         self._attempts.was_right(visitor.address, "password")
@@ -214,7 +221,7 @@ class Auth:
         at = self._clock()
         if self._attempts.wait_seconds(visitor.address, "display", at=at):
             return False
-        if self._display_token and is_same(token, self._display_token):
+        if self._secrets.display_token and is_same(token, self._secrets.display_token):
             self._attempts.was_right(visitor.address, "display")
             return True
         self._attempts.was_wrong(visitor.address, "display", at=at)
@@ -225,7 +232,7 @@ class Auth:
         if wait_seconds:
             # Delay the right token too: otherwise the missing delay would reveal it.
             return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
-        if self._token and is_same(token, self._token):
+        if self._secrets.token and is_same(token, self._secrets.token):
             self._attempts.was_right(address, "token")
             return Visitor("program", "", "", address)
         self._attempts.was_wrong(address, "token", at=self._clock())
@@ -246,26 +253,14 @@ def set_cookie(name: str, value: str, *, scheme: str) -> str:
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
 
-def _is_loopback(name: str) -> bool:
-    if name.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def own_page(path: str) -> str:
+    """The target after login: a path of this site, to avoid an open redirect."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
+    return path if is_ours and path.isprintable() else "/"
 
 
 def _retry_after(seconds: float) -> tuple[str, str]:
     return "Retry-After", str(max(1, round(seconds + 0.5)))
-
-
-@dataclass(frozen=True, slots=True)
-class ConsoleSecrets:
-    """The credentials of users, programs and displays; empty: none is set."""
-
-    password: str
-    token: str
-    display_token: str
 
 
 def read_secrets(config: Config) -> ConsoleSecrets:

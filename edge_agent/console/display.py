@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 
 from edge_agent.bridge.client import UnansweredError
-from edge_agent.console.live import WIDTHS_PX, now
+from edge_agent.console.live import WIDTHS_PX
 from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_until_one_ends
 from edge_agent.console.worker import BusyError
 from edge_agent.domain import Sign
@@ -139,7 +140,7 @@ class _Screen:
     def _is_stale(self, reply: FrameReply) -> bool:
         if not reply.number:
             return True
-        at = now()
+        at = time.monotonic()
         if reply.number != self._number:
             self._number, self._number_at = reply.number, at
         return at - self._number_at > STALE_SECONDS

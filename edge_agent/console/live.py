@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.bridge.client import AgentClient
-    from edge_agent.bridge.protocol import AnnotatedFace
+    from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
     from edge_agent.console.worker import Worker
     from edge_agent.domain import Image
 
@@ -36,14 +36,16 @@ JPEG_QUALITY = 75
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedFrame:
-    """A frame (height, width, 3; uint8 BGR) with its unique `number`; boxes of `faces` are in pixels of `image`."""
+    """A frame (height, width, 3; uint8 BGR) as the agent has described it."""
 
     camera: str
-    number: int
-    index: int
-    when: str
+    head: FrameReply
     image: Image
-    faces: tuple[AnnotatedFace, ...]
+
+    @property
+    def number(self) -> int:
+        """Unique in this run of the agent."""
+        return self.head.number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +84,8 @@ class Live:
             UnansweredError: the agent does not answer.
         """
         known = self._cameras.setdefault(camera, _Camera())
-        if known.asking is None and now() - known.asked_at >= 1 / MOST_PER_SECOND:
-            known.asked_at = now()
+        if known.asking is None and time.monotonic() - known.asked_at >= 1 / MOST_PER_SECOND:
+            known.asked_at = time.monotonic()
             known.asking = asyncio.ensure_future(self._ask(camera, known))
         if known.asking is not None:
             # A viewer who leaves must not cancel the request of the others.
@@ -124,7 +126,7 @@ class Live:
                 known.newest = None
             elif pixels:
                 image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
-                known.newest = AnnotatedFrame(camera, reply.number, reply.index, reply.when, image, reply.faces)
+                known.newest = AnnotatedFrame(camera, reply, image)
             elif known.newest is not None and known.newest.number != reply.number:
                 # The agent was restarted and numbers its frames from 1.
                 known.newest = None
@@ -135,26 +137,21 @@ class Live:
             known.asking = None
 
 
-def now() -> float:
-    """Monotonic seconds."""
-    return time.monotonic()
-
-
 def _encode(frame: AnnotatedFrame, width_px: int, drawn: bool) -> LivePicture:
     image, scale = fit(frame.image, width_px=width_px)
-    if drawn and frame.faces:
-        image = draw(image, frame.faces, scale=scale)
+    if drawn and frame.head.faces:
+        image = draw(image, frame.head.faces, scale=scale)
     done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise RuntimeError(f"a picture of shape {image.shape} cannot be encoded as JPEG")
     jpeg = content.tobytes()
     head = {
         "camera": frame.camera,
-        "index": frame.index,
-        "when": frame.when,
+        "index": frame.head.index,
+        "when": frame.head.when,
         "width": int(image.shape[1]),
         "height": int(image.shape[0]),
-        "faces": [_scaled(face, scale) for face in frame.faces],
+        "faces": [_scaled(face, scale) for face in frame.head.faces],
     }
     text = json.dumps(head).encode()
     return LivePicture(jpeg, head, struct.pack(">I", len(text)) + text + jpeg)

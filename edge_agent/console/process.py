@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from edge_agent.console.app import build
 from edge_agent.console.auth import Auth, read_secrets
 from edge_agent.console.context import Context
 from edge_agent.console.inference import Inference
-from edge_agent.console.live import Live, now
+from edge_agent.console.live import Live
 from edge_agent.console.new_alerts import NewAlerts
 from edge_agent.console.server import Server
 from edge_agent.console.uploads import Uploads
@@ -53,14 +54,7 @@ async def serve(
             version=version,
             cameras=config.camera_titles,
             zones={camera: config.rules_of(camera).exclusion_zones for camera in config.cameras},
-            auth=Auth(
-                settings,
-                password=secrets.password,
-                token=secrets.token,
-                display_token=secrets.display_token,
-                has_displays=config.display.enabled,
-                clock=now,
-            ),
+            auth=Auth(settings, secrets, has_displays=config.display.enabled, clock=time.monotonic),
             agent=agent,
             history=history,
             crops_folder=config.crops_folder,

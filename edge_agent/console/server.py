@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from edge_agent.console.connection_limits import ConnectionLimits, TimedProtocol
-from edge_agent.console.tls import console_url, open_tls
+from edge_agent.console.tls import open_tls
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -92,11 +92,12 @@ class Server:
         try:
             listeners = _listen(host, port)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise UnavailableError(f"{host} port {port}: {reason}; check console.host and console.port") from error
+            raise UnavailableError(
+                f"{host} port {port}: {error.strerror}; check console.host and console.port"
+            ) from error
         server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.max_viewers)
         work = asyncio.ensure_future(server.serve())
-        log.info("console: %s", console_url(self._config))
+        log.info("console: %s", self._config.url)
         listening()
         await end.wait()
         server.should_exit = True
@@ -144,9 +145,11 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     with ExitStack() as opened:
         absent: OSError | None = None
-        for family, kind, protocol, _, address in dict.fromkeys(found):
+        for family, _, _, _, address in dict.fromkeys(found):
             try:
-                listeners.append(opened.enter_context(_open(socket.socket(family, kind, protocol), address)))
+                listener = opened.enter_context(socket.create_server(address, family=family, backlog=BACKLOG))
+                listener.setblocking(False)
+                listeners.append(listener)
             except OSError as error:
                 # localhost also resolves to ::1 on a machine without IPv6.
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -156,18 +159,3 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             raise absent
         opened.pop_all()
     return listeners
-
-
-def _open(listener: socket.socket, address: Any) -> socket.socket:
-    """Bind and listen; closes the socket on failure."""
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

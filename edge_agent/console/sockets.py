@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import asynccontextmanager, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.alert_view import alert_as_json
-from edge_agent.console.live import WIDTHS_PX, now
+from edge_agent.console.live import WIDTHS_PX
 from edge_agent.console.uploads import check_kind
 from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
@@ -132,9 +133,9 @@ class _LiveViewer:
             await self._context.live.tick()
 
     async def _send_overview(self) -> None:
-        if now() - self._look_at < OVERVIEW_SECONDS:
+        if time.monotonic() - self._look_at < OVERVIEW_SECONDS:
             return
-        self._look_at = now()
+        self._look_at = time.monotonic()
         if not self._context.auth.still_knows(self._visitor):
             raise ClosedError(LOGGED_OUT, "logged out")
         try:

@@ -1,4 +1,4 @@
-"""TLS: the certificate of the console, and its URL."""
+"""TLS: the certificate of the console."""
 
 from __future__ import annotations
 
@@ -31,12 +31,6 @@ def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:
             "console.cert_file and console.key_file (PEM, the key without a passphrase) and who may read them"
         ) from error
     return context
-
-
-def console_url(config: ConsoleConfig) -> str:
-    """The URL of the console, such as http://127.0.0.1:8080."""
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"{'https' if config.cert_file else 'http'}://{host}:{config.port}"
 
 
 def _reason(error: Exception) -> str:

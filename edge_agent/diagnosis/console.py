@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edge_agent.console.auth import read_secrets
-from edge_agent.console.tls import console_url, open_tls
+from edge_agent.console.tls import open_tls
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def look_at_console(config: Config) -> str:
     who = _clients(config)
     open_tls(console)
     if _is_served(console):
-        return f"{console_url(console)}: serves {who}"
+        return f"{console.url}: serves {who}"
     _try_to_listen(console)
-    return f"{console_url(console)}: not running; it would serve {who}"
+    return f"{console.url}: not running; it would serve {who}"
 
 
 def _is_served(console: ConsoleConfig) -> bool:
@@ -75,11 +75,8 @@ def _try_to_listen(console: ConsoleConfig) -> None:
     address = f"console.host {console.host}, console.port {console.port}"
     try:
         found = socket.getaddrinfo(console.host, console.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
-        with socket.socket(family, kind, protocol) as tried:
-            # As servers do, so that a closed connection in TIME_WAIT does not block the port.
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(place)
+        family, _, _, _, place = found[0]
+        socket.create_server(place, family=family).close()
     except OSError as error:
         raise UnavailableError(
             f"{address}: cannot listen: {error.strerror or error}; choose an address of this machine and a free port"

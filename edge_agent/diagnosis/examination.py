@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edge_agent.config.load import default_file, load_config
-from edge_agent.config.model import shipped
+from edge_agent.config.model import is_loopback, shipped
 from edge_agent.diagnosis.certificates import look_at_certificates
 from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.device import look_at_device
@@ -38,7 +38,6 @@ PROGRAMS = {
     "jetson-csi": "sudo systemctl restart nvargus-daemon",
 }
 CREDENTIALS = "/run/credentials/"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ def _fix_broker(config: Config, message: str) -> str:
         return f"sudoedit {mqtt.password_file}"
     if "certificate" in message and mqtt.ca_file is not None:
         return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {mqtt.ca_file} </dev/null"
-    if mqtt.host in LOOPBACK:
+    if is_loopback(mqtt.host):
         return "sudo systemctl enable --now mosquitto"
     return f"ping -c 3 {mqtt.host}"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import stat
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from edge_agent.config.model import is_loopback
 from edge_agent.diagnosis.finding import Finding
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
     """Check who can read files with secrets, and whether passwords are sent unencrypted."""
     yield from _readable(config, file)
     mqtt, console = config.mqtt, config.console
-    if (mqtt.username or mqtt.password_file) and not mqtt.tls and not _is_this_machine(mqtt.host):
+    if (mqtt.username or mqtt.password_file) and not mqtt.tls and not is_loopback(mqtt.host):
         yield Finding(
             "exposure",
             "warning",
@@ -29,7 +29,7 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
         )
     for webhook in config.webhooks:
         parts = urlsplit(webhook.url)
-        if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield Finding(
                 "exposure",
                 "warning",
@@ -76,10 +76,3 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except OSError:
         return 0
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

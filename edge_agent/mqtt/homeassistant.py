@@ -91,9 +91,7 @@ def _page(config: Config) -> dict[str, str]:
     console = config.console
     if console.is_loopback or console.host in ANY_ADDRESS:
         return {}
-    host = f"[{console.host}]" if ":" in console.host else console.host
-    scheme = "https" if console.cert_file else "http"
-    return {"configuration_url": f"{scheme}://{host}:{console.port}/"}
+    return {"configuration_url": f"{console.url}/"}
 
 
 def _object_id(device: str) -> str:

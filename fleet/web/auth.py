@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.config.secrets import read_password
-from edge_agent.console.auth import LEAST_CHARACTERS, Auth, Visitor
+from edge_agent.console.auth import LEAST_CHARACTERS, Auth, ConsoleSecrets, Visitor
 from edge_agent.console.sessions import MOST_SESSIONS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class FleetAuth(Auth):
         """
         file = config.token_file
         token = read_password(file, key="web.token_file", least_characters=LEAST_CHARACTERS) if file else ""
-        super().__init__(console_config(config), password="", token=token, clock=clock)
+        super().__init__(console_config(config), ConsoleSecrets(token=token), clock=clock)
         self._people: dict[str, tuple[str, Role]] = {}
 
     @property

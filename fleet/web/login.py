@@ -8,8 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from edge_agent.console.auth import set_cookie
-from edge_agent.console.login import own_page
+from edge_agent.console.auth import own_page, set_cookie
 from edge_agent.console.sessions import is_same
 from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
 from fleet.web.users import role_of

@@ -9,7 +9,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.console.auth import Auth, Refusal
+from edge_agent.console.auth import Auth, ConsoleSecrets, Refusal
 from edge_agent.console.limits import FREE_MISTAKES
 from edge_agent.console.sessions import IDLE_SECONDS
 from tests.console.served import PASSWORD, TOKEN, served
@@ -191,7 +191,7 @@ def test_a_page_must_prove_that_it_is_ours_before_it_changes_anything(browser):
 
 def test_a_session_ends_by_itself(locked):
     now = [0.0]
-    auth = Auth(ConsoleConfig(), password=PASSWORD, token="", clock=lambda: now[0])
+    auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD), clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert not isinstance(visitor, Refusal)
