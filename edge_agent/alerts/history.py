@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from edge_agent.alerts.database import (
-    files_set_aside,
     inode_of,
     is_begun,
     is_written,
@@ -116,7 +115,10 @@ class OutboxContents:
 
 
 class AlertHistory:
-    """The alerts of one device. For any thread, one at a time; a thread that must not block opens its own."""
+    """The alerts of one device. For any thread, one at a time; a thread that must not block opens its own.
+
+    Every method but `close` raises an UnavailableError if the file cannot be used.
+    """
 
     def __init__(self, file: Path, *, only_reads: bool = False) -> None:
         """`file` is the store's, opened at first use; a missing file means no alerts.
@@ -145,9 +147,6 @@ class AlertHistory:
 
         `since` and `until` (aware, `until` exclusive) refer to the time of the alert. `review`: None for all entries,
         empty for those without a review.
-
-        Raises:
-            UnavailableError: the file cannot be read.
         """
         conditions, values = _conditions(camera=camera, label=label, day=day, review=review)
         for comparison, when in ((">=", since), ("<", until)):
@@ -161,123 +160,65 @@ class AlertHistory:
             conditions.append(f"position < coalesce(({place[0]}), ({place[1]}), 0)")
             values += [before, before]
         query = f"SELECT {COLUMNS} FROM alerts{_where(conditions)} ORDER BY position DESC LIMIT ?"  # noqa: S608
-        rows = self._do(lambda database: database.execute(query, (*values, limit)).fetchall())
-        return [_entry(row) for row in rows or ()]
+        return [_entry(row) for row in self._rows(query, *values, limit)]
 
     def entry(self, alert_id: str) -> HistoryEntry | None:
-        """Return one entry, or None.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Return one entry, or None."""
         query = f"SELECT {COLUMNS} FROM alerts WHERE id = ?"  # noqa: S608  (constants)
-        row = self._do(lambda database: database.execute(query, (alert_id,)).fetchone())
-        return _entry(row) if row else None
+        return next(map(_entry, self._rows(query, alert_id)), None)
 
     def neighbours(self, alert_id: str) -> tuple[str, str]:
-        """The ids of the next newer and next older alert; empty if there is none.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """The ids of the next newer and next older alert; empty if there is none."""
         place = "(SELECT position FROM alerts WHERE id = ?)"
         newer = f"SELECT id FROM alerts WHERE position > {place} ORDER BY position LIMIT 1"  # noqa: S608  (constants)
         older = f"SELECT id FROM alerts WHERE position < {place} ORDER BY position DESC LIMIT 1"  # noqa: S608
         return self._one(newer, alert_id) or "", self._one(older, alert_id) or ""
 
     def unreviewed(self) -> int:
-        """Number of entries without a review.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Number of entries without a review."""
         return self._one("SELECT count(*) FROM alerts WHERE review = ''") or 0
 
     def days(self, *, camera: str = "", label: str = "", last: int = 30, today: date) -> list[DayCount]:
-        """Count alerts by day and label over the last days, including today; days without alerts are omitted.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Count alerts by day and label over the last days, including today; days without alerts are omitted."""
         conditions, values = _conditions(camera=camera, label=label)
         first = (today - timedelta(days=last - 1)).isoformat()
         where = _where([*conditions, "day BETWEEN ? AND ?"])
         query = f"SELECT day, label, count(*) FROM alerts{where} GROUP BY day, label ORDER BY day, label"  # noqa: S608
-        rows = self._do(lambda database: database.execute(query, (*values, first, today.isoformat())).fetchall())
-        return [DayCount(*row) for row in rows or ()]
+        return [DayCount(*row) for row in self._rows(query, *values, first, today.isoformat())]
 
     def people(self, *, camera: str = "", first: date | None = None, last: date | None = None) -> list[PeopleRow]:
-        """The people counted from day `first` to `last` in the device's time zone; `camera` empty: all cameras.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """The people counted from day `first` to `last` in the device's time zone; `camera` empty: all cameras."""
         begin = midnight_of(first) if first else None
         end = midnight_of(last + timedelta(days=1)) if last else None
         rows = self._do(lambda database: rows_between(database, begin, end))
         return [row for row in rows or () if camera in ("", row[0])]
 
     def count(self) -> int:
-        """Number of entries.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Number of entries."""
         return self._one("SELECT count(*) FROM alerts") or 0
 
     def is_pending(self, alert_id: str) -> bool:
-        """Whether the broker has not acknowledged this alert yet.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Whether the broker has not acknowledged this alert yet."""
         return bool(self._one("SELECT 1 FROM outbox WHERE key = ?", alert_id))
 
     def outbox(self) -> OutboxContents:
-        """Count the pending messages.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Count the pending messages."""
         return self._do(_outbox) or OutboxContents()
 
     def pending_messages(self) -> Iterator[dict[str, Any]]:
-        """Yield the pending messages, oldest first.
-
-        Raises:
-            UnavailableError: the file cannot be read.
-        """
+        """Yield the pending messages, oldest first."""
         last = 0
-        while page := self._pending_after(last):
+        query = "SELECT position, message FROM outbox WHERE position > ? ORDER BY position LIMIT ?"
+        while page := self._rows(query, last, MESSAGES_A_PAGE):
             yield from (json.loads(message) for _, message in page)
             last = page[-1][0]
 
-    def _pending_after(self, position: int) -> list[tuple[int, str]]:
-        query = "SELECT position, message FROM outbox WHERE position > ? ORDER BY position LIMIT ?"
-        return self._do(lambda database: database.execute(query, (position, MESSAGES_A_PAGE)).fetchall()) or []
-
-    def set_aside(self) -> list[Path]:
-        """The damaged files that the agent has set aside, oldest first.
-
-        Raises:
-            OSError: the folder cannot be read.
-        """
-        return files_set_aside(self.file)
-
     def review(self, alert_id: str, review: Review) -> bool:
-        """Store the review of an alert; False if there is no such entry.
-
-        Raises:
-            UnavailableError: the disk cannot be written.
-        """
+        """Store the review of an alert; False if there is no such entry."""
         return self._change("UPDATE alerts SET review = ? WHERE id = ?", (review, alert_id))
 
     def remove(self, alert_id: str) -> bool:
-        """Delete an alert, including its bytes in the file; False if there was none. Its crop is not removed.
-
-        Raises:
-            UnavailableError: the disk cannot be written.
-        """
+        """Delete an alert, including its bytes in the file; False if there was none. Its crop is not removed."""
         is_removed = self._change("DELETE FROM alerts WHERE id = ?", (alert_id,))
         # The write-ahead log still contains it.
         self._do(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
@@ -288,10 +229,12 @@ class AlertHistory:
         with self._lock:
             self._disconnect()
 
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._do(lambda database: database.execute(query, values).fetchall()) or []
+
     def _one(self, query: str, *values: str) -> Any:
         """The first value that a query gives; None if there is none."""
-        row = self._do(lambda database: database.execute(query, values).fetchone())
-        return row[0] if row else None
+        return next((row[0] for row in self._rows(query, *values)), None)
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> bool:
         def work(database: sqlite3.Connection) -> bool:
@@ -301,11 +244,7 @@ class AlertHistory:
         return bool(self._do(work))
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
-        """Run a function on the database; None if the file does not exist yet.
-
-        Raises:
-            UnavailableError: it cannot be used.
-        """
+        """Run a function on the database; None if the file does not exist yet."""
         with self._lock:
             try:
                 if self._database is not None and inode_of(self.file) != self._inode:

@@ -15,7 +15,7 @@ from edge_agent.errors import CropError
 from edge_agent.host.atomic_files import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
 
 # Its modification time is the time of the last sweep, so that setting the clock between two runs is detected.
@@ -63,15 +63,18 @@ def plan_removals(
     return removals
 
 
-def step_of_clock(now: datetime, *, last: datetime, elapsed: timedelta | None) -> timedelta:
-    """By how much the clock was set since the last sweep; zero for plausible differences.
+def step_of_clock(
+    now: datetime, *, at: float, last: tuple[float, datetime] | None, recorded: Callable[[], datetime | None]
+) -> timedelta:
+    """By how much the clock was set since the last sweep; zero for plausible differences, or without one.
 
-    `elapsed` is the monotonic time since then; None if the agent was started in between.
+    `last` is when it was, monotonic and by the clock. None if the agent was started in between: then `recorded` gives
+    the time by the clock.
     """
-    passed = now - last
-    if elapsed is not None:
-        step = passed - elapsed
+    if last is not None:
+        step = now - last[1] - timedelta(seconds=at - last[0])
         return step if abs(step) > STEP else timedelta()
+    passed = now - (recorded() or now)
     return passed if passed > LONGEST_OFF or passed < -STEP else timedelta()
 
 
@@ -118,8 +121,7 @@ class Retention:
 
     def _follow_clock(self, *, at: float, now: datetime) -> None:
         stamp = self.folder / STAMP
-        last, elapsed = self._last_sweep(stamp, at=at)
-        step = step_of_clock(now, last=last, elapsed=elapsed) if last is not None else timedelta()
+        step = step_of_clock(now, at=at, last=self._last, recorded=lambda: self._recorded_sweep(stamp))
         if step:
             log.warning(
                 "the clock was set by %.1f days: the dates of the crops in %s are shifted accordingly",
@@ -134,15 +136,12 @@ class Retention:
             _date(stamp, now)
         self._last = (at, now)
 
-    def _last_sweep(self, stamp: Path, *, at: float) -> tuple[datetime | None, timedelta | None]:
-        if self._last is not None:
-            last_at, last_now = self._last
-            return last_now, timedelta(seconds=at - last_at)
+    def _recorded_sweep(self, stamp: Path) -> datetime | None:
         try:
-            return _changed_when(stamp.stat()), None
+            return _changed_when(stamp.stat())
         except OSError:
             # The newest crop is evidence of the last clock time, too.
-            return max((crop.saved_when for crop in self._stored()), default=None), None
+            return max((crop.saved_when for crop in self._stored()), default=None)
 
     def _stored(self) -> list[StoredCrop]:
         found = [(file.name, file.stat()) for file in self.folder.iterdir() if CROP_NAME.match(file.name)]

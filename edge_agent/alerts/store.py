@@ -451,8 +451,7 @@ class AlertStore:
         if at - self._checked_at >= CHECK_SECONDS:
             check_pages(database, "alerts")
             self._checked_at = at
-        last, elapsed = self._last_swept(database, at=at)
-        step = step_of_clock(now, last=last, elapsed=elapsed) if last is not None else timedelta()
+        step = step_of_clock(now, at=at, last=self._last_sweep, recorded=lambda: _recorded_sweep(database))
         oldest = (now - timedelta(days=keep_days)).timestamp()
         with transaction(database):
             if step:
@@ -474,14 +473,6 @@ class AlertStore:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._last_sweep = (at, now)
         return removed
-
-    def _last_swept(self, database: sqlite3.Connection, *, at: float) -> tuple[datetime | None, timedelta | None]:
-        """Time of the last sweep, and the elapsed time if this process measured it."""
-        if self._last_sweep is not None:
-            last_at, last_now = self._last_sweep
-            return last_now, timedelta(seconds=at - last_at)
-        row = database.execute("SELECT swept_when FROM last_sweep").fetchone()
-        return (datetime.fromtimestamp(row[0], timezone.utc) if row else None), None
 
     def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
         """Run a function on the database; None if that is impossible now, and `trouble` gives the reason.
@@ -681,6 +672,11 @@ def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str
             deleted += found.fetchall()
             database.execute("DELETE FROM outbox WHERE key = ?", (key,))
     return deleted
+
+
+def _recorded_sweep(database: sqlite3.Connection) -> datetime | None:
+    row = database.execute("SELECT swept_when FROM last_sweep").fetchone()
+    return datetime.fromtimestamp(row[0], timezone.utc) if row else None
 
 
 def _now() -> datetime:

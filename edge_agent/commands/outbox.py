@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.database import is_begun
+from edge_agent.alerts.database import files_set_aside, is_begun
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import HISTORY, AlertStore
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(config: Config, history: AlertHistory, *, as_json: bool) -> None:
-    contents, set_aside = history.outbox(), history.set_aside()
+    contents, set_aside = history.outbox(), files_set_aside(history.file)
     if as_json:
         print_json(
             {

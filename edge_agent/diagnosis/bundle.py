@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.config.redaction import without_secrets
 from edge_agent.config.render import as_yaml
@@ -110,7 +111,7 @@ def _outbox(history: AlertHistory) -> dict[str, Any]:
             "bytes": contents.size_bytes,
             "oldest": contents.oldest,
             "dropped": contents.dropped,
-            "set_aside": [file.name for file in history.set_aside()],
+            "set_aside": [file.name for file in files_set_aside(history.file)],
             "newest_telemetry": telemetry,
         }
     except (OSError, UnavailableError) as error:
@@ -118,7 +119,7 @@ def _outbox(history: AlertHistory) -> dict[str, Any]:
 
 
 def _history(history: AlertHistory) -> dict[str, Any]:
-    set_aside = [file.name for file in history.set_aside()]
+    set_aside = [file.name for file in files_set_aside(history.file)]
     try:
         return {"alerts": history.count(), "set_aside": set_aside}
     except (OSError, UnavailableError) as error:
