@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
-from edge_agent.diagnosis.checks import checks_of
-from edge_agent.diagnosis.examination import Examination, examine
-from edge_agent.diagnosis.finding import SEVERITIES, Finding, exit_status
+from edge_agent.diagnosis.examination import Examination, check_parts, examine
+from edge_agent.diagnosis.finding import SEVERITIES, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
-from edge_agent.errors import AgentError, ConfigError
+from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe, safe_lines
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+
+    from edge_agent.diagnosis.finding import Finding
 
 
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
@@ -100,15 +101,10 @@ def _quick(options: argparse.Namespace) -> int:
         return error.exit_code
     report({"check": "configuration", "ok": True, "message": str(file)})
     status = 0
-    for name, look in checks_of(config):
-        try:
-            found = look()
-        except AgentError as error:
-            found = Finding(name, "wrong", str(error), exit_code=error.exit_code)
-        finding = found if isinstance(found, Finding) else Finding(name, "ok", found)
+    for finding in check_parts(config):
         if finding.severity == "wrong":
             status = status or finding.exit_code
-        report({"check": name, "ok": finding.severity != "wrong", "message": finding.message})
+        report({"check": finding.check, "ok": finding.severity != "wrong", "message": finding.message})
     return status
 
 

@@ -73,7 +73,7 @@ def examine(
         return Examination(worst_first(findings), system, None, None)
     machine = HostStats(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
-    findings += _check_parts(config, progress)
+    findings += check_parts(config, progress)
     findings += look_at_groups(config, who_watches(service), root=root)
     findings += look_at_gpio_chips(config, service, root=root)
     findings += look_at_certificates(config, now=now)
@@ -83,7 +83,8 @@ def examine(
     return Examination(worst_first(findings), system, config, machine)
 
 
-def _check_parts(config: Config, progress: Callable[[str], None]) -> Iterator[Finding]:
+def check_parts(config: Config, progress: Callable[[str], None] = lambda _name: None) -> Iterator[Finding]:
+    """Run the checks of everything that the agent needs to start, each when its finding is asked for."""
     for name, look in checks_of(config):
         progress(name)
         try:
