@@ -5,7 +5,6 @@ Drawn with OpenCV, the only graphics library on the device: at twice the size, t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_agent.console.charts import round_values
 from edge_agent.vision.annotation import COLOURS
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ CURVE_PX = 110
 STRIP_PX = 26
 SHOWN_PX = 120
 SCALE = 2
+MOST_TICKS = 10
 MOST_PANELS = 60
 """A taller picture would be useless; the JSON file has every track."""
 
@@ -155,14 +156,10 @@ def _draw_event(sheet: _Sheet, event: Moment, top: int, bottom: int) -> None:
 
 
 def _draw_times(sheet: _Sheet, top: int) -> None:
-    begin, end = sheet.seconds
-    step = _step((end - begin) / 10)
     sheet.line((LEFT_PX, top), (WIDTH_PX - RIGHT_PX, top), colour=INK)
-    tick = math.ceil(begin / step) * step
-    while tick <= end + 1e-9:
-        sheet.line((sheet.x(tick), top), (sheet.x(tick), top + 5), colour=INK)
-        sheet.write(f"{tick:g} s", (sheet.x(tick) - 8, top + 20), size=0.4, colour=INK)
-        tick = round(tick + step, 6)
+    for value in round_values(*sheet.seconds, most=MOST_TICKS):
+        sheet.line((sheet.x(value), top), (sheet.x(value), top + 5), colour=INK)
+        sheet.write(f"{value:g} s", (sheet.x(value) - 8, top + 20), size=0.4, colour=INK)
 
 
 def _draw_legend(sheet: _Sheet) -> None:
@@ -171,12 +168,6 @@ def _draw_legend(sheet: _Sheet) -> None:
         sheet.box((x, 12), (x + 10, 22), colour)
         sheet.write(label, (x + 16, 22), size=0.42, colour=INK)
         x += 34 + 8 * len(label)
-
-
-def _step(least: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is no less."""
-    power = 10.0 ** math.floor(math.log10(max(least, 1e-3)))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
 
 
 class _Sheet:

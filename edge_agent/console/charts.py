@@ -249,7 +249,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
         compliant_y=down(compliant_llr),
         violation_text=f"violation {violation_llr:+.1f}",
         compliant_text=f"mask {compliant_llr:+.1f}",
-        lines=tuple(Line(down(value), f"{value:g}") for value in _round_values(low, high, most=MOST_LINES + 1)),
+        lines=tuple(Line(down(value), f"{value:g}") for value in round_values(low, high, most=MOST_LINES + 1)),
         dots=tuple(
             Dot(
                 across(point.seconds),
@@ -266,7 +266,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
             for number, (seconds, text) in enumerate(happened)
         ),
         ticks=tuple(
-            Tick(across(value), f"{value:g} s") for value in _round_values(first, first + span, most=MOST_TICKS)
+            Tick(across(value), f"{value:g} s") for value in round_values(first, first + span, most=MOST_TICKS)
         ),
     )
 
@@ -283,7 +283,7 @@ def _summary(timeline: Timeline, resolved: tuple[float, str] | None) -> str:
     )
 
 
-def _round_values(low: float, high: float, *, most: int) -> Iterable[float]:
+def round_values(low: float, high: float, *, most: int) -> Iterable[float]:
     """Multiples of a round step between two values, about `most` of them."""
     step = _round_step((high - low) / most)
     count = math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9)
