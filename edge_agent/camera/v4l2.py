@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from edge_agent.camera.native_logging import silence
 from edge_agent.camera.pixels import as_bgr
 from edge_agent.errors import CameraError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 # OpenCV's default, fixed when its library is loaded (OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT).
 READ_TIMEOUT_SECONDS = 10.0
+OPENCV_SAYS_NOTHING = 0  # LOG_LEVEL_SILENT
 
 
 class DeviceCamera:
@@ -73,7 +73,8 @@ def open_device(path: str, config: CameraConfig) -> DeviceCamera:
         CameraError: it is missing, not permitted, busy, or not a camera.
     """
     _check_device(Path(path))
-    silence()
+    # The agent logs the same failures itself. cv2.utils.logging in OpenCV 5, cv2 itself in OpenCV 4.
+    getattr(cv2.utils, "logging", cv2).setLogLevel(OPENCV_SAYS_NOTHING)
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise CameraError(
