@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 BIRTH = b"online"
 # One telemetry message may be late and one lost before the entities become unavailable.
 MISSED_TELEMETRY = 3
+# What the entities of the device and of a camera have in common.
+PEOPLE_TODAY = {"icon": "mdi:account-multiple", "state_class": "total_increasing"}
+FRAME_RATE = {
+    "icon": "mdi:speedometer",
+    "unit_of_measurement": "fps",
+    "state_class": "measurement",
+    "entity_category": "diagnostic",
+}
+LAST_CROP = {"platform": "image", "content_type": JPEG}
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, and not listened at)
 NOT_IN_AN_OBJECT_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -150,9 +159,8 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
         },
         "people_today": {
             **figure,
+            **PEOPLE_TODAY,
             "name": "People today",
-            "icon": "mdi:account-multiple",
-            "state_class": "total_increasing",
             "value_template": _of(TELEMETRY, "{{ value_json.people_today }}"),
             "json_attributes_topic": telemetry,
             "json_attributes_template": _of(
@@ -178,11 +186,8 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
         },
         "frame_rate": {
             **figure,
+            **FRAME_RATE,
             "name": "Frame rate",
-            "icon": "mdi:speedometer",
-            "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
             "value_template": _of(TELEMETRY, "{{ value_json.frames_per_second }}"),
             # Per camera, with its other metrics: configured, allowed by the governor, reached.
             "json_attributes_topic": telemetry,
@@ -197,24 +202,8 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "entity_category": "diagnostic",
             "value_template": _of(TELEMETRY, "{{ value_json.machine.temperature_celsius }}"),
         },
-        "last_crop": {
-            "platform": "image",
-            "name": "Last crop",
-            "image_topic": topics.crop("+"),
-            "content_type": JPEG,
-        },
-        "pause": {
-            "platform": "switch",
-            "name": "Pause",
-            "icon": "mdi:pause-circle",
-            "command_topic": topics.command("pause"),
-            "payload_on": '{"on": true}',
-            "payload_off": '{"on": false}',
-            "state_topic": status,
-            "value_template": "{{ 'ON' if value_json.paused else 'OFF' }}",
-            "state_on": "ON",
-            "state_off": "OFF",
-        },
+        "last_crop": {**LAST_CROP, "name": "Last crop", "image_topic": topics.crop("+")},
+        "pause": _pause(topics, {}, name="Pause", is_on="value_json.paused"),
     }
     absent: list[str] = []
     if not mqtt.telemetry_seconds:
@@ -253,17 +242,11 @@ def _entities_of_camera(
             "json_attributes_topic": topics.violations(camera),
             "json_attributes_template": _of(VIOLATIONS, "{{ value_json | to_json }}", otherwise="{}"),
         },
-        "last_crop": {
-            "platform": "image",
-            "name": f"Last crop at {title}",
-            "image_topic": topics.last_crop(camera),
-            "content_type": JPEG,
-        },
+        "last_crop": {**LAST_CROP, "name": f"Last crop at {title}", "image_topic": topics.last_crop(camera)},
         "people_today": {
             **figure,
+            **PEOPLE_TODAY,
             "name": f"People today at {title}",
-            "icon": "mdi:account-multiple",
-            "state_class": "total_increasing",
             "value_template": _of(
                 TELEMETRY,
                 f"{{% set people = value_json.cameras[{name}].people_today %}}"
@@ -272,23 +255,25 @@ def _entities_of_camera(
         },
         "frame_rate": {
             **figure,
+            **FRAME_RATE,
             "name": f"Frame rate of {title}",
-            "icon": "mdi:speedometer",
-            "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
             "value_template": _of(TELEMETRY, f"{{{{ value_json.cameras[{name}].frames_per_second.reached }}}}"),
         },
-        "pause": {
-            "platform": "switch",
-            "name": f"Pause {title}",
-            "icon": "mdi:pause-circle",
-            "command_topic": topics.command("pause"),
-            "payload_on": json.dumps({"camera": camera, "on": True}),
-            "payload_off": json.dumps({"camera": camera, "on": False}),
-            "state_topic": topics.status,
-            "value_template": f"{{{{ 'ON' if {name} in value_json.paused else 'OFF' }}}}",
-            "state_on": "ON",
-            "state_off": "OFF",
-        },
+        "pause": _pause(topics, {"camera": camera}, name=f"Pause {title}", is_on=f"{name} in value_json.paused"),
+    }
+
+
+def _pause(topics: Topics, request: dict[str, str], *, name: str, is_on: str) -> dict[str, Any]:
+    """The switch of a pause; `is_on` is a template's condition."""
+    return {
+        "platform": "switch",
+        "name": name,
+        "icon": "mdi:pause-circle",
+        "command_topic": topics.command("pause"),
+        "payload_on": json.dumps({**request, "on": True}),
+        "payload_off": json.dumps({**request, "on": False}),
+        "state_topic": topics.status,
+        "value_template": f"{{{{ 'ON' if {is_on} else 'OFF' }}}}",
+        "state_on": "ON",
+        "state_off": "OFF",
     }
