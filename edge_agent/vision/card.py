@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -31,6 +31,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Resampling: TypeAlias = Literal["area", "linear"]
 """How a picture is scaled down: by the mean of the pixels that become one, or bilinearly between the four nearest, the
 default of `cv2.resize` and `tf.image.resize`, which ignores most pixels of a large picture."""
+Card = TypeVar("Card", bound="_Card")
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 
@@ -204,15 +205,11 @@ def read_classifier_card(model: Path) -> ClassifierCard:
     """
     path = card_path(model)
     content = model_bytes(model)
-    try:
-        card = ClassifierCard.model_validate_json(_text_of(path))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{model}: its card {path.name} is missing; put it back beside the model, "
-            f"or make one with 'edge-convert card {model}'"
-        ) from error
-    except ValidationError as error:
-        raise ModelError(f"{path}: not a card of a mask classifier: {_details(error)}") from error
+    if_missing = (
+        f"{model}: its card {path.name} is missing; put it back beside the model, or make one with "
+        f"'edge-convert card {model}'"
+    )
+    card = _read(ClassifierCard, path, "mask classifier", if_missing=if_missing)
     _check_hash(model, content, sha256=card.sha256, size_bytes=card.size_bytes, card=path)
     return card
 
@@ -225,14 +222,8 @@ def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
     """
     if path.suffix == ".tflite":
         raise ModelError(f"{path}: is a network; give the card (.json) that lists the networks for all input sizes")
-    try:
-        card = DetectorCard.model_validate_json(_text_of(path))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"{path}: no such card of a face detector; 'edge-agent models' lists what is installed"
-        ) from error
-    except ValidationError as error:
-        raise ModelError(f"{path}: not a card of a face detector: {_details(error)}") from error
+    if_missing = f"{path}: no such card of a face detector; 'edge-agent models' lists what is installed"
+    card = _read(DetectorCard, path, "face detector", if_missing=if_missing)
     contents = []
     for file in card.files:
         content = model_bytes(path.parent / file.file)
@@ -241,19 +232,16 @@ def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
     return card, contents
 
 
-def _text_of(path: Path) -> str:
+def _read(kind: type[Card], path: Path, noun: str, *, if_missing: str) -> Card:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(if_missing) from error
+    except ValidationError as error:
+        details = [f"{'.'.join(map(str, item['loc'])) or 'card'}: {item['msg']}" for item in error.errors()]
+        raise ModelError(f"{path}: not a card of a {noun}: {'; '.join(details)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
-
-
-def _details(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'card'}: {item['msg']}" for item in error.errors()
-    )
 
 
 def _check_hash(model: Path, content: bytes, *, sha256: str, size_bytes: int, card: Path) -> None:
