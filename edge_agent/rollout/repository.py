@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -59,7 +60,7 @@ class Repository:
             snapshot_max_length=LARGEST_METADATA_BYTES,
             app_user_agent="maskwatch",
         )
-        with _Explained(url):
+        with _explained(url):
             make_folder(self._targets)
             self._updater = Updater(
                 str(folder),
@@ -82,7 +83,7 @@ class Repository:
 
     def minimum_version(self, model: str) -> str:
         """The lowest version of the agent that can run a model."""
-        with _Explained(self._url):
+        with _explained(self._url):
             found = self._updater.get_targetinfo(f"{model}.tflite")
         if found is None:
             raise UnavailableError(f"{self._url}: no model '{model}' is signed, and it should be run")
@@ -109,7 +110,7 @@ class Repository:
             ) from error
 
     def _fetch(self, name: str, largest_bytes: int) -> bytes:
-        with _Explained(self._url):
+        with _explained(self._url):
             found = self._updater.get_targetinfo(name)
             if found is None:
                 raise UnavailableError(f"{self._url}: no '{name}' is signed")
@@ -140,27 +141,17 @@ def check_root(file: Path) -> bytes:
     return content
 
 
-class _Explained:
-    """Context manager that converts errors of TUF into an UnavailableError of one sentence."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        match error:
-            case ExpiredMetadataError():
-                raise UnavailableError(
-                    f"{self._url}: {error}: an old repository is shown, or this device's clock is wrong",
-                    fix="timedatectl",
-                ) from error
-            case RepositoryError():
-                raise UnavailableError(f"{self._url}: not believed: {error}") from error
-            case DownloadError():
-                raise UnavailableError(f"{self._url}: cannot be fetched: {error.__cause__ or error}") from error
-            case OSError():
-                raise UnavailableError(f"the models' folder cannot be written: {error}") from error
-            case _:
-                return
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Convert errors of TUF into an UnavailableError of one sentence."""
+    try:
+        yield
+    except ExpiredMetadataError as error:
+        text = f"{url}: {error}: an old repository is shown, or this device's clock is wrong"
+        raise UnavailableError(text, fix="timedatectl") from error
+    except RepositoryError as error:
+        raise UnavailableError(f"{url}: not believed: {error}") from error
+    except DownloadError as error:
+        raise UnavailableError(f"{url}: cannot be fetched: {error.__cause__ or error}") from error
+    except OSError as error:
+        raise UnavailableError(f"the models' folder cannot be written: {error}") from error
