@@ -83,7 +83,8 @@ class Recorder:
         self._dropped: Counter[str] = Counter()
         self._job_began_at: float | None = None
         self._folder_in_use = store.path.parent
-        self._is_without_crops = False
+        self.is_without_crops = False
+        """Whether the crop of the newest alert could not be stored."""
         self._swept_at = self._tried_at = float("-inf")
 
     def start(self) -> None:
@@ -142,11 +143,6 @@ class Recorder:
         """
         if self.is_stuck:
             raise UnavailableError(f"{self.trouble}: {self._jobs.qsize()} messages in memory would be lost")
-
-    @property
-    def is_without_crops(self) -> bool:
-        """Whether the crop of the newest alert could not be stored."""
-        return self._is_without_crops
 
     @property
     def is_alive(self) -> bool:
@@ -268,7 +264,7 @@ class Recorder:
         try:
             return self._keep_crop(alert), ""
         except CropError as error:
-            self._is_without_crops = True
+            self.is_without_crops = True
             log.warning("alert published without its crop: %s", error)
             return None, str(error)
 
@@ -280,7 +276,7 @@ class Recorder:
 
     def _keep_crop(self, alert: Alert) -> Crop | None:
         crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
-        self._is_without_crops = False
+        self.is_without_crops = False
         return crop
 
     def _sweep(self) -> None:

@@ -142,24 +142,16 @@ class AlertStore:
         self._alerts_of_day: tuple[str, int] = ("", 0)
         self._last_sweep: tuple[float, datetime] | None = None
         self._checked_at = float("-inf")
-        self._trouble = ""
-        self._damage = ""
+        self.trouble = ""
+        """Why messages are buffered in memory only; empty if they are not."""
+        self.damage = ""
+        """The damage found since the start, and where the damaged file was set aside; empty if none."""
         self._database: sqlite3.Connection | None = None
         self._identity: FileIdentity = None, None
         with self._lock:
             self._try_disk(lambda _database: None)
             if self._is_buffering:
                 self._write_buffered()
-
-    @property
-    def trouble(self) -> str:
-        """Why messages are buffered in memory only; empty if they are not."""
-        return self._trouble
-
-    @property
-    def damage(self) -> str:
-        """The damage found since the start, and where the damaged file was set aside; empty if none."""
-        return self._damage
 
     def last_sequences(self) -> dict[str, int]:
         """The sequence number of the last message of each kind since boot; kinds without messages are omitted."""
@@ -268,7 +260,7 @@ class AlertStore:
             if len(buffered) < len(keys):
                 removed = self._try_disk(lambda database: _delete(database, keys))
                 if removed is None:
-                    raise UnavailableError(self._trouble)
+                    raise UnavailableError(self.trouble)
                 for kind, size_bytes in removed:
                     self._count_out(kind, size_bytes)
                 if removed and not self._is_buffering:
@@ -315,7 +307,7 @@ class AlertStore:
         with self._lock:
             rows = self._try_disk(lambda database: database.execute(query).fetchall())
             if rows is None:
-                raise UnavailableError(self._trouble)
+                raise UnavailableError(self.trouble)
             files = [file for (file,) in rows] + [row[5] for row in self._buffered.values() if row[5]]
         return {Path(file).name for file in files}
 
@@ -348,7 +340,7 @@ class AlertStore:
                     "%d messages and %d changes of the history that were buffered in memory are lost: %s",
                     len(self._buffered),
                     len(self._buffered_history),
-                    self._trouble,
+                    self.trouble,
                 )
             if self._database is not None:
                 self._database.close()
@@ -579,18 +571,18 @@ class AlertStore:
         database.close()
         self._database = None
         another = (
-            f", the file in its place was moved to {set_aside(self.path, when=_now()).name}"
+            f", the file in its place was moved to {set_aside(self.path, when=datetime.now(timezone.utc)).name}"
             if self.path.exists()
             else ""
         )
         remove_log(self.path)
         whole.replace(self.path)
         sync_folder(self.path.parent)
-        self._damage = (
+        self.damage = (
             f"{self.path}: the alert store was deleted or replaced while the agent was running{another}; it was "
             "restored and nothing is lost"
         )
-        log.error("%s", self._damage)
+        log.error("%s", self.damage)
 
     def _set_aside(self, finding: str) -> None:
         """Rename a damaged file if the disk allows it, and salvage its readable rows."""
@@ -598,7 +590,7 @@ class AlertStore:
             self._database.close()
             self._database = None
         try:
-            aside = set_aside(self.path, when=_now())
+            aside = set_aside(self.path, when=datetime.now(timezone.utc))
         except OSError:
             return
         saved = salvage(aside, boot_id=self._boot_id)
@@ -611,23 +603,23 @@ class AlertStore:
         self._buffered_people = merged([*saved.people, *self._buffered_people])
         self._buffered_history.extend(sent_until(*row) for row in saved.counts_sent)
         self._buffered_history.extend(salvaged_events(saved.events, saved.webhook_cursors))
-        self._damage = (
+        self.damage = (
             f"{self.path}: the alert store was damaged ({finding}) and replaced by a new one; {len(saved.outbox)} "
             f"pending messages and {len(saved.history)} alerts of the history were salvaged; "
             f"'sqlite3 {aside} .recover' may find others"
         )
-        log.error("%s", self._damage)
+        log.error("%s", self.damage)
 
     def _note_trouble(self, reason: str) -> None:
         trouble = reason and (
             f"{self.path}: the alert store cannot be used: {reason}; messages are buffered in memory only; check "
             "that state_dir is writable and has free space"
         )
-        if trouble and not self._trouble:
+        if trouble and not self.trouble:
             log.error("%s", trouble)
-        elif self._trouble and not trouble:
+        elif self.trouble and not trouble:
             log.info("%s: writing to the alert store works again", self.path)
-        self._trouble = trouble
+        self.trouble = trouble
 
     def _note_drops(self, dropped: Counter[str]) -> None:
         if not dropped:
@@ -677,10 +669,6 @@ def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str
 def _recorded_sweep(database: sqlite3.Connection) -> datetime | None:
     row = database.execute("SELECT swept_when FROM last_sweep").fetchone()
     return datetime.fromtimestamp(row[0], timezone.utc) if row else None
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def _day(when: datetime) -> str:

@@ -92,11 +92,6 @@ class VideoDecoder:
         self._first_aspect = self._context.sample_aspect_ratio
         self._matrices: dict[float, Matrix] = {}
 
-    @property
-    def name(self) -> str:
-        """FFmpeg's name of the decoder in use, such as h264 or h264_v4l2m2m."""
-        return self._context.codec.name
-
     def skip_non_reference(self, is_to_skip: bool) -> None:
         """Decode only frames that others are predicted from, or all."""
         self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
@@ -172,7 +167,8 @@ class VideoDecoder:
     def _fall_back(self) -> None:
         self._may_fall_back = False
         if self._context is not self._stream.codec_context:
-            log.warning("%s: the decoder %s produces no pictures; decoding in software", self._shown, self.name)
+            name = self._context.codec.name
+            log.warning("%s: the decoder %s produces no pictures; decoding in software", self._shown, name)
             self._context = _software_context(self._stream)
 
 

@@ -115,12 +115,9 @@ class Recording:
             raise CameraError(f"{path}: contains no readable frame; copy it again from where it was recorded")
         self._grabbed: VideoFrame | None = None
         self._read = 0
-        self._position_seconds = self._reached_seconds = 0.0
-
-    @property
-    def position_seconds(self) -> float:
+        self._reached_seconds = 0.0
+        self.position_seconds = 0.0
         """Position of the last grabbed frame in the recording; increases with every frame."""
-        return self._position_seconds
 
     def grab(self) -> bool:
         """Decode the next frame; False at the end."""
@@ -130,13 +127,13 @@ class Recording:
         if frame is None:
             self._warn_where_cut_off()
             return False
-        self._position_seconds = plausible_position(
+        self.position_seconds = plausible_position(
             None if frame.pts is None else frame.time - self._begins_seconds,
-            previous_seconds=self._position_seconds if self._read else None,
+            previous_seconds=self.position_seconds if self._read else None,
             frame_seconds=self._frame_seconds,
         )
         # Matroska states at which time a recording ends, also where it does not begin at zero.
-        self._reached_seconds = max(self._position_seconds, frame.time or 0.0)
+        self._reached_seconds = max(self.position_seconds, frame.time or 0.0)
         self._grabbed = frame
         self._read += 1
         return True
