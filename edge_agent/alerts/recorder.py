@@ -70,7 +70,7 @@ class Recorder:
     ) -> None:
         """Keep the history for `keep_days` and people counts for `keep_counts_days`.
 
-        `wake` is called after each message. `publish` sends telemetry without the store while the disk hangs.
+        `wake` is called after each event. `publish` sends telemetry without the store while the disk hangs.
         """
         self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
         self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
@@ -181,6 +181,7 @@ class Recorder:
                 self._queued[kind] -= 1
             try:
                 record()
+                self._wake()
             # A failure of one event must not stop the next.
             except Exception:
                 log.exception("recording an event failed; please report this")
@@ -204,17 +205,14 @@ class Recorder:
 
     def _record_status(self, status: StatusMessage) -> None:
         self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(status.as_json()))
-        self._wake()
 
     def _record_telemetry(self, figures: Figures, when: datetime, *, since: float) -> None:
         self._store.put(self._sender.telemetry(figures, when=when), since=since)
-        self._wake()
 
     def _record_counts(self, cameras: tuple[str, ...], since: datetime | None, when: datetime) -> None:
         for period in self._store.unsent_counts(cameras=cameras, since=since, now=when):
             message = self._sender.counts(period, when=when)
             self._store.put(message, sent_until(period.period, int(period.end.timestamp())))
-        self._wake()
 
     def _record_alert(self, alert: Alert, timeline: Timeline, scene: bytes | None, *, since: float) -> None:
         # Crop first: after a power loss, a row in the outbox must never refer to a missing
@@ -226,7 +224,6 @@ class Recorder:
         message = self._sender.alert(alert, crop=crop, crop_error=crop_error)
         entry = history_entry(message, timeline, now=datetime.now(timezone.utc))
         self._store.put(message, entry, since=since)
-        self._wake()
         track = alert.verdict.track
         log.info(
             "alert: %s at %s, score %.2f, crop %s",
@@ -240,7 +237,6 @@ class Recorder:
     def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
         message = self._sender.resolved(resolved)
         self._store.put(message, history_resolution(message, later), since=since)
-        self._wake()
         log.info(
             "resolved: %s at %s, %s",
             message.label,
