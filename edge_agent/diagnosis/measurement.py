@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -190,13 +190,10 @@ def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> f
         for frame in frames:
             pipeline.process(frame)
 
-    threads = [threading.Thread(target=watch, args=(pipeline,), daemon=True) for pipeline in pipelines]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began
+    with ThreadPoolExecutor(len(pipelines)) as threads:
+        began = time.perf_counter()
+        list(threads.map(watch, pipelines))
+        return time.perf_counter() - began
 
 
 def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) -> float | None:

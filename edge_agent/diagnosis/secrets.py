@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 HIDDEN = "***"
 SHORTEST_VALUE = 4
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
-# User and password in any URL, also of cameras no longer configured.
-_CREDENTIALS = re.compile(r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/'\"]*@")
 # key=value in queries and environments, by common names of secrets.
 _NAMED = re.compile(
     r"(?P<key>\b(?:pass(?:word|wd)?|pwd|token|secret|api_?key|auth)\b\s*[=:]\s*)[^\s&,;'\"]+", re.IGNORECASE
@@ -54,9 +52,9 @@ class Scrubber:
         """The text without secrets."""
         for source, shown in self._sources.items():
             text = text.replace(source, shown)
+        # Also user and password in any other URL, as of cameras no longer configured.
         for command in self._commands:
             text = without_secrets_of_command(text, command=command)
-        text = _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
         text = _NAMED.sub(rf"\g<key>{HIDDEN}", text)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
