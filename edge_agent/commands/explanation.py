@@ -6,12 +6,11 @@ Collects the readings of every track and the evidence after each, and writes the
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edge_agent.commands.explanation_plot import Moment, Panel, plot
+from edge_agent.commands.explanation_plot import Moment, Story, plot
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,30 +22,18 @@ if TYPE_CHECKING:
 DIGITS = 4
 
 
-@dataclass(slots=True)
-class _Story:
-    """Readings and events of one track."""
-
-    first_seen_seconds: float
-    last_seen_seconds: float
-    seen: int = 0
-    read: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
-    """Each reading, the verdict after it, and the log-likelihood ratio of the reading alone."""
-    events: list[Moment] = field(default_factory=list)
-
-
 class Explanation:
     """Records the outcomes of one recording. Owned by one thread."""
 
     def __init__(self, evidence: SequentialTest) -> None:
         """`evidence` is the sequential test of the pipeline."""
         self._evidence = evidence
-        self._stories: dict[int, _Story] = {}
+        self._stories: dict[int, Story] = {}
 
     def observe(self, outcome: Outcome, *, at: float) -> None:
         """Record the outcome of one frame; `at` is its time in the recording."""
         for track in outcome.tracks:
-            story = self._stories.setdefault(track.id, _Story(at, at))
+            story = self._stories.setdefault(track.id, Story(track.id, at, at))
             story.last_seen_seconds = at
             story.seen += 1
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
@@ -81,21 +68,20 @@ class Explanation:
             "compliant_llr": round(self._evidence.compliant_llr, DIGITS),
             "tracks": [
                 {
-                    "track": number,
+                    "track": story.track,
                     "first_seen_seconds": round(story.first_seen_seconds, 3),
                     "last_seen_seconds": round(story.last_seen_seconds, 3),
                     "frames": story.seen,
                     "readings": [_as_json(*one) for one in story.read],
                     "events": [{"at_seconds": round(one.at, 3), "event": one.text} for one in story.events],
                 }
-                for number, story in self._stories.items()
+                for story in self._stories.values()
             ],
         }
 
     def _picture(self, name: str) -> Any:
-        panels = [_panel(number, story) for number, story in self._stories.items()]
         return plot(
-            panels,
+            list(self._stories.values()),
             title=name,
             violation_llr=self._evidence.violation_llr,
             compliant_llr=self._evidence.compliant_llr,
@@ -113,20 +99,3 @@ def _as_json(reading: Reading, verdict: Verdict, llr: float) -> dict[str, Any]:
         "evidence": round(verdict.llr, DIGITS),
         "decision": verdict.decision,
     }
-
-
-def _panel(number: int, story: _Story) -> Panel:
-    last = story.read[-1][1] if story.read else None
-    said = f"{last.decision}, {last.label}" if last else "never classified"
-    return Panel(
-        title=f"track {number}",
-        subtitle=f"{said}; detected in {story.seen} frames, classified in {len(story.read)}",
-        seen=(story.first_seen_seconds, story.last_seen_seconds),
-        readings=tuple(
-            (reading.taken_at, reading.label, reading.quality, verdict.llr, verdict.decision)
-            for reading, verdict, _ in story.read
-        ),
-        events=tuple(story.events),
-        shown=last.best.cutout if last else None,
-        shown_label=last.label if last else None,
-    )

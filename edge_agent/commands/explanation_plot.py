@@ -5,7 +5,7 @@ Drawn with OpenCV, the only graphics library on the device: at twice the size, t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from edge_agent.vision.annotation import COLOURS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edge_agent.domain import Decision, Image, Label
+    from edge_agent.domain import Decision, Image, Reading, Verdict
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -62,28 +62,28 @@ class Moment:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One track: readings as (at, label, quality, evidence, decision), and the face of its verdict (BGR)."""
+@dataclass(slots=True)
+class Story:
+    """Readings and events of one track."""
 
-    title: str
-    subtitle: str
-    seen: tuple[float, float]
-    readings: Sequence[tuple[float, Label, float, float, Decision]]
-    events: Sequence[Moment]
-    shown: Image | None
-    shown_label: Label | None
+    track: int
+    first_seen_seconds: float
+    last_seen_seconds: float
+    seen: int = 0
+    read: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
+    """Each reading, the verdict after it, and the log-likelihood ratio of the reading alone."""
+    events: list[Moment] = field(default_factory=list)
 
 
-def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
+def plot(stories: Sequence[Story], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
     """Draw all panels above a common time axis; returns (height, 1280, 3), uint8, BGR."""
-    drawn = list(panels[:MOST_PANELS])
+    drawn = list(stories[:MOST_PANELS])
     sheet = _Sheet(
         height_px=HEAD_PX + PANEL_PX * max(len(drawn), 1) + FOOT_PX,
         seconds=_span(drawn),
         llr=(compliant_llr - HEADROOM_LLR / 2, violation_llr + HEADROOM_LLR),
     )
-    rest = f", the first {MOST_PANELS} of {len(panels)} tracks" if len(panels) > MOST_PANELS else ""
+    rest = f", the first {MOST_PANELS} of {len(stories)} tracks" if len(stories) > MOST_PANELS else ""
     sheet.write(f"{title}{rest}", (LEFT_PX, 22), size=0.6, colour=INK, weight=2)
     sheet.write(
         "log-likelihood ratio, up: no mask or worn incorrectly, down: mask; bars: readings, height: face quality",
@@ -93,27 +93,30 @@ def plot(panels: Sequence[Panel], *, title: str, violation_llr: float, compliant
     )
     if not drawn:
         sheet.write("no faces detected", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
-    for number, panel in enumerate(drawn):
-        _draw_panel(sheet, panel, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
+    for number, story in enumerate(drawn):
+        _draw_panel(sheet, story, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
     _draw_times(sheet, HEAD_PX + PANEL_PX * max(len(drawn), 1))
     _draw_legend(sheet)
     return sheet.finished()
 
 
-def _span(panels: Sequence[Panel]) -> tuple[float, float]:
+def _span(stories: Sequence[Story]) -> tuple[float, float]:
     """The first and last time to draw, at least a second apart."""
     times = [0.0, 1.0]
-    for panel in panels:
-        times += [*panel.seen, *(event.at for event in panel.events)]
+    for story in stories:
+        times += [story.first_seen_seconds, story.last_seen_seconds, *(event.at for event in story.events)]
     return min(times), max(times)
 
 
-def _draw_panel(sheet: _Sheet, panel: Panel, *, top: int, thresholds: tuple[float, float]) -> None:
-    sheet.write(panel.title, (LEFT_PX, top + 16), size=0.5, colour=INK, weight=2)
-    sheet.write(panel.subtitle, (LEFT_PX + 90, top + 16), size=0.42, colour=FAINT)
+def _draw_panel(sheet: _Sheet, story: Story, *, top: int, thresholds: tuple[float, float]) -> None:
+    last = story.read[-1][1] if story.read else None
+    said = f"{last.decision}, {last.label}" if last else "never classified"
+    sheet.write(f"track {story.track}", (LEFT_PX, top + 16), size=0.5, colour=INK, weight=2)
+    counted = f"{said}; detected in {story.seen} frames, classified in {len(story.read)}"
+    sheet.write(counted, (LEFT_PX + 90, top + 16), size=0.42, colour=FAINT)
     curve = top + TITLE_PX
     strip = curve + CURVE_PX + 6
-    _draw_grounds(sheet, panel, curve)
+    _draw_grounds(sheet, story, curve)
     for value, word in zip((thresholds[1], 0.0, thresholds[0]), ("violation", "", "compliant"), strict=True):
         y = sheet.y(value, curve)
         sheet.line((LEFT_PX, y), (WIDTH_PX - RIGHT_PX, y), colour=FAINT if word else GRID, dashed=bool(word))
@@ -121,30 +124,31 @@ def _draw_panel(sheet: _Sheet, panel: Panel, *, top: int, thresholds: tuple[floa
         if word:
             # Outside the thresholds, where the curve is rarely.
             sheet.write(word, (LEFT_PX + 4, y - 4 if value > 0 else y + 11), size=0.34, colour=FAINT)
-    _draw_curve(sheet, panel, curve)
-    for at, label, quality, _, _ in panel.readings:
-        x = sheet.x(at)
-        sheet.box((x - 1, strip + STRIP_PX - max(2.0, quality * STRIP_PX)), (x + 1, strip + STRIP_PX), COLOURS[label])
+    _draw_curve(sheet, story, curve)
+    for reading, _, _ in story.read:
+        x, height_px = sheet.x(reading.taken_at), max(2.0, reading.quality * STRIP_PX)
+        sheet.box((x - 1, strip + STRIP_PX - height_px), (x + 1, strip + STRIP_PX), COLOURS[reading.label])
     sheet.line((LEFT_PX, strip + STRIP_PX), (WIDTH_PX - RIGHT_PX, strip + STRIP_PX), colour=GRID)
-    for event in panel.events:
+    for event in story.events:
         _draw_event(sheet, event, curve, strip + STRIP_PX)
-    if panel.shown is not None and panel.shown_label is not None:
-        sheet.picture(panel.shown, (WIDTH_PX - RIGHT_PX + 16, curve), COLOURS[panel.shown_label])
+    if last is not None:
+        sheet.picture(last.best.cutout, (WIDTH_PX - RIGHT_PX + 16, curve), COLOURS[last.label])
 
 
-def _draw_grounds(sheet: _Sheet, panel: Panel, curve: int) -> None:
+def _draw_grounds(sheet: _Sheet, story: Story, curve: int) -> None:
     """Colour the background by the decision at each time."""
-    ends = [at for at, *_ in panel.readings[1:]] + [panel.seen[1]]
-    for (at, _, _, _, decision), end in zip(panel.readings, ends, strict=False):
-        sheet.box((sheet.x(at), curve), (sheet.x(max(at, end)) + 1, curve + CURVE_PX), GROUNDS[decision])
+    ends = [reading.taken_at for reading, _, _ in story.read[1:]] + [story.last_seen_seconds]
+    for (reading, verdict, _), end in zip(story.read, ends, strict=False):
+        right = sheet.x(max(reading.taken_at, end)) + 1
+        sheet.box((sheet.x(reading.taken_at), curve), (right, curve + CURVE_PX), GROUNDS[verdict.decision])
 
 
-def _draw_curve(sheet: _Sheet, panel: Panel, curve: int) -> None:
-    points = [(sheet.x(at), sheet.y(evidence, curve)) for at, _, _, evidence, _ in panel.readings]
-    for (start, end), (*_, decision) in zip(pairwise(points), panel.readings[1:], strict=False):
-        sheet.line(start, end, colour=LINES[decision], width=2)
-    for point, (*_, decision) in zip(points, panel.readings, strict=True):
-        sheet.dot(point, LINES[decision])
+def _draw_curve(sheet: _Sheet, story: Story, curve: int) -> None:
+    points = [(sheet.x(reading.taken_at), sheet.y(verdict.llr, curve)) for reading, verdict, _ in story.read]
+    for (start, end), (_, verdict, _) in zip(pairwise(points), story.read[1:], strict=False):
+        sheet.line(start, end, colour=LINES[verdict.decision], width=2)
+    for point, (_, verdict, _) in zip(points, story.read, strict=True):
+        sheet.dot(point, LINES[verdict.decision])
 
 
 def _draw_event(sheet: _Sheet, event: Moment, top: int, bottom: int) -> None:
