@@ -170,9 +170,9 @@ class Control:
 
     def _execute(self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime) -> Answer:
         try:
-            command = read_command(name, payload, retained=retained)
-            log.info("command %s: %s", command.name, command.request.model_dump_json(exclude_defaults=True))
-            return "done", "", self._do(command.request, at=at, when=when)
+            request = read_command(name, payload, retained=retained)
+            log.info("command %s: %s", name, request.model_dump_json(exclude_defaults=True))
+            return "done", "", self._do(request, at=at, when=when)
         except CommandError as error:
             return "refused", str(error), Nothing()
         except AgentError as error:

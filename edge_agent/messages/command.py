@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -64,15 +63,7 @@ REQUESTS: dict[str, type[_Request]] = {
 Request: TypeAlias = PauseRequest | ResumeRequest | SnapshotRequest | ReloadRequest | DiagnosticsRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A validated request and its name."""
-
-    name: str
-    request: Request
-
-
-def read_command(name: str, payload: bytes, *, retained: bool = False) -> Command:
+def read_command(name: str, payload: bytes, *, retained: bool = False) -> Request:
     """Validate a command.
 
     Raises:
@@ -86,10 +77,9 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Comman
     if len(payload) > LARGEST_REQUEST_BYTES:
         raise CommandError(f"{len(payload)} bytes are more than the {LARGEST_REQUEST_BYTES} of a command")
     try:
-        request = REQUESTS[name].model_validate_json(payload or b"{}")
+        return REQUESTS[name].model_validate_json(payload or b"{}")  # type: ignore[return-value]  # one of Request
     except ValidationError as error:
         raise CommandError(_explained(error)) from error
-    return Command(name, request)  # type: ignore[arg-type]  # REQUESTS holds the members of Request
 
 
 def request_id(payload: bytes) -> str:
