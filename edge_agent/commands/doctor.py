@@ -76,15 +76,7 @@ def doctor(options: argparse.Namespace) -> int:
     else:
         _print_page(examination)
     if options.bundle is not None:
-        write_bundle(
-            options.bundle,
-            findings=examination.findings,
-            system=examination.system,
-            config=examination.config,
-            machine=examination.machine,
-            journal=last_journal_lines(JOURNAL_LINES),
-            when=now,
-        )
+        write_bundle(options.bundle, examination, journal=last_journal_lines(JOURNAL_LINES), when=now)
         print(f"{options.bundle}: written; read it before you send it", file=sys.stderr)
     return exit_status(examination.findings)
 

@@ -23,14 +23,11 @@ from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from edge_agent.config.model import Config
-    from edge_agent.diagnosis.finding import Finding
-    from edge_agent.diagnosis.system import System
-    from edge_agent.host.stats import HostState
+    from edge_agent.diagnosis.examination import Examination
 
 FOLDER = "maskwatch-support"
 JOURNAL_LINES = 1000
@@ -48,25 +45,17 @@ It contains no pictures or passwords. Review it before you send it.
 """
 
 
-def write_bundle(
-    path: Path,
-    *,
-    findings: Sequence[Finding],
-    system: System,
-    config: Config | None,
-    machine: HostState | None,
-    journal: str,
-    when: datetime,
-) -> None:
+def write_bundle(path: Path, examination: Examination, *, journal: str, when: datetime) -> None:
     """Write the bundle, complete or not at all, readable for its owner alone.
 
-    `config` is None if it could not be read. Its errors may quote a password, so only their lines and keys are
+    The errors of a configuration that could not be read may quote a password, so only their lines and keys are
     reported, and no journal.
 
     Raises:
         UnavailableError: the file cannot be written.
     """
-    files = {"README.txt": README, "system.json": _json(asdict(system))}
+    findings, config, machine = examination.findings, examination.config, examination.machine
+    files = {"README.txt": README, "system.json": _json(asdict(examination.system))}
     if config is None:
         files["doctor.json"] = _json(
             [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]

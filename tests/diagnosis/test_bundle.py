@@ -12,6 +12,7 @@ import pytest
 from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.bundle import write_bundle
+from edge_agent.diagnosis.examination import Examination
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.diagnosis.system import look_at_system
@@ -70,9 +71,7 @@ def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
     """Write a bundle and give each file's text."""
     path = tmp_path / "support.tar.gz"
     machine = HostStats(tmp_path).look() if config else None
-    write_bundle(
-        path, findings=findings, system=look_at_system(), config=config, machine=machine, journal=journal, when=NOW
-    )
+    write_bundle(path, Examination(findings, look_at_system(), config, machine), journal=journal, when=NOW)
     with tarfile.open(path) as archive:
         return {Path(member.name).name: text_of(archive, member) for member in archive.getmembers()}
 
@@ -131,12 +130,10 @@ def test_of_an_invalid_configuration_only_lines_and_keys_are_reported(tmp_path):
 
 def test_a_bundle_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path, config):
     (tmp_path / "file").touch()
+    examination = Examination([], look_at_system(), config, None)
 
     with pytest.raises(UnavailableError, match="choose a file in another folder"):
-        write_bundle(
-            tmp_path / "file" / "x.tar.gz", findings=[], system=look_at_system(), config=config, machine=None,
-            journal="", when=NOW,
-        )  # fmt: skip
+        write_bundle(tmp_path / "file" / "x.tar.gz", examination, journal="", when=NOW)
 
 
 def test_the_password_in_a_pipe_command_is_removed():
