@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from edge_agent.rollout.opening import opener
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from edge_agent.config.model import Config
 
@@ -91,20 +91,17 @@ def open_follower(config: Config, agent: AgentClient) -> Follower:
     open_repository = opener(settings, folder=config.models_folder / TRUST)
     rates = [camera.detect_fps for camera in config.cameras.values() if camera.detect_fps]
 
-    def examine_here(model: Path) -> None:
-        examine(
-            model,
-            runtime=config.runtime,
-            threads=config.threads,
-            labels=config.masks.labels,
-            slowest_seconds=1 / max(rates) if rates else SLOWEST_SECONDS,
-        )
-
     return Follower(
         Installation(config.models_folder),
         agent,
         open_repository=open_repository,
-        examine=examine_here,
+        examine=partial(
+            examine,
+            runtime=config.runtime,
+            threads=config.threads,
+            labels=config.masks.labels,
+            slowest_seconds=1 / max(rates) if rates else SLOWEST_SECONDS,
+        ),
         device=config.device.name,
         group=settings.group,
         version=version("maskwatch"),

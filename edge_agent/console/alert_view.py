@@ -17,21 +17,14 @@ SceneState: TypeAlias = Literal["there", "encrypted", "none"]
 
 ALERT_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 LLR_DIGITS = 4
+FROM_THE_MESSAGE = ("id", "camera", "label", "score", "readings", "when", "first_seen", "box", "frame_size")
 
 
 def alert_as_json(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """An alert as in a list; reads from the disk whether its pictures exist."""
     message, resolved = entry.message, entry.resolved
     return {
-        "id": entry.id,
-        "camera": entry.camera,
-        "label": entry.label,
-        "score": message["score"],
-        "readings": message["readings"],
-        "when": message["when"],
-        "first_seen": message["first_seen"],
-        "box": message["box"],
-        "frame_size": message["frame_size"],
+        **{key: message[key] for key in FROM_THE_MESSAGE},
         "review": entry.review,
         "is_false_alarm": entry.is_false_alarm,
         "resolved": {key: resolved[key] for key in ("when", "reason", "duration_seconds")} if resolved else None,
