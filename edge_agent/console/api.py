@@ -127,8 +127,7 @@ def security(context: Context) -> list[Any]:
 )
 async def detect(context: Current, request: Request) -> Response:
     """Send a JPEG, PNG, WebP or BMP picture in the form's field `file`, or as base64 in JSON."""
-    with context.uploads.room() as room:
-        content = await context.uploads.picture(request, room)
+    async with context.uploads.picture(request) as content:
         return JSONResponse(await context.inference.detect(content))
 
 

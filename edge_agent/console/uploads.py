@@ -9,8 +9,7 @@ import base64
 import binascii
 import json
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
@@ -20,7 +19,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from starlette.requests import Request
 
@@ -49,47 +48,48 @@ class Uploads:
         self._budget_bytes = MOST_HELD * (largest_bytes + FRAMING_BYTES)
         self._held_bytes = 0
 
-    @contextmanager
-    def room(self) -> Iterator[_Room]:
-        """Reserve memory for one upload, until it is analysed."""
-        room = _Room()
-        try:
-            yield room
-        finally:
-            self._held_bytes -= room.held_bytes
-
-    async def picture(self, request: Request, room: _Room) -> bytes:
-        """Read the picture of a request: the form field `file`, or `image` in JSON as base64.
+    @asynccontextmanager
+    async def picture(self, request: Request) -> AsyncIterator[bytes]:
+        """Read the picture of a request, and hold its memory: the form field `file`, or `image` in JSON as base64.
 
         Raises:
             HTTPException: 400, 413, 415, 422 or 503.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        held_bytes = 0
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            nonlocal held_bytes
+            async for chunk in request.stream():
+                held_bytes += len(chunk)
+                self._held_bytes += len(chunk)
+                if held_bytes > self._largest_bytes + FRAMING_BYTES:
+                    raise self._too_large()
+                if self._held_bytes > self._budget_bytes:
+                    text = "too many uploads at once; try again"
+                    raise HTTPException(503, text, headers={"Retry-After": AGAIN_SECONDS})
+                yield chunk
+
+        try:
+            content = await self._received(request, chunks())
+            check_kind(content)
+            yield content
+        except ClientDisconnect:
+            # This only ends the request.
+            raise HTTPException(400, "the upload was cut off; send it again") from None
+        finally:
+            self._held_bytes -= held_bytes
+
+    async def _received(self, request: Request, chunks: AsyncGenerator[bytes, None]) -> bytes:
         self._refuse_by_length(request)
-        match kind:
+        match request.headers.get("content-type", "").partition(";")[0].strip().lower():
             case "multipart/form-data":
-                content = await self._from_form(request, room)
+                return await self._from_form(request, chunks)
             case "application/json":
-                content = _from_json(await self._whole(request, room))
+                return _from_json(b"".join([chunk async for chunk in chunks]))
             case _:
                 raise HTTPException(
                     415, "send the picture as multipart/form-data in the field 'file', or as JSON {\"image\": base64}"
                 )
-        check_kind(content)
-        return content
-
-    def take(self, room: _Room, size_bytes: int) -> None:
-        """Count received bytes.
-
-        Raises:
-            HTTPException: 413: too many for one upload; 503: too many for all together.
-        """
-        room.held_bytes += size_bytes
-        self._held_bytes += size_bytes
-        if room.held_bytes > self._largest_bytes + FRAMING_BYTES:
-            raise self._too_large()
-        if self._held_bytes > self._budget_bytes:
-            raise HTTPException(503, "too many uploads at once; try again", headers={"Retry-After": AGAIN_SECONDS})
 
     def _too_large(self) -> HTTPException:
         # The rest of the body is not read.
@@ -104,22 +104,10 @@ class Uploads:
         if stated.isdecimal() and int(stated) > self._largest_bytes + FRAMING_BYTES:
             raise self._too_large()
 
-    async def _stream(self, request: Request, room: _Room) -> AsyncGenerator[bytes, None]:
-        try:
-            async for chunk in request.stream():
-                self.take(room, len(chunk))
-                yield chunk
-        except ClientDisconnect:
-            # The client has disconnected; this only ends the request.
-            raise HTTPException(400, "the upload was cut off; send it again") from None
-
-    async def _whole(self, request: Request, room: _Room) -> bytes:
-        return b"".join([chunk async for chunk in self._stream(request, room)])
-
-    async def _from_form(self, request: Request, room: _Room) -> bytes:
+    async def _from_form(self, request: Request, chunks: AsyncGenerator[bytes, None]) -> bytes:
         parser = MultiPartParser(
             Headers(raw=request.scope["headers"]),
-            self._stream(request, room),
+            chunks,
             max_files=1,
             max_fields=MOST_FIELDS,
             max_part_size=LONGEST_FIELD_BYTES,
@@ -137,13 +125,6 @@ class Uploads:
         content = await file.read()
         await form.close()
         return content
-
-
-@dataclass(slots=True)
-class _Room:
-    """The memory reserved by one upload."""
-
-    held_bytes: int = 0
 
 
 def check_kind(content: bytes) -> None:
