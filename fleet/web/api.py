@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from edge_agent.console.exposition import TEXT_FORMAT, exposition
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import Admin, AlertQuery, CountsQuery, Database, Operator, Review, clean, hours, or_404
+from fleet.web.context import Admin, CountsQuery, Database, Operator, Review, hours, or_404
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def health(connection: Database) -> dict[str, bool]:
 @api.get("/api/v1/devices")
 def devices(connection: Database, site: str = "", after: str = "") -> dict[str, Any]:
     """Devices by name, a page at a time."""
-    found = queries.devices(connection, site=clean(site), after=clean(after))
+    found = queries.devices(connection, site=queries.clean(site), after=queries.clean(after))
     is_more = len(found) == queries.DEVICES_A_PAGE
     return {"devices": found, "after": found[-1]["device"] if is_more else ""}
 
@@ -48,7 +48,7 @@ def devices(connection: Database, site: str = "", after: str = "") -> dict[str, 
 @api.get("/api/v1/devices/{device}")
 def device(connection: Database, device: str) -> dict[str, Any]:
     """One device: its last messages, its boots with their missing messages, and its alerts by day (UTC)."""
-    return dict(or_404(queries.device(connection, clean(device))))
+    return dict(or_404(queries.device(connection, queries.clean(device))))
 
 
 @api.get("/api/v1/gaps")
@@ -58,9 +58,9 @@ def gaps(connection: Database) -> list[dict[str, Any]]:
 
 
 @api.get("/api/v1/alerts")
-def alerts(connection: Database, asked: Annotated[AlertQuery, Query()]) -> dict[str, Any]:
+def alerts(connection: Database, asked: Annotated[queries.AlertFilter, Query()]) -> dict[str, Any]:
     """Alerts, newest first, a page at a time."""
-    found = queries.alerts(connection, asked.wanted())
+    found = queries.alerts(connection, asked)
     return {"alerts": found, "before": found[-1]["id"] if len(found) == queries.A_PAGE else ""}
 
 

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 import psycopg
 from fastapi import Depends, Request
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from edge_agent.messages.message import Uuid7
-from fleet.web import queries
+from fleet.web.queries import Moment, clean
 from fleet.web.users import ROLES, Role
 
 COUNTED_DAYS = 7
@@ -44,38 +43,10 @@ Operator = Annotated[str, Depends(AtLeast("operator"))]
 Admin = Annotated[str, Depends(AtLeast("admin"))]
 
 
-Moment = Annotated[datetime | None, BeforeValidator(lambda text: text or None)]
-"""An empty form field means None."""
-
-
 class Review(BaseModel):
     """What an alert really shows; empty removes the review."""
 
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", ""]
-
-
-class AlertQuery(BaseModel):
-    """Filter of alerts; empty fields match all."""
-
-    site: str = ""
-    device: str = ""
-    label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
-    review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
-    since: Moment = None
-    until: Moment = None
-    before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
-
-    def wanted(self) -> queries.AlertFilter:
-        """Convert into a filter of the database."""
-        return queries.AlertFilter(
-            site=clean(self.site),
-            device=clean(self.device),
-            label=self.label,
-            review=self.review,
-            since=self.since,
-            until=self.until,
-            before=self.before,
-        )
 
 
 class CountsQuery(BaseModel):
@@ -84,11 +55,6 @@ class CountsQuery(BaseModel):
     site: str = ""
     since: Moment = None
     until: Moment = None
-
-
-def clean(text: str) -> str:
-    """Remove U+0000, which PostgreSQL cannot store and no name contains."""
-    return text.replace("\0", "")
 
 
 def or_404(thing: Any) -> Any:

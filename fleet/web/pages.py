@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import COUNTED_DAYS, AlertQuery, CountsQuery, Database, clean, hours, or_404
+from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, hours, or_404
 
 LABELS = ("without_mask", "mask_worn_incorrectly")
 REVIEW_WORDS = {
@@ -26,7 +26,7 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response)
 @pages.get("/")
 def devices(request: Request, connection: Database, site: str = "", after: str = "") -> Any:
     """All devices with their state."""
-    found = queries.devices(connection, site=clean(site), after=clean(after))
+    found = queries.devices(connection, site=queries.clean(site), after=queries.clean(after))
     values = {
         "devices": found,
         "sites": queries.sites(connection),
@@ -43,7 +43,7 @@ def devices(request: Request, connection: Database, site: str = "", after: str =
 def device(request: Request, connection: Database, name: str) -> Any:
     """One device with its history."""
     values = {
-        "one": or_404(queries.device(connection, clean(name))),
+        "one": or_404(queries.device(connection, queries.clean(name))),
         "silent_seconds": request.app.state.silent_seconds,
         "days": queries.HISTORY_DAYS,
     }
@@ -51,9 +51,9 @@ def device(request: Request, connection: Database, name: str) -> Any:
 
 
 @pages.get("/alerts")
-def alerts(request: Request, connection: Database, asked: Annotated[AlertQuery, Query()]) -> Any:
+def alerts(request: Request, connection: Database, asked: Annotated[queries.AlertFilter, Query()]) -> Any:
     """The alerts that match a filter."""
-    found = queries.alerts(connection, asked.wanted())
+    found = queries.alerts(connection, asked)
     sites = queries.sites(connection)
     is_more = len(found) == queries.A_PAGE
     kept = {key: value for key, value in asked.model_dump(mode="json").items() if value and key != "before"}

@@ -6,12 +6,14 @@ partitions before and after.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003  (a dataclass of requests)
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from psycopg import sql
 from psycopg.rows import dict_row
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from edge_agent.messages.message import Uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,17 +89,25 @@ select
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Filter of alerts; empty fields match all. `before` is the last id of the previous page."""
+def clean(text: str) -> str:
+    """Remove U+0000, which PostgreSQL cannot store and no name contains."""
+    return text.replace("\0", "")
 
-    site: str = ""
-    device: str = ""
-    label: str = ""
-    review: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    before: str = ""
+
+Moment = Annotated[datetime | None, BeforeValidator(lambda text: text or None)]
+"""An empty form field means None."""
+
+
+class AlertFilter(BaseModel):
+    """Filter of alerts; empty fields match all."""
+
+    site: Annotated[str, AfterValidator(clean)] = ""
+    device: Annotated[str, AfterValidator(clean)] = ""
+    label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
+    review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
+    since: Moment = None
+    until: Moment = None
+    before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
 
 
 def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]:
@@ -119,8 +129,7 @@ def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]
         "exists (select from pictures p where p.alert = a.id) as has_picture "
         "from alerts a {} {} order by a.id desc limit %(limit)s"
     ).format(sql.SQL("where" if asked else ""), sql.SQL(" and ").join(asked))
-    keys = ("site", "device", "label", "review", "since", "until", "before")
-    return text, {key: getattr(wanted, key) for key in keys}
+    return text, wanted.model_dump()
 
 
 def alerts(connection: Connection, wanted: AlertFilter, *, limit: int = A_PAGE) -> list[dict[str, Any]]:

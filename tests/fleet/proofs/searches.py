@@ -7,7 +7,6 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -129,14 +128,14 @@ def _measure(connection: psycopg.Connection) -> bool:
                 device=device, since=middle, until=middle + timedelta(days=1)
             ),
             "of a label": AlertFilter(label="mask_worn_incorrectly"),
-            "of a label that none has": AlertFilter(label="with_mask"),
+            "of a label that none has": anything.model_copy(update={"label": "with_mask"}),
             "of a site and a label": AlertFilter(site=site, label="mask_worn_incorrectly"),
-            "of a site and a label that it has not": AlertFilter(site=site, label="with_mask"),
+            "of a site and a label that it has not": anything.model_copy(update={"site": site, "label": "with_mask"}),
             "reviewed": AlertFilter(review="without_mask"),
             "not reviewed": AlertFilter(review="unreviewed"),
             "reviewed as what none is": AlertFilter(review="no_face"),
             "a week in the middle": AlertFilter(since=middle, until=middle + timedelta(days=7)),
-            "of a site, a label, reviewed": replace(anything, site=site, label="without_mask", review="without_mask"),
+            "of a site, a label, reviewed": AlertFilter(site=site, label="without_mask", review="without_mask"),
         }.items()
     }
     searches |= {
@@ -164,7 +163,7 @@ def _measure(connection: psycopg.Connection) -> bool:
     ).fetchone() or (0, "")
     load = os.getloadavg()[1]
     sys.stdout.write(f"{rows:,} alerts, {size}; load average {load:.1f}\n")
-    for wanted in (anything, AlertFilter(site=site, before=one), AlertFilter(label="with_mask")):
+    for wanted in (anything, AlertFilter(site=site, before=one), anything.model_copy(update={"label": "with_mask"})):
         sys.stdout.write(f"\nplan of {wanted}\n{_plan(connection, wanted)}\n")
     return is_slow
 
