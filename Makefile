@@ -137,7 +137,7 @@ update-constraints: .venv-uv/.installed ## Pin the newest development tools in c
 		--no-annotate --custom-compile-command 'make update-constraints' --output-file constraints-dev.txt - >/dev/null
 
 documents: .venv-dev/.installed ## Write the JSON Schemas and asyncapi.yaml of the messages to docs/
-	@.venv-dev/bin/python -m edge_agent.messages.documents docs
+	@.venv-dev/bin/python -m docs.site.documents docs
 
 docs: .venv-docs/.installed ## Build the documentation site into build/site; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build

@@ -16,12 +16,12 @@ from fastapi import FastAPI
 
 import edge_agent.errors
 from converter.cli import build_parser as edge_convert
+from docs.site.documents import MESSAGES, command_schema, message_schema
 from edge_agent.cli import build_parser as edge_agent_parser
 from edge_agent.config.model import Config, ConsoleConfig
 from edge_agent.console import api as console_api
 from edge_agent.console import monitoring
 from edge_agent.errors import AgentError
-from edge_agent.messages.documents import MESSAGES, command_schema, message_schema
 from fleet.cli import build_parser as maskwatch_fleet
 from training.cli import build_parser as edge_train
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.cli import build_parser as edge_convert
+from docs.site.documents import MESSAGES, asyncapi, command_schema, message_schema
 from docs.site.reference import openapi
 from edge_agent import errors
 from edge_agent.cli import build_parser as edge_agent
 from edge_agent.config.model import Config
 from edge_agent.messages.command import REQUESTS
-from edge_agent.messages.documents import MESSAGES, asyncapi, command_schema, message_schema
 from edge_agent.vision.card import ClassifierCard, DetectorCard
 from fleet.cli import build_parser as maskwatch_fleet
 from training.cli import build_parser as edge_train

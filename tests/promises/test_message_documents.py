@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
+from docs.site.documents import documents
 from edge_agent.messages.command import REQUESTS
-from edge_agent.messages.documents import documents
 from edge_agent.messages.status import ReasonCode
 from edge_agent.messages.topics import Topics
 
