@@ -319,7 +319,31 @@ class AlertStore:
         """
 
         def swept(database: sqlite3.Connection) -> int:
-            return self._sweep(database, at=at, now=now, keep_days=keep_days, people_before=people_before)
+            if at - self._checked_at >= CHECK_SECONDS:
+                check_pages(database, "alerts")
+                self._checked_at = at
+            step = step_of_clock(now, at=at, last=self._last_sweep, recorded=lambda: _recorded_sweep(database))
+            oldest = (now - timedelta(days=keep_days)).timestamp()
+            with transaction(database):
+                if step:
+                    database.execute("UPDATE alerts SET kept_when = kept_when + ?", (step.total_seconds(),))
+                removed = database.execute("DELETE FROM alerts WHERE kept_when < ?", (oldest,)).rowcount
+                (count,) = database.execute("SELECT count(*) FROM alerts").fetchone()
+                surplus = "SELECT position FROM alerts ORDER BY position LIMIT ?"
+                removed += database.execute(
+                    f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
+                    (max(0, count - MOST_ENTRIES),),
+                ).rowcount
+                if people_before is not None:
+                    database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
+                database.execute(
+                    "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
+                )
+                database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
+            # Deleted data must not remain in the log.
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._last_sweep = (at, now)
+            return removed
 
         with self._lock:
             removed = self._try_disk(swept) or 0
@@ -430,41 +454,6 @@ class AlertStore:
             victims.append((HISTORY, 0))
         self._dropped_unsaved.update(kind for kind, _ in victims)
         return victims
-
-    def _sweep(
-        self,
-        database: sqlite3.Connection,
-        *,
-        at: float,
-        now: datetime,
-        keep_days: float,
-        people_before: datetime | None,
-    ) -> int:
-        if at - self._checked_at >= CHECK_SECONDS:
-            check_pages(database, "alerts")
-            self._checked_at = at
-        step = step_of_clock(now, at=at, last=self._last_sweep, recorded=lambda: _recorded_sweep(database))
-        oldest = (now - timedelta(days=keep_days)).timestamp()
-        with transaction(database):
-            if step:
-                database.execute("UPDATE alerts SET kept_when = kept_when + ?", (step.total_seconds(),))
-            removed = database.execute("DELETE FROM alerts WHERE kept_when < ?", (oldest,)).rowcount
-            (count,) = database.execute("SELECT count(*) FROM alerts").fetchone()
-            surplus = "SELECT position FROM alerts ORDER BY position LIMIT ?"
-            removed += database.execute(
-                f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
-                (max(0, count - MOST_ENTRIES),),
-            ).rowcount
-            if people_before is not None:
-                database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
-            database.execute(
-                "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
-            )
-            database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
-        # Deleted data must not remain in the log.
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._last_sweep = (at, now)
-        return removed
 
     def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
         """Run a function on the database; None if that is impossible now, and `trouble` gives the reason.
