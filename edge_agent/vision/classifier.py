@@ -33,6 +33,11 @@ class Classification:
     no_face: float = 0.0
     is_face: bool = True
 
+    @property
+    def score(self) -> float:
+        """The probability of the label, 0..1."""
+        return self.scores[self.label]
+
 
 class MaskClassifier:
     """A TFLite classifier with its card; thread-safe."""

@@ -9,26 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edge_agent.domain import Face, Image, Label
-    from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.domain import Face, Image
+    from edge_agent.vision.classifier import Classification, MaskClassifier
     from edge_agent.vision.detector import FaceDetector
 
 # More digits would be false precision.
 SCORE_DIGITS, PLACE_DIGITS, ELAPSED_DIGITS = 4, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class DetectedFace:
-    """A classified face; `scores` holds one probability per label and sums to 1."""
-
-    face: Face
-    label: Label
-    scores: Mapping[Label, float]
-
-    @property
-    def score(self) -> float:
-        """The probability of the label, 0..1."""
-        return self.scores[self.label]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +23,7 @@ class Detection:
 
     width_px: int
     height_px: int
-    faces: tuple[DetectedFace, ...]
+    faces: tuple[tuple[Face, Classification], ...]
     elapsed_ms: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
@@ -45,7 +31,7 @@ class Detection:
         return {
             "width": self.width_px,
             "height": self.height_px,
-            "faces": [_as_json(face) for face in self.faces],
+            "faces": [_as_json(*one) for one in self.faces],
             "elapsed_ms": {stage: round(value, ELAPSED_DIGITS) for stage, value in self.elapsed_ms.items()},
         }
 
@@ -60,21 +46,17 @@ def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> 
     return Detection(
         width_px=image.shape[1],
         height_px=image.shape[0],
-        faces=tuple(
-            DetectedFace(face, reading.label, reading.scores)
-            for face, reading in zip(faces, readings, strict=True)
-            if reading.is_face
-        ),
+        faces=tuple(one for one in zip(faces, readings, strict=True) if one[1].is_face),
         elapsed_ms={"faces": 1000 * (found - began), "masks": 1000 * (read - found)},
     )
 
 
-def _as_json(detected: DetectedFace) -> dict[str, Any]:
-    box = detected.face.box
+def _as_json(face: Face, reading: Classification) -> dict[str, Any]:
+    box = face.box
     return {
         "box": [round(side, PLACE_DIGITS) for side in (box.x1, box.y1, box.x2, box.y2)],
-        "face_score": round(detected.face.score, SCORE_DIGITS),
-        "label": detected.label,
-        "label_score": round(detected.score, SCORE_DIGITS),
-        "scores": {label: round(score, SCORE_DIGITS) for label, score in detected.scores.items()},
+        "face_score": round(face.score, SCORE_DIGITS),
+        "label": reading.label,
+        "label_score": round(reading.score, SCORE_DIGITS),
+        "scores": {label: round(score, SCORE_DIGITS) for label, score in reading.scores.items()},
     }

@@ -42,13 +42,13 @@ class LargeOnesAreBare:
 def test_every_face_has_a_reading_small_ones_too():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare())  # type: ignore[arg-type]
 
-    assert [(one.label, one.score) for one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
+    assert [(one.label, one.score) for _, one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
 
 
 def test_false_detections_are_omitted():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare(rejects_small=True))  # type: ignore[arg-type]
 
-    assert [one.label for one in seen.faces] == ["without_mask"]
+    assert [one.label for _, one in seen.faces] == ["without_mask"]
 
 
 def test_it_is_written_in_pixels_and_in_as_many_digits_as_mean_something():
