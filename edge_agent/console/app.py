@@ -57,7 +57,10 @@ def build(context: Context) -> ASGIApp:
     app.include_router(pages.router(context, templates))
     app.include_router(login.router)
     displays = _display_routes(context, templates)
-    app.router.routes.extend([*sockets.routes(context), *displays, *_static_routes()])
+    # Browsers request /favicon.ico even if the page names another icon.
+    icon = Route("/favicon.ico", lambda _request: FileResponse(STATIC / "favicon.ico"))
+    static = [Mount("/static", StaticFiles(directory=STATIC)), icon]
+    app.router.routes.extend([*sockets.routes(context), *displays, *static])
 
     def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
         """An HTML page for browsers, JSON for programs."""
@@ -94,15 +97,6 @@ def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRo
     from edge_agent.console import display
 
     return display.routes(context, templates)
-
-
-def _static_routes() -> list[BaseRoute]:
-    """Scripts, styles, and /favicon.ico, which browsers request even if the page names another icon."""
-
-    async def favicon(_request: Request) -> Response:
-        return FileResponse(STATIC / "favicon.ico")
-
-    return [Mount("/static", StaticFiles(directory=STATIC)), Route("/favicon.ico", favicon)]
 
 
 def _allowed(app: FastAPI, path: str) -> str:
