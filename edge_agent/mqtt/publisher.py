@@ -184,8 +184,8 @@ class Publisher:
         self._answer_seconds = 0.0
         self._window = 1
         self._acknowledged: set[str] = set()
-        self._crop_numbers: set[int] = set()
         self._volatile_topics: dict[int, str] = {}
+        """Of crops, too, which are not messages of their own."""
         self._logged: set[str] = set()
         self._crops_wanted = mqtt.publish_crops
         # Unacknowledged messages, oldest first, with the name under which each can be left out; empty: it cannot.
@@ -275,7 +275,6 @@ class Publisher:
             self._state = replace(self._state, connected=False)
             self._volatile.close()
             self._in_flight.clear()
-            self._crop_numbers.clear()
             self._volatile_topics.clear()
             self._unanswered.clear()
             self._asked_for = ""
@@ -440,7 +439,7 @@ class Publisher:
             log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.largest_packet_bytes)
             return
         number = connection.publish(publication)
-        self._crop_numbers.add(number)
+        self._volatile_topics[number] = publication.topic
         self._unanswered[number] = CROPS
         last = self._topics.last_crop(row.message["camera"])
         if is_new and self._mqtt.home_assistant.enabled and last not in self._left_out:
@@ -451,11 +450,6 @@ class Publisher:
         acknowledged = []
         for answer in answers:
             self._clear_of_suspicion(answer.number)
-            if answer.number in self._crop_numbers:
-                self._crop_numbers.remove(answer.number)
-                if answer.refusal:
-                    self._crops_refused(answer, connection)
-                continue
             if (topic := self._volatile_topics.pop(answer.number, None)) is not None:
                 self._word_answered(topic, answer, connection)
                 continue
@@ -521,6 +515,8 @@ class Publisher:
     def _word_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
         if self._retained and topic in self._retained.stale:
             self._old_topic_answered(topic, answer.refusal)
+        elif answer.refusal and topic.startswith(self._topics.crop("")):
+            self._crops_refused(answer, connection)
         elif answer.refusal:
             # Each snapshot has its own topic: log one line for all of them.
             if topic.startswith(self._topics.snapshot("")):
