@@ -11,7 +11,6 @@ devices at one of two models that people have signed.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,8 +114,7 @@ class Repository:
             previous=before.model if before else None,
             named=tuple(named),
         )
-        self._bump(metadata, when=when, days=OFFLINE_DAYS)
-        self._stage("targets", metadata)
+        self._stage_next("targets", metadata, when=when)
         self._stage_document(wishes.model_copy(update={"groups": {**wishes.groups, group: wish}}))
         return wish
 
@@ -135,18 +133,14 @@ class Repository:
                     f"the old key is none of '{role}'; 'maskwatch-fleet rollout status' lists them"
                 ) from error
             root.signed.add_key(new, name)
-        self._bump(root, when=when, days=OFFLINE_DAYS)
-        self._stage("root", root)
+        self._stage_next("root", root, when=when)
         if role == "online":
             targets = self._staged_or_current("targets", Targets)
             targets.signed.delegations = _delegations(new)
-            self._bump(targets, when=when, days=OFFLINE_DAYS)
-            self._stage("targets", targets)
+            self._stage_next("targets", targets, when=when)
         elif role == "targets":
             # Signatures of the old key are void: the current key holders have to sign again.
-            targets = self._staged_or_current("targets", Targets)
-            self._bump(targets, when=when, days=OFFLINE_DAYS)
-            self._stage("targets", targets)
+            self.stage_again("targets", when=when)
 
     def stage_again(self, role: str, *, when: datetime) -> None:
         """Stage root or targets unchanged, valid for another year.
@@ -155,8 +149,7 @@ class Repository:
             ConfigError: there is no repository.
         """
         metadata: Metadata[Any] = self._staged_or_current(role, Root if role == "root" else Targets)
-        self._bump(metadata, when=when, days=OFFLINE_DAYS)
-        self._stage(role, metadata)
+        self._stage_next(role, metadata, when=when)
 
     def sign(self, signer: Signer) -> list[str]:
         """Sign what is staged for the roles of this key; returns their names.
@@ -277,10 +270,7 @@ class Repository:
 
     def root_bytes(self) -> bytes:
         """The root of trust that devices are installed with."""
-        root = self._newest("root")
-        if root is None:
-            raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
-        return root.read_bytes()
+        return self._made("root").read_bytes()
 
     # Files.
 
@@ -364,11 +354,13 @@ class Repository:
         metadata.signatures.clear()
         self._write(self._staged / f"{role}.json", metadata)
 
-    def _bump(self, metadata: Metadata[Part], *, when: datetime, days: int) -> None:
-        current = self._newest(metadata.signed.type)
+    def _stage_next(self, role: str, metadata: Metadata[Part], *, when: datetime) -> None:
+        """Stage the version after the one that is served, valid for a year."""
+        current = self._newest(role)
         served = int(current.name.partition(".")[0]) if current else 0
         metadata.signed.version = served + 1
-        metadata.signed.expires = when + timedelta(days=days)
+        metadata.signed.expires = when + timedelta(days=OFFLINE_DAYS)
+        self._stage(role, metadata)
 
     def _allowed(self, role: str) -> set[str]:
         return {keyid for one in self._verifiers(role) for keyid in one.roles[role].keyids}
@@ -387,10 +379,13 @@ class Repository:
         return self._read(staged, kind) if staged.exists() else self._current(role, kind)
 
     def _current(self, role: str, kind: type[Part]) -> Metadata[Part]:
+        return self._read(self._made(role), kind)
+
+    def _made(self, role: str) -> Path:
         newest = self._newest(role)
         if newest is None:
             raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
-        return self._read(newest, kind)
+        return newest
 
     def _newest(self, role: str) -> Path | None:
         versions = self._versions(role)
@@ -423,8 +418,7 @@ class Repository:
         for file in (self._staged / "targets").glob("*"):
             file.unlink()
         for name in ("root.json", "targets.json"):
-            with suppress(FileNotFoundError):
-                (self._staged / name).unlink()
+            (self._staged / name).unlink(missing_ok=True)
 
 
 def _delegations(key: Key) -> Delegations:
