@@ -21,28 +21,15 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
     yield from _readable(config, file)
     mqtt, console = config.mqtt, config.console
     if (mqtt.username or mqtt.password_file) and not mqtt.tls and not is_loopback(mqtt.host):
-        yield Finding(
-            "exposure",
-            "warning",
-            f"mqtt: the password is sent to {mqtt.host} unencrypted; set mqtt.tls, and mqtt.port to 8883",
-            "edge-agent config --changes",
-        )
+        yield _exposed(f"mqtt: the password is sent to {mqtt.host} unencrypted; set mqtt.tls, and mqtt.port to 8883")
     for webhook in config.webhooks:
         parts = urlsplit(webhook.url)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            yield Finding(
-                "exposure",
-                "warning",
-                f"webhook {webhook.name}: alerts are sent unencrypted; use https",
-                "edge-agent config --changes",
-            )
+            yield _exposed(f"webhook {webhook.name}: alerts are sent unencrypted; use https")
     if not console.is_loopback and console.cert_file is None:
-        yield Finding(
-            "exposure",
-            "warning",
+        yield _exposed(
             f"console: http at {console.host}: password, token and pictures are sent unencrypted; set "
-            "console.cert_file and key_file, or host: 127.0.0.1 behind a proxy with TLS",
-            "edge-agent config --changes",
+            "console.cert_file and key_file, or host: 127.0.0.1 behind a proxy with TLS"
         )
 
 
@@ -61,13 +48,11 @@ def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
         secrets.append(("the configuration, which contains a camera password,", file))
     for key, path in secrets:
         if path is not None and _mode(path) & stat.S_IROTH:
-            yield Finding(
-                "exposure", "warning", f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}"
-            )
+            yield _exposed(f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}")
     for folder in dict.fromkeys((config.state, config.crops_folder)):
         if _mode(folder) & stat.S_IRWXO:
             message = f"{folder}: alerts and pictures are readable by all users of this machine"
-            yield Finding("exposure", "warning", message, f"chmod -R o-rwx {folder}")
+            yield _exposed(message, f"chmod -R o-rwx {folder}")
 
 
 def _mode(path: Path) -> int:
@@ -76,3 +61,7 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except OSError:
         return 0
+
+
+def _exposed(message: str, fix: str = "edge-agent config --changes") -> Finding:
+    return Finding("exposure", "warning", message, fix)
