@@ -41,7 +41,7 @@ class HeldOutRecipe(Part):
     )
 
 
-def read_recipe_file(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:
+def read_recipe(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe; `changes` such as `model.alpha=0.5` override the file.
 
     Raises:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.errors import ConfigError
-from training.masks.recipe import read_recipe
+from training.masks.recipe import MaskRecipe
+from training.recipe_file import read_recipe
 
 GOOD = """\
 name: one
@@ -18,7 +19,7 @@ def complaint(tmp_path, text: str) -> str:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        read_recipe(path)
+        read_recipe(path, MaskRecipe)
     assert caught.value.exit_code == 78
     return str(caught.value)
 
@@ -27,7 +28,7 @@ def test_a_good_recipe_is_read(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(GOOD)
 
-    assert read_recipe(path).name == "one"
+    assert read_recipe(path, MaskRecipe).name == "one"
 
 
 def test_all_errors_are_reported_together_with_line_key_and_value(tmp_path):
@@ -58,7 +59,7 @@ def test_invalid_yaml_is_reported(tmp_path):
 
 def test_an_error_about_a_missing_file_names_the_folder_of_examples(tmp_path):
     with pytest.raises(ConfigError, match="training/recipes"):
-        read_recipe(tmp_path / "none.yaml")
+        read_recipe(tmp_path / "none.yaml", MaskRecipe)
 
 
 def test_an_unknown_key_of_an_optional_section_names_the_nearest_key(tmp_path):

@@ -27,10 +27,11 @@ def add_to(commands: Any) -> None:
 
 def train_faces(options: argparse.Namespace) -> int:
     """Train, and print the path of the model."""
-    from training.faces.recipe import read_recipe
+    from training.faces.recipe import FaceRecipe
     from training.faces.run import run
+    from training.recipe_file import read_recipe
 
-    recipe = read_recipe(options.recipe, changes=options.changes)
+    recipe = read_recipe(options.recipe, FaceRecipe, changes=options.changes)
     folder = options.output or Path("runs") / recipe.name
     run(recipe, folder=folder)
     print(safe(str(folder / "model.keras")))

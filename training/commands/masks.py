@@ -30,10 +30,11 @@ def add_to(commands: Any) -> None:
 
 def train_masks(options: argparse.Namespace) -> int:
     """Train, and print the path of the model."""
-    from training.masks.recipe import read_recipe
+    from training.masks.recipe import MaskRecipe
     from training.masks.run import run
+    from training.recipe_file import read_recipe
 
-    recipe = read_recipe(options.recipe, changes=options.changes)
+    recipe = read_recipe(options.recipe, MaskRecipe, changes=options.changes)
     folder = options.output or Path("runs") / recipe.name
     run(recipe, folder=folder, packs_folder=options.packs or folder.parent / "packs")
     print(safe(str(folder / "model.keras")))

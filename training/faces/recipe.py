@@ -7,14 +7,11 @@ working directory, so that a recipe works from any location.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName, read_recipe_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName
 
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
 Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
@@ -148,12 +145,3 @@ class FaceRecipe(Part):
         if not any(one.scenes for one in self.data):
             raise ValueError("data: none has annotations; give at least one with 'scenes', to judge by")
         return self
-
-
-def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> FaceRecipe:
-    """Read and validate a recipe; `changes` such as `schedule.epochs=3` override the file.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
-    """
-    return read_recipe_file(path, FaceRecipe, changes=changes)

@@ -7,15 +7,12 @@ working directory, so that a recipe works from any location.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edge_agent.domain import LABELS, NO_FACE, Class, Label
-from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName, read_recipe_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName
 
 
 class ModelRecipe(Part):
@@ -186,12 +183,3 @@ class MaskRecipe(Part):
         if self.detector is None and any(one.needs_detector for one in self.data):
             raise ValueError("detector: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
         return self
-
-
-def read_recipe(path: Path, *, changes: Sequence[str] = ()) -> MaskRecipe:
-    """Read and validate a recipe; `changes` such as `model.alpha=0.5` override the file.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, or invalid; every error is listed with its line.
-    """
-    return read_recipe_file(path, MaskRecipe, changes=changes)

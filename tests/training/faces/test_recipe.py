@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge_agent.errors import ConfigError
-from training.faces.recipe import DataRecipe, FaceRecipe, ModelRecipe, read_recipe
+from training.faces.recipe import DataRecipe, FaceRecipe, ModelRecipe
+from training.recipe_file import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes" / "faces").glob("*.yaml"))
 
@@ -54,7 +55,7 @@ def test_each_error_is_reported_with_its_line(tmp_path):
     path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n    shaer: 2\nsede: 3\n")
 
     with pytest.raises(ConfigError) as told:
-        read_recipe(path)
+        read_recipe(path, FaceRecipe)
 
     assert "line 5   data.0.shaer: unknown key; did you mean 'share'?" in str(told.value)
     assert "line 6   sede: unknown key; did you mean 'seed'?" in str(told.value)
@@ -64,12 +65,12 @@ def test_single_keys_are_changed_from_outside(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n")
 
-    assert read_recipe(path, changes=["schedule.epochs=3"]).schedule.epochs == 3
+    assert read_recipe(path, FaceRecipe, changes=["schedule.epochs=3"]).schedule.epochs == 3
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_project_is_good(path):
-    assert read_recipe(path).name
+    assert read_recipe(path, FaceRecipe).name
 
 
 def test_the_project_has_recipes():

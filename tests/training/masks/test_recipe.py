@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge_agent.errors import ConfigError
-from training.masks.recipe import DataRecipe, MaskRecipe, read_recipe
+from training.masks.recipe import DataRecipe, MaskRecipe
+from training.recipe_file import read_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.yaml"))
 
@@ -43,7 +44,9 @@ def test_a_key_of_the_command_line_overrides_the_file(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\nmodel: {alpha: 0.35}\ndata:\n  - folders: faces\n")
 
-    recipe = read_recipe(path, changes=["model.alpha=0.5", "model.input_size=96", "schedule.epochs=3", "name=other"])
+    recipe = read_recipe(
+        path, MaskRecipe, changes=["model.alpha=0.5", "model.input_size=96", "schedule.epochs=3", "name=other"]
+    )
 
     assert (recipe.model.alpha, recipe.model.input_size, recipe.schedule.epochs, recipe.name) == (0.5, 96, 3, "other")
 
@@ -54,7 +57,7 @@ def test_a_file_without_keys_is_reported(tmp_path, text, told):
     path.write_text(text)
 
     with pytest.raises(ConfigError, match=told):
-        read_recipe(path, changes=["model.alpha=0.5"])
+        read_recipe(path, MaskRecipe, changes=["model.alpha=0.5"])
 
 
 @pytest.mark.parametrize(("change", "told"), [("alpha", "KEY=VALUE"), ("name.first=x", "name: .* is not text")])
@@ -63,12 +66,12 @@ def test_a_malformed_change_is_reported(tmp_path, change, told):
     path.write_text("name: one\ndata:\n  - folders: faces\n")
 
     with pytest.raises(ConfigError, match=told):
-        read_recipe(path, changes=[change])
+        read_recipe(path, MaskRecipe, changes=[change])
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_project_is_good(path):
-    assert read_recipe(path).name
+    assert read_recipe(path, MaskRecipe).name
 
 
 def test_the_project_has_recipes():
