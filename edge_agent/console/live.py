@@ -95,9 +95,7 @@ class Live:
     async def tick(self) -> None:
         """Wait until there may be a new frame; one timer for all viewers."""
         if self._tick is None or self._tick.done():
-            loop = asyncio.get_running_loop()
-            self._tick = loop.create_future()
-            loop.call_later(TICK_SECONDS, _set, self._tick)
+            self._tick = asyncio.ensure_future(asyncio.sleep(TICK_SECONDS))
         await asyncio.shield(self._tick)
 
     async def picture(self, frame: AnnotatedFrame, *, width_px: int = WIDTHS_PX[-1], drawn: bool = True) -> LivePicture:
@@ -163,8 +161,3 @@ def _scaled(face: AnnotatedFace, scale: float) -> dict[str, Any]:
 
 def _has_failed(task: asyncio.Task[LivePicture]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
