@@ -112,8 +112,9 @@ def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:
 
 
 def _of_float(model: FloatModel) -> Candidate:
+    network, choices = model.network, model.choices
     return Candidate(
-        model.path, "keras", model.labels, model.margin_fraction, model.scores, _likeliest, choices=model.choices
+        network.path, "keras", choices.labels, network.margin_fraction, model.scores, _likeliest, choices=choices
     )
 
 

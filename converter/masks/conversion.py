@@ -34,4 +34,4 @@ def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> 
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
-        return run_converter(converter, form, samples=samples, name=str(model.path))
+        return run_converter(converter, form, samples=samples, name=str(model.network.path))

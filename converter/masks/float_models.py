@@ -19,8 +19,6 @@ from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from converter.masks.choices import Choices
@@ -39,26 +37,6 @@ class FloatModel:
     network: Network
     choices: Choices
     function: Any
-
-    @property
-    def path(self) -> Path:
-        """The model file or folder."""
-        return self.network.path
-
-    @property
-    def name(self) -> str:
-        """Default name of the files."""
-        return self.network.name
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """The labels, in the order of the outputs."""
-        return self.choices.labels
-
-    @property
-    def margin_fraction(self) -> float:
-        """Margin around the face, as a fraction of its size."""
-        return self.network.margin_fraction
 
     def values(self, pixels: Image) -> NDArray[np.float32]:
         """The input tensor, (1, height, width, 3), for RGB pixels of this model's size."""
@@ -83,8 +61,9 @@ class FloatModel:
         )
         shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
         # As on the device: the labels share what `no_face` leaves.
-        among = shares[: len(self.labels)] / shares[: len(self.labels)].sum()
-        return dict(zip(self.labels, among.tolist(), strict=True))
+        labels = self.choices.labels
+        among = shares[: len(labels)] / shares[: len(labels)].sum()
+        return dict(zip(labels, among.tolist(), strict=True))
 
 
 def settled(network: Network, choices: Choices) -> FloatModel:

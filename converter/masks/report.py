@@ -47,7 +47,7 @@ def write_report(
     else:
         figures.insert(0, "nothing could be checked: the pictures have no labels")
     pictures = "".join(_picture(index, made, shown) for index in _order(made)[:MOST_SHOWN])
-    title = f"{html.escape(made.card.name)}: {html.escape(made.title)} of {html.escape(model.path.name)}"
+    title = f"{html.escape(made.card.name)}: {html.escape(made.title)} of {html.escape(model.network.path.name)}"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><pre>{html.escape(chr(10).join(figures))}</pre>"

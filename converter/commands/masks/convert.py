@@ -98,7 +98,7 @@ def _make_all(
     more: Callable[[], CalibrationSet],
 ) -> list[Made]:
     """Convert to every requested format, or the best; one that loses too much is compared with the alternatives."""
-    source = answers_of(model.scores, calibration.pixels, model.labels, what="reading with the float model")
+    source = answers_of(model.scores, calibration.pixels, model.choices.labels, what="reading with the float model")
     wants_best = BEST in options.formats
 
     def make_one(form: Format, pictures: CalibrationSet = calibration) -> Made:
