@@ -90,7 +90,8 @@ class CameraFeed:
         self._state = FeedState(name)
         self._newest: Frame | None = None
         self._failure: Exception | None = None
-        self._due_at: Callable[[], float] = _always_due
+        # Every picture is wanted until a worker says otherwise.
+        self._due_at: Callable[[], float] = lambda: float("-inf")
         self._lost_at: float | None = None
         self._backoff = Backoff(first_seconds=first_pause_seconds, longest_seconds=config.max_backoff_seconds)
         self._opened_at: float | None = None
@@ -304,8 +305,3 @@ class CameraFeed:
         with self._arrived:
             self._state = replace(self._state, is_open=False, reason="the recording has ended", finished=True)
             self._arrived.notify_all()
-
-
-def _always_due() -> float:
-    """Every picture is wanted until a worker says otherwise."""
-    return float("-inf")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
     from edge_agent.domain import Image
-    from edge_agent.messages.telemetry import Latency
     from edge_agent.pipeline import Pipeline
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
@@ -156,7 +155,7 @@ def measure_whole_path(
         frames=counts.frames,
         frames_per_second=round(counts.frames / seconds, 1),
         memory_bytes=None if held_bytes is None else held_bytes - sum(frame.picture.nbytes for frame in frames),
-        stages_ms={stage: _rounded(latency) for stage, latency in metrics.latencies().items()},
+        stages_ms={stage: Spread(one.p50, one.p95) for stage, one in metrics.latencies().items()},
         limit_share=None
         if bare_seconds is None
         else round((decoding_seconds + bare_seconds) / (decoding_seconds + seconds), 3),
@@ -281,7 +280,3 @@ def _middle(image: Image) -> Box:
 def _spread(milliseconds: Sequence[float]) -> Spread:
     p50, p95 = np.percentile(milliseconds, (50, 95))
     return Spread(round(float(p50), 3), round(float(p95), 3))
-
-
-def _rounded(latency: Latency) -> Spread:
-    return Spread(latency.p50, latency.p95)
