@@ -92,9 +92,9 @@ class Server:
         try:
             listeners = _listen(host, port)
         except OSError as error:
-            raise UnavailableError(
-                f"{host} port {port}: {error.strerror}; check console.host and console.port"
-            ) from error
+            # Without the address, which create_server() adds.
+            reason = str(error.strerror).partition(" (while ")[0]
+            raise UnavailableError(f"{host} port {port}: {reason}; check console.host and console.port") from error
         server = _Uvicorn(self._uvicorn, listeners, tls=self._tls, viewers=self._config.max_viewers)
         work = asyncio.ensure_future(server.serve())
         log.info("console: %s", self._config.url)

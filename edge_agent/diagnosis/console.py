@@ -78,6 +78,8 @@ def _try_to_listen(console: ConsoleConfig) -> None:
         family, _, _, _, place = found[0]
         socket.create_server(place, family=family).close()
     except OSError as error:
+        # Without the address, which create_server() adds.
+        reason = str(error.strerror or error).partition(" (while ")[0]
         raise UnavailableError(
-            f"{address}: cannot listen: {error.strerror or error}; choose an address of this machine and a free port"
+            f"{address}: cannot listen: {reason}; choose an address of this machine and a free port"
         ) from error
