@@ -8,7 +8,7 @@ from tests.values import a_face, a_reading, a_track
 
 
 def noise(width_px, height_px):
-    """A picture of small grey squares, no two alike, which JPEG keeps."""
+    """A picture of small, distinct grey squares, which survive JPEG compression."""
     squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
     grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
     return np.repeat(grey[:, :, None], 3, axis=2).copy()
@@ -18,7 +18,7 @@ def colours(part):
     return len(np.unique(part.reshape(-1, 3), axis=0))
 
 
-def test_the_face_of_a_bystander_becomes_a_stain_of_sixteen_colours():
+def test_the_face_of_a_bystander_becomes_a_mosaic_of_sixteen_colours():
     image = noise(100, 100)
 
     hidden = without_faces(image, [Box(20, 20, 60, 60)])
@@ -32,7 +32,7 @@ def test_the_face_of_a_bystander_becomes_a_stain_of_sixteen_colours():
 def test_nothing_of_a_hidden_face_depends_on_more_than_the_mean_of_its_cells():
     image = noise(64, 64)
     other = image.copy()
-    # The same pixels in another order within each cell: another face, the same stain.
+    # The same pixels in another order within each cell: another face, the same mosaic.
     for y in range(0, 64, 16):
         for x in range(0, 64, 16):
             other[y : y + 16, x : x + 16] = other[y : y + 16, x : x + 16][::-1, ::-1]
@@ -61,7 +61,7 @@ def test_the_excepted_face_stays_visible_under_a_hidden_one():
     assert not np.array_equal(hidden[20:30, 20:60], image[20:30, 20:60])
 
 
-def test_the_own_face_lies_in_the_cutout_where_the_margin_leaves_it():
+def test_the_alerted_face_is_located_in_the_crop_by_its_margin():
     inside = a_reading(track=a_track(face=a_face(100, 100, width=40)))
     assert own_face(inside, margin_fraction=0.5) == Box(20, 25, 60, 75)
 

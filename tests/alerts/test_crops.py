@@ -36,7 +36,7 @@ def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
     assert np.abs(shown.astype(int) - cutout).mean() < 4
 
 
-def test_the_file_is_absolute_although_the_folder_is_not(tmp_path, cutout, monkeypatch):
+def test_the_path_is_absolute_even_if_the_folder_is_relative(tmp_path, cutout, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     crop = Crops(Path("crops"), CropsConfig(jpeg_quality=90)).save(ALERT_ID, cutout)
@@ -50,7 +50,7 @@ def test_crops_are_not_readable_by_all_users(tmp_path, cutout):
     assert not stat.S_IMODE(Path(crop.file).stat().st_mode) & stat.S_IRWXO
 
 
-def test_a_scene_lies_beside_its_crop_with_the_same_permissions(tmp_path, cutout):
+def test_a_scene_is_stored_beside_its_crop_with_the_same_permissions(tmp_path, cutout):
     crops = Crops(tmp_path, CropsConfig(jpeg_quality=90))
     crop = crops.save(ALERT_ID, cutout)
 
@@ -108,6 +108,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
     assert crops.save(ALERT_ID, cutout).size_bytes > 500
 
 
-def test_a_picture_that_is_none_is_a_crop_error(tmp_path):
+def test_an_invalid_picture_is_a_crop_error(tmp_path):
     with pytest.raises(CropError, match=r"\(0, 10, 3\) cannot be encoded"):
         Crops(tmp_path, CropsConfig(jpeg_quality=90)).save(ALERT_ID, np.zeros((0, 10, 3), np.uint8))

@@ -64,7 +64,7 @@ def test_an_alert_without_a_picture_is_removed(history, tmp_path):
     assert delete(history, tmp_path)
 
 
-def test_a_picture_that_is_still_to_be_sent_stays_with_all_that_is_known(history, tmp_path):
+def test_a_picture_still_to_be_sent_stays_with_its_entry(history, tmp_path):
     crop = a_crop(tmp_path, f"{an_id(2)}.jpg")
 
     with pytest.raises(CommandError, match="has not been sent yet"):

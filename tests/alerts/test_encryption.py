@@ -37,7 +37,7 @@ def test_the_same_picture_is_never_encrypted_to_the_same_bytes(owner):
     assert encryption.encrypt(b"a picture") != encryption.encrypt(b"a picture")
 
 
-def test_a_key_of_ssh_will_do(tmp_path):
+def test_an_ssh_key_is_accepted(tmp_path):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
 

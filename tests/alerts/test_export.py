@@ -45,7 +45,7 @@ def alerts(tmp_path: Path) -> Iterator[Alerts]:
 
 
 def a_crop(folder: Path, number: int) -> None:
-    """A picture that is black but for the face, where TIMELINE says that it is."""
+    """A black picture with a face at the position given by TIMELINE."""
     picture = np.zeros((60, 50, 3), np.uint8)
     x1, y1, x2, y2 = TIMELINE.face_in_crop
     picture[y1:y2, x1:x2] = 200
@@ -98,7 +98,7 @@ def test_a_changed_review_moves_the_picture(alerts, tmp_path):
     assert files_in(tmp_path) == [f"no_face/{an_id(1)}.png"]
 
 
-def test_others_are_taken_by_the_label_they_had_where_that_is_wanted(alerts, tmp_path):
+def test_unreviewed_alerts_are_exported_by_their_label_if_requested(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     review(alerts, tmp_path, 2, "")
 
@@ -119,7 +119,7 @@ def test_alerts_are_filtered_by_camera_and_first_day(alerts, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
-def test_a_picture_that_is_gone_or_cannot_be_read_is_counted(alerts, tmp_path, content):
+def test_a_missing_or_unreadable_picture_is_counted(alerts, tmp_path, content):
     review(alerts, tmp_path, 1, "with_mask")
     crop = tmp_path / "crops" / f"{an_id(1)}.jpg"
     crop.unlink()
@@ -141,7 +141,7 @@ def test_encrypted_pictures_are_counted_and_not_exported(alerts, tmp_path):
     assert (dict(done.pictures), done.missing, done.encrypted) == ({}, 0, 1)
 
 
-def test_a_folder_that_cannot_be_written_is_named(alerts, tmp_path):
+def test_an_unwritable_folder_is_named(alerts, tmp_path):
     review(alerts, tmp_path, 1, "with_mask")
     (tmp_path / "reviewed").touch()
 

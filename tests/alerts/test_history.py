@@ -107,7 +107,7 @@ def test_an_entry_equals_the_stored_alert(store, history):
     assert history.entry("another") is None
 
 
-def test_a_store_that_cannot_be_seen_is_not_taken_for_one_without_alerts(tmp_path):
+def test_an_inaccessible_store_is_not_mistaken_for_an_empty_one(tmp_path):
     # The kernel refuses a name that is so long, to root as well.
     history = AlertHistory(tmp_path / ("x" * 300) / "alerts.sqlite")
 
@@ -141,7 +141,7 @@ def test_the_resolution_of_a_removed_alert_changes_nothing(store, history):
     assert history.count() == 0
 
 
-def test_whether_the_broker_has_an_alert_is_a_question_to_the_store(store, history):
+def test_the_store_knows_whether_an_alert_was_delivered(store, history):
     put(store, 1)
     assert history.is_pending(an_id(1))
 
@@ -194,7 +194,7 @@ def test_filters_are_values_and_never_sql(store, history, nasty):
     assert history.count() == 1
 
 
-def test_pages_follow_each_other_also_where_the_last_entry_of_one_was_removed(store, history):
+def test_pagination_continues_after_the_last_entry_of_a_page_was_removed(store, history):
     put(store, *range(1, 8))
 
     first = history.find(limit=3)
@@ -206,7 +206,7 @@ def test_pages_follow_each_other_also_where_the_last_entry_of_one_was_removed(st
     assert numbers(history, before=an_id(1)) == []
 
 
-def test_days_are_counted_by_the_clock_on_the_wall_up_to_today(store, history):
+def test_days_are_counted_in_local_time_up_to_today(store, history):
     put(store, 1, 2)
     put(store, 3, label="mask_worn_incorrectly")
     put(store, 4, camera="yard", when=NOON - timedelta(days=2))
@@ -318,7 +318,7 @@ def test_the_history_on_both_sides_of_garbage_is_salvaged(file, store, history):
     assert len(files_set_aside(file)) == 1
 
 
-def test_a_reader_changes_to_the_new_file_after_the_old_one_is_set_aside(file, store, history):
+def test_a_reader_switches_to_the_new_file_after_the_old_one_is_set_aside(file, store, history):
     put(store, *range(1, 300))
     assert history.count() == 299
     with closing(sqlite3.connect(file)) as database:
@@ -355,7 +355,7 @@ def test_changes_are_buffered_while_the_disk_is_full_and_written_afterwards(stor
     assert history.entry(an_id(2)).resolved == resolved
 
 
-def test_changes_that_memory_has_no_room_for_are_counted(file, history):
+def test_changes_dropped_for_lack_of_memory_are_counted(file, history):
     file.mkdir(parents=True)
     with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
         put(store, *range(1, MOST_BUFFERED + 101))
@@ -416,7 +416,7 @@ def test_a_sweep_removes_old_entries(store, history):
     assert numbers(history) == [2]
 
 
-def test_of_too_many_the_oldest_go(store, history, monkeypatch):
+def test_the_oldest_of_too_many_entries_are_removed(store, history, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.store.MOST_ENTRIES", 3)
     put(store, *range(1, 6))
 
@@ -447,7 +447,7 @@ def test_a_clock_that_jumped_between_two_runs_makes_no_entry_older_or_younger(fi
 
 
 def read_as_another_user(file: Path) -> str:
-    """What somebody of the file's group, who may write nothing, reads: by a process of their own."""
+    """Read the store as a user in the file's group without write permission, in a separate process."""
     reads, writes = os.pipe()
     child = os.fork()
     if not child:
@@ -504,7 +504,7 @@ def test_a_user_with_read_access_reads_the_file_of_a_killed_agent(shared, tmp_pa
     assert read_as_another_user(shared / "alerts.sqlite") == str([an_id(1)])
 
 
-def test_the_neighbours_of_an_alert_and_how_many_are_not_reviewed_are_known(store, history):
+def test_the_neighbours_of_an_alert_and_the_unreviewed_count_are_known(store, history):
     for number in (1, 2, 3):
         put(store, number)
 

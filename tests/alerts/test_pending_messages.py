@@ -64,7 +64,7 @@ def test_a_damaged_store_is_not_touched(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_store_of_another_layout_is_left_to_the_agent(tmp_path):
+def test_a_store_with_another_schema_is_left_to_the_agent(tmp_path):
     path = tmp_path / "alerts.sqlite"
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE something (else_ TEXT)")

@@ -52,7 +52,7 @@ def unsent(store, *, now, since=None):
     return store.unsent_counts(cameras=["door"], since=since, now=now)
 
 
-def test_people_of_an_hour_are_one_row(tmp_path):
+def test_the_people_of_an_hour_are_one_row(tmp_path):
     with opened(tmp_path) as store:
         for person in (a_person(), a_person(when=HOUR + timedelta(minutes=59)), a_person("without_mask", changed=True)):
             store.count_person(person)
@@ -78,7 +78,7 @@ def test_people_of_today_survive_a_restart(tmp_path):
         assert store.people_today(when=now + timedelta(days=1)) == {}
 
 
-def test_people_counted_while_the_disk_is_away_are_written_when_it_is_back(tmp_path):
+def test_people_counted_during_a_disk_failure_are_written_afterwards(tmp_path):
     folder = tmp_path / "state"
     with opened(folder) as store:
         store.count_person(a_person())
@@ -114,7 +114,7 @@ def test_people_are_salvaged_from_a_damaged_file(tmp_path):
     assert stored_people(path) == [("door", int(HOUR.timestamp()), "with_mask", 2, 0)]
 
 
-def test_an_hour_is_to_be_sent_when_it_is_over(tmp_path):
+def test_an_hour_is_sent_when_it_is_over(tmp_path):
     with opened(tmp_path) as store:
         store.count_person(a_person())
 
@@ -125,7 +125,7 @@ def test_an_hour_is_to_be_sent_when_it_is_over(tmp_path):
     assert period.cameras == {"door": PeopleCounts(with_mask=1)}
 
 
-def test_hours_without_people_are_sent_only_where_the_agent_was_there(tmp_path):
+def test_hours_without_people_are_sent_only_if_the_agent_was_running(tmp_path):
     with opened(tmp_path) as store:
         store.count_person(a_person())
         late = HOUR + timedelta(hours=4, minutes=10)
@@ -135,7 +135,7 @@ def test_hours_without_people_are_sent_only_where_the_agent_was_there(tmp_path):
         assert [one.begin.hour for one in unsent(store, now=late, since=since)] == [9, 11, 12]
 
 
-def test_a_day_is_sent_behind_its_last_hour(tmp_path):
+def test_a_day_is_sent_after_its_last_hour(tmp_path):
     with opened(tmp_path) as store:
         store.count_person(a_person(when=HOUR.replace(hour=23)))
 
@@ -145,7 +145,7 @@ def test_a_day_is_sent_behind_its_last_hour(tmp_path):
     assert periods[1].begin == HOUR.replace(hour=0)
 
 
-def test_old_counts_go_with_a_sweep(tmp_path):
+def test_a_sweep_removes_old_counts(tmp_path):
     with opened(tmp_path) as store:
         store.count_person(a_person())
         store.count_person(a_person(when=HOUR + timedelta(days=2)))

@@ -17,7 +17,7 @@ MARGIN_FRACTION = 0.5
 
 
 def noise(width_px, height_px):
-    """A picture of small grey squares, no two alike, which JPEG keeps."""
+    """A picture of small, distinct grey squares, which survive JPEG compression."""
     squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
     grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
     return np.repeat(grey[:, :, None], 3, axis=2).copy()
@@ -90,7 +90,7 @@ def test_all_people_in_a_whole_frame_are_bystanders(tmp_path):
     assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 30
 
 
-def test_an_encrypted_scene_lies_open_nowhere(tmp_path, owner):
+def test_an_encrypted_scene_is_nowhere_in_the_clear(tmp_path, owner):
     pictures = open_pictures(tmp_path, CropsConfig(picture="scene", encrypt_for=[str(owner.to_public())]))
 
     scene = pictures.keep_scene(ALERT_ID, b"a JPEG")
@@ -100,7 +100,7 @@ def test_an_encrypted_scene_lies_open_nowhere(tmp_path, owner):
     assert pyrage.decrypt(Path(scene.file).read_bytes(), [owner]) == b"a JPEG"
 
 
-def test_no_picture_at_all_is_kept_where_none_is_wanted(tmp_path):
+def test_no_picture_is_stored_if_pictures_are_disabled(tmp_path):
     pictures = open_pictures(tmp_path / "crops", CropsConfig(picture="none"))
 
     assert pictures.keep_reading(ALERT_ID, a_reading(())) is None
@@ -128,7 +128,7 @@ def test_an_encrypted_crop_is_readable_by_its_owner_only(tmp_path, owner):
         pyrage.decrypt(encrypted, [pyrage.x25519.Identity.generate()])
 
 
-def test_nothing_of_an_encrypted_crop_lies_open_in_the_folder(tmp_path, owner):
+def test_nothing_of_an_encrypted_crop_is_in_the_clear_in_the_folder(tmp_path, owner):
     kept(tmp_path, a_reading(()), encrypt_for=[str(owner.to_public())])
 
     assert [file.name for file in tmp_path.iterdir()] == [f"{ALERT_ID}.jpg.age"]

@@ -38,7 +38,7 @@ LATER = (TimelinePoint(1.5, 7.0, "without_mask", 0.95, 0.8),)
 
 
 class Recording:
-    """A recorder with its store; `finish` waits until everything that was given to it is recorded."""
+    """A recorder with its store; `finish` waits until all submitted events are recorded."""
 
     def __init__(self, store: AlertStore, folder: Path, **parts: Any) -> None:
         self.store, self.woken = store, 0
@@ -116,7 +116,7 @@ def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
     assert entry.timeline().points == TIMELINE.points + LATER
 
 
-def test_figures_are_numbered_and_wait_like_all_else(recording, store):
+def test_telemetry_is_numbered_and_queued_like_other_messages(recording, store):
     recording.recorder.record_telemetry(figures(), when=NOON)
 
     (telemetry,) = recording.finish()
@@ -125,7 +125,7 @@ def test_figures_are_numbered_and_wait_like_all_else(recording, store):
     assert store.count("telemetry") == 1
 
 
-def test_every_alert_counts_for_its_day(store, tmp_path):
+def test_every_alert_is_counted_on_its_day(store, tmp_path):
     recording = Recording(store, tmp_path)
     recording.alert(2)
 
@@ -134,7 +134,7 @@ def test_every_alert_counts_for_its_day(store, tmp_path):
     assert store.alerts_today(when=NOON) == 2
 
 
-def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_go_to_it_by_themselves_later(store, tmp_path):
+def test_alerts_are_buffered_in_order_while_the_disk_is_full_and_written_later(store, tmp_path):
     recording = Recording(store, tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     recording.recorder.start()
@@ -155,7 +155,7 @@ def test_alerts_wait_in_memory_in_order_while_the_disk_is_full_and_go_to_it_by_t
         assert history.count() == 2
 
 
-def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
+def test_a_pending_crop_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
     delivered = Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90)).save(
         "01950000-0000-7000-8000-000000000001", a_frame().image
     )
@@ -175,7 +175,7 @@ def test_a_crop_that_waits_is_never_swept_and_others_make_room_for_a_new_one(sto
     assert all("keep_free_bytes" in message["crop_error"] for message in messages)
 
 
-def test_a_crop_that_cannot_be_kept_costs_only_the_crop(recording, tmp_path, caplog):
+def test_an_alert_is_recorded_even_if_its_crop_cannot_be_stored(recording, tmp_path, caplog):
     (tmp_path / "crops").touch()
     recording.alert(2)
 
@@ -248,7 +248,7 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     recording.recorder.check_responds()
 
 
-def test_figures_are_published_at_once_while_a_disk_hangs_and_numbered_on(hanging, monkeypatch):
+def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continues(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
     recording.recorder.record_telemetry(figures(), when=NOON)
@@ -271,7 +271,7 @@ def test_figures_are_published_at_once_while_a_disk_hangs_and_numbered_on(hangin
     ]
 
 
-def test_the_waiting_time_includes_that_for_the_disk(hanging):
+def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
     recording, disk = hanging
     recording.alert(2)
     assert disk.asked.wait(PATIENCE_SECONDS)
@@ -296,7 +296,7 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
     assert caplog.text.count("dropped and counted") == 1
 
 
-def test_a_bug_with_one_alert_keeps_no_other_from_being_recorded(store, tmp_path, caplog):
+def test_a_bug_with_one_alert_does_not_prevent_recording_others(store, tmp_path, caplog):
     class Broken:
         calls = 0
 
@@ -320,7 +320,7 @@ def wait_until(is_so: Any) -> None:
         time.sleep(0.01)
 
 
-def test_a_scene_is_kept_beside_the_crop_and_named_in_no_message(store, tmp_path):
+def test_a_scene_is_stored_beside_the_crop_and_appears_in_no_message(store, tmp_path):
     recording = Recording(store, tmp_path)
     (alert,) = recording.alert(scene=b"a JPEG")
 
@@ -330,7 +330,7 @@ def test_a_scene_is_kept_beside_the_crop_and_named_in_no_message(store, tmp_path
     assert f"{alert.id}.scene" not in str(message)
 
 
-def test_a_scene_that_cannot_be_kept_costs_neither_alert_nor_crop(store, tmp_path, caplog):
+def test_alert_and_crop_are_recorded_even_if_the_scene_cannot_be_stored(store, tmp_path, caplog):
     recording = Recording(store, tmp_path)
     (alert,) = recording.alert(scene=b"a JPEG")
     # A file cannot replace a folder.

@@ -91,7 +91,7 @@ stored_crops = st.lists(
     missing_bytes=st.integers(-5000, 5000),
     data=st.data(),
 )
-def test_the_plan_keeps_its_promises(crops, keep_days, keep_bytes, missing_bytes, data):
+def test_the_plan_respects_all_limits(crops, keep_days, keep_bytes, missing_bytes, data):
     waiting = data.draw(st.sets(st.sampled_from([crop.name for crop in crops]))) if crops else set()
 
     removals = plan_removals(
@@ -110,7 +110,7 @@ def test_the_plan_keeps_its_promises(crops, keep_days, keep_bytes, missing_bytes
     removed_bytes = sum(crop.size_bytes for crop in removals)
     # Whatever could still go has gone, where the rest does not fit or the disk lacks room.
     assert (kept_bytes <= keep_bytes and removed_bytes >= missing_bytes) or not free
-    # Nothing went in vain: with the youngest of those that are not too old back, the rest would not fit.
+    # No removal was unnecessary: with the youngest one that is not too old, the rest would not fit.
     young = [crop for crop in removals if crop.saved_when >= too_old]
     if young:
         last_bytes = young[-1].size_bytes
@@ -146,7 +146,7 @@ def test_a_folder_that_does_not_exist_needs_no_sweep(tmp_path):
     assert sweep(tmp_path / "none") == []
 
 
-def test_a_folder_that_cannot_be_seen_is_named(tmp_path):
+def test_an_inaccessible_folder_is_named(tmp_path):
     with pytest.raises(CropError, match="name too long"):
         sweep(tmp_path / ("x" * 300))
 
@@ -178,7 +178,7 @@ def test_a_scene_ages_and_counts_like_a_crop(tmp_path):
     assert len(sweep(tmp_path, keep_bytes=700)) == 1
 
 
-def test_crops_give_way_until_enough_of_the_disk_is_free(tmp_path):
+def test_crops_are_removed_until_enough_of_the_disk_is_free(tmp_path):
     oldest, _ = put_crop(tmp_path, age_days=2), put_crop(tmp_path, age_days=1)
     free_bytes = shutil.disk_usage(tmp_path).free
 

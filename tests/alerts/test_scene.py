@@ -58,7 +58,7 @@ def difference(one: Image, other: Image, box: Box) -> float:
     return float(np.abs(one[y1:y2, x1:x2].astype(int) - other[y1:y2, x1:x2]).mean())
 
 
-def test_the_other_face_is_hidden_and_that_of_the_alert_is_not(hiding, two_people):
+def test_the_other_face_is_hidden_and_the_alerted_one_is_not(hiding, two_people):
     image, (hopper, collins) = two_people
 
     shown = drawn(hiding, image, hopper, collins)
@@ -71,7 +71,7 @@ def test_the_other_face_is_hidden_and_that_of_the_alert_is_not(hiding, two_peopl
     assert difference(shown, image, Box(collins.x1, collins.y1 - 0.4 * collins.height_px, collins.x2, collins.y1)) > 10
 
 
-def test_a_face_that_no_track_has_is_hidden_too(hiding, two_people):
+def test_a_face_without_a_track_is_hidden_too(hiding, two_people):
     image, (hopper, collins) = two_people
 
     shown = drawn(hiding, image, hopper)
@@ -115,7 +115,7 @@ def test_a_large_frame_is_scaled_down_with_its_hidden_faces(two_people):
     assert difference(shown, small, Box(*(scale * side for side in _sides(hopper)))) < 8
 
 
-def test_nothing_is_drawn_where_no_scene_is_wanted(two_people):
+def test_nothing_is_drawn_if_scenes_are_disabled(two_people):
     image, (hopper, _) = two_people
     scenes: Scenes | NoScenes = NoScenes()
 

@@ -58,7 +58,7 @@ def test_messages_are_numbered_from_one(store):
     assert [put(store)["sequence"] for _ in range(3)] == [1, 2, 3]
 
 
-def test_numbers_go_on_after_a_restart_although_nothing_waits(tmp_path):
+def test_numbering_continues_after_a_restart_with_an_empty_outbox(tmp_path):
     before = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)
     before.remove(put(before)["id"])
     before.close()
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_set_aside_and_replaced(tmp_path, caplog, content):
 
 @pytest.fixture
 def damaged(tmp_path):
-    """An outbox of 200 alerts over many pages; give what is left of the file after some harm."""
+    """An outbox of 200 alerts over many pages; returns its file, damaged by `what`."""
 
     def harm(what):
         path = tmp_path / "alerts.sqlite"
@@ -171,7 +171,7 @@ def test_readable_rows_of_a_truncated_file_are_salvaged(damaged, caplog):
     assert len(files_set_aside(path)) == 1
 
 
-def test_rows_on_both_sides_of_garbage_are_saved_over(damaged):
+def test_rows_on_both_sides_of_garbage_are_salvaged(damaged):
     def write_garbage(path):
         with path.open("r+b") as file:
             file.seek(path.stat().st_size // 2)
@@ -201,7 +201,7 @@ def test_a_file_that_lacks_a_table_is_set_aside(damaged, table):
     assert len(files_set_aside(path)) == 1
 
 
-def test_a_table_dropped_while_the_agent_runs_stops_nothing(damaged):
+def test_a_table_dropped_at_run_time_does_not_stop_the_agent(damaged):
     store = AlertStore(damaged(lambda _path: None), boot_id=BOOT_ID)
     with closing(sqlite3.connect(store.path)) as database:
         database.execute("DROP TABLE outbox")
@@ -220,7 +220,7 @@ def test_only_the_last_few_damaged_files_are_kept(tmp_path):
     assert len(files_set_aside(path)) == 5
 
 
-def test_a_file_of_another_layout_is_set_aside(tmp_path):
+def test_a_file_with_another_schema_is_set_aside(tmp_path):
     path = tmp_path / "alerts.sqlite"
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
@@ -234,7 +234,7 @@ def test_a_file_of_another_layout_is_set_aside(tmp_path):
     assert len(list(tmp_path.glob("alerts.sqlite.damaged-*"))) == 1
 
 
-def test_damage_that_shows_later_stops_nothing_and_repeats_no_number(tmp_path, caplog):
+def test_damage_found_later_stops_nothing_and_repeats_no_number(tmp_path, caplog):
     path = tmp_path / "alerts.sqlite"
     store = AlertStore(path, boot_id=BOOT_ID)
     # More than SQLite keeps in memory.
@@ -251,7 +251,7 @@ def test_damage_that_shows_later_stops_nothing_and_repeats_no_number(tmp_path, c
     assert list(tmp_path.glob("alerts.sqlite.damaged-*"))
 
 
-def test_each_kind_is_numbered_by_itself(store):
+def test_each_kind_is_numbered_separately(store):
     alert, resolved = put(store), put(store, "resolved")
     figures = [put(store, "telemetry") for _ in range(2)]
 
@@ -269,7 +269,7 @@ def test_messages_after_a_position_are_distinguished_from_older_ones(store):
     assert [row.key for row in store.waiting(10, after=moment)] == [young["id"]]
 
 
-def test_the_waiting_time_is_known_within_a_boot_also_after_a_restart(tmp_path):
+def test_the_waiting_time_survives_a_restart_within_a_boot(tmp_path):
     path = tmp_path / "alerts.sqlite"
     for boot_id, is_known in ((BOOT_ID, True), (BOOT_ID, True), (ANOTHER_BOOT, False)):
         with closing(AlertStore(path, boot_id=boot_id)) as store:
@@ -380,7 +380,7 @@ def test_buffered_messages_are_limited_and_drops_are_stored_afterwards(tmp_path)
     again.close()
 
 
-def test_a_disk_that_returns_after_the_start_has_old_and_buffered_messages(tmp_path):
+def test_a_disk_that_recovers_after_the_start_has_old_and_buffered_messages(tmp_path):
     path = tmp_path / "state" / "alerts.sqlite"
     before = AlertStore(path, boot_id=BOOT_ID)
     old = [put(before)["id"] for _ in range(3)]
@@ -399,7 +399,7 @@ def test_a_disk_that_returns_after_the_start_has_old_and_buffered_messages(tmp_p
     store.close()
 
 
-def test_alerts_that_come_and_go_in_memory_do_not_end_the_trouble_of_a_full_disk(store, caplog):
+def test_alerts_delivered_from_memory_do_not_clear_the_error_of_a_full_disk(store, caplog):
     put(store)
     with files_no_larger_than(0):
         for _ in range(5):
@@ -432,7 +432,7 @@ def test_a_purge_deletes_the_chosen_kinds_and_counts_no_drop(store):
 
 
 class StoreAgainstAModel(RuleBasedStateMachine):
-    """Beside the store a list of rows, counters, and what is known of the disk."""
+    """A model of the store: a list of rows, counters, and the known state of the disk."""
 
     KEEP_ROWS = 6
 
@@ -518,11 +518,11 @@ TestStoreAgainstAModel.settings = settings(
 )
 
 
-def test_a_held_lock_is_waited_for_once_and_loses_no_message(tmp_path):
+def test_the_store_waits_for_a_held_lock_once_and_loses_no_message(tmp_path):
     path = tmp_path / "alerts.sqlite"
     AlertStore(path, boot_id=BOOT_ID).close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as somebody:
-        somebody.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other_user:
+        other_user.execute("BEGIN EXCLUSIVE")
         store = AlertStore(path, boot_id=BOOT_ID, lock_seconds=0.2)
         sent = [put(store) for _ in range(3)]
         began_at = time.monotonic()
@@ -533,7 +533,7 @@ def test_a_held_lock_is_waited_for_once_and_loses_no_message(tmp_path):
         assert time.monotonic() - began_at < 35.0
         assert "state_dir" in store.trouble
         assert "lock" in store.trouble
-        somebody.execute("ROLLBACK")
+        other_user.execute("ROLLBACK")
 
     deadline = time.monotonic() + 60.0
     while store.trouble and time.monotonic() < deadline:

@@ -84,7 +84,7 @@ def test_a_recording_without_people_has_an_explanation(tmp_path):
     assert read_picture(tmp_path / "door.png").size
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(ConfigError, match=r"--explain .*file: cannot be written"):

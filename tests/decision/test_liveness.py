@@ -89,7 +89,7 @@ HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
 
 
 @pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
-def test_a_person_with_a_hand_before_the_face_lives_at_few_frames_a_second(frames_per_second, seconds):
+def test_a_person_with_a_hand_over_the_face_is_live_at_a_low_frame_rate(frames_per_second, seconds):
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
     answers = {}
@@ -124,7 +124,7 @@ def test_a_still_picture_is_not_made_live_by_hands_in_front_of_it(frames_per_sec
 
 
 @pytest.mark.parametrize("frames_per_second", [1, 2, 10])
-def test_a_picture_in_the_dark_does_not_live_by_noise(frames_per_second):
+def test_noise_does_not_make_a_picture_in_the_dark_live(frames_per_second):
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=12.0)
     image, box = hung(HOPPER)
@@ -146,7 +146,7 @@ def test_a_walking_person_is_live_at_the_third_reading():
     assert answers == [{1}, {1}, frozenset()]
 
 
-def test_a_frame_every_five_seconds_is_enough_to_live_at_the_third():
+def test_at_one_frame_in_five_seconds_a_person_is_live_at_the_third():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera()
 
@@ -207,7 +207,7 @@ def test_a_live_person_may_stand_still_afterwards():
 
 @pytest.mark.parametrize("who", [HOPPER, COLLINS])
 @pytest.mark.parametrize("frames_per_second", [2, 10])
-def test_a_picture_never_lives_in_spite_of_noise_flicker_and_compression(who, frames_per_second):
+def test_noise_flicker_and_compression_never_make_a_picture_live(who, frames_per_second):
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=8.0)
     image, box = hung(who)
@@ -302,14 +302,14 @@ def test_the_memory_of_a_picture_follows_slow_changes_of_light():
     for step in range(10):
         liveness.update([camera.read(image, box, at=float(step))], following={1})
     for minute in range(1, 120):
-        # Its track is lost and found all the time, and read too rarely to learn anything anew.
+        # Its track is often lost and found, and classified too rarely to learn anything new.
         darker = (image * (1 - 0.3 * minute / 120) * (1 - 0.6 * shadow * minute / 120)).astype(np.uint8)
         found = camera.read(darker, box, at=60.0 * minute, track=minute)
         assert liveness.update([found], following={minute}) == {minute}
         assert not liveness.is_unsure_of(found.track)
 
 
-def test_a_covered_lens_shows_nothing_that_lives():
+def test_nothing_is_live_behind_a_covered_lens():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     black = np.zeros_like(street())
 
@@ -317,7 +317,7 @@ def test_a_covered_lens_shows_nothing_that_lives():
         assert liveness.update([shown(black, Box(10, 10, 50, 60), at=step / 10)], following={1}) == {1}
 
 
-def test_a_face_that_reaches_out_of_the_frame_is_watched_alike():
+def test_a_face_partly_outside_the_frame_is_treated_alike():
     liveness = LivenessFilter(margin_fraction=0.0)
     image, _ = hung(HOPPER)
 
@@ -327,7 +327,7 @@ def test_a_face_that_reaches_out_of_the_frame_is_watched_alike():
     assert not liveness.is_unsure_of(readings[-1].track)
 
 
-def test_tracks_that_ended_are_forgotten():
+def test_ended_tracks_are_forgotten():
     liveness = LivenessFilter(margin_fraction=MARGIN)
     image, box = hung(HOPPER)
     liveness.update([shown(image, box, at=0.0)], following={1})
@@ -345,11 +345,11 @@ def test_tracks_that_ended_are_forgotten():
     noise=st.floats(0, 6),
     seed=st.integers(0, 1000),
 )
-def test_no_change_of_light_makes_a_still_thing_live(light, noise, seed):
+def test_no_change_of_light_makes_a_static_face_live(light, noise, seed):
     liveness = LivenessFilter(margin_fraction=MARGIN)
     camera = Camera(noise=noise, seed=seed)
     image, box = hung(COLLINS)
-    # Away from black and white: what is cut off there is no longer the same picture.
+    # Away from black and white, where clipping changes the picture.
     image = (40 + image * 0.6).astype(np.uint8)
     slope = np.linspace(-1, 1, WIDTH_PX)[np.newaxis, :, np.newaxis]
     for step, (gain, offset, lean) in enumerate(light):

@@ -98,7 +98,7 @@ def test_a_clock_that_is_set_changes_no_duration(step):
     assert resolved.duration_seconds == 7.0
 
 
-def test_ends_may_be_left_out():
+def test_resolutions_can_be_disabled():
     rules = the_rules(notify_when_resolved=False)
 
     assert turns(rules, "violation", "compliant", "violation") == [["alert 1"], [], ["alert 1"]]
@@ -130,7 +130,7 @@ def test_an_unsure_face_raises_its_alert_once_it_is_live():
     assert said(judged(rules, still=(), at=0.5)) == ["alert 1"]
 
 
-def test_pictures_are_alerted_where_that_is_wanted():
+def test_static_faces_raise_alerts_if_configured():
     assert said(judged(the_rules(ignore_static_faces=False), *violations(1), still={1})) == ["alert 1"]
 
 
@@ -158,7 +158,7 @@ NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0
     ("centre", "is_told"),
     [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
 )
-def test_faces_whose_centre_is_in_an_ignored_part_are_not_alerted(centre, is_told):
+def test_faces_centred_in_an_exclusion_zone_raise_no_alert(centre, is_told):
     rules = the_rules(exclusion_zones=(NOTCHED,))
     track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
 
@@ -192,7 +192,7 @@ def test_quiet_hours_are_those_of_the_time_zone():
     assert judged(Rules(in_the_evening, new_id=uuid7), *violations(1)) == []
 
 
-def test_after_an_alert_a_camera_cools_down():
+def test_a_camera_has_a_cooldown_after_an_alert():
     rules = the_rules(cooldown_seconds=90.0)
 
     assert said(judged(rules, *violations(1, 2), at=0.0)) == ["alert 1"]
@@ -265,7 +265,7 @@ def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown
         assert not limit or sum(at - one < 60 for one in told_at) <= limit
         for number, state in episodes.items():
             if state != "told" and number not in still and at >= 1.0:
-                # Nothing but a limit can be what holds this one back.
+                # Only a limit can suppress this alert.
                 assert limit or cooldown or quiet
                 episodes[number] = "held"
         assert open_alerts == {number for number, state in episodes.items() if state == "told"}

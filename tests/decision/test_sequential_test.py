@@ -34,7 +34,7 @@ def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float 
 def verdicts(
     test: SequentialTest, labels: Iterable[str], *, per_second: float, since: float = 0.0, quality: float = 1.0
 ) -> list[Verdict]:
-    """Read as the pipeline does: every frame of so many a second, where a reading is wanted."""
+    """Read as the pipeline does: at the given frame rate, and only where a reading is due."""
     given = []
     for number, label in enumerate(labels):
         at = since + number / per_second
@@ -60,7 +60,7 @@ def test_a_bare_face_is_a_violation_within_a_second_at_any_frame_rate(per_second
 
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
-def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
+def test_a_mask_taken_off_is_detected_within_two_seconds(per_second):
     test = a_test()
     verdicts(test, [MASKED] * 10 * per_second, per_second=per_second)
 
@@ -70,7 +70,7 @@ def test_a_mask_taken_off_is_seen_within_two_seconds(per_second):
 
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
-def test_a_single_wrong_reading_is_no_violation(per_second):
+def test_a_single_wrong_reading_is_not_a_violation(per_second):
     for place in range(per_second):
         test = a_test()
         labels = [MASKED] * 3 * per_second
@@ -80,7 +80,7 @@ def test_a_single_wrong_reading_is_no_violation(per_second):
 
 
 @pytest.mark.parametrize("per_second", [2, 5, 10, 30])
-def test_a_hand_before_the_mouth_for_a_second_does_not_end_a_violation(per_second):
+def test_a_hand_over_the_mouth_for_a_second_does_not_end_a_violation(per_second):
     test = a_test()
     verdicts(test, [BARE] * 5 * per_second, per_second=per_second)
 
@@ -89,20 +89,20 @@ def test_a_hand_before_the_mouth_for_a_second_does_not_end_a_violation(per_secon
     assert {verdict.decision for verdict in found} == {"violation"}
 
 
-def test_a_mask_put_on_is_seen():
+def test_a_mask_put_on_is_detected():
     test = a_test()
     verdicts(test, [BARE] * 30, per_second=10)
 
     assert verdicts(test, [MASKED] * 40, per_second=10, since=3.0)[-1].decision == "compliant"
 
 
-def test_readings_that_contradict_each_other_decide_no_violation():
+def test_contradictory_readings_do_not_decide_a_violation():
     found = verdicts(a_test(), [MASKED, BARE] * 50, per_second=10)
 
     assert "violation" not in {verdict.decision for verdict in found}
 
 
-def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
+def test_uninformative_readings_never_add_up_to_a_violation():
     test = a_test()
     # Nearly even, as two labels of the three speak for a violation.
     scores: dict[Label, float] = {MASKED: 0.3, BARE: 0.4, "mask_worn_incorrectly": 0.3}
@@ -114,7 +114,7 @@ def test_readings_that_hardly_say_anything_never_add_up_to_a_violation():
     assert decisions == {"undecided"}
 
 
-def test_thirty_frames_a_second_say_hardly_more_than_two():
+def test_thirty_frames_a_second_add_hardly_more_evidence_than_two():
     sums = {}
     for per_second in (2, 30):
         test = a_test(false_positive_rate=1e-9, decay_seconds=3600)
@@ -129,7 +129,7 @@ def test_a_reading_of_half_the_quality_adds_half_the_evidence():
     assert test == [MAX_LLR, MAX_LLR / 2]
 
 
-def test_no_single_reading_is_a_violation_however_easily_one_is_called():
+def test_one_reading_is_never_a_violation_at_any_false_positive_rate():
     test = a_test(false_positive_rate=0.4, false_negative_rate=0.001)
 
     (verdict,) = test.update([reading(BARE, 1.0)], following={1})
@@ -137,7 +137,7 @@ def test_no_single_reading_is_a_violation_however_easily_one_is_called():
     assert verdict.decision == "undecided"
 
 
-def test_scores_at_the_thresholds_of_the_card_say_nothing():
+def test_scores_at_the_thresholds_of_the_card_are_no_evidence():
     thresholds: dict[Label, float] = {MASKED: 0.8, BARE: 0.15, "mask_worn_incorrectly": 0.05}
     test = SequentialTest(DecisionConfig(), violations=BOTH, thresholds=thresholds)
 
@@ -173,7 +173,7 @@ def test_the_error_rates_are_kept():
     assert wrong / 2000 <= 0.05
 
 
-def test_a_decided_track_is_read_occasionally_and_at_once_in_doubt():
+def test_a_decided_track_is_classified_occasionally_and_at_once_in_doubt():
     test = a_test(recheck_seconds=0.5)
     read = verdicts(test, [MASKED] * 100, per_second=10)
     assert len(read) == 20
@@ -183,7 +183,7 @@ def test_a_decided_track_is_read_occasionally_and_at_once_in_doubt():
     assert test.wants_reading(a_track(), at=10.1)
 
 
-def test_every_track_is_read_in_every_frame_if_configured():
+def test_every_track_is_classified_in_every_frame_if_configured():
     assert len(verdicts(a_test(recheck_seconds=0), [MASKED] * 100, per_second=10)) == 100
 
 
@@ -228,7 +228,7 @@ def test_the_evidence_of_ended_tracks_is_forgotten():
     assert (after.readings, after.decision) == (1, "undecided")
 
 
-def test_a_camera_that_counts_every_label_as_a_violation_sees_nothing_else():
+def test_with_every_label_a_violation_every_verdict_is_a_violation():
     everything = SequentialTest(DecisionConfig(), violations=LABELS)
 
     assert everything.llr(reading(MASKED)) > 0

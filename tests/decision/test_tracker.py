@@ -72,7 +72,7 @@ def test_people_who_cross_keep_their_tracks():
     assert set(seen) == {(1, 2)}
 
 
-def test_a_face_missed_for_a_moment_is_the_same_person_where_they_should_have_got_to():
+def test_a_face_missed_briefly_is_the_same_person_at_the_predicted_place():
     tracker = a_tracker()
     for step in range(10):
         ids(tracker, [a_face(10 + 20 * step)], step / 10)

@@ -1,7 +1,7 @@
 """The tracker keeps people apart and together in simulated scenes, at every frame rate.
 
-Boxes stray by 4 % of the face, one in twenty is missed, and a person behind another is not seen at all. What is
-counted, for each person: a track that goes over to somebody else (mixed up), and another track for the same (lost).
+Boxes stray by 4 % of the face, one in twenty is missed, and a person behind another is not seen at all. It
+counts, per person, tracks that switch to another person (mixed up) and further tracks for the same person (lost).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def a_crowd_of_eight(random):
     ]
 
 
-# At two frames a second, who turns back briskly where they meet somebody looks like who goes on past them.
+# At two frames a second, a person who turns back quickly on meeting another looks like one who walks on past them.
 @pytest.mark.parametrize(
     ("scene", "most", "most_at_two_a_second"),
     [

@@ -20,4 +20,4 @@ JSON_BOMBS: dict[str, Callable[[], bytes]] = {
     "one number": lambda: b"1" * 15_000_000,
     "many pictures": lambda: b"{" + b",".join([b'"image":"QQ=="'] * 1_000_000) + b"}",
 }
-"""Each with a name; made when they are asked for."""
+"""By name; built on demand."""

@@ -263,7 +263,7 @@ def work(kind: str, first: int, last: int) -> None:
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
         case = KINDS[kind](Path(folder))
-        # The process that decodes is started before anything is timed.
+        # Start the decoder process before measuring time.
         decode_picture(jpeg())
         for number in range(first, last):
             print(number, flush=True)

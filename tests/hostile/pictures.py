@@ -253,4 +253,4 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "bmp of run lengths": lambda: bmp(6_300, 6_300, compression=RLE8, bits=8, data=b"\x01\0" * 2_000_000),
     "gif of 20 frames": lambda: animated_gif(20),
 }
-"""Each with a name; made when they are asked for."""
+"""By name; built on demand."""

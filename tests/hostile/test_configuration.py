@@ -34,11 +34,11 @@ def laughs(levels: int) -> str:
 @pytest.mark.parametrize(
     "text", [laughs(9), f"cameras: {{door: {{source: 1}}}}\n{laughs(7)}", "a: &a [*a]", "[" * 100_000]
 )
-def test_a_configuration_of_aliases_is_refused_at_once(tmp_path, text):
+def test_a_configuration_of_nested_aliases_is_rejected_at_once(tmp_path, text):
     file = tmp_path / "config.yaml"
     file.write_text(text, encoding="utf-8")
     began_at = time.monotonic()
-    # In a process of its own: what it takes is not that of other tests.
+    # In a separate process, so that its memory is measured apart from other tests.
     code = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({1500 * MEGABYTE}, resource.RLIM_INFINITY))
@@ -67,7 +67,7 @@ sys.exit(main(["config", "--config", {str(file)!r}]))
         f"- rtsp://me:{SECRET}@camera/live",
     ],
 )
-def test_a_mistake_shows_no_secret(tmp_path, text):
+def test_a_configuration_error_shows_no_secret(tmp_path, text):
     file = tmp_path / "config.yaml"
     file.write_text(text, encoding="utf-8")
 
@@ -104,7 +104,7 @@ def test_exposed_secrets_are_named_and_covered_ones_are_not(tmp_path):
     assert list(look_at_exposure(covered, file=None)) == []
 
 
-def test_a_model_that_fails_when_it_is_run_is_a_model_error():
+def test_a_model_that_fails_at_run_time_is_a_model_error():
     content = shipped("models").joinpath("masks.tflite").read_bytes()
     interpreter = open_interpreter(content, name="masks")
     shape = interpreter.inputs[0].shape
@@ -137,7 +137,7 @@ def test_a_damaged_model_or_card_ends_with_78(tmp_path, damage):
     assert raised.value.exit_code == 78
 
 
-def test_a_jpeg_without_an_end_costs_no_more_the_longer_it_gets():
+def test_the_cost_of_an_unterminated_jpeg_does_not_grow_with_its_length():
     stream = JpegStream()
     whole = jpeg(640, 480)
     stream.add(whole[:-2])

@@ -51,7 +51,7 @@ def memory_bytes(folder):
 
 
 @pytest.mark.parametrize("kind", JSON_BOMBS)
-def test_json_that_is_dear_to_parse_is_refused_at_once(console, ask, kind):
+def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind):
     body = JSON_BOMBS[kind]()
     assert len(body) < 20 * MEGABYTE
     ask.post("/api/v1/detect", json={"image": base64.b64encode(jpeg()).decode()})
@@ -98,7 +98,7 @@ def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
     "path", ["/login", "/logout", "/api/v1/alerts/x/review", "/api/v1/commands/pause", "/nowhere", "/"]
 )
 @pytest.mark.parametrize("stated", [True, False])
-def test_no_other_body_is_taken_in_beyond_its_bound(ask, path, stated):
+def test_no_other_body_is_read_beyond_its_limit(ask, path, stated):
     def chunks():
         for _ in range(400):
             yield b"x" * 65_536
@@ -110,7 +110,7 @@ def test_no_other_body_is_taken_in_beyond_its_bound(ask, path, stated):
 
 
 @pytest.mark.parametrize("fields", [21, 1000, 3000])
-def test_a_login_of_many_fields_fills_no_log(locked, caplog, fields):
+def test_a_login_with_many_fields_does_not_fill_the_log(locked, caplog, fields):
     with locked.client() as stranger:
         for _ in range(5):
             answer = stranger.post("/login", content="&".join(["a=1"] * fields))
@@ -119,7 +119,7 @@ def test_a_login_of_many_fields_fills_no_log(locked, caplog, fields):
     assert caplog.records == []
 
 
-def test_a_stranger_writes_nothing_into_the_log(locked, caplog):
+def test_unauthenticated_requests_write_nothing_to_the_log(locked, caplog):
     odd = ["\x1b[2J", "a\nWARNING forged", "%0a%1b[31m", "\u202e", "\udce9", "x" * 8000, "../" * 50, "{0}", "%s"]
     with locked.client() as stranger:
         for text in odd:
@@ -223,7 +223,7 @@ def test_ambiguous_requests_are_rejected(console, head):
     assert answer.count(b"HTTP/1.1 200") <= 1
 
 
-def test_requests_one_after_the_other_on_one_line_are_answered(console):
+def test_sequential_requests_on_one_connection_are_answered(console):
     one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 

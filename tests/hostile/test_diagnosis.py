@@ -38,7 +38,7 @@ def settings(folder):
 
 
 @pytest.mark.parametrize("command", [("doctor",), ("outbox", "--purge", "alert", "--yes")], ids=" ".join)
-def test_a_diagnosis_before_the_first_alert_makes_nothing(tmp_path, command):
+def test_a_diagnosis_before_the_first_alert_creates_nothing(tmp_path, command):
     (tmp_path / "state").mkdir()
 
     done = run_command(*command, *settings(tmp_path))
@@ -74,7 +74,7 @@ def test_a_damaged_store_is_reported_and_left_to_the_agent(tmp_path):
 
 
 @AS_ROOT
-def test_a_folder_of_crops_that_root_has_taken_away_is_found(tmp_path):
+def test_a_crop_folder_owned_by_root_is_found(tmp_path):
     state = tmp_path / "state"
     (state / "crops").mkdir(parents=True)
     os.chown(state, SERVICE_USER, SERVICE_USER)

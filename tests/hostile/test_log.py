@@ -108,9 +108,7 @@ def test_a_file_name_is_shown_and_not_obeyed(tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", [convert, train, agent], ids=["edge-convert", "edge-train", "edge-agent"])
-def test_the_secrets_of_an_address_where_a_file_was_wanted_are_not_shown(
-    address, command, capfd, monkeypatch, tmp_path
-):
+def test_secrets_of_an_address_given_as_a_file_are_not_shown(address, command, capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = {
         convert: [["inspect", address], ["bench", address]],

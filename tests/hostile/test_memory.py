@@ -42,7 +42,7 @@ print(json.dumps(figures))
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc counts its heap from 2.33 on")
-def test_reloads_without_an_end_keep_no_memory(tmp_path):
+def test_endless_reloads_do_not_leak_memory(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(
         f"state_dir: {tmp_path / 'state'}\ncameras: {{door: {{source: /dev/null}}}}\nmqtt: {{port: 1}}\n",

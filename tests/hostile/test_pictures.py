@@ -30,7 +30,7 @@ def test_hostile_pictures_are_bounded_in_time_and_memory():
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    # Nothing that a library says of a picture reaches the log.
+    # No library message about a picture reaches the log.
     assert not done.stderr
     costs = [json.loads(line) for line in done.stdout.splitlines()]
     assert [cost["name"] for cost in costs] == list(HOSTILE)
@@ -45,7 +45,7 @@ def test_a_jpeg_that_two_parsers_read_differently_is_not_decoded_beyond_the_limi
         decode_picture(two_headed_jpeg(*lone), max_pixels=MAX_PIXELS)
 
 
-def test_a_process_that_was_killed_is_replaced():
+def test_a_killed_process_is_replaced():
     process = DecoderProcess()
     process.decode(jpeg(), max_pixels=MAX_PIXELS)
     os.kill(process._process.pid, signal.SIGKILL)
@@ -58,7 +58,7 @@ def test_a_process_that_was_killed_is_replaced():
     assert decode_picture(jpeg()).shape == (48, 64, 3)
 
 
-def test_a_process_that_hangs_is_ended(monkeypatch):
+def test_a_hanging_process_is_ended(monkeypatch):
     monkeypatch.setattr(decoder, "WALL_SECONDS", 0.3)
     process = DecoderProcess()
     process.decode(jpeg(), max_pixels=MAX_PIXELS)
@@ -71,7 +71,7 @@ def test_a_process_that_hangs_is_ended(monkeypatch):
     process.close()
 
 
-def test_the_answer_does_not_wait_until_a_process_that_was_ended_is_gone(monkeypatch):
+def test_the_answer_does_not_wait_for_an_ended_process_to_exit(monkeypatch):
     decoder.close_decoders()
     decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
     (process,) = decoder._idle
@@ -89,7 +89,7 @@ def test_the_answer_does_not_wait_until_a_process_that_was_ended_is_gone(monkeyp
     assert decoder._ended == decoder._idle == []
 
 
-def test_a_process_has_no_more_memory_than_it_may(monkeypatch):
+def test_the_memory_of_a_process_is_limited(monkeypatch):
     process = DecoderProcess()
     try:
         process.decode(jpeg(), max_pixels=MAX_PIXELS)

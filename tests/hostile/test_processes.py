@@ -49,7 +49,7 @@ def test_no_child_of_a_pipe_survives_it(tmp_path, escape, monkeypatch):
     wait_until(lambda: living(word) == [], "the end of all children")
 
 
-def test_reloads_without_an_end_are_taken_one_after_the_other():
+def test_endless_reloads_are_applied_one_after_the_other():
     kept = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
     }

@@ -103,7 +103,7 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     assert not (pictures / "bare.jpg").exists()
 
 
-def test_a_picture_that_is_too_long_for_jpeg_is_seen_and_only_not_drawn(pictures, tmp_path):
+def test_a_picture_too_long_for_jpeg_is_analysed_but_not_drawn(pictures, tmp_path):
     cv2.imwrite(str(pictures / "aaa.png"), np.zeros((2, 70_000, 3), np.uint8))
 
     done = run_command("detect", "--json", "--annotate", tmp_path / "seen", pictures)
@@ -183,7 +183,7 @@ def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):
     assert read_picture(tmp_path / "why" / "street_door.png").shape[1] == 1280
 
 
-def test_a_crop_that_cannot_be_kept_costs_replay_the_picture_and_not_the_alert(tmp_path):
+def test_replay_raises_an_alert_even_if_its_crop_cannot_be_stored(tmp_path):
     (tmp_path / "file").touch()
 
     done = run_command("replay", "--json", "--crops", tmp_path / "file", EXAMPLE)
@@ -222,7 +222,7 @@ def test_a_recording_cut_off_in_the_middle_is_replayed_as_far_as_it_goes(tmp_pat
     assert "ended" in done.stderr
 
 
-def test_a_recording_that_is_none_is_refused(tmp_path):
+def test_an_invalid_recording_is_rejected(tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"no recording at all")
 
     done = run_command("replay", tmp_path / "no.mp4")
@@ -252,7 +252,7 @@ def test_the_quick_doctor_finds_everything_in_order(tmp_path):
     assert "640x360" in found["camera door"]["message"]
 
 
-def test_a_password_of_the_console_that_cannot_be_read_ends_its_start(tmp_path):
+def test_the_console_does_not_start_with_an_unreadable_password(tmp_path):
     missing = tmp_path / "password"
 
     done = run_command(
@@ -305,7 +305,7 @@ def test_models_lists_hashes_and_labels_and_marks_those_in_use():
     assert len(classifier["sha256"]) == 64
 
 
-def test_the_fast_detector_is_a_word_in_the_configuration():
+def test_the_fast_detector_is_chosen_by_one_word_in_the_configuration():
     done = run_command("models", "--json", "--set", "faces.variant=fast")
 
     assert done.returncode == 0, done.stderr
@@ -412,7 +412,7 @@ def test_any_name_of_a_source_and_of_the_state_folder_is_used_verbatim(tmp_path)
 
 
 @pytest.mark.parametrize("device", ["#", "a/b", "+a", ""])
-def test_alerts_refuses_the_name_of_a_device_that_no_device_can_have(device, capsys):
+def test_alerts_rejects_an_invalid_device_name(device, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["alerts", "--device", device])
 
@@ -420,7 +420,7 @@ def test_alerts_refuses_the_name_of_a_device_that_no_device_can_have(device, cap
     assert "--device" in capsys.readouterr().err
 
 
-def test_one_recording_that_cannot_be_read_does_not_keep_the_others_from_being_replayed(tmp_path):
+def test_an_unreadable_recording_does_not_prevent_the_replay_of_others(tmp_path):
     done = run_command("replay", "--json", tmp_path / "missing.mp4", EXAMPLE)
 
     assert done.returncode == 75
@@ -429,14 +429,14 @@ def test_one_recording_that_cannot_be_read_does_not_keep_the_others_from_being_r
 
 
 @pytest.mark.parametrize("demo", [["--demo"], []])
-def test_a_recording_that_is_not_there_is_refused_and_not_waited_for(tmp_path, demo):
+def test_a_missing_recording_is_rejected_without_waiting(tmp_path, demo):
     done = run_command("run", *demo, "--source", tmp_path / "typo.mp4", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 75
     assert "typo.mp4: No such file or directory; give" in done.stderr
 
 
-def test_runtimes_do_not_chatter(pictures):
+def test_runtimes_print_nothing(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
 
 

@@ -9,7 +9,7 @@ from tests.journeys.agent import EXAMPLE, run_command
 from tests.mosquitto import Mosquitto, free_port
 
 
-def test_on_a_healthy_device_nothing_is_wrong(tmp_path):
+def test_doctor_finds_nothing_wrong_on_a_healthy_device(tmp_path):
     with Mosquitto(tmp_path / "broker") as broker:
         done = run_command(
             "doctor", "--json", "--set", f"cameras={{door: {{source: {EXAMPLE}}}}}", "--set", "mqtt.host=127.0.0.1",

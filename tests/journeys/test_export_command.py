@@ -46,7 +46,7 @@ def test_without_reviewed_alerts_the_next_step_is_printed(tmp_path):
     assert not (tmp_path / "state").exists()
 
 
-def test_a_day_that_is_none_is_refused(tmp_path):
+def test_an_invalid_day_is_rejected(tmp_path):
     done = run_command("alerts", "export", tmp_path, "--since", "yesterday")
 
     assert "a day is YYYY-MM-DD" in done.stderr

@@ -59,7 +59,7 @@ def broker(tmp_path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def pictures(tmp_path) -> str:
-    """A source that goes on for minutes: every fifth picture of the example, again and again."""
+    """A source that lasts for minutes: every fifth frame of the example, repeated."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     video = cv2.VideoCapture(str(EXAMPLE))
@@ -178,7 +178,7 @@ def test_a_paused_device_raises_no_alert_also_after_a_restart(broker, tmp_path, 
         said.wait(lambda: len(said.on("/alerts")) > alerts, "an alert after the pause")
 
 
-def test_a_configuration_with_mistakes_is_refused_by_the_command_and_the_agent_watches_on(broker, tmp_path, pictures):
+def test_the_reload_command_rejects_an_invalid_configuration_and_the_agent_continues(broker, tmp_path, pictures):
     config = a_config(broker, pictures)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
         said = Archive(listener)
@@ -193,7 +193,7 @@ def test_a_configuration_with_mistakes_is_refused_by_the_command_and_the_agent_w
         assert said.on("/status")[-1]["state"] == "online"
 
 
-def test_where_pictures_are_encrypted_none_is_ever_open_on_the_disk_or_at_the_broker(broker, tmp_path):
+def test_encrypted_pictures_are_never_in_the_clear_on_disk_or_at_the_broker(broker, tmp_path):
     owner = pyrage.x25519.Identity.generate()
     crops = {"encrypt_for": [str(owner.to_public())]}
     config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops=crops)
@@ -213,7 +213,7 @@ def test_where_pictures_are_encrypted_none_is_ever_open_on_the_disk_or_at_the_br
     assert not any(b"JFIF" in one.payload for one in said.messages)
 
 
-def test_where_no_picture_is_wanted_there_is_none_anywhere(broker, tmp_path):
+def test_no_picture_exists_anywhere_if_pictures_are_disabled(broker, tmp_path):
     config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops={"picture": "none"})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config):
         said = Archive(listener)

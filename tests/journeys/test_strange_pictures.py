@@ -41,7 +41,7 @@ def strange(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("detector", ["tflite", pytest.param("haar", marks=NEEDS_CASCADES)])
-def test_detect_answers_for_pictures_of_every_layout_and_shape(strange, detector):
+def test_detect_accepts_pictures_of_every_layout_and_shape(strange, detector):
     (strange / "empty.png").write_bytes(b"")
 
     done = run_command("detect", "--json", "--set", f"faces.detector={detector}", strange)

@@ -85,7 +85,7 @@ def test_both_people_without_a_mask_are_alerted_once_each_with_their_crop(broker
         wait_until(lambda: last_state(subscriber) == "offline", "the word offline")
 
 
-def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_path):
+def test_alerts_raised_while_the_broker_is_down_survive_sigkill(broker, tmp_path):
     cameras = {name: {"source": str(EXAMPLE)} for name in ("front", "back")}
     broker.stop()
     with AgentProcess(tmp_path / "agent", a_config(broker, cameras=cameras)) as agent:
@@ -104,7 +104,7 @@ def test_alerts_that_arise_while_the_broker_is_away_survive_sigkill(broker, tmp_
     assert all((tmp_path / "agent" / "state" / "crops" / alert["crop"]["file"]).exists() for alert in alerts)
 
 
-def test_a_crop_folder_that_cannot_be_written_costs_the_picture_and_not_the_alert(broker, tmp_path):
+def test_an_unwritable_crop_folder_costs_the_picture_and_not_the_alert(broker, tmp_path):
     (tmp_path / "crops").write_text("a file where a folder should be")
     config = a_config(broker, crops={"dir": str(tmp_path / "crops")})
     with Subscriber(broker) as subscriber, AgentProcess(tmp_path / "agent", config):
@@ -145,7 +145,7 @@ def test_systemd_gets_ready_after_the_first_frame_then_the_watchdog_then_stoppin
     assert set(after[:-1]) == {"WATCHDOG=1"}
 
 
-def test_a_camera_that_is_not_there_is_waited_for_and_never_ready(broker, tmp_path):
+def test_the_agent_waits_for_a_missing_camera_and_is_never_ready(broker, tmp_path):
     config = a_config(broker, cameras={"door": {"source": "/dev/video97"}})
     with AgentProcess(tmp_path / "agent", config) as agent:
         wait_until(lambda: "; retrying" in agent.log, "the warning")
@@ -177,7 +177,7 @@ def test_sighup_applies_a_valid_configuration_and_rejects_an_invalid_one(broker,
         assert agent.wait() == 0
 
 
-def test_the_demo_shows_the_whole_job_and_ends_by_itself(tmp_path):
+def test_the_demo_shows_the_whole_path_and_ends_by_itself(tmp_path):
     quick = [f"--set=faces.{key}={value}" for key, value in QUICK["faces"].items()]
     done = run_command("run", "--demo", *quick, env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
 
