@@ -15,8 +15,8 @@ from fleet.web.users import role_of
 
 SEE_OTHER = 303
 TROUBLE = {
-    "wrong": "That is not the name and its password.",
-    "expired": "This page was too old. Try again.",
+    "wrong": "Wrong user name or password.",
+    "expired": "This page has expired. Try again.",
     "wait": "Too many wrong passwords. Try again later.",
 }
 

@@ -1,4 +1,4 @@
-// Review: say what an alert really shows.
+// Review: stores what an alert really shows.
 
 import { ask } from "../api.js";
 
@@ -14,6 +14,6 @@ for (const button of document.querySelectorAll("#review [data-review]")) {
       return;
     }
     document.getElementById("review-state").textContent = button.dataset.review ? button.textContent : "not reviewed yet";
-    message.textContent = button.dataset.review ? "Kept." : "Taken back.";
+    message.textContent = button.dataset.review ? "Saved." : "Review removed.";
   });
 }
