@@ -25,7 +25,7 @@ for argument in "$@"; do
             exit 0
             ;;
         -*)
-            echo "install.sh: '$argument' is no option; known are --dry-run and --uninstall" >&2
+            echo "install.sh: '$argument' is no option; known: --dry-run and --uninstall" >&2
             exit 64
             ;;
         *) what=$(realpath "$argument") ;;

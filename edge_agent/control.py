@@ -203,7 +203,7 @@ class Control:
         if not camera:
             return list(self._config.cameras)
         if camera not in self._config.cameras:
-            raise CommandError(f"no camera '{camera}'; known are {', '.join(self._config.cameras)}")
+            raise CommandError(f"no camera '{camera}'; known: {', '.join(self._config.cameras)}")
         return [camera]
 
     def _take_snapshot(self, request: SnapshotRequest, *, at: float, when: datetime) -> SnapshotResult:

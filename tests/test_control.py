@@ -158,7 +158,7 @@ def test_an_unknown_camera_is_refused_with_the_known_ones(device):
     answer = device.command("pause", b'{"camera": "roof", "id": "7"}')
 
     assert answer["state"] == "refused"
-    assert answer["reason"] == "no camera 'roof'; known are door, yard"
+    assert answer["reason"] == "no camera 'roof'; known: door, yard"
     assert answer["id"] == "7"
 
 

@@ -154,10 +154,10 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         margin = float(said["margin_fraction"])
         pixels = said.get("pixels")
         if pixels is not None and pixels not in PIXEL_RANGES:
-            raise ModelError(f"{run}: states pixels '{pixels}', known are {', '.join(PIXEL_RANGES)}")
+            raise ModelError(f"{run}: states pixels '{pixels}'; known: {', '.join(PIXEL_RANGES)}")
         colours = said.get("colour_order")
         if colours is not None and colours not in COLOURS:
-            raise ModelError(f"{run}: states colour_order '{colours}', known are {', '.join(COLOURS)}")
+            raise ModelError(f"{run}: states colour_order '{colours}'; known: {', '.join(COLOURS)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{run}: not the description of a training run: {error!r}; train again, or take it away"

@@ -105,7 +105,7 @@ def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Fram
     if options.camera is None:
         return f"the example {EXAMPLE}", *frames_of_recording(shipped("examples") / EXAMPLE, count=options.frames)
     if options.camera not in config.cameras:
-        raise ConfigError(f"--camera {options.camera}: not configured; known are {', '.join(config.cameras)}")
+        raise ConfigError(f"--camera {options.camera}: not configured; known: {', '.join(config.cameras)}")
     shown = f"camera {options.camera} ({shown_source(config.cameras[options.camera].source)})"
     return shown, frames_of_camera(config, options.camera, count=options.frames), 0.0
 

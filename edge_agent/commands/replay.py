@@ -48,7 +48,7 @@ def replay(options: argparse.Namespace) -> int:
     config = configured(options)
     name = options.camera or next(iter(config.cameras))
     if name not in config.cameras:
-        raise ConfigError(f"--camera {name}: not configured; known are {', '.join(config.cameras)}")
+        raise ConfigError(f"--camera {name}: not configured; known: {', '.join(config.cameras)}")
     detector, classifier = open_models(config)
     crops = open_pictures(options.crops, config.crops) if options.crops else None
     numbers = itertools.count(1)

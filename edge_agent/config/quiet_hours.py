@@ -66,7 +66,7 @@ def _days(text: str) -> frozenset[int]:
         first, dash, last = (name.strip()[:3] for name in part.partition("-"))
         for name in (first, last) if dash else (first,):
             if name not in DAYS:
-                raise ValueError(f"'{part.strip()}' is not a day of the week; known are {', '.join(DAYS)}")
+                raise ValueError(f"'{part.strip()}' is not a day of the week; known: {', '.join(DAYS)}")
         begin, end = DAYS.index(first), DAYS.index(last if dash else first)
         # A range such as fri-mon wraps around the end of the week.
         days.update((begin + step) % len(DAYS) for step in range((end - begin) % len(DAYS) + 1))

@@ -148,7 +148,7 @@ async def frame(
 ) -> Response:
     """The newest frame as JPEG; encoded once for all clients."""
     if name not in context.cameras:
-        raise HTTPException(404, f"no camera of this name; known are {', '.join(context.cameras)}")
+        raise HTTPException(404, f"no camera of this name; known: {', '.join(context.cameras)}")
     newest = await context.live.frame(name)
     if newest is None:
         raise HTTPException(404, "the camera has delivered no frame yet, or is paused; see /api/v1/status")

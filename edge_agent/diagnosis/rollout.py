@@ -36,7 +36,7 @@ def look_at_rollout(config: Config) -> str | Finding:
         wishes = opener(settings, folder=seen)().wishes().groups
     wish, now = wishes.get(settings.group), read_rollout(config.models_folder)
     if wish is None and wishes:
-        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known are {', '.join(sorted(wishes))}"
+        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known: {', '.join(sorted(wishes))}"
         return Finding(CHECK, "warning", text, "sudoedit /etc/maskwatch/config.yaml")
     wanted = "no wish yet" if wish is None else f"wish {wish.number}: {wish.model or 'as configured'}"
     text = f"{settings.url}: {wanted}; this device: {now.model or 'as configured'}, {now.state}"

@@ -70,7 +70,7 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Reques
         CommandError: the name is unknown, the payload is invalid or too long, or the message is retained.
     """
     if name not in REQUESTS:
-        raise CommandError(f"no such command; known are {', '.join(REQUESTS)}")
+        raise CommandError(f"no such command; known: {', '.join(REQUESTS)}")
     if retained:
         # It would be executed again at every connection, long after it was sent.
         raise CommandError("a retained command is rejected; send it without the retain flag and clear the topic")

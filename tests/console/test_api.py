@@ -359,4 +359,4 @@ def test_unknown_resources_are_not_found(ask):
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}").status_code == 404
     assert ask.get(f"/api/v1/alerts/{UNKNOWN}/crop").status_code == 404
     assert ask.put(f"/api/v1/alerts/{UNKNOWN}/review", json={"review": ""}).status_code == 404
-    assert ask.get("/api/v1/cameras/roof/frame.jpg").json()["detail"].endswith("known are door, back")
+    assert ask.get("/api/v1/cameras/roof/frame.jpg").json()["detail"].endswith("known: door, back")

@@ -37,4 +37,4 @@ def test_a_camera_that_is_not_configured_is_refused(tmp_path):
     done = run_command("bench", "--camera", "yard", "--set", f"state_dir={tmp_path}")
 
     assert done.returncode == 78
-    assert "known are camera" in done.stderr
+    assert "known: camera" in done.stderr

@@ -78,7 +78,7 @@ def test_a_payload_that_is_far_too_long_is_not_even_read():
 
 
 def test_an_unknown_command_is_rejected_with_the_known_ones():
-    assert refusal("dance") == "no such command; known are pause, resume, snapshot, reload, diagnostics"
+    assert refusal("dance") == "no such command; known: pause, resume, snapshot, reload, diagnostics"
 
 
 @given(payload=some.binary(max_size=200), name=some.sampled_from([*REQUESTS, "dance", "", "+"]))
