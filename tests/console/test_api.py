@@ -128,7 +128,7 @@ def test_an_alert_shows_its_timeline_and_its_picture(console, ask):
     assert saved.headers["content-disposition"] == f'attachment; filename="{alert_id}.jpg"'
 
 
-def test_a_review_is_kept_and_can_be_taken_back(console, ask):
+def test_a_review_is_stored_and_can_be_removed(console, ask):
     alert_id = console.keep_alert()
 
     said = ask.put(f"/api/v1/alerts/{alert_id}/review", json={"review": "no_face"}).json()

@@ -93,7 +93,7 @@ def test_guessing_tokens_is_delayed_increasingly(locked):
         assert program.get("/api/v1/status").status_code == 429
 
 
-def test_a_program_that_was_right_before_is_not_kept_out_by_its_neighbour(locked):
+def test_a_known_client_is_not_locked_out_by_its_neighbour(locked):
     with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
         assert program.get("/api/v1/status").status_code == 200
         assert [ask.get("/api/v1/status").status_code for _ in range(5)] == [401] * 5
@@ -161,7 +161,7 @@ def test_a_login_form_of_a_megabyte_is_not_read(browser):
     assert browser.log_in("x" * 1_000_000).status_code == 413
 
 
-def test_who_logs_out_is_out(browser):
+def test_logging_out_ends_the_session(browser):
     browser.log_in()
     cookie = browser.cookie.value
     out = browser.client.post("/logout", data={"csrf": browser.csrf}, headers=browser.origin)
@@ -175,7 +175,7 @@ def test_who_logs_out_is_out(browser):
     assert again.status_code == 401
 
 
-def test_a_page_must_prove_that_it_is_ours_before_it_changes_anything(browser):
+def test_a_page_must_prove_its_origin_before_it_changes_anything(browser):
     browser.log_in()
     token = {"X-CSRF-Token": browser.csrf}
     post = lambda headers: browser.client.post("/api/v1/commands/pause", headers=headers).status_code  # noqa: E731
@@ -189,7 +189,7 @@ def test_a_page_must_prove_that_it_is_ours_before_it_changes_anything(browser):
     assert post(token) == 200
 
 
-def test_a_session_ends_by_itself(locked):
+def test_a_session_expires(locked):
     now = [0.0]
     auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD), clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
@@ -209,7 +209,7 @@ def test_a_session_ends_by_itself(locked):
     assert visitor.name == "unauthenticated"
 
 
-def test_where_only_programs_are_let_in_no_password_opens(tmp_path):
+def test_no_password_is_accepted_if_only_a_token_is_configured(tmp_path):
     (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
     with served(tmp_path, token_file=str(tmp_path / "token")) as console:
         browser = Browser(console)
@@ -222,7 +222,7 @@ def test_where_only_programs_are_let_in_no_password_opens(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "192.0.2.1", "localhost.evil.example", "127.0.0.1.evil.example"])
-def test_a_name_that_was_made_to_point_here_is_not_answered(console, ask, host):
+def test_a_rebound_host_name_is_not_answered(console, ask, host):
     answer = ask.get("/api/v1/status", headers={"Host": host})
 
     assert answer.status_code == 421

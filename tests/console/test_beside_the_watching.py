@@ -99,7 +99,7 @@ def test_the_console_stops_soon_with_open_viewers(door):
         assert "Traceback" not in door.console.log
 
 
-def test_a_console_that_is_stopped_or_killed_changes_nothing_in_the_watching(door):
+def test_stopping_or_killing_the_console_does_not_affect_detection(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
         line.recv(timeout=PATIENCE_SECONDS)

@@ -48,7 +48,7 @@ def test_without_people_there_is_a_message(ask):
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
-def test_a_day_that_no_clock_shows_is_today(ask, day):
+def test_a_day_out_of_range_means_today(ask, day):
     assert f"People of {datetime.now().astimezone():%-d %b} by hour" in page(ask, f"/counts?day={day}")
 
 

@@ -118,7 +118,7 @@ def test_the_figures_keep_to_the_conventions_of_prometheus(exposition):
     ],
     ids=["well", "switched off", "a console without an agent", "degraded without a broker"],
 )
-def test_the_panels_of_now_are_right_also_for_a_device_that_is_dead(dashboard, tmp_path, figures, shown):
+def test_the_current_panels_are_right_for_a_dead_device_too(dashboard, tmp_path, figures, shown):
     """Beside another that is well, of which the panels must not be."""
     another = {"maskwatch_healthy": 1, "maskwatch_broker_connected": 1}
     values = [

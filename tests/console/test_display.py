@@ -81,7 +81,7 @@ def why_closed(line):
     return closed.value.rcvd.code
 
 
-def test_it_is_off_by_default_and_nothing_of_it_is_imported(tmp_path):
+def test_it_is_off_by_default_and_not_imported(tmp_path):
     with served(tmp_path) as console, console.client() as client:
         assert client.get("/display/door").status_code == 404
     asks = "import sys; from edge_agent.commands import run, console; from edge_agent.console import app; "
@@ -209,7 +209,7 @@ def test_every_language_has_every_word():
     assert len({texts["without_mask"] for texts in words.values()}) == 12
 
 
-def test_an_unknown_language_and_a_token_that_is_none_are_refused_at_start(tmp_path):
+def test_an_unknown_language_and_an_invalid_token_are_rejected_at_start(tmp_path):
     with pytest.raises(ValueError, match=r"display\.language"):
         Config.model_validate({"display": {"language": "tlh"}})
     config = a_config(tmp_path, display={"enabled": True, "token_file": str(tmp_path / "missing")})

@@ -122,7 +122,7 @@ def test_it_has_no_controls_and_is_easy_to_see_and_to_hear(browser, console):
         assert found == []
 
 
-def test_the_picture_is_a_mirror_and_keeps_nothing(browser, console):
+def test_the_picture_is_mirrored_and_nothing_is_stored(browser, console):
     with a_visitor(browser, console.url) as visitor:
         page = visitor.see("/display/door")
         show(console, page, "without_mask")

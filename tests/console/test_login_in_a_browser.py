@@ -63,7 +63,7 @@ def test_without_a_session_only_the_login_is_shown(visitor):
     assert page.title() == "Log in · door-3 · maskwatch"
 
 
-def test_the_password_leads_to_where_one_wanted_to_go(visitor):
+def test_the_login_redirects_to_the_requested_page(visitor):
     log_in(visitor, "/alerts?label=without_mask")
 
     assert visitor.page.url == f"{visitor.origin}/alerts?label=without_mask"

@@ -338,7 +338,7 @@ def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configu
     expect(page.locator("#said")).to_have_text("The agent has reloaded its configuration.")
 
 
-def test_a_judgement_can_be_taken_back(visitor):
+def test_a_review_can_be_removed(visitor):
     address = an_alert(visitor)
     page = visitor.see(address)
     page.get_by_role("radio", name="No mask").check()
@@ -545,7 +545,7 @@ def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
     expect(page.locator("#review-message")).to_contain_text("Saved")
 
 
-def test_nothing_inline_is_run(browser, door):
+def test_no_inline_script_is_run(browser, door):
     with a_visitor(browser, door.origin, is_calm=False) as visitor:
         page = visitor.see("/")
         page.evaluate(

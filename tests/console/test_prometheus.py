@@ -65,7 +65,7 @@ def test_current_values_are_gauges():
     assert any(key[0] == "maskwatch_build_info" and ("maskwatch", "0.1.0") in key for key in found)
 
 
-def test_an_agent_that_does_not_answer_is_a_figure_too():
+def test_an_unresponsive_agent_is_a_metric_too():
     found = samples(None, status={})
 
     assert found["maskwatch_healthy",] == 0

@@ -95,7 +95,7 @@ def test_beyond_this_machine_it_wants_a_password_or_a_token(host):
 
 @pytest.mark.parametrize("key", ["password_file", "token_file"])
 @pytest.mark.parametrize("content", [None, "", "short\n", "\nsecond line\n", b"\xff\xfe"])
-def test_a_password_that_cannot_be_used_ends_the_start(tmp_path, key, content):
+def test_an_unusable_password_prevents_the_start(tmp_path, key, content):
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -104,7 +104,7 @@ def test_a_password_that_cannot_be_used_ends_the_start(tmp_path, key, content):
         pass
 
 
-def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path):
+def test_an_unusable_certificate_prevents_the_start(tmp_path):
     certificates = make_certificates(tmp_path)
     own, key, other = certificates / "server.pem", certificates / "server.key", certificates / "ca.pem"
     for cert_file, key_file in ((tmp_path / "missing", key), (own, tmp_path / "missing"), (other, key), (key, own)):

@@ -13,7 +13,7 @@ def test_a_session_lasts_while_it_is_used_up_to_a_limit():
     assert not sessions.holds(cookie, at=3 * IDLE_SECONDS + 1)
 
 
-def test_a_cookie_that_is_used_all_the_time_ends_all_the_same():
+def test_a_cookie_in_constant_use_expires_too():
     sessions = Sessions()
     cookie = sessions.begin(at=0.0)
     for hour in range(int(LONGEST_SECONDS / 3600) + 1):
@@ -22,7 +22,7 @@ def test_a_cookie_that_is_used_all_the_time_ends_all_the_same():
     assert not sessions.holds(cookie, at=LONGEST_SECONDS + 1)
 
 
-def test_who_logs_out_is_out():
+def test_logging_out_ends_the_session():
     sessions = Sessions()
     cookie, other = sessions.begin(at=0.0), sessions.begin(at=0.0)
     sessions.end(cookie)

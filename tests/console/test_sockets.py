@@ -116,7 +116,7 @@ def test_a_hanging_agent_is_reported_to_the_page(console):
 @pytest.mark.parametrize(
     "said", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda said: repr(said)[:12]
 )
-def test_a_page_that_talks_nonsense_is_cut_off(console, said):
+def test_a_page_that_sends_invalid_messages_is_disconnected(console, said):
     with Page(console) as page:
         page.line.send(said)
         with pytest.raises(ConnectionClosed) as closed:
@@ -140,7 +140,7 @@ def send_three_megabytes(page):
     page.heard("nothing")
 
 
-def test_a_message_of_three_megabytes_is_not_taken(console):
+def test_a_message_of_three_megabytes_is_rejected(console):
     with Page(console) as page, pytest.raises(ConnectionClosed) as closed:
         send_three_megabytes(page)
 
@@ -227,7 +227,7 @@ def test_a_webcam_is_answered_as_the_api_answers(console, ask):
     assert set(half) == {"error"}
 
 
-def test_a_webcam_that_sends_words_is_cut_off(console):
+def test_a_webcam_that_sends_text_is_disconnected(console):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send("words")
         with pytest.raises(ConnectionClosed) as closed:

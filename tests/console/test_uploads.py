@@ -170,7 +170,7 @@ def test_no_upload_is_written_to_the_disk(console, ask, tmp_path, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_base64_of_the_largest_size_is_taken(console, ask):
+def test_base64_of_the_largest_size_is_accepted(console, ask):
     image = base64.b64encode(jpeg() + bytes(14_000_000)).decode()
 
     assert (

@@ -55,7 +55,7 @@ def test_a_cancelled_caller_counts_until_its_work_is_done(worker):
     asyncio.run(ask())
 
 
-def test_a_caller_that_would_wait_long_is_refused_at_once(monkeypatch):
+def test_a_request_that_would_wait_long_is_rejected_at_once(monkeypatch):
     monkeypatch.setattr("edge_agent.console.worker.LONGEST_WAIT_SECONDS", 0.05)
     worker = Worker("test", most_waiting=100)
 

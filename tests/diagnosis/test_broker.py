@@ -95,7 +95,7 @@ def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
         look_at_broker(a_config(tmp_path, broker.config()))
 
 
-def test_everything_is_found_where_the_broker_hangs_up_each_time(tmp_path):
+def test_all_problems_are_found_even_if_the_broker_disconnects_each_time(tmp_path):
     with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
         with pytest.raises(UnavailableError) as told:
             look_at_broker(a_config(tmp_path, broker.config()))
@@ -152,7 +152,7 @@ def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path
             assert [message for message in heard if not message.retain] == []
 
 
-def test_a_broker_that_names_clients_by_their_certificate_loses_no_agent_to_the_doctor(tmp_path):
+def test_doctor_does_not_disconnect_an_agent_identified_by_certificate(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     named = "require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true"
     with Mosquitto(tmp_path / "broker", certificates=certificates, settings=named) as broker:

@@ -53,7 +53,7 @@ def test_a_file_without_a_certificate_has_no_date(content):
 
 
 @pytest.mark.parametrize(("days_left", "severity"), [(43, "ok"), (29, "warning"), (-1, "wrong")])
-def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, severity):
+def test_a_certificate_is_checked_for_its_remaining_validity(tmp_path, days_left, severity):
     file = a_certificate(tmp_path, days=40)
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file)
 
@@ -63,7 +63,7 @@ def test_a_certificate_is_judged_by_the_time_that_is_left(tmp_path, days_left, s
     assert bool(finding.fix) == (severity != "ok")
 
 
-def test_the_certificate_that_a_broker_shows_is_judged_too(tmp_path, certificates):
+def test_the_certificate_of_a_broker_is_checked_too(tmp_path, certificates):
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
         mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
         found = list(look_at_certificates(Config(mqtt=mqtt), now=NOW))
@@ -86,7 +86,7 @@ def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
     assert "contains no PEM certificate" in other.message
 
 
-def test_without_tls_there_is_nothing_to_say():
+def test_without_tls_there_is_no_finding():
     assert list(look_at_certificates(Config(), now=NOW)) == []
 
 

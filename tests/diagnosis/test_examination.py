@@ -32,7 +32,7 @@ def examined(tmp_path, **keys):
         ("/dev/null", "fuser -v /dev/null"),
     ],
 )
-def test_a_camera_that_is_away_has_a_command_and_no_password_in_it(tmp_path, source, fix):
+def test_a_missing_camera_has_a_command_without_its_password(tmp_path, source, fix):
     finding = examined(tmp_path, cameras={"door": {"source": source}})["camera door"]
 
     assert (finding.severity, finding.exit_code, finding.fix) == ("wrong", 75, fix)
@@ -55,7 +55,7 @@ def test_the_picture_of_a_camera_is_described_and_black_is_a_warning(tmp_path, p
     assert "no faces" in finding.message
 
 
-def test_a_folder_that_cannot_be_made_has_a_command(tmp_path):
+def test_a_folder_that_cannot_be_created_has_a_command(tmp_path):
     (tmp_path / "state").touch()
 
     found = examined(tmp_path)
@@ -78,7 +78,7 @@ def test_a_missing_custom_model_leads_to_the_list_of_models(tmp_path):
     assert (found["masks"].fix, found["masks"].exit_code) == ("edge-agent models", 78)
 
 
-def test_a_broker_that_is_away_or_refuses_has_a_command(tmp_path):
+def test_an_unreachable_or_refusing_broker_has_a_command(tmp_path):
     password_file = tmp_path / "password"
     password_file.write_text("not the password\n")
     assert examined(tmp_path)["broker"].fix == "sudo systemctl enable --now mosquitto"
@@ -90,7 +90,7 @@ def test_a_broker_that_is_away_or_refuses_has_a_command(tmp_path):
     assert found["broker"].fix == f"sudoedit {password_file}"
 
 
-def test_a_password_that_systemd_lays_there_needs_the_service_to_run(tmp_path):
+def test_a_password_provided_by_systemd_needs_the_service_to_run(tmp_path):
     file = "/run/credentials/edge-agent.service/of-a-test"
     found = examined(tmp_path, mqtt={"host": "127.0.0.1", "username": "door", "password_file": file})
 

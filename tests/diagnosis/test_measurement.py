@@ -32,13 +32,13 @@ def test_the_fastest_is_recommended():
     assert recommend([slow, fast]) is fast
 
 
-def test_threads_that_bring_next_to_nothing_are_left_to_others():
+def test_threads_with_negligible_gain_are_not_recommended():
     one, two, four = (a_candidate("litert", threads, ms) for threads, ms in ((1, 40.0), (2, 22.0), (4, 21.0)))
 
     assert recommend([one, two, four]) is two
 
 
-def test_of_equals_the_runtime_that_is_preferred_is_recommended():
+def test_of_equal_runtimes_the_preferred_one_is_recommended():
     preferred, other = a_candidate("litert", 1, 20.0), a_candidate("tflite-runtime", 1, 19.5)
 
     assert recommend([preferred, other]) is preferred

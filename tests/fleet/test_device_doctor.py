@@ -36,7 +36,7 @@ def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
     assert not config.models_folder.exists()
 
 
-def test_a_group_that_is_not_there_is_named(config: Config):
+def test_a_missing_group_is_named(config: Config):
     other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
 
     said = look_at_rollout(other)

@@ -43,7 +43,7 @@ def bad(found: list[Finding]) -> list[tuple[str, str]]:
     return [(one.state, one.text.split()[0]) for one in found if one.state != "ok"]
 
 
-def test_a_repository_that_is_valid_and_served_is_well(fleet: Fleet):
+def test_a_valid_and_served_repository_is_ok(fleet: Fleet):
     found = repository(fleet)
 
     assert [one.text.split()[0] for one in found] == [
@@ -57,7 +57,7 @@ def test_a_repository_that_is_valid_and_served_is_well(fleet: Fleet):
     assert bad(found) == []
 
 
-def test_without_a_roll_out_there_is_nothing_to_say():
+def test_without_a_rollout_there_is_no_finding():
     assert list(look_at_repository(FleetConfig(), None)) == list(look_at_stages(FleetConfig(), None)) == []  # type: ignore[arg-type]
 
 
@@ -100,7 +100,7 @@ def test_a_web_server_that_serves_something_else_is_named(fleet: Fleet, answer: 
     assert word in found.text
 
 
-def test_a_web_server_that_is_away_is_named(fleet: Fleet):
+def test_an_unreachable_web_server_is_named(fleet: Fleet):
     config = config_of(fleet)
     away = config.model_copy(update={"rollout": config.rollout.model_copy(update={"url": "http://127.0.0.1:9"})})
 

@@ -323,7 +323,7 @@ def test_the_doctor_accepts_the_result_of_init(config: FleetConfig, tmp_path: Pa
     assert len([one for one in found if one["what"] == "queues"]) == len(queues(config))
 
 
-def test_a_broker_that_is_away_is_named_with_its_reason():
+def test_an_unreachable_broker_is_named_with_the_reason():
     broker = BrokerConfig(hosts=("127.0.0.1",), port=free_port())
 
     with pytest.raises(UnavailableError, match=rf"127\.0\.0\.1:{broker.port}: Connection refused"):
@@ -341,7 +341,7 @@ def test_a_worker_before_init_reports_what_is_missing(config: FleetConfig):
         amqp.connect(other.broker)
 
 
-def test_init_with_an_id_that_none_can_have_makes_nothing(config: FleetConfig, tmp_path: Path):
+def test_init_with_an_invalid_id_creates_nothing(config: FleetConfig, tmp_path: Path):
     (tmp_path / "devices.txt").write_text("hall-1\nhall.2\n")
     (tmp_path / "fleet.yaml").write_text(config.model_dump_json())
     words = ["--config", str(tmp_path / "fleet.yaml"), "--set", "broker.virtual_host=nowhere"]
@@ -352,7 +352,7 @@ def test_init_with_an_id_that_none_can_have_makes_nothing(config: FleetConfig, t
     assert "nowhere" not in [one["name"] for one in vhosts]
 
 
-def test_a_password_that_is_wrong_is_a_matter_for_a_person(config: FleetConfig, tmp_path: Path):
+def test_a_wrong_password_is_a_configuration_error(config: FleetConfig, tmp_path: Path):
     password = tmp_path / "password"
     password.write_text("wrong\n")
     broker = config.broker.model_copy(update={"password_file": password})
@@ -379,7 +379,7 @@ def test_devices_are_admitted_each_to_its_own_topics(config: FleetConfig):
 
 
 @pytest.mark.parametrize("device", ["hall.1", "guest", "", "a/b", "#", "x" * 64, ".*"])
-def test_a_name_that_no_device_can_have_is_refused(config: FleetConfig, device: str):
+def test_an_invalid_device_name_is_rejected(config: FleetConfig, device: str):
     management = Management(config.broker)
 
     with pytest.raises(ConfigError):

@@ -22,7 +22,7 @@ def test_a_message_is_read_by_its_topic():
     assert read("maskwatch.hall-1.alerts", message.payload(), prefix="maskwatch") == message
 
 
-def test_a_prefix_of_several_levels_is_taken_off():
+def test_a_prefix_of_several_levels_is_removed():
     message = read("site.maskwatch.hall-1.alerts", body(), prefix="site/maskwatch")
 
     assert message is not None

@@ -85,7 +85,7 @@ def test_a_tampered_model_is_refused(fleet):
         fleet.device().fetch("two")
 
 
-def test_a_model_that_is_cut_off_is_refused(fleet):
+def test_a_truncated_model_is_rejected(fleet):
     fleet.wish_signed("two")
     (file,) = (fleet.repository.folder / "targets").glob("*.two.tflite")
     file.write_bytes(file.read_bytes()[:-1])
@@ -94,7 +94,7 @@ def test_a_model_that_is_cut_off_is_refused(fleet):
         fleet.device().fetch("two")
 
 
-def test_endless_data_is_given_up(fleet):
+def test_an_endless_download_is_aborted(fleet):
     fleet.wish_signed("two")
     fleet.server.answer = lambda path: b"x" * 100_000 if path.endswith("two.tflite") else None
 
@@ -215,7 +215,7 @@ def test_signed_metadata_is_renewed_for_a_year(fleet, role, signers):
     assert fleet.device().wishes().groups["default"].model == "model-1"
 
 
-def test_a_name_is_of_one_model_for_ever(fleet):
+def test_a_name_is_never_reused_for_another_model(fleet):
     fleet.wish_signed("two")
 
     with pytest.raises(ConfigError, match="of this name"):

@@ -84,7 +84,7 @@ def acknowledge_all(one: Device, *, at: float) -> None:
         one.acknowledged(number, refusal=False, at=at)
 
 
-def test_a_slow_broker_gets_one_message_at_a_time_and_patience():
+def test_a_slow_broker_gets_one_message_at_a_time_and_a_longer_timeout():
     one = device()
     for _ in range(100):
         one.arise()

@@ -34,7 +34,7 @@ def rows(connection: psycopg.Connection, text: Any) -> list[Any]:
     return connection.execute(text).fetchall()
 
 
-def test_a_message_that_comes_again_is_stored_once(connection: psycopg.Connection):
+def test_a_repeated_message_is_stored_once(connection: psycopg.Connection):
     one, two = alert(sequence=1), alert(sequence=2)
 
     put(connection, one, two, one)
@@ -70,7 +70,7 @@ def test_a_withheld_sequence_that_nothing_follows_is_a_gap_with_the_next_telemet
     assert rows(connection, "select last, received from streams") == [(2, 2)]
 
 
-def test_a_device_of_which_nothing_came_misses_all(connection: psycopg.Connection):
+def test_a_device_without_messages_misses_all(connection: psycopg.Connection):
     put(connection, telemetry(alert=3, counts=1))
 
     assert rows(connection, "select kind, boot_id, missing from gaps order by kind") == [
@@ -110,7 +110,7 @@ def test_people_of_an_hour_are_summed_by_site_once_however_often_they_come(conne
     assert rows(connection, "select site, with_mask from site_hours order by site") == [("hall", 10), ("yard", 1)]
 
 
-def test_of_several_words_of_a_device_the_last_one_stays(connection: psycopg.Connection):
+def test_of_several_statuses_of_a_device_the_last_one_is_stored(connection: psycopg.Connection):
     put(
         connection,
         running("hall-1", boot_id=BOOT, reasons=(), paused=(), when=now()),

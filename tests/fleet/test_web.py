@@ -216,7 +216,7 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     assert await found(before=ids[3]) == 5
 
 
-async def test_a_time_that_is_none_is_refused_once(program: httpx.AsyncClient):
+async def test_an_invalid_time_is_rejected_with_one_reason(program: httpx.AsyncClient):
     answer = await program.get("/api/v1/alerts", params={"since": "yesterday"})
 
     assert answer.status_code == 422
@@ -224,7 +224,7 @@ async def test_a_time_that_is_none_is_refused_once(program: httpx.AsyncClient):
     assert ";" not in answer.json()["detail"]
 
 
-async def test_pages_go_on_where_the_last_one_ended(program: httpx.AsyncClient, connection: psycopg.Connection):
+async def test_each_page_continues_after_the_previous_one(program: httpx.AsyncClient, connection: psycopg.Connection):
     made = [alert(sequence=number) for number in range(1, 2 * A_PAGE + 11)]
     with connection.transaction():
         store(connection, made, site_of=FleetConfig().site_of)

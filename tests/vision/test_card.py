@@ -98,7 +98,7 @@ def test_a_card_that_is_not_text_is_rejected(written):
         read_classifier_card(model)
 
 
-def test_a_model_that_was_cut_off_does_not_fit_its_card(written):
+def test_a_truncated_model_does_not_match_its_card(written):
     model = written()
     model.write_bytes(CONTENT[:5])
 

@@ -133,7 +133,7 @@ def test_a_file_that_is_not_a_tflite_model_is_rejected_before_a_runtime_loads_it
         ({"thresholds": {"with_mask": 2.0}}, r"thresholds\.with_mask"),
     ],
 )
-def test_a_card_that_does_not_fit_is_refused_with_the_reason(changed, values, complaint):
+def test_a_mismatched_card_is_rejected_with_the_reason(changed, values, complaint):
     with pytest.raises(ModelError, match=complaint):
         open_classifier(changed(**values))
 

@@ -21,7 +21,7 @@ def test_after_a_pause_the_rate_does_not_catch_up():
     assert [rate.wants(60.0 + number / 100) for number in range(8)].count(True) <= 2
 
 
-def test_without_a_rate_every_frame_is_wanted():
+def test_without_a_rate_every_frame_is_selected():
     rate = FrameRate(0)
 
     assert all(rate.wants(at) for at in (0.0, 0.0, 0.001))
@@ -40,7 +40,7 @@ def wanted_per_second(asked, share):
     return round(sum(rate.wants(number / 50) for number in range(500)) / 10)
 
 
-def test_a_share_of_the_frames_is_wanted_but_no_fewer_than_the_least():
+def test_a_fraction_of_the_frames_is_selected_but_at_least_the_minimum():
     assert [wanted_per_second(20, share) for share in (1.0, 0.5, 0.25, 0.01)] == [20, 10, 5, 2]
     assert wanted_per_second(1, 0.5) == 1
 

@@ -26,7 +26,7 @@ def test_sensor_noise_is_not_a_change():
     assert not any(seen[1:])
 
 
-def test_a_face_of_sixteen_pixels_that_comes_in_is_a_change():
+def test_a_face_of_sixteen_pixels_that_enters_is_a_change():
     gate = MotionGate(MotionConfig())
     for step in range(5):
         gate.sees_change(a_frame(step / 10, brightness=120, size=SIZE))

@@ -100,7 +100,7 @@ def test_grey_levels_darker_than_black_are_black():
     ],
     ids=str,
 )
-def test_a_part_is_that_part_of_the_whole(rows, columns):
+def test_a_region_equals_that_part_of_the_whole_frame(rows, columns):
     planes = planes_of(a_picture())
 
     assert np.array_equal(planes[rows, columns], np.asarray(planes)[rows, columns])

@@ -113,7 +113,7 @@ def test_a_temperature_above_one_makes_scores_less_sure_and_keeps_their_order():
     assert np.argsort(less_sure).tolist() == np.argsort(sure).tolist()
 
 
-def test_pictures_of_one_row_or_column_are_taken():
+def test_pictures_of_one_row_or_column_are_accepted():
     for shape in ((1, 50, 3), (50, 1, 3)):
         pixels = face_pixels(np.zeros(shape, np.uint8), Box(-5, -5, 60, 60), width_px=96, height_px=96)
         assert pixels.shape == (96, 96, 3)

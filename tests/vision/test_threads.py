@@ -107,7 +107,7 @@ def test_no_more_models_are_opened_than_threads_use_and_cores_can_run(monkeypatc
         pytest.param("haar", marks=pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")),
     ],
 )
-def test_threads_get_the_faces_that_they_would_have_got_alone(detector):
+def test_threads_get_the_same_faces_as_a_single_thread(detector):
     config = Config.model_validate({"faces": {"detector": detector}}).faces
     images = [np.ascontiguousarray(portrait(COLLINS)[:, shift:]) for shift in range(0, 60, 10)]
     alone, shared = open_detector(config, checked=True), open_detector(config, copies=2, checked=True)
@@ -119,7 +119,7 @@ def test_threads_get_the_faces_that_they_would_have_got_alone(detector):
     assert found == [alone.detect(image) for image in images]
 
 
-def test_threads_get_the_labels_that_they_would_have_got_alone():
+def test_threads_get_the_same_labels_as_a_single_thread():
     rng = np.random.default_rng(5)
     images = [rng.integers(0, 255, (240, 320, 3), dtype=np.uint8) for _ in range(12)]
     boxes = [Box(20, 20, 60 + 10 * number, 70 + 10 * number) for number in range(12)]

@@ -64,7 +64,7 @@ def test_a_damaged_output_overflows_nowhere():
 
 
 @given(st.lists(st.tuples(*[st.floats(0.125, 100, width=32)] * 5), max_size=30))
-def test_boxes_that_stay_do_not_overlap(rows):
+def test_remaining_boxes_do_not_overlap(rows):
     table = np.array(rows, np.float32).reshape(-1, 5)
     boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4] + 1], axis=1)
 

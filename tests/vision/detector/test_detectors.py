@@ -34,7 +34,7 @@ def detector(request) -> FaceDetector:
     return open_detector(CONFIGS[request.param])
 
 
-def test_a_real_face_is_found_where_it_is(detector):
+def test_a_real_face_is_found_at_its_position(detector):
     faces = detector.detect(portrait(COLLINS))
 
     assert faces[0].box.overlap(face_box(COLLINS)) > 0.4
@@ -52,7 +52,7 @@ def test_a_picture_without_people_has_no_face(detector):
 
 
 @pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
-def test_a_picture_of_any_shape_is_taken(detector, shape):
+def test_a_picture_of_any_shape_is_accepted(detector, shape):
     assert isinstance(detector.detect(np.zeros((*shape, 3), np.uint8)), list)
 
 
@@ -68,7 +68,7 @@ def test_boxes_stay_inside_the_picture_and_the_surest_comes_first(detector):
 
 
 @pytest.mark.skipif(not OPENCV_HAS_CASCADES, reason="OpenCV 5 has no cascades")
-def test_faces_smaller_than_wanted_are_left_out():
+def test_faces_below_the_minimum_size_are_omitted():
     assert open_detector(FacesConfig(detector="haar", min_face_px=300)).detect(portrait(COLLINS)) == []
 
 

@@ -34,7 +34,7 @@ def test_a_thin_picture_keeps_a_row_and_a_column(shape):
 
 
 @pytest.mark.parametrize("width_px", [160, 192, 224, 288])
-def test_a_line_of_one_pixel_is_still_seen_when_it_shrinks(width_px):
+def test_a_line_of_one_pixel_survives_downscaling(width_px):
     for column in range(320):
         picture = np.zeros((240, 320, 3), np.uint8)
         picture[:, column] = 255

@@ -125,7 +125,7 @@ def test_boxes_stay_inside_the_picture():
     assert (box.x2, box.y2) == (64, 64)
 
 
-def test_a_face_smaller_than_wanted_is_found_all_the_same():
+def test_a_face_below_the_minimum_size_is_still_detected():
     detector, _ = a_detector((64, 64), smallest_px=40)
 
     assert len(detector.detect(a_picture(64, 64, face=(32, 16)))) == 1
@@ -156,7 +156,7 @@ def test_the_detector_runs_only_the_network_it_chose():
 
 
 @pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
-def test_a_picture_of_any_shape_is_taken(shape):
+def test_a_picture_of_any_shape_is_accepted(shape):
     detector, _ = a_detector((64, 64))
 
     assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
@@ -231,7 +231,7 @@ def test_a_runtime_that_finds_the_golden_face_passes():
     detector.check_golden()
 
 
-def test_a_runtime_that_scores_the_golden_face_otherwise_is_refused():
+def test_a_runtime_with_other_scores_for_the_golden_face_is_rejected():
     detector, _ = a_detector((64, 64), golden_score=0.6)
 
     with pytest.raises(ModelError, match=r"faces-64x64\.tflite does not find the golden face in litert"):
@@ -266,6 +266,6 @@ def test_bytes_that_are_not_a_network_are_rejected(tmp_path):
         open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
 
 
-def test_an_input_size_that_the_cells_do_not_divide_is_rejected():
+def test_an_input_size_not_divisible_by_the_cells_is_rejected():
     with pytest.raises(ValueError, match="60x64 is not a multiple of the strides"):
         a_card((60, 64))
