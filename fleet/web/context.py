@@ -64,7 +64,7 @@ def or_404(thing: Any) -> Any:
         HTTPException: it is None.
     """
     if thing is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "there is none, or it was kept longer than database.retention_days")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "not found; data older than database.retention_days is deleted")
     return thing
 
 

@@ -96,7 +96,7 @@ def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog)
 def test_a_blocked_service_manager_is_logged_once_and_notified_again_later(manager, caplog):
     caplog.set_level(logging.INFO)
     notifier = Notifier()
-    # More than any system holds for somebody who does not read. Each that waited would take half a second.
+    # More than any system buffers for a peer that does not read. Each one that waited would take half a second.
     for number in range(2000):
         notifier.status(f"number {number}")
     notifier.ready()

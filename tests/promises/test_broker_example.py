@@ -90,7 +90,7 @@ def mqtt_of(name: str, broker: Mosquitto, certificates: Path) -> MqttConfig:
 
 
 def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> dict[str, str]:
-    """Write on each topic as somebody, and give what the broker says; empty where it takes it."""
+    """Publish on each topic as a user, and return what the broker answers: empty if it accepts."""
     said = {}
     with open_connection(mqtt_of(name, broker, certificates), client_id=f"test-{uuid.uuid4().hex}") as connection:
         for topic in topics:

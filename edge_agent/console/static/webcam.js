@@ -9,7 +9,7 @@ const JPEG_QUALITY = 0.85;
 const SECOND_MS = 1000;
 // Shortest interval between two announcements to screen readers.
 const SAY_EVERY_MS = 4000;
-// Boxes that come later than this would lie beside whoever moves: the frame that they belong to is shown with them.
+// Boxes that come later than this would lie beside a person who moves: the frame that they belong to is shown with them.
 const LATE_MS = 150;
 const COLOURS = { with_mask: "#1e8cc8", without_mask: "#f06e00", mask_worn_incorrectly: "#963cbe" };
 

@@ -48,7 +48,7 @@ def history(folder):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """The file of a recipe and the folder of its run, which nobody disturbed."""
+    """The file of a recipe and the folder of its uninterrupted run."""
     folder = tmp_path_factory.mktemp("finished")
     scenes = write_scenes(folder / "scenes", count=20)
     recipe = a_tiny_recipe(scenes, schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "rising_steps": 2})
