@@ -48,7 +48,7 @@ ADDRESS_IN_MEMORY = re.compile(r" @ 0x[0-9a-f]+")
 SHOWN_CHARACTERS = 300
 MARK = "MASKWATCH_PIPE"
 # Attempts to kill all child processes of a program that keeps starting new ones.
-MOST_GENERATIONS = 5
+MOST_SCANS, ENOUGH_SCANS, SCAN_SECONDS = 8, 2, 0.03
 
 
 class PipeCamera:
@@ -127,9 +127,13 @@ class PipeCamera:
         # Also if the program has ended: its children may be alive. The id of the group cannot have been reused, because
         # the program was not waited for yet.
         self._signal(signal.SIGKILL)
-        for _ in range(MOST_GENERATIONS):
-            if not _kill_marked(self._mark):
+        scans_without_any = 0
+        for _ in range(MOST_SCANS):
+            scans_without_any = 0 if _kill_marked(self._mark) else scans_without_any + 1
+            # One is not enough: while a process starts another program, its environment cannot be read.
+            if scans_without_any == ENOUGH_SCANS:
                 break
+            time.sleep(SCAN_SECONDS)
         # A process in uninterruptible sleep, as in a hanging driver, is abandoned.
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_SECONDS)

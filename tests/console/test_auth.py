@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.cookies
 import re
+from contextlib import suppress
 
+import httpx
 import pytest
 from starlette.datastructures import Headers
 
@@ -158,7 +160,11 @@ def test_no_login_leads_to_another_site(browser, wanted):
 
 
 def test_a_login_form_of_a_megabyte_is_not_read(browser):
-    assert browser.log_in("x" * 1_000_000).status_code == 413
+    # The connection is closed after the answer, possibly before everything was sent.
+    with suppress(httpx.NetworkError):
+        assert browser.log_in("x" * 1_000_000).status_code == 413
+
+    assert browser.log_in().status_code == 303
 
 
 def test_logging_out_ends_the_session(browser):

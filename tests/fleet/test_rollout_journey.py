@@ -68,7 +68,7 @@ def follow(folder: Path, server: Server) -> None:
 
                 wait_until(lambda: read_rollout(state).state == "rejected", "the model before")
                 assert "the agent" in read_rollout(state).reason
-                assert not (state / MODEL_LINK).exists()
+                wait_until(lambda: not (state / MODEL_LINK).exists(), "its link to be removed")
                 wait_until(
                     lambda: "masks: the new one" not in agent.log.rpartition("masks: ")[1:][-1][:20], "it to run"
                 )
