@@ -76,7 +76,7 @@ def _print_failure(path: Path, error: PictureError, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "error": str(error)})
     else:
-        print(safe(f"{path}: {error}"), file=sys.stderr)
+        print(safe(str(error)), file=sys.stderr)
 
 
 def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> None:

@@ -57,6 +57,15 @@ def test_detect_accepts_pictures_of_every_layout_and_shape(strange, detector):
     assert (found["wide.png"]["width"], found["one_pixel_high.png"]["height"]) == (WIDEST_PX, 1)
 
 
+def test_detect_names_an_unreadable_picture_once(tmp_path):
+    path = tmp_path / "missing.jpg"
+
+    done = run_command("detect", path)
+
+    assert done.returncode == 1
+    assert done.stderr.count(str(path)) == 1
+
+
 @pytest.mark.parametrize(
     ("detector", "model", "sentence"),
     [
