@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_agent.errors import PictureError
 from edge_agent.vision.images import decode_frame
-from edge_agent.vision.planes import Colour, Planes
+from edge_agent.vision.planes import ColourSpace, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ class RawStream:
 def _planes(pixels: NDArray[np.uint8]) -> Planes:
     height_px, width_px = pixels.shape[0] * 2 // 3, pixels.shape[1]
     u, v = pixels[height_px:].reshape(2, height_px // 2, width_px // 2)
-    return Planes(pixels[:height_px], u, v, Colour("bt601", is_full_range=False))
+    return Planes(pixels[:height_px], u, v, ColourSpace("bt601", is_full_range=False))
 
 
 def _from_nv12(pixels: NDArray[np.uint8]) -> Image:

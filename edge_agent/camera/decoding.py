@@ -18,7 +18,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
 from edge_agent.errors import CameraError
-from edge_agent.vision.planes import Colour, Planes
+from edge_agent.vision.planes import ColourSpace, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,7 +233,7 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in frame.planes
     )
-    return Planes(luma, u, v, Colour(standard, is_full_range))
+    return Planes(luma, u, v, ColourSpace(standard, is_full_range))
 
 
 def _display_matrix(frame: VideoFrame) -> Matrix:

@@ -17,14 +17,14 @@ _FLIPS = {"horizontal": 1, "vertical": 0}
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
-def transforms(config: CameraConfig) -> bool:
+def is_transformed(config: CameraConfig) -> bool:
     """Whether the pictures of a camera are changed at all."""
     return bool(config.rotate) or config.flip != "none" or config.roi != WHOLE
 
 
 def transform(picture: Picture, config: CameraConfig) -> Picture:
     """Rotate, flip and crop a picture, in this order; all later stages, including alerts, see only the result."""
-    if not transforms(config):
+    if not is_transformed(config):
         return picture
     image: Image = np.asarray(picture)
     if config.rotate:

@@ -21,7 +21,7 @@ from av.video.frame import PictureType
 from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
 from edge_agent.camera.http_client import refused_login
 from edge_agent.camera.stream_clock import StreamClock
-from edge_agent.camera.transform import transforms
+from edge_agent.camera.transform import is_transformed
 from edge_agent.config.model import CameraConfig
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
@@ -456,7 +456,7 @@ def _decoder(stream: VideoStream, config: CameraConfig, *, shown: str) -> VideoD
         stream,
         decoder=config.decoder,
         aspect_ratio=config.pixel_aspect_ratio,
-        may_give_planes=not transforms(config),
+        may_give_planes=not is_transformed(config),
         shown=shown,
     )
 

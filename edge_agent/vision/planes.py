@@ -7,6 +7,7 @@ detector's input is half as large as the picture, only the luma has to be scaled
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -25,7 +26,7 @@ _CHROMA_MIDDLE = 128.0
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
+class ColourSpace:
     """How YUV of 8 bits becomes BGR."""
 
     standard: Standard
@@ -38,26 +39,9 @@ class Colour:
         return 1.0 if self.is_full_range else 255 / 219
 
     @property
-    def black(self) -> float:
+    def black(self) -> int:
         """The luma of black."""
-        return 0.0 if self.is_full_range else 16.0
-
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """From Y, U, V, 1 to B, G, R: shape (3, 4)."""
-        red, blue = _KR_KB[self.standard]
-        green = 1 - red - blue
-        chroma = 1.0 if self.is_full_range else 255 / 224
-        from_u, from_v = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
-        linear = np.array(
-            [
-                [self.luma_scale, from_u, 0.0],
-                [self.luma_scale, -from_u * blue / green, -from_v * red / green],
-                [self.luma_scale, 0.0, from_v],
-            ]
-        )
-        zero = np.array([self.black, _CHROMA_MIDDLE, _CHROMA_MIDDLE])
-        return np.concatenate([linear, -linear @ zero[:, np.newaxis]], axis=1)
+        return 0 if self.is_full_range else 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +54,7 @@ class Planes:
     luma: NDArray[np.uint8]
     u: NDArray[np.uint8]
     v: NDArray[np.uint8]
-    colour: Colour
+    colour: ColourSpace
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -134,6 +118,24 @@ def _doubled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(in_rows, 2, axis=0)
 
 
-def _as_bgr(planes: list[NDArray[np.uint8]], colour: Colour) -> Image:
-    """Convert planes of the same size, with one or two channels each."""
-    return np.asarray(cv2.transform(cv2.merge(planes), colour.matrix), np.uint8)
+def _as_bgr(planes: list[NDArray[np.uint8]], colour: ColourSpace) -> Image:
+    """Convert luma, U and V of the same size."""
+    return np.asarray(cv2.transform(cv2.merge(planes), _to_bgr(colour)), np.uint8)
+
+
+@cache
+def _to_bgr(colour: ColourSpace) -> NDArray[np.float64]:
+    """The matrix from Y, U, V, 1 to B, G, R: shape (3, 4)."""
+    red, blue = _KR_KB[colour.standard]
+    green = 1 - red - blue
+    chroma_scale = 1.0 if colour.is_full_range else 255 / 224
+    from_u, from_v = 2 * (1 - blue) * chroma_scale, 2 * (1 - red) * chroma_scale
+    linear = np.array(
+        [
+            [colour.luma_scale, from_u, 0.0],
+            [colour.luma_scale, -from_u * blue / green, -from_v * red / green],
+            [colour.luma_scale, 0.0, from_v],
+        ]
+    )
+    zero = np.array([colour.black, _CHROMA_MIDDLE, _CHROMA_MIDDLE])
+    return np.concatenate([linear, -linear @ zero[:, np.newaxis]], axis=1)

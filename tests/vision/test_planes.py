@@ -9,7 +9,7 @@ import pytest
 from edge_agent.config.model import Config, MotionConfig
 from edge_agent.domain import Box, Face, Frame
 from edge_agent.vision.motion import MotionGate
-from edge_agent.vision.planes import Colour, Planes
+from edge_agent.vision.planes import ColourSpace, Planes
 from edge_agent.vision.quality import face_quality
 from edge_agent.vision.tensors import cut_region
 from edge_agent.wiring import open_models
@@ -17,13 +17,13 @@ from tests.faces import COLLINS, HOPPER, scene, street
 from tests.values import NOON
 
 WIDTH_PX, HEIGHT_PX = 640, 360
-LIMITED_709 = Colour("bt709", is_full_range=False)
+LIMITED_709 = ColourSpace("bt709", is_full_range=False)
 # As published: the scale of the luma, then of V in red, of U and V in green, and of U in blue.
 COEFFICIENTS = {
-    Colour("bt601", is_full_range=False): (1.164, 1.596, -0.392, -0.813, 2.017),
+    ColourSpace("bt601", is_full_range=False): (1.164, 1.596, -0.392, -0.813, 2.017),
     LIMITED_709: (1.164, 1.793, -0.213, -0.533, 2.112),
-    Colour("bt601", is_full_range=True): (1.0, 1.402, -0.344, -0.714, 1.772),
-    Colour("bt709", is_full_range=True): (1.0, 1.5748, -0.1873, -0.4681, 1.8556),
+    ColourSpace("bt601", is_full_range=True): (1.0, 1.402, -0.344, -0.714, 1.772),
+    ColourSpace("bt709", is_full_range=True): (1.0, 1.5748, -0.1873, -0.4681, 1.8556),
 }
 
 
@@ -75,7 +75,7 @@ def test_black_and_white_are_black_and_white_in_both_ranges():
     for is_full_range, black, white in ((False, 16, 235), (True, 0, 255)):
         luma = np.array([[black, white], [white, black]], np.uint8)
         middle = np.full((1, 1), 128, np.uint8)
-        planes = Planes(luma, middle, middle, Colour("bt709", is_full_range))
+        planes = Planes(luma, middle, middle, ColourSpace("bt709", is_full_range))
 
         assert np.asarray(planes).tolist() == [[[0] * 3, [255] * 3], [[255] * 3, [0] * 3]]
         assert planes.grey(width_px=2, height_px=2).tolist() == [[0, 255], [255, 0]]
@@ -84,7 +84,9 @@ def test_black_and_white_are_black_and_white_in_both_ranges():
 def test_grey_levels_darker_than_black_are_black():
     luma, middle = np.full((2, 2), 3, np.uint8), np.full((1, 1), 128, np.uint8)
 
-    assert not Planes(luma, middle, middle, Colour("bt601", is_full_range=False)).grey(width_px=2, height_px=2).any()
+    assert (
+        not Planes(luma, middle, middle, ColourSpace("bt601", is_full_range=False)).grey(width_px=2, height_px=2).any()
+    )
 
 
 @pytest.mark.parametrize(
