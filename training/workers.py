@@ -7,9 +7,10 @@ that a run gets the same ones for any number of workers.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import cv2
@@ -70,8 +71,16 @@ _source: BatchSource[Any] | None = None
 def _begin(source: BatchSource[Any]) -> None:
     global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
     _source = source
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # There already is a process per core.
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """A killed training cannot end its workers, and each holds the other's queue open: they would wait forever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _make(epoch: int, number: int) -> Any:
