@@ -230,7 +230,7 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
     is_full_range = frame.format.name == "yuvj420p" or int(frame.color_range) == FULL_RANGE
     # A line may be longer than the picture is wide.
     luma, u, v = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        np.frombuffer(memoryview(plane).toreadonly(), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in frame.planes
     )
     return Planes(luma, u, v, ColourSpace(standard, is_full_range))

@@ -49,6 +49,7 @@ class CameraHealth:
         self._config = config
         self._rows: bytes | None = None
         self._checksum: int | None = None
+        self._is_proven = False
         self._same_since_at = 0.0
         self._checked_at = float("-inf")
         self._nothing_since_at: float | None = None
@@ -67,8 +68,9 @@ class CameraHealth:
         pixels = picture.luma if isinstance(picture, Planes) else np.asarray(picture)
         rows = pixels[::SAMPLE_STEP].tobytes()
         has_same_rows = rows == self._rows
-        # Kept instead of the picture. Of the first of several alike there is none: the next is taken for the same.
+        # Kept instead of the picture. Of the first of several alike there is none: only the third one proves it.
         checksum = zlib.crc32(np.ascontiguousarray(pixels).data) if has_same_rows else None
+        self._is_proven = checksum is not None and checksum == self._checksum
         if not has_same_rows or self._checksum not in (None, checksum):
             self._same_since_at = at
         self._rows, self._checksum = rows, checksum
@@ -99,7 +101,8 @@ class CameraHealth:
     def _frozen(self, at: float) -> Fault | None:
         seconds = self._config.frozen_seconds
         # In the dark or in glaring light, all pixels of a working sensor may be saturated.
-        if not seconds or self._nothing_since_at is not None or at - self._same_since_at < seconds:
+        can_tell = self._is_proven and self._nothing_since_at is None
+        if not seconds or not can_tell or at - self._same_since_at < seconds:
             return None
         return Fault("camera_frozen", "picture frozen: every frame is bit-identical")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
 from contextlib import suppress
@@ -46,8 +45,6 @@ def rollout(options: argparse.Namespace) -> int:
     config = configured(options)
     if not config.rollout.url:
         raise ConfigError("rollout.url: not set; see docs/fleet.md")
-    # It reports every key that has not signed at each poll, although fewer than all are enough.
-    logging.getLogger("tuf").setLevel(logging.WARNING)
     asyncio.run(_follow(config))
     return 0
 

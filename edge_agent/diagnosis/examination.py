@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 import sys
@@ -18,7 +17,7 @@ from edge_agent.diagnosis.checks import checks_of
 from edge_agent.diagnosis.device import look_at_device
 from edge_agent.diagnosis.exposure import look_at_exposure
 from edge_agent.diagnosis.finding import Finding, worst_first
-from edge_agent.diagnosis.groups import look_at_gpio_chips, look_at_groups, who_watches
+from edge_agent.diagnosis.groups import look_at_gpio_chips, look_at_groups, user_name, who_watches
 from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
 from edge_agent.diagnosis.system import System, look_at_system
 from edge_agent.errors import AgentError, ConfigError
@@ -117,7 +116,7 @@ def _fix(name: str, error: Exception, config: Config) -> str:  # noqa: C901, PLR
             return f"{sys.executable} -m pip install ai-edge-litert"
         case "outbox" | "crops" | "history":
             folder = config.crops_folder if name == "crops" else config.state
-            return f"sudo mkdir -p {folder} && sudo chown -R {getpass.getuser()} {folder}"
+            return f"sudo mkdir -p {folder} && sudo chown -R {user_name()} {folder}"
         case "console":
             return _fix_console(config.console, str(error))
         case "signals":

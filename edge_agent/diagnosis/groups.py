@@ -53,7 +53,16 @@ def who_watches(service: Service | None) -> Watcher:
         else:
             groups = {*os.getgrouplist(entry.pw_name, entry.pw_gid), *_numbers(service.groups)}
             return Watcher(entry.pw_name, entry.pw_uid, frozenset(groups), is_service=True)
-    return Watcher(getpass.getuser(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
+    return Watcher(user_name(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
+
+
+def user_name() -> str:
+    """The current user; its number if it has no name, as a container may run as any."""
+    try:
+        return getpass.getuser()
+    # Python 3.13 and later raise an OSError.
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -185,14 +186,22 @@ def _fast_pipeline(config: Config, detector: FaceDetector, classifier: MaskClass
 
 
 def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> float:
+    is_over = threading.Event()
+
     def watch(pipeline: Pipeline) -> None:
         for frame in frames:
+            if is_over.is_set():
+                return
             pipeline.process(frame)
 
     with ThreadPoolExecutor(len(pipelines)) as threads:
         began = time.perf_counter()
-        list(threads.map(watch, pipelines))
-        return time.perf_counter() - began
+        try:
+            list(threads.map(watch, pipelines))
+            return time.perf_counter() - began
+        finally:
+            # After Ctrl-C the pool would wait for all frames.
+            is_over.set()
 
 
 def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) -> float | None:

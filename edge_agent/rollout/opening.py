@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import missing_extra
@@ -26,5 +27,7 @@ def opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]
         raise missing_extra("rollout", error) from error
     if settings.root_file is None:
         raise AssertionError("checked when it was read: a url has its root")
+    # It reports every key that has not signed at each refresh, although fewer than all are enough.
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     root = check_root(settings.root_file)
     return lambda: Repository(settings.url, folder=folder, root=root)

@@ -275,6 +275,8 @@ def test_the_planes_of_a_large_picture_keep_the_colours_of_the_stream(tmp_path, 
     first = pictures_of(path)[0]
 
     assert isinstance(first, Planes)
+    # Further frames are predicted from it.
+    assert not any(plane.flags.writeable for plane in (first.luma, first.u, first.v))
     # FFmpeg rounds down.
     assert np.abs(np.asarray(first).astype(int) - wanted).max() <= 3
 

@@ -110,3 +110,14 @@ def test_without_a_service_the_current_user_is_checked(service):
     watcher = who_watches(service)
 
     assert (watcher.user, watcher.is_service) == (os.geteuid(), False)
+
+
+def test_a_user_without_a_name_is_checked_by_number(monkeypatch):
+    def unknown(user):
+        raise KeyError(f"getpwuid(): uid not found: {user}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert who_watches(None).name == str(os.getuid())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from edge_agent.diagnosis.measurement import (
     Spread,
     frames_of_camera,
     frames_of_recording,
+    measure_cameras,
     measure_candidates,
     measure_whole_path,
     recommend,
 )
+from edge_agent.domain import Frame
 from edge_agent.errors import UnavailableError
 from edge_agent.wiring import alone_in
 from tests.journeys.agent import EXAMPLE
@@ -81,6 +84,31 @@ def test_decoding_counts_as_what_no_pipeline_can_save(tmp_path):
 
     assert decoding_seconds > 0
     assert slow.limit_share == pytest.approx(1.0, abs=0.01)
+
+
+class InterruptedFrames(list[Frame]):
+    """Frames during whose use Ctrl-C is pressed."""
+
+    pressed_at, used = 5, 0
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            self.used += 1
+            if self.used == self.pressed_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield frame
+
+
+def test_an_interrupted_measurement_does_not_use_all_frames(tmp_path):
+    frames = InterruptedFrames(frames_of_recording(EXAMPLE, count=60)[0])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            measure_cameras(Config(state_dir=tmp_path), frames, cameras=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert frames.used < len(frames)
 
 
 def test_frames_of_a_camera_are_its_last_ones_unless_an_agent_uses_it(tmp_path):

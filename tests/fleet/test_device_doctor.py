@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,13 @@ def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
     assert isinstance(said, str)
     assert "wish 1: model-1" in said
     assert not config.models_folder.exists()
+
+
+def test_keys_that_need_not_sign_are_not_reported(config: Config, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO):
+        look_at_rollout(config)
+
+    assert not caplog.records
 
 
 def test_a_missing_group_is_named(config: Config):
