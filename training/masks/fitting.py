@@ -203,8 +203,11 @@ def _prepare(network: keras.Model, recipe: MaskRecipe, stage: Literal["head", "w
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
     )
-    # Built by the first batch, it would have TensorFlow trace the whole network a second time.
+    # Built by the first batch, their variables would have TensorFlow trace the whole network a second time.
     network.optimizer.build(network.trainable_variables)
+    answers = np.zeros((1, len(recipe.labels)))
+    network.compute_metrics(None, answers, answers)
+    network.reset_metrics()
 
 
 def _learn(
