@@ -56,7 +56,8 @@ class Crops:
             ConfigError: pictures cannot be encrypted as configured.
         """
         self.folder, self._config = folder, config
-        self._encryption = open_encryption(config.encrypt_for)
+        self._encrypt = open_encryption(config.encrypt_for)
+        self._suffix = ".age" if config.encrypt_for else ""
         # If this fails, `save` reports the reason.
         with suppress(OSError):
             for leftover in folder.glob(UNFINISHED.format(name="*")):
@@ -100,8 +101,8 @@ class Crops:
 
     def _keep(self, name: str, jpeg: bytes) -> Crop:
         # Encrypted in memory, so that the plain picture never reaches the disk.
-        content = self._encryption.encrypt(jpeg)
-        path = self.folder.absolute() / f"{name}{self._encryption.suffix}"
+        content = self._encrypt(jpeg)
+        path = self.folder.absolute() / f"{name}{self._suffix}"
         try:
             make_folder(self.folder)
             self._leave_room(len(content))
