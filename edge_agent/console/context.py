@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from edge_agent.console.live import Live
     from edge_agent.console.new_alerts import NewAlerts
     from edge_agent.console.uploads import Uploads
-    from edge_agent.console.viewers import Viewers
     from edge_agent.console.worker import Worker
 
 
@@ -44,7 +43,6 @@ class Context:
     live: Live
     new_alerts: NewAlerts
     uploads: Uploads
-    viewers: Viewers
 
 
 async def _context(request: Request) -> Context:

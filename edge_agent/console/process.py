@@ -17,7 +17,6 @@ from edge_agent.console.live import Live
 from edge_agent.console.new_alerts import NewAlerts
 from edge_agent.console.server import Server
 from edge_agent.console.uploads import Uploads
-from edge_agent.console.viewers import Viewers
 from edge_agent.console.worker import Worker
 
 if TYPE_CHECKING:
@@ -63,7 +62,6 @@ async def serve(
             live=Live(agent, worker),
             new_alerts=NewAlerts(history, worker),
             uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
-            viewers=Viewers(settings.max_viewers),
         )
         try:
             await Server(build(context), settings).serve(end=end, listening=listening)

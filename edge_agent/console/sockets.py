@@ -63,13 +63,17 @@ def routes(context: Context) -> list[WebSocketRoute]:
 @asynccontextmanager
 async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
     """Accept a socket and count it as a viewer; yields False, with the socket closed, if there are too many."""
-    with context.viewers.one_more() as is_room:
+    live, is_room = context.live, context.live.viewers < context.config.max_viewers
+    live.viewers += is_room
+    try:
         await socket.accept()
         if not is_room:
             await socket.close(CROWDED, "too many viewers; close another page")
         yield is_room
-    if not context.viewers.count:
-        context.live.forget_frames()
+    finally:
+        live.viewers -= is_room
+        if not live.viewers:
+            live.forget_frames()
 
 
 async def serve_until_one_ends(socket: WebSocket, *work: Coroutine[Any, Any, None]) -> None:
