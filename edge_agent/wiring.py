@@ -10,6 +10,7 @@ import queue
 import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
-from edge_agent.alerts.scene import NoScenes, Scenes
+from edge_agent.alerts.scene import draw_scene
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.bridge.protocol import SOCKET_NAME
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from edge_agent.alerts.scene import DrawScene
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config, SignalName
     from edge_agent.host.systemd import Notifier
@@ -394,13 +396,15 @@ def open_hiding_detector(config: Config) -> FaceDetector:
     return open_detector(faces, runtime=config.runtime, threads=config.threads, checked=True)
 
 
-def open_scenes(config: Config) -> Scenes | NoScenes:
+def open_scenes(config: Config) -> DrawScene:
     """Build the renderer of alert scenes, for all cameras: alerts are rare.
 
     Raises:
         ModelError: as `open_models`.
     """
-    return Scenes(open_hiding_detector(config)) if config.crops.picture == "scene" else NoScenes()
+    if config.crops.picture != "scene":
+        return lambda *_scene: None
+    return partial(draw_scene, open_hiding_detector(config).detect)
 
 
 def open_mask_classifier(config: Config, *, copies: int = 1, checked: bool = False) -> MaskClassifier:
