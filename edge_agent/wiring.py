@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.deletion import delete_alert
 from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.scene import draw_scene
@@ -106,7 +106,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     detector, classifier = open_models(config, users=len(config.cameras))
     # The golden vectors are no longer needed.
     release_free_memory()
-    pictures = open_pictures(config.crops_folder, config.crops)
+    pictures = Crops(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
@@ -223,7 +223,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 publisher=publisher,
                 pauses=pauses,
                 reporter=reporter,
-                pictures=open_pictures(config.snapshots_folder, crops),
+                pictures=Crops(config.snapshots_folder, crops),
                 snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
                 open_detector=lambda: open_hiding_detector(config),
                 reload=lambda: _reload(reload, recorder),

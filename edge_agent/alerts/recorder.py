@@ -27,7 +27,7 @@ from edge_agent.messages.ids import uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from edge_agent.alerts.pictures import Pictures
+    from edge_agent.alerts.crops import Crops
     from edge_agent.alerts.retention import Retention
     from edge_agent.alerts.store import AlertStore
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
@@ -60,7 +60,7 @@ class Recorder:
         self,
         store: AlertStore,
         *,
-        pictures: Pictures,
+        pictures: Crops,
         retention: Retention,
         sender: Sender,
         keep_days: float,
