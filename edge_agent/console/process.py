@@ -47,16 +47,11 @@ async def serve(
         history = stack.enter_context(closing(AlertHistory(config.store_file, only_reads=True)))
         agent = AgentClient(config.state / SOCKET_NAME)
         context = Context(
-            config=settings,
-            display=config.display,
-            device_title=config.device_title,
+            config=config,
             version=version,
-            cameras=config.camera_titles,
-            zones={camera: config.rules_of(camera).exclusion_zones for camera in config.cameras},
             auth=Auth(settings, secrets, has_displays=config.display.enabled, clock=time.monotonic),
             agent=agent,
             history=history,
-            crops_folder=config.crops_folder,
             worker=worker,
             inference=inference,
             live=Live(agent, worker),
