@@ -36,7 +36,7 @@ from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, e
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
-    by_camera,
+    grouped,
     merged,
     row_of,
     rows_between,
@@ -207,11 +207,11 @@ class AlertStore:
 
     def people(self) -> dict[str, PeopleCounts]:
         """Counts of people who have left since this store was opened, by camera."""
-        return by_camera(self._people)
+        return grouped(self._people, "camera")
 
     def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
         """Counts of people who have left since midnight in the device's time zone, by camera; across restarts."""
-        return by_camera(self._people_on(_day(when)))
+        return grouped(self._people_on(_day(when)), "camera")
 
     def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
         """The completed hours and days not in the outbox yet; none while the disk cannot be read."""
