@@ -34,7 +34,7 @@ from edge_agent.bridge.protocol import (
     ReviewRequest,
     StatusRequest,
 )
-from edge_agent.errors import AgentError, CommandError, UnavailableError
+from edge_agent.errors import AgentError, CommandError
 from edge_agent.host.disk import DiskThread, reach
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Bridge:
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
-        self._disk: DiskThread[ChangeReply] = DiskThread(patience_seconds=CHANGE_SECONDS)
+        self._disk: DiskThread[bool] = DiskThread(patience_seconds=CHANGE_SECONDS)
         self._frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
         self._status: tuple[float, Mapping[str, Any]] | None = None
@@ -224,8 +224,10 @@ class Bridge:
 
     def _changed(self, change: Callable[[], bool]) -> ChangeReply:
         try:
-            return self._disk.do(lambda: _changed(change))
-        except UnavailableError as error:
+            return ChangeReply(state="done" if self._disk.do(change) else "missing")
+        except CommandError as error:
+            return ChangeReply(state="refused", reason=str(error))
+        except AgentError as error:
             return ChangeReply(state="failed", reason=str(error))
 
     def _send_frame(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: FrameRequest) -> None:
@@ -283,12 +285,3 @@ def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], reply: Reply
     content = reply.model_dump_json() if isinstance(reply, BaseModel) else json.dumps(reply)
     with suppress(zmq.Again):
         socket.send_multipart([*envelope, content.encode(), *pixels], flags=zmq.NOBLOCK, copy=False)
-
-
-def _changed(change: Callable[[], bool]) -> ChangeReply:
-    try:
-        return ChangeReply(state="done" if change() else "missing")
-    except CommandError as error:
-        return ChangeReply(state="refused", reason=str(error))
-    except AgentError as error:
-        return ChangeReply(state="failed", reason=str(error))
