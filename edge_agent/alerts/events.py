@@ -91,6 +91,8 @@ def begin_webhooks(database: sqlite3.Connection, webhooks: Sequence[str]) -> Non
     marks = ", ".join("?" * len(webhooks))
     database.execute(f"DELETE FROM webhook_cursors WHERE webhook NOT IN ({marks})", webhooks)  # noqa: S608  (marks)
     (last,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    # A store whose events were damaged numbers the next ones from the last that was salvaged.
+    database.execute("UPDATE webhook_cursors SET position = min(position, ?)", (last,))
     database.executemany("INSERT OR IGNORE INTO webhook_cursors VALUES (?, ?)", [(one, last) for one in webhooks])
     if not webhooks:
         database.execute("DELETE FROM events")
