@@ -50,7 +50,7 @@ from edge_agent.messages.topics import Topics
 from edge_agent.metrics import Metrics
 from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
-from edge_agent.mqtt.retained import RetainedTopics, remember_cameras, removed_cameras
+from edge_agent.mqtt.retained import RetainedNames
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.signals.signals import Signals
@@ -126,7 +126,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             config.mqtt,
             device=config.device.name,
             listen_to=subscribed_topics(config),
-            retained=RetainedTopics(config.retained_file, current=retained_topics(config)),
+            retained=RetainedNames(config.retained_file, current=retained_topics(config)),
         )
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
@@ -185,10 +185,9 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             ),
             versions=versions,
             webhooks=webhooks,
-            removed_cameras=removed_cameras(config.cameras_file, current=config.cameras),
+            removed_cameras=RetainedNames(config.cameras_file, current=config.cameras).stale,
             at=at,
         )
-        remember_cameras(config.cameras_file, current=config.cameras)
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
         scenes = open_scenes(config)
         workers = {

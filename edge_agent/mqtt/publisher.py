@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import Kind, QueuedMessage
-    from edge_agent.mqtt.retained import RetainedTopics
+    from edge_agent.mqtt.retained import RetainedNames
 
 # Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
 ROWS_IN_FLIGHT = 8
@@ -149,7 +149,7 @@ class Publisher:
         *,
         timing: Timing | None = None,
         listen_to: Sequence[str] = (),
-        retained: RetainedTopics | None = None,
+        retained: RetainedNames | None = None,
     ) -> None:
         """`listen_to` are the topics (`+` and `#` allowed) to subscribe to at every connection.
 
