@@ -137,6 +137,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         bridge = open_bridge(config, stack, metrics=metrics, versions=versions)
         crops = config.crops
         snapshot_bytes = int(crops.keep_bytes * SNAPSHOTS_FRACTION)
+        snapshots = Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes)
         recorder = Recorder(
             store,
             pictures=pictures,
@@ -146,6 +147,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 keep_bytes=crops.keep_bytes - snapshot_bytes,
                 keep_free_bytes=crops.keep_free_bytes,
             ),
+            snapshots=snapshots,
             sender=sender_of(config, classifier, next_sequence=store.next_sequence),
             keep_days=crops.keep_days,
             keep_counts_days=config.counts.keep_days,
@@ -223,7 +225,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 pauses=pauses,
                 reporter=reporter,
                 pictures=Crops(config.snapshots_folder, crops),
-                snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
+                snapshots=snapshots,
                 open_detector=lambda: open_hiding_detector(config),
                 reload=lambda: _reload(reload, recorder),
             ),

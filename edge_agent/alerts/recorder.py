@@ -62,17 +62,19 @@ class Recorder:
         *,
         pictures: Crops,
         retention: Retention,
+        snapshots: Retention,
         sender: Sender,
         keep_days: float,
         keep_counts_days: float,
         wake: Callable[[], None],
         publish: Callable[[TelemetryMessage], None],
     ) -> None:
-        """Keep the history for `keep_days` and people counts for `keep_counts_days`.
+        """Keep the history for `keep_days` and people counts for `keep_counts_days`, crops and `snapshots` as they say.
 
         `wake` is called after each event. `publish` sends telemetry without the store while the disk hangs.
         """
-        self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
+        self._store, self._pictures, self._sender = store, pictures, sender
+        self._retention, self._snapshots = retention, snapshots
         self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
         self._wake, self._publish = wake, publish
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -282,6 +284,7 @@ class Recorder:
         try:
             with self._at_crops():
                 self._retention.sweep(at=at, now=now, waiting=waiting)
+                self._snapshots.sweep(at=at, now=now, waiting=frozenset())
         except CropError as error:
             log.warning("%s", error)
 
