@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from edge_agent.alerts.pictures import Pictures
+    from edge_agent.alerts.crops import Crops
     from edge_agent.alerts.retention import Retention
     from edge_agent.config.model import Config
     from edge_agent.domain import Box, Crop, Frame
@@ -86,7 +86,7 @@ class Control:
         publisher: Publisher,
         pauses: Pauses,
         reporter: StatusReporter,
-        pictures: Pictures,
+        pictures: Crops,
         snapshots: Retention,
         open_detector: Callable[[], FaceDetector],
         reload: Callable[[], None],

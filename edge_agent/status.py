@@ -13,7 +13,8 @@ from collections import deque
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.governor import COOLED_CELSIUS
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from edge_agent.governor import Governor
     from edge_agent.health import Health
     from edge_agent.host.stats import HostStats
+    from edge_agent.messages.status import ReasonCode
     from edge_agent.metrics import Metrics
     from edge_agent.mqtt.client import Message
     from edge_agent.mqtt.publisher import Publisher
@@ -68,6 +70,9 @@ LOST_SECONDS = 600.0
 NAMESAKE_SECONDS = 600.0
 # People who left in the last second of an hour are counted before the hour is sent.
 COUNTS_DELAY = timedelta(seconds=5)
+
+CodeAndText: TypeAlias = "tuple[ReasonCode, str]"
+"""Code and text of a reason."""
 
 
 class StatusReporter:
@@ -166,7 +171,7 @@ class StatusReporter:
         self._checked_at = at
         self._machine_state = self._machine.look()
         self._taken.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
-        reasons, paused = list(self.reasons(at=at)), self._paused(at=at)
+        reasons, paused = self.reasons(at=at), self._paused(at=at)
         if (reasons, paused) != self._published:
             self._published = (reasons, paused)
             status = running(self._device, boot_id=self._boot_id, reasons=reasons, paused=paused, when=when)
@@ -210,7 +215,7 @@ class StatusReporter:
 
         `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
         """
-        reasons, link = list(self.reasons(at=at)), self._publisher.state
+        reasons, link = self.reasons(at=at), self._publisher.state
         rates = self._frames_per_second()
         return {
             "device": self._device,
@@ -242,14 +247,12 @@ class StatusReporter:
             "run_id": run_id(),
         }
 
-    def reasons(self, *, at: float) -> Iterator[Reason]:
+    def reasons(self, *, at: float) -> list[Reason]:
         """The reasons why the device is degraded."""
-        for camera in self._paused(at=at):
-            yield Reason(code="paused", text=f"camera {camera} is paused")
-        yield from self._about_cameras(at=at)
-        yield from self._about_delivery(at=at)
-        yield from self._about_the_machine()
-        yield from self._about_the_rollout()
+        paused: list[CodeAndText] = [("paused", f"camera {camera} is paused") for camera in self._paused(at=at)]
+        cameras, delivery = self._about_cameras(at=at), self._about_delivery(at=at)
+        found = chain(paused, cameras, delivery, self._about_the_machine(), self._about_the_rollout())
+        return [Reason(code=code, text=text) for code, text in found]
 
     def figures(self, *, at: float, when: datetime) -> Figures:
         """All metrics; rates and latencies are measured since the last telemetry."""
@@ -314,90 +317,75 @@ class StatusReporter:
     def _paused(self, *, at: float) -> list[str]:
         return [name for name in self._config.cameras if self._pauses.is_paused(name, at=at)]
 
-    def _about_cameras(self, *, at: float) -> Iterator[Reason]:
+    def _about_cameras(self, *, at: float) -> Iterator[CodeAndText]:
         states = [state for state in self._cameras.states() if not state.finished]
         for state in states:
             if state.is_starting:
-                yield Reason(code="starting", text=f"camera {state.name}: opens for the first time")
+                yield "starting", f"camera {state.name}: opens for the first time"
             elif not state.is_open:
-                yield Reason(code="camera_away", text=f"camera {state.name}: {state.reason}")
+                yield "camera_away", f"camera {state.name}: {state.reason}"
             else:
-                yield from (
-                    Reason(code=fault.code, text=f"camera {state.name}: {fault.text}") for fault in state.faults
-                )
+                yield from ((fault.code, f"camera {state.name}: {fault.text}") for fault in state.faults)
         read_timeout_seconds = max(camera.read_timeout_seconds for camera in self._config.cameras.values())
         if at - self._began_at <= read_timeout_seconds:
             return
         for state in states:
             if state.is_open and not self._health.frames_move(state.name, at=at):
-                yield Reason(
-                    code="no_frames",
-                    text=f"camera {state.name}: is open, but no frame has been processed for a while",
-                )
+                yield "no_frames", f"camera {state.name}: is open, but no frame has been processed for a while"
 
-    def _about_delivery(self, *, at: float) -> Iterator[Reason]:
+    def _about_delivery(self, *, at: float) -> Iterator[CodeAndText]:
         if self._recorder.trouble:
-            yield Reason(code="outbox_stuck", text=f"messages are buffered in memory only: {self._recorder.trouble}")
+            yield "outbox_stuck", f"messages are buffered in memory only: {self._recorder.trouble}"
         if self._store.damage:
-            yield Reason(code="outbox_damaged", text=self._store.damage)
+            yield "outbox_damaged", self._store.damage
         lost = self._lost_messages()
         if lost > self._lost:
             self._lost, self._lost_at = lost, at
         if at - self._lost_at < LOST_SECONDS:
-            yield Reason(
-                code="outbox_dropping", text="the outbox was full and alerts were dropped; see telemetry for the count"
-            )
+            yield "outbox_dropping", "the outbox was full and alerts were dropped; see telemetry for the count"
         for webhook in self._webhooks:
             if webhook.reason:
-                yield Reason(code="webhook_away", text=f"webhook {webhook.name}: {webhook.reason}")
+                yield "webhook_away", f"webhook {webhook.name}: {webhook.reason}"
         yield from self._about_the_broker(at=at)
 
-    def _about_the_broker(self, *, at: float) -> Iterator[Reason]:
+    def _about_the_broker(self, *, at: float) -> Iterator[CodeAndText]:
         link = self._publisher.state
         if link.has_namesake or at - self._namesake_at < NAMESAKE_SECONDS:
-            yield Reason(
-                code="duplicate_device",
-                text=f"another device uses the name '{self._device}': give every device its own device.id",
+            yield (
+                "duplicate_device",
+                f"another device uses the name '{self._device}': give every device its own device.id",
             )
         if link.connected and link.reason:
-            yield Reason(code="refused", text=link.reason)
+            yield "refused", link.reason
         if link.left_out:
-            yield Reason(code="refused", text=f"not sent to the broker: {', '.join(link.left_out)}; see the log")
+            yield "refused", f"not sent to the broker: {', '.join(link.left_out)}; see the log"
 
     def _lost_messages(self) -> int:
         """Count dropped messages that matter; dropped telemetry does not."""
         dropped = self._recorder.dropped()
         return sum(count for kind, count in dropped.items() if kind != "telemetry")
 
-    def _about_crops(self, free_bytes: int | None) -> Iterator[Reason]:
+    def _about_crops(self, free_bytes: int | None) -> Iterator[CodeAndText]:
         folder, floor_bytes = self._config.crops_folder, self._config.crops.keep_free_bytes
         if free_bytes is not None and free_bytes < floor_bytes:
-            yield Reason(
-                code="disk_full", text=f"less than crops.keep_free_bytes ({floor_bytes}) is free: crops are not stored"
-            )
+            yield "disk_full", f"less than crops.keep_free_bytes ({floor_bytes}) is free: crops are not stored"
             return
         has_inodes, is_open = self._crops_disk.get()
         if not has_inodes:
-            yield Reason(
-                code="disk_full",
-                text=f"the disk of {folder} has no free inodes: crops are not stored",
-            )
+            yield "disk_full", f"the disk of {folder} has no free inodes: crops are not stored"
         elif self._recorder.is_without_crops or not is_open:
-            yield Reason(
-                code="crops_not_kept", text=f"pictures of alerts cannot be stored in {folder}: see 'edge-agent doctor'"
-            )
+            yield "crops_not_kept", f"pictures of alerts cannot be stored in {folder}: see 'edge-agent doctor'"
 
-    def _about_the_rollout(self) -> Iterator[Reason]:
+    def _about_the_rollout(self) -> Iterator[CodeAndText]:
         rollout = self._rollout()
         if rollout is not None and rollout.state == "rejected":
-            text = f"model {rollout.model or 'of the configuration'} is rejected: {rollout.reason}"
-            yield Reason(code="model_rejected", text=text)
+            yield "model_rejected", f"model {rollout.model or 'of the configuration'} is rejected: {rollout.reason}"
 
     def _rollout(self) -> Rollout | None:
         """The state of the roll-out; the file is a few hundred bytes, usually in the page cache."""
         return self._rollout_disk.get() if self._config.rollout.url else None
 
-    def _about_the_machine(self) -> Iterator[Reason]:
+    def _about_the_machine(self) -> Iterator[CodeAndText]:
         state = self._machine_state
         if self._config.crops.picture != "none":
             yield from self._about_crops(state.disk_free_bytes)
@@ -405,13 +393,11 @@ class StatusReporter:
         if state.temperature_celsius is not None:
             self._is_hot = state.temperature_celsius >= hot_celsius - (COOLED_CELSIUS if self._is_hot else 0.0)
         if self._is_hot:
-            yield Reason(
-                code="hot", text=f"the processor is or was recently at {hot_celsius:g} degrees Celsius or hotter"
-            )
+            yield "hot", f"the processor is or was recently at {hot_celsius:g} degrees Celsius or hotter"
         if state.throttling:
-            yield Reason(code="throttled", text=f"the processor is throttled: {', '.join(state.throttling)}")
+            yield "throttled", f"the processor is throttled: {', '.join(state.throttling)}"
         if self._governor.reason:
-            yield Reason(code="slowed", text=f"detection rate reduced: {self._governor.reason}")
+            yield "slowed", f"detection rate reduced: {self._governor.reason}"
 
 
 def _takes_files(folder: Path) -> tuple[bool, bool]:

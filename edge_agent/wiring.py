@@ -10,19 +10,20 @@ import queue
 import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import cv2
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.deletion import delete_alert
 from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.pictures import open_pictures
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
-from edge_agent.alerts.scene import NoScenes, Scenes
+from edge_agent.alerts.scene import draw_scene
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.bridge.protocol import SOCKET_NAME
@@ -49,7 +50,7 @@ from edge_agent.messages.topics import Topics
 from edge_agent.metrics import Metrics
 from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
-from edge_agent.mqtt.retained import RetainedTopics, remember_cameras, removed_cameras
+from edge_agent.mqtt.retained import RetainedNames
 from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.signals.signals import Signals
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from edge_agent.alerts.scene import DrawScene
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config, SignalName
     from edge_agent.host.systemd import Notifier
@@ -104,7 +106,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     detector, classifier = open_models(config, users=len(config.cameras))
     # The golden vectors are no longer needed.
     release_free_memory()
-    pictures = open_pictures(config.crops_folder, config.crops)
+    pictures = Crops(config.crops_folder, config.crops)
     log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
@@ -124,7 +126,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             config.mqtt,
             device=config.device.name,
             listen_to=subscribed_topics(config),
-            retained=RetainedTopics(config.retained_file, current=retained_topics(config)),
+            retained=RetainedNames(config.retained_file, current=retained_topics(config)),
         )
         publisher.start()
         stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
@@ -135,6 +137,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
         bridge = open_bridge(config, stack, metrics=metrics, versions=versions)
         crops = config.crops
         snapshot_bytes = int(crops.keep_bytes * SNAPSHOTS_FRACTION)
+        snapshots = Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes)
         recorder = Recorder(
             store,
             pictures=pictures,
@@ -144,6 +147,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 keep_bytes=crops.keep_bytes - snapshot_bytes,
                 keep_free_bytes=crops.keep_free_bytes,
             ),
+            snapshots=snapshots,
             sender=sender_of(config, classifier, next_sequence=store.next_sequence),
             keep_days=crops.keep_days,
             keep_counts_days=config.counts.keep_days,
@@ -183,10 +187,9 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             ),
             versions=versions,
             webhooks=webhooks,
-            removed_cameras=removed_cameras(config.cameras_file, current=config.cameras),
+            removed_cameras=RetainedNames(config.cameras_file, current=config.cameras).stale,
             at=at,
         )
-        remember_cameras(config.cameras_file, current=config.cameras)
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
         scenes = open_scenes(config)
         workers = {
@@ -221,8 +224,8 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 publisher=publisher,
                 pauses=pauses,
                 reporter=reporter,
-                pictures=open_pictures(config.snapshots_folder, crops),
-                snapshots=Retention(config.snapshots_folder, keep_days=crops.keep_days, keep_bytes=snapshot_bytes),
+                pictures=Crops(config.snapshots_folder, crops),
+                snapshots=snapshots,
                 open_detector=lambda: open_hiding_detector(config),
                 reload=lambda: _reload(reload, recorder),
             ),
@@ -394,13 +397,15 @@ def open_hiding_detector(config: Config) -> FaceDetector:
     return open_detector(faces, runtime=config.runtime, threads=config.threads, checked=True)
 
 
-def open_scenes(config: Config) -> Scenes | NoScenes:
+def open_scenes(config: Config) -> DrawScene:
     """Build the renderer of alert scenes, for all cameras: alerts are rare.
 
     Raises:
         ModelError: as `open_models`.
     """
-    return Scenes(open_hiding_detector(config)) if config.crops.picture == "scene" else NoScenes()
+    if config.crops.picture != "scene":
+        return lambda *_scene: None
+    return partial(draw_scene, open_hiding_detector(config).detect)
 
 
 def open_mask_classifier(config: Config, *, copies: int = 1, checked: bool = False) -> MaskClassifier:

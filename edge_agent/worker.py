@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import queue
 
     from edge_agent.alerts.recorder import Recorder
-    from edge_agent.alerts.scene import NoScenes, Scenes
+    from edge_agent.alerts.scene import DrawScene
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
     from edge_agent.domain import Frame, Outcome, Person, Resolved
@@ -50,14 +50,14 @@ class FrameResult:
 
 
 class Worker:
-    """Runs the newest frames of one camera through its pipeline. Its thread owns pipeline, timelines and scenes."""
+    """Runs the newest frames of one camera through its pipeline. Its thread owns pipeline and timelines."""
 
     def __init__(
         self,
         feed: CameraFeed,
         pipeline: Pipeline,
         timelines: Timelines,
-        scenes: Scenes | NoScenes,
+        draw_scene: DrawScene,
         *,
         pauses: Pauses,
         recorder: Recorder,
@@ -68,7 +68,7 @@ class Worker:
 
         A camera without a result for `silence_seconds` is taken for silent, also while it is paused.
         """
-        self._feed, self._pipeline, self._timelines, self._scenes = feed, pipeline, timelines, scenes
+        self._feed, self._pipeline, self._timelines, self._draw_scene = feed, pipeline, timelines, draw_scene
         self._pauses, self._recorder, self._results = pauses, recorder, results
         self._camera = feed.state().name
         self._paused_seconds = min(PAUSED_SECONDS, silence_seconds / 2)
@@ -136,7 +136,7 @@ class Worker:
         for alert in outcome.alerts:
             timeline = self._timelines.up_to(alert, at=frame.taken_at)
             # Now, because the frame is released soon; other faces are hidden first, as a hanging disk delays the queue.
-            scene = self._scenes.draw(frame, alert.verdict.track.id, tracks=outcome.tracks)
+            scene = self._draw_scene(frame, alert.verdict.track.id, outcome.tracks)
             self._recorder.record_alert(alert, timeline, scene=scene)
         self._record_resolved(outcome.resolved)
         self._record_people(outcome.people)

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_agent.alerts.pictures import NoPictures, open_pictures
+from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.retention import Retention
 from edge_agent.config.model import Config
 from edge_agent.control import MOST_AT_ONCE, ONE_MORE_SECONDS, Control
@@ -91,7 +91,7 @@ class Device:
             publisher=self.publisher,  # type: ignore[arg-type]
             pauses=self.pauses,
             reporter=StatusReporter(),  # type: ignore[arg-type]
-            pictures=open_pictures(folder / "crops", self.config.crops),
+            pictures=Crops(folder / "crops", self.config.crops),
             snapshots=Retention(folder / "crops", keep_days=30.0, keep_bytes=SNAPSHOTS_BYTES),
             open_detector=lambda: self.detector,
             reload=self._reload,
@@ -219,7 +219,6 @@ def test_there_is_no_snapshot_if_pictures_are_disabled(tmp_path):
     device = Device(tmp_path, crops={"picture": "none"})
     device.see()
 
-    assert isinstance(open_pictures(tmp_path, device.config.crops), NoPictures)
     assert "crops.picture: none" in device.command("snapshot")["reason"]
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from edge_agent.alerts.crops import Crops
-from edge_agent.alerts.scene import NoScenes
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
@@ -100,7 +99,7 @@ def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.Simpl
     known = {
         "pipeline": Alerting(),
         "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4),
-        "scenes": NoScenes(),
+        "draw_scene": lambda *_scene: None,
         "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
         "recorder": Recorder(),
         "results": given,
@@ -132,12 +131,11 @@ def test_every_frame_is_processed_and_events_are_recorded_with_their_timeline(tm
 
 
 def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts(tmp_path):
-    class Drawn:
-        def draw(self, frame: Frame, track: int, *, tracks: Any) -> bytes:
-            return f"{frame.taken_at} {track} {len(tracks)}".encode()
+    def draw(frame: Frame, track: int, tracks: Any) -> bytes:
+        return f"{frame.taken_at} {track} {len(tracks)}".encode()
 
     recorder = Recorder()
-    worker, _ = a_worker(tmp_path, Frames(frames(3)), recorder=recorder, scenes=Drawn())
+    worker, _ = a_worker(tmp_path, Frames(frames(3)), recorder=recorder, draw_scene=draw)
 
     run(worker)
 

@@ -18,7 +18,7 @@ import edge_agent.errors
 from converter.cli import build_parser as edge_convert
 from docs.site.documents import MESSAGES, command_schema, message_schema
 from edge_agent.cli import build_parser as edge_agent_parser
-from edge_agent.config.model import Config, ConsoleConfig
+from edge_agent.config.model import Config
 from edge_agent.console import api as console_api
 from edge_agent.console import monitoring
 from edge_agent.errors import AgentError
@@ -163,7 +163,7 @@ def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "
 def openapi() -> dict[str, Any]:
     """The OpenAPI document of a console that has a password."""
     auth = SimpleNamespace(needs_login=True, cookie_name=lambda *_: "maskwatch")
-    context = cast("Context", SimpleNamespace(auth=auth, config=ConsoleConfig()))
+    context = cast("Context", SimpleNamespace(auth=auth, config=Config()))
     app = FastAPI(title="maskwatch", version=version("maskwatch"))
     app.include_router(console_api.router(context))
     app.include_router(monitoring.router(context))

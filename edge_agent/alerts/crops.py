@@ -56,7 +56,9 @@ class Crops:
             ConfigError: pictures cannot be encrypted as configured.
         """
         self.folder, self._config = folder, config
-        self._encryption = open_encryption(config.encrypt_for)
+        self._keeps_none = config.picture == "none"
+        self._encrypt = open_encryption(() if self._keeps_none else config.encrypt_for)
+        self._suffix = ".age" if config.encrypt_for else ""
         # If this fails, `save` reports the reason.
         with suppress(OSError):
             for leftover in folder.glob(UNFINISHED.format(name="*")):
@@ -70,24 +72,26 @@ class Crops:
         """
         return self._keep(f"{alert_id}.jpg", self._encoded(cutout))
 
-    def keep_reading(self, alert_id: str, reading: Reading) -> Crop:
+    def keep_reading(self, alert_id: str, reading: Reading) -> Crop | None:
         """Store the cutout of a reading, with the faces of bystanders hidden if configured.
+
+        None: `crops.picture` is none.
 
         Raises:
             CropError: it cannot be encoded or written; nothing is left behind.
         """
+        if self._keeps_none:
+            return None
         cutout = reading.cutout
         if self._config.blur_bystanders and reading.bystanders:
             face = own_face(reading, margin_fraction=self._config.margin_fraction)
             cutout = without_faces(cutout, reading.bystanders, except_for=face)
         return self.save(alert_id, cutout)
 
-    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop:
-        """Store a whole frame. It belongs to no alert, so all people in it are bystanders.
-
-        Raises:
-            CropError: it cannot be encoded or written; nothing is left behind.
-        """
+    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop | None:
+        """Store a whole frame, as `keep_reading`. It belongs to no alert, so all people in it are bystanders."""
+        if self._keeps_none:
+            return None
         return self.save(picture_id, without_faces(frame.image, faces if self._config.blur_bystanders else ()))
 
     def keep_scene(self, alert_id: str, scene: bytes) -> Crop:
@@ -100,8 +104,8 @@ class Crops:
 
     def _keep(self, name: str, jpeg: bytes) -> Crop:
         # Encrypted in memory, so that the plain picture never reaches the disk.
-        content = self._encryption.encrypt(jpeg)
-        path = self.folder.absolute() / f"{name}{self._encryption.suffix}"
+        content = self._encrypt(jpeg)
+        path = self.folder.absolute() / f"{name}{self._suffix}"
         try:
             make_folder(self.folder)
             self._leave_room(len(content))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -16,14 +15,13 @@ from edge_agent.alerts.people import COLUMNS as PEOPLE_COLUMNS
 from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
 from edge_agent.alerts.timeline import points_text, timeline_text
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import is_there
+from edge_agent.host.atomic_files import is_there, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
-    from edge_agent.alerts.people import PeopleRow
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
     from edge_agent.messages.alert import AlertMessage
     from edge_agent.messages.resolved import ResolvedMessage
@@ -96,9 +94,10 @@ TABLES = (
     "CREATE TABLE webhook_cursors (webhook TEXT PRIMARY KEY, position INTEGER NOT NULL)",
 )
 OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
-HISTORY_COLUMNS = "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review"
 EVENT_COLUMNS = "position, kind, id, message"
-SMALL_COLUMNS = {
+COLUMNS = {
+    "outbox": OUTBOX_COLUMNS,
+    "alerts": "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review",
     "last_sequence": "boot_id, kind, sequence",
     "dropped": "kind, messages",
     "alerts_of_day": "day, alerts",
@@ -108,9 +107,9 @@ SMALL_COLUMNS = {
     "events": EVENT_COLUMNS,
     "webhook_cursors": "webhook, position",
 }
+JSON_COLUMNS = frozenset({"message", "timeline", "later"})
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
-HistoryRow: TypeAlias = "tuple[Any, ...]"
 FileIdentity: TypeAlias = "tuple[tuple[int, int] | None, tuple[int, int] | None]"
 Change: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """A statement with its values."""
@@ -261,22 +260,28 @@ def is_lock(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "lock" in str(error)
 
 
-def set_aside(path: Path, *, when: datetime) -> Path:
-    """Rename a damaged file together with its log, to make room for a new one, and return its new name.
+def replace_file(path: Path, whole: Path, *, when: datetime) -> Path | None:
+    """Put a new file, which has no log, in the place of another; returns the name of that one, which is set aside.
+
+    None: there was none, and a log that it left is removed.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: a file cannot be renamed.
     """
-    name = f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}"
+    aside = path.with_name(f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}") if path.exists() else None
     # The log first: left beside a new file, it would be replayed into it.
     for suffix in ("-wal", "-shm", ""):
         source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.replace(path.with_name(name + suffix))
+        if aside is None:
+            source.unlink(missing_ok=True)
+        elif source.exists():
+            source.replace(aside.with_name(aside.name + suffix))
     for outdated in files_set_aside(path)[:-MOST_SET_ASIDE]:
         for suffix in ("-wal", "-shm", ""):
             outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
-    return path.with_name(name)
+    whole.replace(path)
+    sync_folder(path.parent)
+    return aside
 
 
 def files_set_aside(path: Path) -> list[Path]:
@@ -299,94 +304,64 @@ def inode_of(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def copy_whole(database: sqlite3.Connection, path: Path) -> None:
-    """Copy an open database to another file, even if its own file was deleted.
+def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
+    """Write the readable rows of a database into a new file; returns how many messages and alerts these are.
 
     Raises:
         sqlite3.DatabaseError, OSError: it cannot be written.
     """
-    path.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as copy:
-        database.backup(copy)
-        # Without a log, so that renaming the one file suffices.
-        copy.execute("PRAGMA journal_mode = DELETE")
-
-
-def remove_log(path: Path) -> None:
-    """Remove the log that a deleted database left: a new database of that name would replay it.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Salvage:
-    """The readable content of a damaged file: rows in order, the last sequences of a boot, drops and counts."""
-
-    outbox: list[OutboxRow]
-    history: list[HistoryRow]
-    sequences: list[tuple[str, int]]
-    dropped: list[tuple[str, int]]
-    alerts_of_day: list[tuple[str, int]]
-    people: list[PeopleRow]
-    counts_sent: list[tuple[str, int]]
-    events: list[tuple[int, str, str, str]]
-    webhook_cursors: list[tuple[str, int]]
-
-
-def salvage(damaged: Path, *, boot_id: str) -> Salvage:
-    """Read the intact content of a damaged file."""
-    outbox: list[OutboxRow] = []
-    history: list[HistoryRow] = []
-    small: dict[str, list[Any]] = {name: [] for name in SMALL_COLUMNS if name != "last_sweep"}
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged, timeout=LOCK_SECONDS)) as database:
+    with suppress(sqlite3.DatabaseError):
         # Allows reading a file that is shorter than its header says.
-        database.execute("PRAGMA writable_schema = ON")
-        outbox = [row for row in _read_around_damage(database, OUTBOX_COLUMNS, "outbox") if _is_whole(row, row[6:])]
-        history = [
-            row for row in _read_around_damage(database, HISTORY_COLUMNS, "alerts") if _is_whole(row[:5], row[6:9])
-        ]
-        for table in small:
-            with suppress(sqlite3.DatabaseError):
-                small[table] = database.execute(f"SELECT {SMALL_COLUMNS[table]} FROM {table}").fetchall()  # noqa: S608
-    sequences = [(kind, sequence) for boot, kind, sequence in small["last_sequence"] if boot == boot_id]
-    # If the table of numbers is lost: pending messages contain theirs.
-    numbers = [(row[1], json.loads(row[-1])) for row in outbox]
-    own = [(kind, int(message.get("sequence", 0))) for kind, message in numbers if message.get("boot_id") == boot_id]
-    del small["last_sequence"]
-    return Salvage(outbox, history, sequences + own, **small)
+        old.execute("PRAGMA writable_schema = ON")
+    into.unlink(missing_ok=True)
+    saved: dict[str, int] = {}
+    with closing(open_database(into)) as new:
+        # Without a log, so that renaming the one file suffices.
+        new.execute("PRAGMA journal_mode = DELETE")
+        with transaction(new):
+            for table, columns in COLUMNS.items():
+                marks = ", ".join("?" * len(columns.split(", ")))
+                insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608  (constants)
+                saved[table] = new.executemany(insert, _intact_rows(old, table, columns)).rowcount
+            # If the table of numbers is lost: pending messages contain theirs.
+            new.execute(
+                "INSERT OR REPLACE INTO last_sequence SELECT boot_id, kind, max(sequence) FROM ("
+                "SELECT boot_id, kind, sequence FROM last_sequence UNION ALL "
+                "SELECT boot_id, kind, coalesce(json_extract(message, '$.sequence'), 0) FROM outbox"
+                ") GROUP BY boot_id, kind"
+            )
+    return saved["outbox"], saved["alerts"]
 
 
-def _read_around_damage(database: sqlite3.Connection, columns: str, table: str) -> list[Any]:
-    """Read from both ends up to the damage, then the rows between two damaged places; in order."""
-    query = f"SELECT {columns} FROM {table}"  # noqa: S608  (constants)
-    found: dict[int, Any] = {}
+def _intact_rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+    """Read from both ends up to the damage, then the rows between two damaged places; may yield a row twice."""
+    texts = [place for place, column in enumerate(columns.split(", ")) if column in JSON_COLUMNS]
+    for row in _readable_rows(database, f"SELECT {columns}, rowid FROM {table}"):  # noqa: S608  (constants)
+        # A garbage page may be readable as a row.
+        if all(_is_json(row[place]) for place in texts):
+            yield row[:-1]
+
+
+def _readable_rows(database: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
     last_from_start, first_from_end = 0, 0
     with suppress(sqlite3.DatabaseError):
-        for row in database.execute(f"{query} ORDER BY position"):
-            found[row[0]] = row
-            last_from_start = row[0]
-        return list(found.values())
+        for row in database.execute(f"{query} ORDER BY rowid"):
+            last_from_start = row[-1]
+            yield row
+        return
     with suppress(sqlite3.DatabaseError):
-        for row in database.execute(f"{query} ORDER BY position DESC"):
-            found[row[0]] = row
-            first_from_end = row[0]
-    for position in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
+        for row in database.execute(f"{query} ORDER BY rowid DESC"):
+            first_from_end = row[-1]
+            yield row
+    for rowid in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
         with suppress(sqlite3.DatabaseError):
-            found.update((row[0], row) for row in database.execute(f"{query} WHERE position = ?", (position,)))
-    return [row for _, row in sorted(found.items())]
+            yield from database.execute(f"{query} WHERE rowid = ?", (rowid,))
 
 
-def _is_whole(row: tuple[Any, ...], texts: Iterable[Any]) -> bool:
-    """Whether names are text and texts are JSON: a garbage page may be readable as a row."""
+def _is_json(text: object) -> bool:
     try:
-        return all(isinstance(name, str) for name in row[1:4]) and all(
-            isinstance(json.loads(text), (dict, list)) for text in texts
-        )
-    except (TypeError, ValueError):
+        return isinstance(json.loads(str(text)), (dict, list))
+    except ValueError:
         return False
 
 
@@ -394,7 +369,7 @@ def _check(database: sqlite3.Connection) -> None:
     """Check that all tables and columns exist, so that missing ones are found here and not at the first alert."""
     if _layout(database) != LAYOUT:
         raise sqlite3.DatabaseError(f"layout {_layout(database)} instead of {LAYOUT}")
-    for table, columns in {"outbox": OUTBOX_COLUMNS, "alerts": HISTORY_COLUMNS, **SMALL_COLUMNS}.items():
+    for table, columns in COLUMNS.items():
         with closing(database.execute(f"SELECT {columns} FROM {table} LIMIT 0")):  # noqa: S608  (constants)
             pass
 

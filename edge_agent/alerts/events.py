@@ -15,7 +15,7 @@ from edge_agent.alerts.database import EVENT_COLUMNS, open_beside, unsynced_tran
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edge_agent.alerts.database import Change
@@ -42,17 +42,6 @@ class Event:
 def event(kind: str, id: str, message: str) -> Change:  # noqa: A002  (the contract's word)
     """Add an event; idempotent."""
     return "INSERT OR IGNORE INTO events (kind, id, message) VALUES (?, ?, ?)", (kind, id, message)
-
-
-def salvaged_events(events: Iterable[tuple[int, str, str, str]], cursors: Iterable[tuple[str, int]]) -> list[Change]:
-    """Restore the webhook events of a damaged store."""
-    return [
-        *((f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?)", row) for row in events),  # noqa: S608
-        *(
-            ("UPDATE webhook_cursors SET position = ? WHERE webhook = ?", (position, name))
-            for name, position in cursors
-        ),
-    ]
 
 
 class EventQueue:
@@ -102,6 +91,8 @@ def begin_webhooks(database: sqlite3.Connection, webhooks: Sequence[str]) -> Non
     marks = ", ".join("?" * len(webhooks))
     database.execute(f"DELETE FROM webhook_cursors WHERE webhook NOT IN ({marks})", webhooks)  # noqa: S608  (marks)
     (last,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    # A store whose events were damaged numbers the next ones from the last that was salvaged.
+    database.execute("UPDATE webhook_cursors SET position = min(position, ?)", (last,))
     database.executemany("INSERT OR IGNORE INTO webhook_cursors VALUES (?, ?)", [(one, last) for one in webhooks])
     if not webhooks:
         database.execute("DELETE FROM events")

@@ -86,23 +86,14 @@ def rows_between(database: sqlite3.Connection, begin: datetime | None, end: date
     return database.execute(query, bounds).fetchall()
 
 
-def by_camera(rows: Iterable[PeopleRow]) -> dict[str, PeopleCounts]:
-    """Sum rows by camera."""
-    people: dict[str, Counter[str]] = {}
-    for camera, _, counted_as, count, changed in rows:
-        people.setdefault(camera, Counter()).update({counted_as: count, "changed": changed})
-    return {camera: PeopleCounts.model_validate(counts) for camera, counts in people.items()}
-
-
 def grouped(rows: Iterable[PeopleRow], by: By) -> dict[str, PeopleCounts]:
     """Sum rows by day in the device's time zone (YYYY-MM-DD), by hour (RFC 3339, UTC) or by camera, sorted."""
-    people: dict[str, PeopleCounts] = {}
-    for row in sorted(rows, key=lambda row: row[1]):
-        when = datetime.fromtimestamp(row[1], timezone.utc)
-        key = {"camera": row[0], "hour": timestamp(when), "day": when.astimezone().date().isoformat()}[by]
-        (counts,) = by_camera([row]).values()
-        people[key] = people.get(key, PeopleCounts()) + counts
-    return dict(sorted(people.items()))
+    people: dict[str, Counter[str]] = {}
+    for camera, hour, counted_as, count, changed in rows:
+        when = datetime.fromtimestamp(hour, timezone.utc)
+        key = {"camera": camera, "hour": timestamp(when), "day": when.astimezone().date().isoformat()}[by]
+        people.setdefault(key, Counter()).update({counted_as: count, "changed": changed})
+    return {key: PeopleCounts.model_validate(people[key]) for key in sorted(people)}
 
 
 def as_csv(counted: Mapping[str, PeopleCounts], by: By) -> str:
@@ -140,7 +131,7 @@ def unsent_periods(
             continue
         begin = beginning_of(period, max(min(begins), datetime.fromtimestamp(done.get(period, 0), timezone.utc)))
         while (end := following(period, begin)) <= now:
-            counts = by_camera(rows_between(database, begin, end))
+            counts = grouped(rows_between(database, begin, end), "camera")
             if counts or (since is not None and begin >= beginning_of(period, since)):
                 named = {camera: counts.get(camera, PeopleCounts()) for camera in {*cameras, *counts}}
                 periods.append(CountedPeriod(period, begin, end, dict(sorted(named.items()))))

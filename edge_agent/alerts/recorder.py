@@ -27,7 +27,7 @@ from edge_agent.messages.ids import uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from edge_agent.alerts.pictures import Pictures
+    from edge_agent.alerts.crops import Crops
     from edge_agent.alerts.retention import Retention
     from edge_agent.alerts.store import AlertStore
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
@@ -60,19 +60,21 @@ class Recorder:
         self,
         store: AlertStore,
         *,
-        pictures: Pictures,
+        pictures: Crops,
         retention: Retention,
+        snapshots: Retention,
         sender: Sender,
         keep_days: float,
         keep_counts_days: float,
         wake: Callable[[], None],
         publish: Callable[[TelemetryMessage], None],
     ) -> None:
-        """Keep the history for `keep_days` and people counts for `keep_counts_days`.
+        """Keep the history for `keep_days` and people counts for `keep_counts_days`, crops and `snapshots` as they say.
 
         `wake` is called after each event. `publish` sends telemetry without the store while the disk hangs.
         """
-        self._store, self._pictures, self._retention, self._sender = store, pictures, retention, sender
+        self._store, self._pictures, self._sender = store, pictures, sender
+        self._retention, self._snapshots = retention, snapshots
         self._keep_days, self._keep_counts_days = keep_days, keep_counts_days
         self._wake, self._publish = wake, publish
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -101,14 +103,16 @@ class Recorder:
 
     def record_telemetry(self, figures: Figures, *, when: datetime) -> None:
         """Store telemetry; while the disk hangs, it is published directly, because it is soon out of date."""
+        since = seconds_since_boot()
         if self.is_stuck:
             self._publish(self._sender.telemetry(figures, when=when))
         else:
-            self._queue("telemetry", partial(self._record_telemetry, figures, when, since=seconds_since_boot()))
+            self._queue("telemetry", lambda: self._store.put(self._sender.telemetry(figures, when=when), since=since))
 
     def record_status(self, status: StatusMessage) -> None:
         """Store a status change for webhooks; at the broker the status is retained and needs no disk."""
-        self._queue("status", partial(self._record_status, status))
+        content = json.dumps(status.as_json())
+        self._queue("status", lambda: self._store.put_event("status", uuid7(datetime.now(timezone.utc)), content))
 
     def record_person(self, person: Person) -> None:
         """Count a person who has left."""
@@ -203,12 +207,6 @@ class Recorder:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
 
-    def _record_status(self, status: StatusMessage) -> None:
-        self._store.put_event("status", uuid7(datetime.now(timezone.utc)), json.dumps(status.as_json()))
-
-    def _record_telemetry(self, figures: Figures, when: datetime, *, since: float) -> None:
-        self._store.put(self._sender.telemetry(figures, when=when), since=since)
-
     def _record_counts(self, cameras: tuple[str, ...], since: datetime | None, when: datetime) -> None:
         for period in self._store.unsent_counts(cameras=cameras, since=since, now=when):
             message = self._sender.counts(period, when=when)
@@ -253,27 +251,24 @@ class Recorder:
     def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
         """Store the crop. A full or read-only disk costs the crop, never the alert."""
         try:
-            return self._keep_crop(alert), ""
-        except CropError:
-            self._sweep()
-        # Retry if the disk was full: the sweep may have made room.
-        try:
-            return self._keep_crop(alert), ""
+            try:
+                crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
+            except CropError:
+                # Retry if the disk was full: the sweep may have made room.
+                self._sweep()
+                crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
         except CropError as error:
             self.is_without_crops = True
             log.warning("alert published without its crop: %s", error)
             return None, str(error)
+        self.is_without_crops = False
+        return crop, ""
 
     def _save_scene(self, alert: Alert, scene: bytes) -> None:
         try:
             self._pictures.keep_scene(alert.id, scene)
         except CropError as error:
             log.warning("alert kept without its scene: %s", error)
-
-    def _keep_crop(self, alert: Alert) -> Crop | None:
-        crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
-        self.is_without_crops = False
-        return crop
 
     def _sweep(self) -> None:
         """Remove outdated data; a crop is kept while its alert is pending."""
@@ -289,6 +284,7 @@ class Recorder:
         try:
             with self._at_crops():
                 self._retention.sweep(at=at, now=now, waiting=waiting)
+                self._snapshots.sweep(at=at, now=now, waiting=frozenset())
         except CropError as error:
             log.warning("%s", error)
 

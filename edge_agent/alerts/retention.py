@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -79,12 +80,13 @@ def step_of_clock(
 
 
 class Retention:
-    """Limits a folder of crops by age and size. Owned by one thread."""
+    """Limits a folder of crops by age and size. For any thread."""
 
     def __init__(self, folder: Path, *, keep_days: float, keep_bytes: int, keep_free_bytes: int = 0) -> None:
         """The folder need not exist yet; crops leave `keep_free_bytes` of its disk free."""
         self.folder = folder
         self._keep_days, self._keep_bytes, self._keep_free_bytes = keep_days, keep_bytes, keep_free_bytes
+        self._lock = threading.Lock()
         self._last: tuple[float, datetime] | None = None
 
     def sweep(self, *, at: float, now: datetime, waiting: Set[str]) -> list[StoredCrop]:
@@ -96,6 +98,10 @@ class Retention:
         Raises:
             CropError: the folder cannot be read, or a crop cannot be removed.
         """
+        with self._lock:
+            return self._sweep(at=at, now=now, waiting=waiting)
+
+    def _sweep(self, *, at: float, now: datetime, waiting: Set[str]) -> list[StoredCrop]:
         try:
             if not is_there(self.folder):
                 # The clock may be set before the first crop is stored.

@@ -5,7 +5,7 @@ Pure: no I/O.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from edge_agent.alerts.anonymise import without_faces
 from edge_agent.domain import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from edge_agent.domain import Face, Frame, Picture, Track
 
@@ -28,50 +28,33 @@ SAME_FACE_OVERLAP = 0.3
 """A detection that overlaps a face by more (IoU) is the same face; two people rarely overlap so much."""
 
 
-class Detector(Protocol):
-    """Detects the faces to hide."""
-
-    def detect(self, picture: Picture) -> list[Face]:
-        """Find the faces of a picture, in its pixels."""
-        ...
+DrawScene: TypeAlias = "Callable[[Frame, int, Sequence[Track]], bytes | None]"
+"""Draws the scene of an alert from its frame, the id of its track, and all tracks; None: scenes are not stored."""
 
 
-class NoScenes:
-    """Draws no scenes."""
+def draw_scene(detect: Callable[[Picture], list[Face]], frame: Frame, track: int, tracks: Sequence[Track]) -> bytes:
+    """Return the whole frame as JPEG, scaled down; of the `tracks` in it only the face of `track` stays visible.
 
-    def draw(self, _frame: Frame, _track: int, *, tracks: Sequence[Track]) -> None:
-        """Draw nothing."""
-
-
-class Scenes:
-    """Draws scenes; as thread-safe as its detector."""
-
-    def __init__(self, detector: Detector) -> None:
-        """`detector` should have a low threshold, because everything that may be a face is hidden."""
-        self._detector = detector
-
-    def draw(self, frame: Frame, track: int, *, tracks: Sequence[Track]) -> bytes:
-        """Return the whole frame as JPEG, scaled down; of the `tracks` in it only the face of `track` stays visible.
-
-        All other tracks are hidden, including those that the rules ignore, and everything else that may be a face.
-        """
-        own = next(one.face.box for one in tracks if one.id == track)
-        others = [one.face.box for one in tracks if one.id != track]
-        perhaps = [face.box for face in self._detector.detect(frame.picture)]
-        others += [box for box in perhaps if box.overlap(own) < SAME_FACE_OVERLAP]
-        scale = min(LONG_SIDE_PX / max(frame.width_px, frame.height_px), 1.0)
-        size = round(frame.width_px * scale), round(frame.height_px * scale)
-        image = frame.image
-        if scale < 1.0:
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        hidden = without_faces(
-            image,
-            [_scaled(box, scale) for box in others],
-            except_for=_scaled(own, scale),
-            margin_fraction=HEAD_MARGIN_FRACTION,
-        )
-        _, content = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        return content.tobytes()
+    All other tracks are hidden, including those that the rules ignore, and everything else that may be a face:
+    `detect`, which finds those, should have a low threshold.
+    """
+    own = next(one.face.box for one in tracks if one.id == track)
+    others = [one.face.box for one in tracks if one.id != track]
+    perhaps = [face.box for face in detect(frame.picture)]
+    others += [box for box in perhaps if box.overlap(own) < SAME_FACE_OVERLAP]
+    scale = min(LONG_SIDE_PX / max(frame.width_px, frame.height_px), 1.0)
+    size = round(frame.width_px * scale), round(frame.height_px * scale)
+    image = frame.image
+    if scale < 1.0:
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    hidden = without_faces(
+        image,
+        [_scaled(box, scale) for box in others],
+        except_for=_scaled(own, scale),
+        margin_fraction=HEAD_MARGIN_FRACTION,
+    )
+    _, content = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return content.tobytes()
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -13,41 +13,38 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from edge_agent.alerts.database import (
-    HISTORY_COLUMNS,
     LOCK_SECONDS,
     OUTBOX_COLUMNS,
     check_pages,
-    copy_whole,
     identity,
     is_damage,
     is_lock,
     open_database,
-    remove_log,
+    replace_file,
     salvage,
-    set_aside,
     transaction,
     unsynced_transaction,
 )
-from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, event, salvaged_events
+from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, event
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
-    by_camera,
+    grouped,
     merged,
     row_of,
     rows_between,
-    sent_until,
     unsent_periods,
 )
 from edge_agent.alerts.retention import step_of_clock
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import make_folder, sync_folder
+from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import seconds_since_boot
 from edge_agent.messages.alert import with_crop_name
 from edge_agent.messages.message import KINDS
@@ -55,7 +52,7 @@ from edge_agent.messages.message import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from edge_agent.alerts.database import Change, FileIdentity, HistoryRow, OutboxRow
+    from edge_agent.alerts.database import Change, FileIdentity, OutboxRow
     from edge_agent.alerts.people import PeopleRow
     from edge_agent.domain import Person
     from edge_agent.messages.counts import CountedPeriod, PeopleCounts
@@ -134,7 +131,6 @@ class AlertStore:
         self._dropped_since_full = 0
         self._buffered: dict[str, OutboxRow] = {}
         self._buffered_history: deque[Change] = deque()
-        self._salvaged_history: list[HistoryRow] = []
         self._buffered_people: list[PeopleRow] = []
         self._people: list[PeopleRow] = []
         """Since the start, all hours combined."""
@@ -150,8 +146,6 @@ class AlertStore:
         self._identity: FileIdentity = None, None
         with self._lock:
             self._try_disk(lambda _database: None)
-            if self._is_buffering:
-                self._write_buffered()
 
     def last_sequences(self) -> dict[str, int]:
         """The sequence number of the last message of each kind since boot; kinds without messages are omitted."""
@@ -213,11 +207,11 @@ class AlertStore:
 
     def people(self) -> dict[str, PeopleCounts]:
         """Counts of people who have left since this store was opened, by camera."""
-        return by_camera(self._people)
+        return grouped(self._people, "camera")
 
     def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
         """Counts of people who have left since midnight in the device's time zone, by camera; across restarts."""
-        return by_camera(self._people_on(_day(when)))
+        return grouped(self._people_on(_day(when)), "camera")
 
     def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
         """The completed hours and days not in the outbox yet; none while the disk cannot be read."""
@@ -346,11 +340,7 @@ class AlertStore:
             return removed
 
         with self._lock:
-            removed = self._try_disk(swept) or 0
-            if self._is_buffering:
-                # The rows just salvaged.
-                self._write_buffered()
-            return removed
+            return self._try_disk(swept) or 0
 
     def close(self) -> None:
         """Close the file; messages that could not be written are lost and logged."""
@@ -366,13 +356,11 @@ class AlertStore:
                     len(self._buffered_history),
                     self.trouble,
                 )
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+            self._close_file()
 
     @property
     def _is_buffering(self) -> bool:
-        return bool(self._buffered or self._buffered_history or self._salvaged_history or self._buffered_people)
+        return bool(self._buffered or self._buffered_history or self._buffered_people)
 
     def _people_on(self, day: str) -> list[PeopleRow]:
         counted_day, rows = self._people_of_day
@@ -389,7 +377,6 @@ class AlertStore:
             self._note_trouble("")
             self._buffered.clear()
             self._buffered_history.clear()
-            self._salvaged_history.clear()
             self._buffered_people = []
             self._dropped_unsaved.clear()
         else:
@@ -403,11 +390,6 @@ class AlertStore:
         columns = ", ".join("?" * 7)
         insert = f"INSERT INTO outbox ({OUTBOX_COLUMNS}) VALUES ({columns}) ON CONFLICT (key) DO NOTHING"  # noqa: S608
         with transaction(database):
-            for row in self._salvaged_history:
-                database.execute(
-                    f"INSERT OR IGNORE INTO alerts ({HISTORY_COLUMNS}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608
-                    row,
-                )
             for statement, values in self._buffered_history:
                 database.execute(statement, values)
             database.executemany(ADD_PEOPLE, self._buffered_people)
@@ -463,25 +445,29 @@ class AlertStore:
         """
         if time.monotonic() < self._locked_until:
             return None
-        for _ in range(2):
+        try:
             try:
-                if self._database is not None and identity(self.path) != self._identity:
-                    self._write_anew(self._database)
-                if self._database is None:
-                    self._database = self._open()
-                    self._identity = identity(self.path)
-                done = work(self._database)
-                self._note_lock(is_held=False)
-            except (sqlite3.DatabaseError, OSError) as error:
+                return self._do(work)
+            except sqlite3.DatabaseError as error:
                 if not is_damage(error):
-                    self._note_lock(is_held=is_lock(error))
-                    self._note_trouble(_reason(error))
-                    return None
-                self._set_aside(_reason(error))
-            else:
-                return done
-        self._note_trouble("damaged again after it was recreated: the disk is failing")
-        return None
+                    raise
+                self._close_file()
+                self._restore(f"damaged ({error})")
+                return self._do(work)
+        except (sqlite3.DatabaseError, OSError) as error:
+            self._note_lock(is_held=is_lock(error))
+            self._note_trouble(_reason(error))
+            return None
+
+    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        if self._database is not None and identity(self.path) != self._identity:
+            self._restore("deleted or replaced while the agent was running")
+        if self._database is None:
+            self._database = self._open()
+            self._identity = identity(self.path)
+        done = work(self._database)
+        self._note_lock(is_held=False)
+        return done
 
     def _note_lock(self, *, is_held: bool) -> None:
         was_held = self._locked_until > float("-inf")
@@ -517,29 +503,23 @@ class AlertStore:
             self._bytes += size_bytes
         (last,) = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         known = database.execute("SELECT kind, sequence FROM last_sequence WHERE boot_id = ?", (self._boot_id,))
-        self._go_on_from(last, known.fetchall())
+        self._go_on_numbering(known.fetchall())
+        if self._buffered and last >= min(row[0] for row in self._buffered.values()):
+            # Buffered in memory while the disk was unavailable: rows on disk are older.
+            self._buffered = {key: (row[0] + last, *row[1:]) for key, row in self._buffered.items()}
+            self._position += last
+        self._position = max(self._position, last)
         dropped = Counter(dict(database.execute("SELECT kind, messages FROM dropped").fetchall()))
-        self._dropped = dropped + self._dropped_unsaved
-        self._take_over_counts(database.execute("SELECT day, alerts FROM alerts_of_day").fetchall())
+        self._dropped |= dropped + self._dropped_unsaved
+        # The latest day, and the higher count: this process may not have saved its own yet.
+        self._alerts_of_day = max([self._alerts_of_day, *database.execute("SELECT day, alerts FROM alerts_of_day")])
         now = datetime.now(timezone.utc)
         midnight = beginning_of("day", now)
         unsaved = [row for row in self._buffered_people if row[1] >= midnight.timestamp()]
         self._people_of_day = _day(now), merged([*rows_between(database, midnight, None), *unsaved])
 
-    def _take_over_counts(self, counted: Iterable[tuple[str, int]]) -> None:
-        """Continue the alert counts of the day from those of an earlier process."""
-        latest = max([*counted, self._alerts_of_day], key=lambda count: (count[0], count[1]))
-        self._alerts_of_day = (str(latest[0]), int(latest[1]))
-
-    def _go_on_from(self, position: int, sequences: Iterable[tuple[str, int]]) -> None:
-        """Make sure that no number or position is assigned again, in this process or after an earlier one."""
-        shift = position if self._buffered and position >= min(row[0] for row in self._buffered.values()) else 0
-        # Buffered in memory while the disk was unavailable: rows on disk are older.
-        self._buffered = {key: (row[0] + shift, *row[1:]) for key, row in self._buffered.items()}
-        self._position = max(self._position + shift, position)
-        self._go_on_numbering(sequences)
-
     def _go_on_numbering(self, sequences: Iterable[tuple[str, int]]) -> None:
+        """Assign no number again, in this process or after an earlier one."""
         with self._sequence_lock:
             for kind, sequence in sequences:
                 self._sequence[kind] = max(self._sequence[kind], sequence)
@@ -548,56 +528,32 @@ class AlertStore:
         with self._sequence_lock:
             return list(self._sequence.items())
 
-    def _write_anew(self, database: sqlite3.Connection) -> None:
-        """Restore a deleted or replaced file from the open database, which still has all data.
+    def _restore(self, finding: str) -> None:
+        """Replace a damaged or missing file by a new one with the readable rows of the file, or of the open database.
 
         Raises:
-            sqlite3.DatabaseError, OSError: the disk cannot be written; the open file is kept until it can.
+            sqlite3.DatabaseError, OSError: the disk cannot be written; the old data is kept until it can.
         """
         make_folder(self.path.parent)
         whole = self.path.with_name(f"{self.path.name}.anew")
-        copy_whole(database, whole)
-        database.close()
-        self._database = None
-        another = (
-            f", the file in its place was moved to {set_aside(self.path, when=datetime.now(timezone.utc)).name}"
-            if self.path.exists()
-            else ""
-        )
-        remove_log(self.path)
-        whole.replace(self.path)
-        sync_folder(self.path.parent)
+        if self._database is None:
+            with closing(sqlite3.connect(self.path, timeout=self._wait_seconds)) as damaged:
+                messages, alerts = salvage(damaged, whole)
+        else:
+            messages, alerts = salvage(self._database, whole)
+            self._close_file()
+        aside = replace_file(self.path, whole, when=datetime.now(timezone.utc))
+        others = f"; 'sqlite3 {aside} .recover' may find others" if aside else ""
         self.damage = (
-            f"{self.path}: the alert store was deleted or replaced while the agent was running{another}; it was "
-            "restored and nothing is lost"
+            f"{self.path}: the alert store was {finding} and replaced by a new one; {messages} pending messages and "
+            f"{alerts} alerts of the history were salvaged{others}"
         )
         log.error("%s", self.damage)
 
-    def _set_aside(self, finding: str) -> None:
-        """Rename a damaged file if the disk allows it, and salvage its readable rows."""
+    def _close_file(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
-        try:
-            aside = set_aside(self.path, when=datetime.now(timezone.utc))
-        except OSError:
-            return
-        saved = salvage(aside, boot_id=self._boot_id)
-        self._buffered = {row[2]: row for row in saved.outbox} | self._buffered
-        self._salvaged_history = saved.history
-        self._position = max([self._position, *(row[0] for row in saved.outbox)])
-        self._go_on_from(0, saved.sequences)
-        self._dropped_unsaved = self._dropped or Counter(dict(saved.dropped))
-        self._take_over_counts(saved.alerts_of_day)
-        self._buffered_people = merged([*saved.people, *self._buffered_people])
-        self._buffered_history.extend(sent_until(*row) for row in saved.counts_sent)
-        self._buffered_history.extend(salvaged_events(saved.events, saved.webhook_cursors))
-        self.damage = (
-            f"{self.path}: the alert store was damaged ({finding}) and replaced by a new one; {len(saved.outbox)} "
-            f"pending messages and {len(saved.history)} alerts of the history were salvaged; "
-            f"'sqlite3 {aside} .recover' may find others"
-        )
-        log.error("%s", self.damage)
 
     def _note_trouble(self, reason: str) -> None:
         trouble = reason and (

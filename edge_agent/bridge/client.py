@@ -17,7 +17,6 @@ from edge_agent.bridge.protocol import (
     ChangeReply,
     CommandRequest,
     DeleteRequest,
-    ErrorReply,
     FrameReply,
     FrameRequest,
     MetricsReply,
@@ -64,7 +63,7 @@ class AgentClient:
         self._reader: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
-        self._status: asyncio.Task[Mapping[str, Any]] | None = None
+        self._status: asyncio.Task[tuple[dict[str, Any], bytes]] | None = None
         self._status_at = float("-inf")
 
     async def status(self) -> Mapping[str, Any]:
@@ -72,16 +71,9 @@ class AgentClient:
         at = time.monotonic()
         if self._status is None or (self._status.done() and at - self._status_at >= STATUS_SECONDS):
             self._status_at = at
-            self._status = asyncio.ensure_future(self._ask_status())
+            self._status = asyncio.ensure_future(self._ask(StatusRequest()))
         # A caller that is cancelled must not cancel the request of the others.
-        return await asyncio.shield(self._status)
-
-    async def _ask_status(self) -> Mapping[str, Any]:
-        content = (await self._ask(StatusRequest()))[0]
-        found: dict[str, Any] = json.loads(content)
-        if "error" in found:
-            raise UnansweredError(f"{found['error']}; see the log of edge-agent")
-        return found
+        return (await asyncio.shield(self._status))[0]
 
     async def metrics(self) -> MetricsReply:
         """The agent's counters."""
@@ -89,8 +81,8 @@ class AgentClient:
 
     async def frame(self, camera: str, *, after: int) -> tuple[FrameReply, bytes]:
         """The newest frame of a camera and its BGR pixels, which are empty if there is none newer than `after`."""
-        head, *pixels = await self._ask(FrameRequest(camera=camera, after=after))
-        return _read(FrameReply, head), pixels[0] if pixels else b""
+        head, pixels = await self._ask(FrameRequest(camera=camera, after=after))
+        return _read(FrameReply, head), pixels
 
     async def nearest(self, camera: str) -> FrameReply:
         """The newest frame of a camera without pixels, for the person nearest to the camera."""
@@ -99,10 +91,7 @@ class AgentClient:
     async def command(self, name: str, payload: bytes) -> Mapping[str, Any]:
         """Run a command and return its result message, as published on `.../result`."""
         request = CommandRequest(name=name, payload=payload.decode("utf-8", "replace"))
-        found: dict[str, Any] = json.loads((await self._ask(request, seconds=COMMAND_SECONDS))[0])
-        if "error" in found:
-            raise UnansweredError(found["error"])
-        return found
+        return (await self._ask(request, seconds=COMMAND_SECONDS))[0]
 
     async def review(self, alert_id: str, review: Review) -> ChangeReply:
         """Store the review of an alert."""
@@ -122,8 +111,8 @@ class AgentClient:
             self._socket.close(linger=0)
             self._context.term()
 
-    async def _ask(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> list[bytes]:
-        """Send a request and return the parts of its reply."""
+    async def _ask(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], bytes]:
+        """Send a request and return its reply, and the pixels that follow it, if any."""
         if len(self._waiting) >= MOST_WAITING:
             raise UnansweredError("the agent has too many requests; try again")
         number = str(next(self._numbers)).encode()
@@ -135,7 +124,7 @@ class AgentClient:
             if not await socket.poll(CONNECT_MS, flags=zmq.POLLOUT):  # type: ignore[call-arg]
                 raise UnansweredError("the agent is not running: start edge-agent")
             await socket.send_multipart([number, request.model_dump_json().encode()])
-            return await asyncio.wait_for(reply, seconds)
+            head, *pixels = await asyncio.wait_for(reply, seconds)
         except zmq.ZMQError as error:
             # For example a path that is too long for a socket.
             raise UnansweredError(f"{self._socket_file}: {error}") from error
@@ -143,6 +132,10 @@ class AgentClient:
             raise UnansweredError("the agent does not answer; see its log, and 'edge-agent doctor'") from None
         finally:
             del self._waiting[number]
+        found: dict[str, Any] = json.loads(head)
+        if "error" in found:
+            raise UnansweredError(found["error"])
+        return found, pixels[0] if pixels else b""
 
     def _open(self) -> zmq.asyncio.Socket:
         if self._socket is None:
@@ -164,15 +157,13 @@ class AgentClient:
                 waiting.set_result(parts)
 
 
-def _read(kind: type[Reply], content: bytes) -> Reply:
-    """Parse a reply.
+def _read(kind: type[Reply], content: dict[str, Any]) -> Reply:
+    """Validate a reply.
 
     Raises:
-        UnansweredError: it is an ErrorReply, or of another protocol version.
+        UnansweredError: it is of another protocol version.
     """
     try:
-        return kind.model_validate_json(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        with suppress(ValidationError):
-            raise UnansweredError(ErrorReply.model_validate_json(content).error) from None
         raise UnansweredError("the agent is of another version; restart both services") from error

@@ -1,22 +1,19 @@
 """Bridge protocol: requests of other processes to the agent, and their replies.
 
 A request is JSON; a reply is JSON, followed by the pixels of a frame if there is one. Both are validated by these
-models, never unpickled: a compromise of one process must not spread to the other.
+models, never unpickled: a compromise of one process must not spread to the other. The reply to a request that is
+invalid, or that the agent cannot answer, is `{"error": "..."}`; no other reply has this key.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edge_agent.alerts.history import Review
 from edge_agent.domain import Decision, Label, Sign
 from edge_agent.metrics import CameraMetrics, StageMetrics
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SOCKET_NAME = "console.sock"
 """In the state folder, which the console's user can access."""
@@ -123,14 +120,3 @@ class MetricsReply(_Part):
     cameras: dict[str, CameraMetrics]
     stages: dict[str, StageMetrics]
     versions: dict[str, str]
-
-
-class ErrorReply(_Part):
-    """The request is invalid, or the agent cannot answer it."""
-
-    error: str
-
-
-def json_of(reply: BaseModel | Mapping[str, Any]) -> bytes:
-    """Encode a reply."""
-    return reply.model_dump_json().encode() if isinstance(reply, BaseModel) else json.dumps(reply).encode()

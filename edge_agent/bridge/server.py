@@ -6,6 +6,7 @@ A stopped or hostile console costs no more than the few replies that its queue h
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -13,11 +14,11 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import zmq
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from edge_agent.bridge.frames import AnnotatedFrames
 from edge_agent.bridge.protocol import (
@@ -26,16 +27,14 @@ from edge_agent.bridge.protocol import (
     ChangeReply,
     CommandRequest,
     DeleteRequest,
-    ErrorReply,
     FrameReply,
     FrameRequest,
     MetricsReply,
     MetricsRequest,
     ReviewRequest,
     StatusRequest,
-    json_of,
 )
-from edge_agent.errors import AgentError, CommandError, UnavailableError
+from edge_agent.errors import AgentError, CommandError
 from edge_agent.host.disk import DiskThread, reach
 
 if TYPE_CHECKING:
@@ -65,6 +64,9 @@ IDLE_SECONDS, PENDING_SECONDS = 0.2, 0.02
 AGAIN_SECONDS = 10.0
 SOCKET_MODE = 0o660
 CLOSING_SECONDS = 1.0
+NOT_RESPONDING = {"error": "the detection loop is not responding; see the log of edge-agent"}
+
+Reply: TypeAlias = "BaseModel | Mapping[str, Any]"
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class _Pending:
     """A request that is answered later; `reply` returns None until it can be."""
 
     envelope: tuple[bytes, bytes]
-    reply: Callable[[], bytes | None]
+    reply: Callable[[], Mapping[str, Any] | None]
     until: float
 
 
@@ -110,7 +112,7 @@ class Bridge:
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
-        self._disk: DiskThread[ChangeReply] = DiskThread(patience_seconds=CHANGE_SECONDS)
+        self._disk: DiskThread[bool] = DiskThread(patience_seconds=CHANGE_SECONDS)
         self._frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
         self._status: tuple[float, Mapping[str, Any]] | None = None
@@ -194,13 +196,13 @@ class Bridge:
         try:
             request = REQUEST.validate_json(parts[2])
         except ValidationError:
-            _send(socket, envelope, json_of(ErrorReply(error="not a request of this version's protocol")))
+            _send(socket, envelope, {"error": "not a request of this version's protocol"})
             return
         try:
             self._answer(socket, envelope, request)
         except Exception:
             log.exception("a request of the console failed; please report this")
-            _send(socket, envelope, json_of(ErrorReply(error="the agent failed; see its log")))
+            _send(socket, envelope, {"error": "the agent failed; see its log"})
 
     def _answer(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: Request) -> None:
         match request:
@@ -210,54 +212,53 @@ class Bridge:
                 asked_at = self._asked_at = time.monotonic()
                 self._wait(socket, envelope, lambda: self._fresh_status(asked_at), seconds=STATUS_SECONDS)
             case MetricsRequest():
-                reply = MetricsReply(
-                    cameras=self._metrics.cameras, stages=self._metrics.stages, versions=self._versions
-                )
-                _send(socket, envelope, json_of(reply))
+                metrics = self._metrics
+                reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=self._versions)
+                _send(socket, envelope, reply)
             case CommandRequest():
                 self._queue(socket, envelope, request)
             case ReviewRequest():
-                _send(socket, envelope, json_of(self._changed(lambda: self._review(request.alert, request.review))))
+                _send(socket, envelope, self._changed(lambda: self._review(request.alert, request.review)))
             case DeleteRequest():
-                _send(socket, envelope, json_of(self._changed(lambda: self._delete(request.alert))))
+                _send(socket, envelope, self._changed(lambda: self._delete(request.alert)))
 
     def _changed(self, change: Callable[[], bool]) -> ChangeReply:
         try:
-            return self._disk.do(lambda: _changed(change))
-        except UnavailableError as error:
+            return ChangeReply(state="done" if self._disk.do(change) else "missing")
+        except CommandError as error:
+            return ChangeReply(state="refused", reason=str(error))
+        except AgentError as error:
             return ChangeReply(state="failed", reason=str(error))
 
     def _send_frame(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: FrameRequest) -> None:
         newest = self._frames.newest(request.camera)
         if newest is None:
-            _send(socket, envelope, json_of(FrameReply(number=0)))
+            _send(socket, envelope, FrameReply(number=0))
             return
         head, frame = newest
         wants_pixels = request.pixels and head.number > request.after
         # No copy: the console scales, draws and encodes.
         pixels = [np.ascontiguousarray(frame.image).data] if wants_pixels else []
-        _send(socket, envelope, json_of(head), *pixels)
+        _send(socket, envelope, head, *pixels)
 
     def _queue(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: CommandRequest) -> None:
         if len(self._commands) >= MOST_COMMANDS:
-            _send(socket, envelope, json_of(ErrorReply(error="too many commands are waiting; try again")))
+            _send(socket, envelope, {"error": "too many commands are waiting; try again"})
             return
         result: Future[Mapping[str, Any]] = Future()
         expires_at = time.monotonic() + COMMAND_SECONDS
         self._commands.append(Command(request.name, request.payload.encode(), expires_at, result))
-        self._wait(
-            socket, envelope, lambda: json_of(result.result()) if result.done() else None, seconds=COMMAND_SECONDS
-        )
+        self._wait(socket, envelope, lambda: result.result() if result.done() else None, seconds=COMMAND_SECONDS)
 
-    def _fresh_status(self, asked_at: float) -> bytes | None:
+    def _fresh_status(self, asked_at: float) -> Mapping[str, Any] | None:
         status = self._status
-        return json_of(status[1]) if status is not None and asked_at - status[0] < FRESH_SECONDS else None
+        return status[1] if status is not None and asked_at - status[0] < FRESH_SECONDS else None
 
     def _wait(
         self,
         socket: zmq.Socket[bytes],
         envelope: tuple[bytes, bytes],
-        reply: Callable[[], bytes | None],
+        reply: Callable[[], Mapping[str, Any] | None],
         *,
         seconds: float,
     ) -> None:
@@ -275,20 +276,12 @@ class Bridge:
             elif time.monotonic() < pending.until:
                 left.append(pending)
             else:
-                _send(socket, pending.envelope, json_of(ErrorReply(error="the detection loop is not responding")))
+                _send(socket, pending.envelope, NOT_RESPONDING)
         self._pending = left
 
 
-def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], *parts: bytes | memoryview) -> None:
+def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], reply: Reply, *pixels: memoryview) -> None:
     """Send a reply; it is dropped if the console has disconnected or does not read."""
+    content = reply.model_dump_json() if isinstance(reply, BaseModel) else json.dumps(reply)
     with suppress(zmq.Again):
-        socket.send_multipart([*envelope, *parts], flags=zmq.NOBLOCK, copy=False)
-
-
-def _changed(change: Callable[[], bool]) -> ChangeReply:
-    try:
-        return ChangeReply(state="done" if change() else "missing")
-    except CommandError as error:
-        return ChangeReply(state="refused", reason=str(error))
-    except AgentError as error:
-        return ChangeReply(state="failed", reason=str(error))
+        socket.send_multipart([*envelope, content.encode(), *pixels], flags=zmq.NOBLOCK, copy=False)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.pictures import open_pictures
+from edge_agent.alerts.crops import Crops
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.explanation import Explanation
 from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
@@ -20,7 +20,6 @@ from edge_agent.wiring import build_pipeline, open_models, sender_of
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.alerts.pictures import Pictures
     from edge_agent.domain import Alert, Crop
     from edge_agent.messages.sender import Sender
 
@@ -50,7 +49,7 @@ def replay(options: argparse.Namespace) -> int:
     if name not in config.cameras:
         raise ConfigError(f"--camera {name}: not configured; known: {', '.join(config.cameras)}")
     detector, classifier = open_models(config)
-    crops = open_pictures(options.crops, config.crops) if options.crops else None
+    crops = Crops(options.crops, config.crops) if options.crops else None
     numbers = itertools.count(1)
     sender = sender_of(config, classifier, next_sequence=lambda _kind: next(numbers))
     printer = _Printer(sender, crops, as_json=options.json)
@@ -81,7 +80,7 @@ def replay(options: argparse.Namespace) -> int:
 class _Printer:
     """Prints alerts as they would be published, with their time in the recording."""
 
-    def __init__(self, sender: Sender, crops: Pictures | None, *, as_json: bool) -> None:
+    def __init__(self, sender: Sender, crops: Crops | None, *, as_json: bool) -> None:
         self._sender, self._crops, self._as_json = sender, crops, as_json
 
     def print(self, alert: Alert, *, at_seconds: float) -> None:

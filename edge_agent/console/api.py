@@ -111,7 +111,8 @@ def security(context: Context) -> list[Any]:
     if not context.auth.needs_login:
         return []
     token = HTTPBearer(auto_error=False, scheme_name="token", description="The line in console.token_file")
-    cookie = context.auth.cookie_name("https" if context.config.cert_file else "http", context.config.base_path)
+    console = context.config.console
+    cookie = context.auth.cookie_name("https" if console.cert_file else "http", console.base_path)
     session = APIKeyCookie(
         name=cookie, auto_error=False, scheme_name="session", description="Session of a user who logged in at /login"
     )
@@ -147,8 +148,8 @@ async def frame(
     width_px: Annotated[int, Query(ge=1, le=100_000, description="Approximate width; at most 960")] = 960,
 ) -> Response:
     """The newest frame as JPEG; encoded once for all clients."""
-    if name not in context.cameras:
-        raise HTTPException(404, f"no camera of this name; known: {', '.join(context.cameras)}")
+    if name not in context.config.cameras:
+        raise HTTPException(404, f"no camera of this name; known: {', '.join(context.config.cameras)}")
     newest = await context.live.frame(name)
     if newest is None:
         raise HTTPException(404, "the camera has delivered no frame yet, or is paused; see /api/v1/status")
@@ -219,7 +220,7 @@ async def alerts(
         )
         shown = found[:limit]
         return {
-            "alerts": [alert_as_json(entry, context.crops_folder) for entry in shown],
+            "alerts": [alert_as_json(entry, context.config.crops_folder) for entry in shown],
             "next": shown[-1].id if len(found) > limit else None,
         }
 
@@ -317,7 +318,7 @@ async def _respond(
 
     def read() -> Mapping[str, Any] | None:
         entry = context.history.entry(alert_id)
-        return present(entry, context.crops_folder) if entry else None
+        return present(entry, context.config.crops_folder) if entry else None
 
     return JSONResponse(_known(await context.worker.do(read)))
 
@@ -332,7 +333,7 @@ async def _picture(
     """
 
     def read() -> tuple[str, bytes] | None:
-        file = find(context.crops_folder, alert_id) if context.history.entry(alert_id) else None
+        file = find(context.config.crops_folder, alert_id) if context.history.entry(alert_id) else None
         try:
             return (file.name, file.read_bytes()) if file else None
         except OSError:

@@ -88,11 +88,11 @@ def build(context: Context) -> ASGIApp:
     app.exception_handler(Exception)(_answer_bug)
     for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
         app.exception_handler(kind)(answer_later)
-    return BasePath(Middleware(app, auth=context.auth), configured=context.config.base_path)
+    return BasePath(Middleware(app, auth=context.auth), configured=context.config.console.base_path)
 
 
 def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
-    if not context.display.enabled:
+    if not context.config.display.enabled:
         return []
     from edge_agent.console import display
 
@@ -113,8 +113,8 @@ def _templates(context: Context) -> Jinja2Templates:
         return {
             "base": request.state.base_path,
             "csrf": visitor.csrf,
-            "device": context.device_title,
-            "cameras": tuple(context.cameras),
+            "device": context.config.device_title,
+            "cameras": tuple(context.config.cameras),
             "version": context.version,
             "needs_login": context.auth.needs_login,
             "takes_password": context.auth.takes_password,

@@ -39,10 +39,10 @@ COUNTED_WORDS: Mapping[str, str] = {"undecided": "undecided"} | {str(label): wor
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A horizontal grid line and its value."""
+class Mark:
+    """A grid line, a label of an axis or an event: its place along that axis, and its text."""
 
-    y: float
+    at: float
     text: str
 
 
@@ -81,7 +81,7 @@ class BarsChart:
 
     title: str
     height_px: int
-    lines: tuple[Line, ...]
+    lines: tuple[Mark, ...]
     columns: tuple[Column, ...]
 
 
@@ -125,7 +125,7 @@ def bars_chart(
         title=title,
         height_px=DAYS_PX,
         lines=tuple(
-            Line(_px(DAYS_PX - value * DAYS_PX / highest), str(value)) for value in range(0, highest + 1, step)
+            Mark(_px(DAYS_PX - value * DAYS_PX / highest), str(value)) for value in range(0, highest + 1, step)
         ),
         columns=tuple(
             _column(
@@ -193,23 +193,6 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """An event, drawn as a vertical line with its text at `y`."""
-
-    x: float
-    y: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A label of the time axis."""
-
-    x: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class TimelineChart:
     """Evidence over time with both thresholds; `summary` describes it for screen readers."""
 
@@ -219,10 +202,10 @@ class TimelineChart:
     compliant_y: float
     violation_text: str
     compliant_text: str
-    lines: tuple[Line, ...]
+    lines: tuple[Mark, ...]
     dots: tuple[Dot, ...]
-    moments: tuple[Moment, ...]
-    ticks: tuple[Tick, ...]
+    moments: tuple[Mark, ...]
+    ticks: tuple[Mark, ...]
 
 
 def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) -> TimelineChart:
@@ -249,7 +232,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
         compliant_y=down(compliant_llr),
         violation_text=f"violation {violation_llr:+.1f}",
         compliant_text=f"mask {compliant_llr:+.1f}",
-        lines=tuple(Line(down(value), f"{value:g}") for value in round_values(low, high, most=MOST_LINES + 1)),
+        lines=tuple(Mark(down(value), f"{value:g}") for value in round_values(low, high, most=MOST_LINES + 1)),
         dots=tuple(
             Dot(
                 across(point.seconds),
@@ -260,13 +243,9 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
             )
             for point in points
         ),
-        # At different heights, so that two at nearly the same time stay legible.
-        moments=tuple(
-            Moment(across(seconds), TIMELINE_PX * 0.62 + 16 * number, text)
-            for number, (seconds, text) in enumerate(happened)
-        ),
+        moments=tuple(Mark(across(seconds), text) for seconds, text in happened),
         ticks=tuple(
-            Tick(across(value), f"{value:g} s") for value in round_values(first, first + span, most=MOST_TICKS)
+            Mark(across(value), f"{value:g} s") for value in round_values(first, first + span, most=MOST_TICKS)
         ),
     )
 

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from edge_agent.alerts.history import AlertHistory
     from edge_agent.bridge.client import AgentClient
-    from edge_agent.config.model import ConsoleConfig, DisplayConfig
+    from edge_agent.config.model import Config
     from edge_agent.console.auth import Auth
     from edge_agent.console.inference import Inference
     from edge_agent.console.live import Live
     from edge_agent.console.new_alerts import NewAlerts
     from edge_agent.console.uploads import Uploads
-    from edge_agent.console.viewers import Viewers
     from edge_agent.console.worker import Worker
 
 
@@ -27,24 +23,16 @@ if TYPE_CHECKING:
 class Context:
     """Components that answer requests. Used by the event loop, except `history`: only functions in `worker` use it."""
 
-    config: ConsoleConfig
-    display: DisplayConfig
-    device_title: str
+    config: Config
     version: str
-    cameras: Mapping[str, str]
-    """The title of each camera by its name."""
-    zones: Mapping[str, Sequence[Sequence[tuple[float, float]]]]
-    """The exclusion zones of each camera as configured at the start."""
     auth: Auth
     agent: AgentClient
     history: AlertHistory
-    crops_folder: Path
     worker: Worker
     inference: Inference
     live: Live
     new_alerts: NewAlerts
     uploads: Uploads
-    viewers: Viewers
 
 
 async def _context(request: Request) -> Context:

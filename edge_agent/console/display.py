@@ -51,7 +51,7 @@ def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
 
     async def page(request: Request) -> Response:
         camera = _camera_of(request, context)
-        language = request.query_params.get("lang") or context.display.language
+        language = request.query_params.get("lang") or context.config.display.language
         if language not in words:
             raise HTTPException(400, f"lang: unsupported language; supported are {', '.join(words)}")
         values = {
@@ -59,7 +59,7 @@ def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
             "language": language,
             "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
             "words": words[language],
-            "sound": context.display.sound,
+            "sound": context.config.display.sound,
         }
         return templates.TemplateResponse(request, "display.html", values)
 
@@ -74,7 +74,7 @@ def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
 
 def _camera_of(asked: Request | WebSocket, context: Context) -> str:
     camera: str = asked.path_params["camera"]
-    if camera not in context.cameras:
+    if camera not in context.config.cameras:
         raise HTTPException(404, "no camera of this name is configured")
     return camera
 
@@ -134,7 +134,7 @@ class _Screen:
             await self._say("empty")
         else:
             await self._say(reply.nearest.sign, person=reply.nearest.track)
-            if self._context.display.picture == "mirrored" and not self._is_drawing:
+            if self._context.config.display.picture == "mirrored" and not self._is_drawing:
                 await self._send_picture()
 
     def _is_stale(self, reply: FrameReply) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -18,13 +18,11 @@ TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 def exposition(families: Iterable[Metric]) -> bytes:
     """The body of a response to a scrape."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(families))
-    return generate_latest(registry)
+    return generate_latest(_Families(families))
 
 
 class _Families(Collector):
-    """Adapter of metric families to the registry."""
+    """Adapter of metric families to a collector."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families

@@ -76,6 +76,8 @@ class Live:
         self._tick: asyncio.Future[None] | None = None
         self.encoded = 0
         """Pictures encoded so far, for all viewers."""
+        self.viewers = 0
+        """Open WebSockets: live pages, displays and webcams together."""
 
     async def frame(self, camera: str) -> AnnotatedFrame | None:
         """The current frame of a camera, shared by all viewers, at most MOST_PER_SECOND a second; None: there is none.

@@ -74,7 +74,7 @@ async def metrics(context: Current) -> Response:
     except UnansweredError:
         # The metrics of the console itself, and maskwatch_healthy 0.
         status, counted = {}, None
-    viewers, encoded = context.viewers.count, context.live.encoded
+    viewers, encoded = context.live.viewers, context.live.encoded
     text = await context.worker.do(metrics_text, status, counted, viewers=viewers, encoded=encoded)
     return Response(text, headers={"Content-Type": TEXT_FORMAT})
 

@@ -112,7 +112,9 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
     @pages.get("/counts")
     async def counts(request: Request) -> Response:
         camera, day = request.query_params.get("camera", ""), _day(request.query_params.get("day", ""))
-        values = await context.worker.do(_counts, context.history, tuple(context.cameras), camera=camera, day=day)
+        values = await context.worker.do(
+            _counts, context.history, tuple(context.config.cameras), camera=camera, day=day
+        )
         return templates.TemplateResponse(request, "counts.html", values)
 
     @pages.get("/counts.csv")
@@ -135,17 +137,18 @@ def router(context: Context, templates: Jinja2Templates) -> APIRouter:
 def _add_zones(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
     @pages.get("/zones/{camera}")
     async def zones(request: Request, camera: str) -> Response:
-        if camera not in context.cameras:
-            values = {"title": "No such camera", "text": f"Known are {', '.join(context.cameras)}."}
+        if camera not in context.config.cameras:
+            values = {"title": "No such camera", "text": f"Known are {', '.join(context.config.cameras)}."}
             return templates.TemplateResponse(request, "error.html", values, status_code=404)
-        return templates.TemplateResponse(request, "zones.html", {"camera": camera, "zones": context.zones[camera]})
+        zones = context.config.rules_of(camera).exclusion_zones
+        return templates.TemplateResponse(request, "zones.html", {"camera": camera, "zones": zones})
 
 
 def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
     @pages.get("/alerts")
     async def alerts(request: Request) -> Response:
         choice = Choice.read(request.query_params)
-        values = await context.worker.do(_gallery, context.history, tuple(context.cameras), choice)
+        values = await context.worker.do(_gallery, context.history, tuple(context.config.cameras), choice)
         return templates.TemplateResponse(request, "alerts.html", values)
 
     @pages.get("/alerts/{alert_id}")
@@ -154,7 +157,7 @@ def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) 
         if entry is None:
             values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
             return templates.TemplateResponse(request, "error.html", values, status_code=404)
-        values = _one(entry, context.crops_folder) | await context.worker.do(_around, context.history, entry)
+        values = _one(entry, context.config.crops_folder) | await context.worker.do(_around, context.history, entry)
         return templates.TemplateResponse(request, "alert.html", values)
 
 
@@ -373,9 +376,9 @@ def _add_filters(templates: Jinja2Templates, context: Context) -> None:
         "moment": _moment,
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
-        "why_no_picture": lambda entry: why_no_picture(entry, context.crops_folder),
+        "why_no_picture": lambda entry: why_no_picture(entry, context.config.crops_folder),
         # Alerts of a camera that was removed or renamed have no title.
-        "title_of": lambda camera: context.cameras.get(camera, camera),
+        "title_of": lambda camera: context.config.camera_titles.get(camera) or camera,
     }
     templates.env.filters.update(filters)
 

@@ -17,7 +17,6 @@ from edge_agent.console.live import Live
 from edge_agent.console.new_alerts import NewAlerts
 from edge_agent.console.server import Server
 from edge_agent.console.uploads import Uploads
-from edge_agent.console.viewers import Viewers
 from edge_agent.console.worker import Worker
 
 if TYPE_CHECKING:
@@ -48,22 +47,16 @@ async def serve(
         history = stack.enter_context(closing(AlertHistory(config.store_file, only_reads=True)))
         agent = AgentClient(config.state / SOCKET_NAME)
         context = Context(
-            config=settings,
-            display=config.display,
-            device_title=config.device_title,
+            config=config,
             version=version,
-            cameras=config.camera_titles,
-            zones={camera: config.rules_of(camera).exclusion_zones for camera in config.cameras},
             auth=Auth(settings, secrets, has_displays=config.display.enabled, clock=time.monotonic),
             agent=agent,
             history=history,
-            crops_folder=config.crops_folder,
             worker=worker,
             inference=inference,
             live=Live(agent, worker),
             new_alerts=NewAlerts(history, worker),
             uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
-            viewers=Viewers(settings.max_viewers),
         )
         try:
             await Server(build(context), settings).serve(end=end, listening=listening)

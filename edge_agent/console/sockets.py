@@ -63,13 +63,17 @@ def routes(context: Context) -> list[WebSocketRoute]:
 @asynccontextmanager
 async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
     """Accept a socket and count it as a viewer; yields False, with the socket closed, if there are too many."""
-    with context.viewers.one_more() as is_room:
+    live, is_room = context.live, context.live.viewers < context.config.console.max_viewers
+    live.viewers += is_room
+    try:
         await socket.accept()
         if not is_room:
             await socket.close(CROWDED, "too many viewers; close another page")
         yield is_room
-    if not context.viewers.count:
-        context.live.forget_frames()
+    finally:
+        live.viewers -= is_room
+        if not live.viewers:
+            live.forget_frames()
 
 
 async def serve_until_one_ends(socket: WebSocket, *work: Coroutine[Any, Any, None]) -> None:
@@ -114,7 +118,7 @@ class _LiveViewer:
         while True:
             message = await receive_json(self._socket)
             if isinstance(watch := message.get("watch"), list):
-                wanted = [name for name in self._context.cameras if name in watch]
+                wanted = [name for name in self._context.config.cameras if name in watch]
                 self._sent = {name: self._sent.get(name, 0) for name in wanted}
                 self._unshown &= set(wanted)
             if isinstance(width_px := message.get("width_px"), int):
@@ -153,7 +157,7 @@ class _LiveViewer:
             known = self._known_alerts
             new = [] if known is None else list(takewhile(lambda entry: entry.id not in known, newest))
             for entry in reversed(new):
-                alert = await self._context.worker.do(alert_as_json, entry, self._context.crops_folder)
+                alert = await self._context.worker.do(alert_as_json, entry, self._context.config.crops_folder)
                 await send(self._socket, {"alert": alert})
             self._known_alerts = {entry.id for entry in newest}
 

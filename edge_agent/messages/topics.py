@@ -72,12 +72,4 @@ class Topics:
 
     def of_kind(self, kind: Kind) -> str:
         """The topic of messages of a kind."""
-        match kind:
-            case "alert":
-                return self.alerts
-            case "resolved":
-                return self.resolved
-            case "counts":
-                return self.counts
-            case "telemetry":
-                return self.telemetry
+        return self.alerts if kind == "alert" else f"{self.all}{kind}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.host.disk import DiskThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence, Set
 
     from edge_agent.alerts.store import AlertStore, Row
     from edge_agent.messages.message import Kind
@@ -18,20 +20,9 @@ if TYPE_CHECKING:
 TELEMETRY_EXPIRY_SECONDS = 300
 """Telemetry this old is not worth the broker's memory; the next message is on its way."""
 
+ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A query of the outbox: at most this many rows, without these keys, with or without crops.
-
-    Each source is a position and the kinds wanted beyond it; sources are in order of priority.
-    """
-
-    limit: int
-    sources: tuple[tuple[int, tuple[Kind, ...]], ...]
-    passed_over: frozenset[str]
-    with_crops: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +55,16 @@ class Outbox:
         """Whether a disk operation is pending."""
         return self._reading.is_busy or self._removing.is_busy
 
-    def select(self, selection: Selection) -> Selected:
-        """Return the next messages; nothing while the disk is busy.
+    def select(
+        self, limit: int, *, after: int, kinds: Sequence[Kind], passed_over: Set[str], with_crops: bool
+    ) -> Selected:
+        """Return at most `limit` messages of these kinds, without the keys `passed_over`; none while the disk is busy.
 
-        A late result belongs to an earlier selection: messages sent since then are removed from it.
+        First those beyond the position `after`, then alerts and resolutions, then the rest. A late result is that of an
+        earlier call.
         """
-        return self._reading.ask(lambda: _select(self._store, selection)) or Selected()
+        select = partial(_select, self._store, limit, after, kinds, set(passed_over), with_crops=with_crops)
+        return self._reading.ask(select) or Selected()
 
     def remove(self, keys: set[str]) -> tuple[str, ...]:
         """Remove acknowledged messages and return the keys of those removed; none while the disk hangs.
@@ -86,29 +81,27 @@ def _removed(store: AlertStore, keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
-def _select(store: AlertStore, selection: Selection) -> Selected:
+def _select(
+    store: AlertStore, limit: int, after: int, kinds: Sequence[Kind], passed_over: set[str], *, with_crops: bool
+) -> Selected:
     ready: list[Ready] = []
     expired: list[str] = []
-    for row in _rows(store, selection):
+    urgent = [kind for kind in ALERTS_AND_RESOLVED if kind in kinds]
+    # Rows to skip are the oldest: enough must remain after them.
+    enough = limit + len(passed_over)
+    sources = ((after, kinds), (0, urgent), (0, kinds))
+    for row in chain.from_iterable(store.waiting(enough, after=place, kinds=wanted) for place, wanted in sources):
+        if row.key in passed_over:
+            continue
+        passed_over.add(row.key)
         if _has_expired(row):
             # Counts as delivered: no broker would forward it.
             expired.append(row.key)
-            continue
-        ready.append(_as_it_is_now(row, with_crop=selection.with_crops))
-        if len(ready) >= selection.limit:
+        else:
+            ready.append(_as_it_is_now(row, with_crop=with_crops))
+        if len(ready) >= limit:
             break
     return Selected(tuple(ready), tuple(expired))
-
-
-def _rows(store: AlertStore, selection: Selection) -> Iterator[Row]:
-    passed_over = set(selection.passed_over)
-    # Rows to skip are the oldest: enough must remain after them.
-    enough = selection.limit + len(passed_over)
-    for after, kinds in selection.sources:
-        for row in store.waiting(enough, after=after, kinds=kinds):
-            if row.key not in passed_over:
-                passed_over.add(row.key)
-                yield row
 
 
 def _has_expired(row: Row) -> bool:

@@ -35,7 +35,7 @@ from edge_agent.mqtt.client import (
     TakenOverError,
     open_connection,
 )
-from edge_agent.mqtt.outbox import TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selection
+from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selected
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import Kind, QueuedMessage
-    from edge_agent.mqtt.retained import RetainedTopics
+    from edge_agent.mqtt.retained import RetainedNames
 
-ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
 # Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
 ROWS_IN_FLIGHT = 8
 # Multiple of the last acknowledgement time: a broker that gets slower takes longer each time.
@@ -150,7 +149,7 @@ class Publisher:
         *,
         timing: Timing | None = None,
         listen_to: Sequence[str] = (),
-        retained: RetainedTopics | None = None,
+        retained: RetainedNames | None = None,
     ) -> None:
         """`listen_to` are the topics (`+` and `#` allowed) to subscribe to at every connection.
 
@@ -377,7 +376,7 @@ class Publisher:
         share = self._pace.available(at=at)
         if not share:
             return self._pace.wait_seconds(at=at)
-        selected = self._outbox.select(self._selection(min(free, share), at=at))
+        selected = self._select(min(free, share), at=at)
         self._acknowledged.update(selected.expired)
         for ready in selected.ready:
             self._pace.take(at=at)
@@ -385,19 +384,16 @@ class Publisher:
         is_held_back = len(selected.ready) == share < free
         return self._pace.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
 
-    def _selection(self, limit: int, *, at: float) -> Selection:
-        """The query for messages that may be sent, in order of priority."""
+    def _select(self, limit: int, *, at: float) -> Selected:
+        """The messages that may be sent, in order of priority."""
         passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
         passed_over.update(key for key, until in self._refused_until.items() if at < until)
         passed_over.update(key for key, unheard in self._unheard.items() if at < unheard.until)
-        sources = tuple(
-            (after, tuple(kind for kind in kinds if self._may_send(kind, at=at)))
-            for after, kinds in ((self._backlog_up_to, KINDS), (0, ALERTS_AND_RESOLVED), (0, KINDS))
+        silent = {kind for kind, until in self._silent_until.items() if at < until}
+        kinds = [kind for kind in KINDS if kind not in silent and self._topics.of_kind(kind) not in self._left_out]
+        return self._outbox.select(
+            limit, after=self._backlog_up_to, kinds=kinds, passed_over=passed_over, with_crops=self._crops_wanted
         )
-        return Selection(limit, sources, frozenset(passed_over), with_crops=self._crops_wanted)
-
-    def _may_send(self, kind: Kind, *, at: float) -> bool:
-        return at >= self._silent_until.get(kind, 0.0) and self._topics.of_kind(kind) not in self._left_out
 
     def _forget_old_refusals(self, at: float) -> None:
         """Forget old refusals: pending rows have been refused again by now, others were dropped from the outbox."""

@@ -1,4 +1,4 @@
-"""Retained topics: remembers the topics and cameras that the broker or Home Assistant may still retain.
+"""Retained names: remembers the topics and cameras that the broker or Home Assistant may still retain.
 
 Without it, a renamed device would stay at the broker and in Home Assistant under its old name for ever, and a removed
 camera in Home Assistant.
@@ -24,16 +24,16 @@ MOST_NAMES = 100
 log = logging.getLogger(__name__)
 
 
-class RetainedTopics:
-    """Stores the topics in a file until each old one is cleared. Owned by one thread at a time."""
+class RetainedNames:
+    """Stores names in a file, old topics until each is cleared. Owned by one thread at a time."""
 
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
-        """Read the file and add the topics of the current configuration; a missing or damaged file has none."""
+        """Read the file and add the names of the current configuration; a missing or damaged file has none."""
         self._writer = NewestWriter(lambda content: _write(file, content))
         self._current = list(current)
         known = _read(file)
-        self.stale = [topic for topic in known if topic not in self._current]
-        """Formerly retained topics that are not in the current configuration."""
+        self.stale = [name for name in known if name not in self._current]
+        """The names of earlier configurations that are not in the current one, newest first."""
         if set(known) != {*self._current, *self.stale}:
             _write(file, self._content)
 
@@ -44,25 +44,13 @@ class RetainedTopics:
 
     @property
     def _content(self) -> bytes:
-        return _content([*self._current, *self.stale])
+        return json.dumps([*self._current, *self.stale]).encode()
 
 
 def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:
-    """The removed cameras of earlier configurations, newest first; none if the file is missing or damaged."""
+    """The removed cameras of earlier configurations, without changing the file: for other programs than the agent."""
     now = set(current)
     return [camera for camera in _read(file) if camera not in now]
-
-
-def remember_cameras(file: Path, *, current: Iterable[str]) -> None:
-    """Add the cameras of this configuration to those of earlier ones."""
-    now = list(current)
-    known = [*now, *removed_cameras(file, current=now)][:MOST_NAMES]
-    if set(known) != set(_read(file)):
-        _write(file, _content(known))
-
-
-def _content(names: list[str]) -> bytes:
-    return json.dumps(names).encode()
 
 
 def _write(file: Path, content: bytes) -> None:

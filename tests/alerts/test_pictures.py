@@ -6,7 +6,7 @@ import numpy as np
 import pyrage
 import pytest
 
-from edge_agent.alerts.pictures import open_pictures
+from edge_agent.alerts.crops import Crops
 from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Box, Face, Frame, Reading
 from edge_agent.vision.images import decode_picture, read_picture
@@ -44,7 +44,7 @@ def a_reading(bystanders, *, image=None):
 
 def kept(tmp_path, reading, **settings):
     config = CropsConfig(jpeg_quality=100, margin_fraction=MARGIN_FRACTION, **settings)
-    crop = open_pictures(tmp_path, config).keep_reading(ALERT_ID, reading)
+    crop = Crops(tmp_path, config).keep_reading(ALERT_ID, reading)
     assert crop is not None
     return crop
 
@@ -80,9 +80,7 @@ def test_bystanders_are_visible_if_configured(tmp_path):
 def test_all_people_in_a_whole_frame_are_bystanders(tmp_path):
     frame = Frame("door", 0, noise(200, 100), 0.0, NOON)
 
-    crop = open_pictures(tmp_path, CropsConfig(jpeg_quality=100)).keep_frame(
-        ALERT_ID, frame, faces=[Box(40, 40, 60, 60)]
-    )
+    crop = Crops(tmp_path, CropsConfig(jpeg_quality=100)).keep_frame(ALERT_ID, frame, faces=[Box(40, 40, 60, 60)])
 
     assert crop is not None
     shown = read_picture(Path(crop.file))
@@ -91,7 +89,7 @@ def test_all_people_in_a_whole_frame_are_bystanders(tmp_path):
 
 
 def test_an_encrypted_scene_is_nowhere_in_the_clear(tmp_path, owner):
-    pictures = open_pictures(tmp_path, CropsConfig(picture="scene", encrypt_for=[str(owner.to_public())]))
+    pictures = Crops(tmp_path, CropsConfig(picture="scene", encrypt_for=[str(owner.to_public())]))
 
     scene = pictures.keep_scene(ALERT_ID, b"a JPEG")
 
@@ -101,10 +99,9 @@ def test_an_encrypted_scene_is_nowhere_in_the_clear(tmp_path, owner):
 
 
 def test_no_picture_is_stored_if_pictures_are_disabled(tmp_path):
-    pictures = open_pictures(tmp_path / "crops", CropsConfig(picture="none"))
+    pictures = Crops(tmp_path / "crops", CropsConfig(picture="none"))
 
     assert pictures.keep_reading(ALERT_ID, a_reading(())) is None
-    assert pictures.keep_scene(ALERT_ID, b"a JPEG") is None
     assert pictures.keep_frame(ALERT_ID, Frame("door", 0, noise(20, 20), 0.0, NOON), faces=[]) is None
     assert not (tmp_path / "crops").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import threading
@@ -48,6 +49,7 @@ class Recording:
                 "store": store,
                 "pictures": Crops(folder / "crops", CropsConfig(jpeg_quality=90)),
                 "retention": Retention(folder / "crops", keep_days=30, keep_bytes=10_000_000),
+                "snapshots": Retention(folder / "crops" / "snapshots", keep_days=30, keep_bytes=10_000_000),
                 "sender": replace(SENDER, next_sequence=store.next_sequence),
                 "keep_days": 30.0,
                 "keep_counts_days": 400.0,
@@ -184,6 +186,21 @@ def test_an_alert_is_recorded_even_if_its_crop_cannot_be_stored(recording, tmp_p
     assert [message["crop"] for message in messages] == [None, None]
     assert all("cannot be kept" in message["crop_error"] for message in messages)
     assert "old crops cannot be removed" in caplog.text
+
+
+def test_old_snapshots_are_removed_although_no_other_is_taken(store, tmp_path):
+    old, new = (
+        Path(Crops(tmp_path / "crops" / "snapshots", CropsConfig()).save(uuid7(NOON), a_frame().image).file)
+        for _ in range(2)
+    )
+    long_ago = (datetime.now(timezone.utc) - timedelta(days=31)).timestamp()
+    os.utime(old, (long_ago, long_ago))
+    recording = Recording(store, tmp_path)
+    recording.alert()
+
+    recording.finish()
+
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_old_entries_are_removed_from_the_history(store, tmp_path):

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import pytest
 
-from edge_agent.alerts.scene import LONG_SIDE_PX, NoScenes, Scenes
+from edge_agent.alerts.scene import LONG_SIDE_PX, draw_scene
 from edge_agent.config.model import Config
 from edge_agent.domain import Box, Face, Frame, Image, Track
 from edge_agent.vision.images import decode_picture
-from edge_agent.wiring import HIDING_SCORE, open_hiding_detector
+from edge_agent.wiring import HIDING_SCORE, open_hiding_detector, open_scenes
 from tests.faces import COLLINS, HOPPER, scene
 from tests.values import NOON, a_track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.domain import Picture
 
 HOPPER_PLACE, COLLINS_PLACE = (0.5, (40, 60)), (0.5, (330, 80))
 
 
-class Finds:
+def finds(*boxes: Box) -> Callable[[object], list[Face]]:
     """A detector that finds these."""
-
-    def __init__(self, *boxes: Box) -> None:
-        self._boxes = boxes
-
-    def detect(self, _image: object) -> list[Face]:
-        return [Face(box, 0.3) for box in self._boxes]
+    return lambda _picture: [Face(box, 0.3) for box in boxes]
 
 
 @pytest.fixture(scope="module")
-def hiding() -> Scenes:
+def hiding() -> Callable[[Picture], list[Face]]:
     """What a device hides by."""
-    return Scenes(open_hiding_detector(Config()))
+    return open_hiding_detector(Config()).detect
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,9 @@ def tracks(*boxes: Box) -> list[Track]:
     return [a_track(number, face=Face(box, 0.9)) for number, box in enumerate(boxes, start=1)]
 
 
-def drawn(scenes: Scenes, image: Image, *boxes: Box) -> Image:
+def drawn(detect: Callable[[Picture], list[Face]], image: Image, *boxes: Box) -> Image:
     """The scene of an alert about the first of these."""
-    return decode_picture(scenes.draw(a_frame(image), 1, tracks=tracks(*boxes)))
+    return decode_picture(draw_scene(detect, a_frame(image), 1, tracks(*boxes)))
 
 
 def difference(one: Image, other: Image, box: Box) -> float:
@@ -90,7 +92,7 @@ def test_a_face_too_faint_for_alerts_is_hidden(two_people):
     found = [face.score for face in detector.detect(image) if face.box.overlap(collins) > 0.2]
     assert HIDING_SCORE <= max(found) < 0.62
 
-    shown = drawn(Scenes(detector), image, hopper)
+    shown = drawn(detector.detect, image, hopper)
 
     assert difference(shown, image, Box(covered, y1, x2, y2)) > 15
 
@@ -98,7 +100,7 @@ def test_a_face_too_faint_for_alerts_is_hidden(two_people):
 def test_a_second_detection_of_the_alerted_face_does_not_hide_it(two_people):
     image, (hopper, _) = two_people
 
-    shown = drawn(Scenes(Finds(hopper.grown(0.1))), image, hopper)
+    shown = drawn(finds(hopper.grown(0.1)), image, hopper)
 
     assert difference(shown, image, Box(0, 0, 320, 360)) < 8
 
@@ -107,7 +109,7 @@ def test_a_large_frame_is_scaled_down_with_its_hidden_faces(two_people):
     image, (hopper, collins) = two_people
     large = np.asarray(cv2.resize(image, None, fx=3.0, fy=3.0), np.uint8)
 
-    shown = drawn(Scenes(Finds()), large, *(Box(*(3.0 * side for side in _sides(box))) for box in (hopper, collins)))
+    shown = drawn(finds(), large, *(Box(*(3.0 * side for side in _sides(box))) for box in (hopper, collins)))
 
     assert shown.shape == (540, LONG_SIDE_PX, 3)
     small, scale = np.asarray(cv2.resize(image, (960, 540)), np.uint8), 1.5
@@ -117,9 +119,9 @@ def test_a_large_frame_is_scaled_down_with_its_hidden_faces(two_people):
 
 def test_nothing_is_drawn_if_scenes_are_disabled(two_people):
     image, (hopper, _) = two_people
-    scenes: Scenes | NoScenes = NoScenes()
+    draw = open_scenes(Config())
 
-    assert scenes.draw(a_frame(image), 1, tracks=tracks(hopper)) is None
+    assert draw(a_frame(image), 1, tracks(hopper)) is None
 
 
 def _sides(box: Box) -> tuple[float, float, float, float]:

@@ -211,6 +211,26 @@ def test_a_table_dropped_at_run_time_does_not_stop_the_agent(damaged):
     store.close()
 
 
+def test_a_damaged_file_is_salvaged_once_the_disk_has_room(damaged):
+    def drop(path):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("DROP TABLE dropped")
+
+    path = damaged(drop)
+    with files_no_larger_than(1000):
+        store = AlertStore(path, boot_id=ANOTHER_BOOT)
+        new = put(store)
+        assert [row.message for row in store.waiting(1000)] == [new]
+        assert store.trouble
+    store.write_buffered()
+
+    assert (store.trouble, store.count()) == ("", 201)
+    assert store.waiting(1000)[-1].message == new
+    store.close()
+    assert len(files_set_aside(path)) == 1
+    assert {file.name for file in path.parent.iterdir()} == {path.name, files_set_aside(path)[0].name}
+
+
 def test_only_the_last_few_damaged_files_are_kept(tmp_path):
     path = tmp_path / "alerts.sqlite"
     for _ in range(8):

@@ -40,7 +40,7 @@ def test_bars_are_stacked_and_match_the_grid_lines():
     without, wrongly = chart.columns[-1].bars
     assert without.y + without.height == DAYS_PX
     assert wrongly.y + wrongly.height == without.y
-    assert wrongly.y == {line.text: line.y for line in chart.lines}["8"]
+    assert wrongly.y == {line.text: line.at for line in chart.lines}["8"]
 
 
 def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
@@ -93,9 +93,8 @@ def test_the_alert_is_drawn_at_its_time():
     chart = a_timeline([a_point(-1.0, 0.5), a_point(3.0, 6.0)], resolved=(3.0, "left the picture"))
 
     alert, end = chart.moments
-    assert (alert.x, alert.text) == (25.0, "alert")
-    assert (end.x, end.text) == (100.0, "left the picture")
-    assert alert.y != end.y
+    assert (alert.at, alert.text) == (25.0, "alert")
+    assert (end.at, end.text) == (100.0, "left the picture")
 
 
 def test_a_single_reading_and_none_are_drawn_without_ado():
@@ -113,7 +112,7 @@ def test_no_value_lies_outside_however_far_the_evidence_goes():
     chart = a_timeline([a_point(-200.0, -9.0), a_point(400.0, 22.0)], resolved=(401.5, "put the mask on"))
 
     assert all(0 <= dot.x <= 100 and 0 <= dot.y <= TIMELINE_PX for dot in chart.dots)
-    assert all(0 <= tick.x <= 100.0 for tick in chart.ticks)
+    assert all(0 <= tick.at <= 100.0 for tick in chart.ticks)
     assert len(chart.ticks) <= 9
     assert not any(line.text == "-0" for line in chart.lines)
 

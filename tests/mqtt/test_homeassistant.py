@@ -13,7 +13,7 @@ from edge_agent.messages.alert import SCHEMA
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
-from edge_agent.mqtt.retained import MOST_NAMES, remember_cameras, removed_cameras
+from edge_agent.mqtt.retained import MOST_NAMES, RetainedNames, removed_cameras
 
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
 DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
@@ -232,7 +232,7 @@ def test_every_camera_has_its_own_entities():
 def test_entities_of_removed_cameras_are_removed_unless_the_camera_is_added_again(tmp_path):
     file = tmp_path / "state" / "cameras.json"
     for cameras in (["door", "yard"], ["door"], ["gate"]):
-        remember_cameras(file, current=cameras)
+        RetainedNames(file, current=cameras)
     config = Config.model_validate({"cameras": {"yard": {}, "gate": {}}})
 
     removed = removed_cameras(file, current=config.cameras)
@@ -251,7 +251,7 @@ def test_entities_of_removed_cameras_are_removed_unless_the_camera_is_added_agai
 def test_the_list_of_known_cameras_is_bounded_and_keeps_the_newest(tmp_path):
     file = tmp_path / "cameras.json"
     for number in range(MOST_NAMES + 5):
-        remember_cameras(file, current=[f"camera-{number}"])
+        RetainedNames(file, current=[f"camera-{number}"])
 
     removed = removed_cameras(file, current=[])
     assert len(removed) == MOST_NAMES
@@ -264,7 +264,7 @@ def test_a_damaged_list_of_cameras_is_treated_as_empty_and_rewritten(tmp_path, c
     file.write_bytes(content)
 
     assert removed_cameras(file, current=["door"]) == []
-    remember_cameras(file, current=["door"])
+    RetainedNames(file, current=["door"])
     assert removed_cameras(file, current=[]) == ["door"]
 
 

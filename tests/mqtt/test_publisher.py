@@ -31,7 +31,7 @@ from edge_agent.domain import Crop
 from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Publisher, Timing
-from edge_agent.mqtt.retained import RetainedTopics
+from edge_agent.mqtt.retained import RetainedNames
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
@@ -1051,11 +1051,11 @@ def test_a_kind_of_message_that_the_broker_hangs_up_on_is_left_out(store, refuse
 
 def test_retained_messages_of_an_old_device_name_are_cleared_once(tmp_path, broker, store):
     file = tmp_path / "retained.json"
-    RetainedTopics(file, current=["maskwatch/old/status", "homeassistant/device/old/config"])
+    RetainedNames(file, current=["maskwatch/old/status", "homeassistant/device/old/config"])
     with Listener(broker.port) as before:
         before.publish("maskwatch/old/status", b"{}", retain=True)
         before.take("/old/status")
-    retained = RetainedTopics(file, current=[STATUS])
+    retained = RetainedNames(file, current=[STATUS])
 
     publisher = Publisher(store, broker.config(), DEVICE, timing=IMPATIENT, retained=retained)
     publisher.start()
@@ -1067,12 +1067,12 @@ def test_retained_messages_of_an_old_device_name_are_cleared_once(tmp_path, brok
         after.publish("nothing", b"")
         after.take("nothing")
         assert [message.topic for message in after.rest()] == []
-    eventually(lambda: RetainedTopics(file, current=[STATUS]).stale == [], "the file knows it")
+    eventually(lambda: RetainedNames(file, current=[STATUS]).stale == [], "the file knows it")
 
 
 def test_retained_messages_that_another_user_must_clear_are_logged_once_with_the_command(tmp_path, store, caplog):
-    retained = RetainedTopics(tmp_path / "retained.json", current=["maskwatch/old/status"])
-    retained = RetainedTopics(tmp_path / "retained.json", current=[STATUS])
+    retained = RetainedNames(tmp_path / "retained.json", current=["maskwatch/old/status"])
+    retained = RetainedNames(tmp_path / "retained.json", current=[STATUS])
     with StrictBroker((STATUS,)) as strict:
         publisher = Publisher(store, strict.config(), DEVICE, timing=HANGING_UP, retained=retained)
         publisher.start()

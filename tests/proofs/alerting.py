@@ -82,6 +82,7 @@ def a_recorder(store: AlertStore, publisher: Publisher, folder: Path, boot_id: s
         pictures=Crops(folder / "state" / "crops", CropsConfig(keep_free_bytes=0)),
         # Crops of delivered alerts are kept too, so that they can be checked at the end.
         retention=Retention(folder / "state" / "crops", keep_days=30, keep_bytes=10**12),
+        snapshots=Retention(folder / "state" / "crops" / "snapshots", keep_days=30, keep_bytes=10**12),
         sender=Sender(
             "lobby",
             boot_id,

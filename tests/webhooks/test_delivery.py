@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -255,6 +256,23 @@ def test_a_new_event_is_posted_at_once_without_polling(tmp_path, receiver, monke
             new = put(store)["id"]
             delivery.wake()
             eventually(lambda new=new: new in receiver.taken, "the new one")  # type: ignore[misc]
+
+
+def test_new_events_are_posted_although_the_store_was_damaged_after_all_others(tmp_path):
+    with opened(tmp_path, "hook") as store:
+        queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
+        for _ in range(3):
+            put(store)
+        while event := queue.oldest():
+            queue.take(event)
+        with closing(sqlite3.connect(store.path)) as database:
+            database.execute("DROP TABLE last_sequence")
+        new = put(store)["id"]
+        event = queue.oldest()
+
+        assert store.damage
+        assert event is not None
+        assert event.id == new
 
 
 def test_a_receiver_that_fails_for_an_hour_gets_everything_afterwards(tmp_path, receiver, monkeypatch):
