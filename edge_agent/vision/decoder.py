@@ -21,8 +21,7 @@ import struct
 import subprocess
 import sys
 import threading
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,7 @@ from edge_agent.errors import PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 # An uncompressed file with four channels of 16 bits; a larger one is rejected.
@@ -67,8 +67,7 @@ LONGEST_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
 _ANSWER = struct.Struct(">BIII")
-"""Kind of the response, then width, height and EXIF orientation, or the length of an error text."""
-_READY, _PIXELS, _REFUSED = range(3)
+"""Whether pixels follow, then their width, height and EXIF orientation; otherwise the length of an error text."""
 _SIDE_OF_THE_PROCESS = """
 import sys
 sys.path[:] = {path!r}
@@ -172,46 +171,38 @@ def _strips(picture: Image.Image) -> Iterator[bytes]:
 
 def serve() -> None:
     """Decode pictures from the socket on stdin until the requests end."""
-    with socket.socket(fileno=0) as asked:
+    with socket.socket(fileno=0) as asked, asked.makefile("rb") as requests:
         # Pillow's own plug-ins only.
         Image.preinit()
         taken_bytes = _address_space_bytes()
-        _answer(asked, _READY)
+        asked.settimeout(IDLE_SECONDS)
         while True:
-            asked.settimeout(IDLE_SECONDS)
             try:
-                size_bytes, max_pixels = _REQUEST.unpack(_received(asked, _REQUEST.size))
+                size_bytes, max_pixels = _REQUEST.unpack(_received(requests, _REQUEST.size))
             except (OSError, EOFError):
                 return
             memory_bytes = max(LEAST_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
             resource.setrlimit(resource.RLIMIT_AS, (taken_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
             # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-            asked.settimeout(WALL_SECONDS)
-            _serve_one(asked, size_bytes, max_pixels=max_pixels)
+            try:
+                picture = _opened(_received(requests, size_bytes), max_pixels=max_pixels)
+                orientation = _orientation(picture)
+            except MemoryError:
+                _refuse(asked, "needs too much memory to decode; save it again")
+            except ValueError as error:
+                _refuse(asked, str(error))
+            else:
+                asked.sendall(_ANSWER.pack(True, picture.width, picture.height, orientation))
+                # If memory runs out here, the process ends: a partly sent response cannot be replaced by an error.
+                for strip in _strips(picture):
+                    asked.sendall(strip)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
-def _serve_one(asked: socket.socket, size_bytes: int, *, max_pixels: int) -> None:
-    try:
-        picture = _opened(bytes(_received(asked, size_bytes)), max_pixels=max_pixels)
-        orientation = _orientation(picture)
-    except MemoryError:
-        _answer(asked, _REFUSED, reason="needs too much memory to decode; save it again")
-        return
-    except ValueError as error:
-        _answer(asked, _REFUSED, reason=str(error))
-        return
-    _answer(asked, _PIXELS, picture.width, picture.height, orientation)
-    # If memory runs out here, the process ends: a partly sent response cannot be replaced by an error.
-    for strip in _strips(picture):
-        asked.sendall(strip)
-
-
-def _answer(asked: socket.socket, what: int, *numbers: int, reason: str = "") -> None:
+def _refuse(asked: socket.socket, reason: str) -> None:
     text = reason.encode("utf-8", "replace")[:LONGEST_REASON_BYTES]
-    width_px, height_px, orientation = numbers or (len(text), 0, 0)
-    asked.sendall(_ANSWER.pack(what, width_px, height_px, orientation) + text)
+    asked.sendall(_ANSWER.pack(False, len(text), 0, 0) + text)
 
 
 def _address_space_bytes() -> int:
@@ -220,22 +211,16 @@ def _address_space_bytes() -> int:
         return int(figures.read().split()[0]) * resource.getpagesize()
 
 
-def _received(connection: socket.socket, size_bytes: int, *, until: float | None = None) -> bytearray:
-    """Read exactly `size_bytes`; `until` is a monotonic deadline.
+def _received(stream: BinaryIO, size_bytes: int) -> bytes:
+    """Read exactly `size_bytes`.
 
     Raises:
         EOFError: the connection was closed.
         OSError: the connection failed or timed out.
     """
-    content = bytearray(size_bytes)
-    left = memoryview(content)
-    while left:
-        if until is not None:
-            connection.settimeout(max(until - time.monotonic(), 0.001))
-        count = connection.recv_into(left)
-        if not count:
-            raise EOFError
-        left = left[count:]
+    content = stream.read(size_bytes)
+    if len(content) < size_bytes:
+        raise EOFError
     return content
 
 
@@ -260,13 +245,14 @@ class DecoderProcess:
                 # Ctrl-C is for the parent process.
                 start_new_session=True,
             )
+        self._responses = self._connection.makefile("rb")
         self._owner = os.getpid()
-        self._is_ready = self._is_ended = False
+        self._has_answered = self._is_ended = False
 
     @property
     def is_usable(self) -> bool:
         """Whether it is alive and was started by this process, not by one that this was forked from."""
-        return not self._is_ended and not self.is_gone
+        return not self._is_ended and self._owner == os.getpid() and self._process.poll() is None
 
     def decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         """Decode a picture.
@@ -274,53 +260,52 @@ class DecoderProcess:
         Raises:
             PictureError: as `decode_untrusted`; a process that does not respond in time is killed.
         """
+        late = threading.Timer(WALL_SECONDS + (0.0 if self._has_answered else START_SECONDS), self._end)
+        late.start()
         try:
-            if not self._is_ready:
-                _received(self._connection, _ANSWER.size, until=time.monotonic() + START_SECONDS)
-                self._is_ready = True
-            return self._decode(content, max_pixels=max_pixels, until=time.monotonic() + WALL_SECONDS)
+            return self._decode(content, max_pixels=max_pixels)
         except (EOFError, OSError) as error:
-            self.kill()
+            self._end()
             raise PictureError(
                 "the picture: needs too much memory or time to decode, or is damaged; save it again"
             ) from error
+        finally:
+            late.cancel()
+            late.join()
 
-    def _decode(self, content: bytes, *, max_pixels: int, until: float) -> Decoded:
-        for part in (_REQUEST.pack(len(content), max_pixels), content):
-            self._connection.settimeout(max(until - time.monotonic(), 0.001))
-            self._connection.sendall(part)
-        head = _received(self._connection, _ANSWER.size, until=until)
-        what, width_px, height_px, orientation = _ANSWER.unpack(head)
-        if what != _PIXELS:
-            reason = _received(self._connection, min(width_px, LONGEST_REASON_BYTES), until=until)
+    def _decode(self, content: bytes, *, max_pixels: int) -> Decoded:
+        self._connection.sendall(_REQUEST.pack(len(content), max_pixels))
+        self._connection.sendall(content)
+        is_decoded, width_px, height_px, orientation = _ANSWER.unpack(_received(self._responses, _ANSWER.size))
+        self._has_answered = True
+        if not is_decoded:
+            reason = _received(self._responses, min(width_px, LONGEST_REASON_BYTES))
             raise PictureError(f"the picture: {reason.decode('utf-8', 'replace')}")
         if not 0 < width_px * height_px <= max_pixels:
             raise EOFError
-        pixels = _received(self._connection, 3 * width_px * height_px, until=until)
+        pixels = bytearray(3 * width_px * height_px)
+        if self._responses.readinto(pixels) < len(pixels):
+            raise EOFError
         return Decoded(width_px, height_px, orientation, pixels)
 
-    def kill(self) -> None:
-        """Kill the process, without waiting until its memory is freed."""
+    def _end(self) -> None:
+        """Kill the process, without waiting until its memory is freed; its owner stops waiting for a response."""
         self._is_ended = True
-        self._connection.close()
-        if self._owner == os.getpid():
-            self._process.kill()
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it has ended, or was started by another process."""
-        return self._owner != os.getpid() or self._process.poll() is not None
+        self._process.kill()
+        # Whoever else holds the other end.
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Kill the process and wait for its end."""
-        self.kill()
         if self._owner == os.getpid():
+            self._end()
             self._process.wait()
+        self._responses.close()
+        self._connection.close()
 
 
 _idle: list[DecoderProcess] = []
-_ended: list[DecoderProcess] = []
-"""Killed, and not necessarily reaped yet."""
 _lock = threading.Lock()
 
 
@@ -329,7 +314,6 @@ def _process() -> Iterator[DecoderProcess]:
     """Use an idle process, or a new one."""
     process = None
     with _lock:
-        _ended[:] = [one for one in _ended if not one.is_gone]
         while _idle and process is None:
             candidate = _idle.pop()
             if candidate.is_usable:
@@ -340,19 +324,18 @@ def _process() -> Iterator[DecoderProcess]:
     try:
         yield process
     finally:
-        # A killed one is replaced at once, so that the next picture does not wait for its start.
-        kept = process if process.is_usable else DecoderProcess()
+        kept = process
+        if not process.is_usable:
+            # Freeing its memory takes a while. Replaced at once, so that the next picture does not wait for the start.
+            threading.Thread(target=process.close, daemon=True).start()
+            kept = DecoderProcess()
         with _lock:
             _idle.append(kept)
-            if kept is not process:
-                _ended.append(process)
 
 
 @atexit.register
 def close_decoders() -> None:
-    """Kill the idle processes, and wait for all killed ones."""
+    """Kill the idle processes, and wait for their end."""
     with _lock:
-        for process in (*_idle, *_ended):
-            process.close()
-        _idle.clear()
-        _ended.clear()
+        while _idle:
+            _idle.pop().close()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,17 +77,17 @@ def test_the_answer_does_not_wait_for_an_ended_process_to_exit(monkeypatch):
     decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
     (process,) = decoder._idle
     os.kill(process._process.pid, signal.SIGSTOP)
-    waited = []
+    waiting = []
     with monkeypatch.context() as patched:
-        patched.setattr(subprocess.Popen, "wait", lambda self, *_: waited.append(self.pid))
+        patched.setattr(subprocess.Popen, "wait", lambda *_: waiting.append(threading.current_thread()))
         patched.setattr(decoder, "WALL_SECONDS", 0.3)
         with pytest.raises(PictureError):
             decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
 
-    assert waited == []
-    decoder.close_decoders()
-    assert process.is_gone
-    assert decoder._ended == decoder._idle == []
+    assert threading.current_thread() not in waiting
+    assert [one.is_usable for one in decoder._idle] == [True]
+    process.close()
+    assert process._process.returncode == -signal.SIGKILL
 
 
 def test_the_memory_of_a_process_is_limited(monkeypatch):
