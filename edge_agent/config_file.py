@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
@@ -153,63 +154,56 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
 
 def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None and _written_out(root, {}) > MOST_NODES:
-            raise ConfigError(f"{file}: its aliases expand to more than {MOST_NODES} values")
-        return yaml.safe_load(text), {} if root is None else _lines(root, file)
+        data, places = _constructed(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ConfigError(f"{file}: contains an invalid date or number ({error}); put it in quotes") from error
     except RecursionError as error:
-        raise ConfigError(f"{file}: a value contains itself, or is nested too deeply") from error
-
-
-def _written_out(node: yaml.Node, counted: dict[int, int], *, depth: int = 0) -> int:
-    """Number of values of a node after expanding aliases.
-
-    Raises:
-        RecursionError: it contains itself, or is nested too deeply.
-    """
-    # The interpreter's own limit does not suffice: libraries raise it beyond the size of the stack.
-    if depth > MOST_NESTED:
-        raise RecursionError
-    if id(node) not in counted:
-        below: list[yaml.Node] = []
-        if isinstance(node, yaml.MappingNode):
-            below = [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            below = node.value
-        counted[id(node)] = 1 + sum(_written_out(part, counted, depth=depth + 1) for part in below)
-    return counted[id(node)]
-
-
-def _lines(root: yaml.Node, file: Path) -> dict[KeyPath, int]:
+        raise ConfigError(
+            f"{file}: a value contains itself, is nested too deeply, or expands to more than {MOST_NODES} values"
+        ) from error
     lines: dict[KeyPath, int] = {}
     twice = []
-    for path, line in _places(root, ()):
+    for path, line in places:
         if path in lines:
             twice.append((line, f"{_dotted(path)}: is a duplicate of line {lines[path]}"))
         lines[path] = line
     if twice:
         raise ConfigError(_report(file, twice))
-    return lines
+    return data, lines
+
+
+def _constructed(text: str) -> tuple[Any, list[tuple[KeyPath, int]]]:
+    """The value of a YAML text, and the line of every key in it; RecursionError beyond MOST_NODES or MOST_NESTED."""
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    if root is None:
+        return None, []
+    places = list(islice(_places(root, ()), MOST_NODES + 1))
+    if len(places) > MOST_NODES:
+        raise RecursionError
+    return loader.construct_document(root), places
 
 
 def _places(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
+    """The line of every key and list item, after expanding aliases."""
+    # The interpreter's own limit does not suffice: libraries raise it beyond the size of the stack.
+    if len(path) > MOST_NESTED:
+        raise RecursionError
+    parts: list[tuple[str | int, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, str(key.value))
-            yield below, key.start_mark.line + 1
-            yield from _places(value, below)
+        # A key that is a list or a section is rejected when it is constructed.
+        parts = [(str(key.value) if isinstance(key, yaml.ScalarNode) else "?", key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            below = (*path, index)
-            yield below, value.start_mark.line + 1
-            yield from _places(value, below)
+        parts = [(index, value, value) for index, value in enumerate(node.value)]
+    for part, begin, value in parts:
+        below = (*path, part)
+        yield below, begin.start_mark.line + 1
+        yield from _places(value, below)
 
 
 def _set(
@@ -222,9 +216,8 @@ def _set(
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = text if root is not None and _written_out(root, {}) > MOST_NODES else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        value, _ = _constructed(text)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         value = text
     if not equals or not all(path):
         problems.append((ON_COMMAND_LINE, f"{override}: has to be KEY=VALUE"))

@@ -176,6 +176,16 @@ def test_an_invalid_date_must_be_quoted(tmp_path):
     assert load_config(None, overrides=["device.id=2026-13-01"]).device.id == "2026-13-01"
 
 
+def test_a_number_that_is_too_large_must_be_quoted(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*put it in quotes"):
+        load_config(write(tmp_path, f"threads: 1{':00' * 400}.0\n"))
+
+
+def test_a_key_that_is_a_list_is_rejected_with_its_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 2 +not YAML: .*unhashable key"):
+        load_config(write(tmp_path, "threads: 1\n? [a, b]\n: 2\n"))
+
+
 @pytest.mark.parametrize("limit", [1000, 1_000_000], ids=lambda limit: f"limit {limit}")
 def test_a_value_that_contains_itself_is_rejected(tmp_path, limit):
     before = sys.getrecursionlimit()
