@@ -6,30 +6,37 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+import shutil
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.diagnosis.broker import look_at_broker
 from edge_agent.diagnosis.camera import look_at_camera
 from edge_agent.diagnosis.console import look_at_console
-from edge_agent.diagnosis.rollout import look_at_rollout
+from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.service import ask_systemd
 from edge_agent.diagnosis.signals import look_at_signals
-from edge_agent.diagnosis.webhooks import look_at_webhook
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there
+from edge_agent.rollout.installation import TRUST, read_rollout
+from edge_agent.rollout.opening import opener
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
+from edge_agent.webhooks.post import address_of, port_of, read_secret
 from edge_agent.wiring import open_mask_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from edge_agent.config.model import Config
-    from edge_agent.diagnosis.finding import Finding
+    from edge_agent.config.model import Config, WebhookConfig
+
+ROLLOUT_UNIT = "maskwatch-rollout.service"
 
 
 def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
@@ -132,3 +139,48 @@ def _writable_for_owner(folder: Path) -> str:
 def _history(config: Config) -> str:
     with closing(AlertHistory(config.store_file, only_reads=True)) as history:
         return f"{config.store_file}: {history.count()} alerts"
+
+
+def look_at_webhook(webhook: WebhookConfig, *, number: int) -> str:
+    """Describe a webhook and its resolved address, without posting; `number` is its index in the list.
+
+    Raises:
+        ConfigError: its secret cannot be read or is invalid.
+        UnavailableError: its host name is unknown, or resolves to a link-local or metadata address.
+    """
+    if webhook.secret_file is not None:
+        read_secret(webhook.secret_file, key=f"webhooks.{number}.secret_file")
+    address = address_of(urlsplit(webhook.url).hostname or "", port_of(webhook.url))
+    signed = "unsigned" if webhook.secret_file is None else "signed"
+    return f"{webhook.name}: at {address}; {', '.join(webhook.events)}, {signed}"
+
+
+def look_at_rollout(config: Config) -> str | Finding:
+    """Describe the desired model of the fleet, and the state of this device.
+
+    Raises:
+        ConfigError: TUF is not installed, or the root cannot be read.
+        UnavailableError: the repository is unreachable or invalid.
+    """
+    settings = config.rollout
+    with TemporaryDirectory() as folder:
+        # A copy: known metadata protects against roll-back, and root must not create files in the agent's folder.
+        seen = Path(folder, TRUST)
+        with suppress(OSError):
+            shutil.copytree(config.models_folder / TRUST, seen)
+        wishes = opener(settings, folder=seen)().wishes().groups
+    wish, now = wishes.get(settings.group), read_rollout(config.models_folder)
+    if wish is None and wishes:
+        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known: {', '.join(sorted(wishes))}"
+        return Finding("rollout", "warning", text, "sudoedit /etc/maskwatch/config.yaml")
+    wanted = "no wish yet" if wish is None else f"wish {wish.number}: {wish.model or 'as configured'}"
+    text = f"{settings.url}: {wanted}; this device: {now.model or 'as configured'}, {now.state}"
+    if now.state == "rejected":
+        return Finding("rollout", "warning", f"{text}: {now.reason}", f"journalctl -u {ROLLOUT_UNIT} -n 50")
+    service = ask_systemd(ROLLOUT_UNIT)
+    if service is None:
+        return text
+    if (active := service["ActiveState"]) != "active":
+        fix = f"sudo systemctl enable --now {ROLLOUT_UNIT}"
+        return Finding("rollout", "warning", f"{text}; {ROLLOUT_UNIT} is {active}", fix)
+    return f"{text}; {service['StatusText']}" if service["StatusText"] else text

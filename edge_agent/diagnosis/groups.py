@@ -47,11 +47,11 @@ def who_watches(service: Service | None) -> Watcher:
     """The user of the service; the current user if there is no service or its user does not exist."""
     if service is not None:
         try:
-            entry = pwd.getpwnam(service.user or "root")
+            entry = pwd.getpwnam(service["User"] or "root")
         except KeyError:
             pass
         else:
-            groups = {*os.getgrouplist(entry.pw_name, entry.pw_gid), *_numbers(service.groups)}
+            groups = {*os.getgrouplist(entry.pw_name, entry.pw_gid), *_numbers(service["SupplementaryGroups"])}
             return Watcher(entry.pw_name, entry.pw_uid, frozenset(groups), is_service=True)
     return Watcher(user_name(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
 
@@ -86,12 +86,13 @@ def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) 
 
 def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
     """Check that the unit's DeviceAllow= includes the GPIO chips of the signals."""
-    if service is None or service.devices is None:
+    if service is None or (service["DevicePolicy"] in ("", "auto") and not service["DeviceAllow"]):
         return
+    allowed = {line.partition(" ")[0] for line in service["DeviceAllow"].splitlines()}
     closed = [
         file
         for file in sorted(_gpio_files(config.signals, root))
-        if GPIO_CHIPS not in service.devices and f"/{file.relative_to(root)}" not in service.devices
+        if not {GPIO_CHIPS, f"/{file.relative_to(root)}"} & allowed
     ]
     if closed:
         yield Finding(

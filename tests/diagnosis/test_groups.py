@@ -11,12 +11,8 @@ import pytest
 
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.groups import Watcher, look_at_groups, who_watches
-from edge_agent.diagnosis.service import Service
 
-SERVICE = Service(
-    load="loaded", active="active", enabled="enabled", result="success", exit_code=0, restarts=0,
-    state_directory="maskwatch", status="", user="nobody", groups="",
-)  # fmt: skip
+SERVICE = {"User": "nobody", "SupplementaryGroups": ""}
 # Nobody's numbers, neither of the user nor of the group that the tests run as.
 STRANGER = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
 
@@ -99,13 +95,13 @@ def test_other_sources_need_no_group(tmp_path, machine, source):
 def test_the_services_user_counts_with_the_groups_that_the_unit_adds():
     nobody, other = pwd.getpwnam("nobody"), grp.getgrall()[-1]
 
-    watcher = who_watches(replace(SERVICE, groups=f"{other.gr_name} no-such-group"))
+    watcher = who_watches(SERVICE | {"SupplementaryGroups": f"{other.gr_name} no-such-group"})
 
     assert (watcher.name, watcher.user, watcher.is_service) == ("nobody", nobody.pw_uid, True)
     assert watcher.groups == {nobody.pw_gid, other.gr_gid} | set(os.getgrouplist("nobody", nobody.pw_gid))
 
 
-@pytest.mark.parametrize("service", [None, replace(SERVICE, user="no-such-user")])
+@pytest.mark.parametrize("service", [None, SERVICE | {"User": "no-such-user"}])
 def test_without_a_service_the_current_user_is_checked(service):
     watcher = who_watches(service)
 

@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from edge_agent.config.model import Config
+from edge_agent.diagnosis.checks import look_at_webhook
 from edge_agent.diagnosis.exposure import look_at_exposure
-from edge_agent.diagnosis.webhooks import look_at_webhook
 from edge_agent.errors import ConfigError, UnavailableError
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import Config
+from edge_agent.diagnosis.checks import look_at_rollout
 from edge_agent.diagnosis.finding import Finding
-from edge_agent.diagnosis.rollout import look_at_rollout
 from edge_agent.errors import AgentError, ConfigError, UnavailableError
 from edge_agent.rollout.installation import Installation, Rollout
 
