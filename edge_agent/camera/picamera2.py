@@ -6,7 +6,6 @@ import importlib
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.camera.pixels import as_bgr
 from edge_agent.camera.presets import CSI_FRAMES_PER_SECOND, CSI_SIZE
 from edge_agent.errors import CameraError
 
@@ -36,8 +35,7 @@ class RibbonCamera:
             CameraError: the camera is lost, or times out.
         """
         try:
-            pixels = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
-            self._grabbed = as_bgr(pixels)
+            self._grabbed = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
         except (TimeoutError, FutureTimeoutError) as error:
             raise CameraError(
                 f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon cable"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
-from edge_agent.camera.pixels import as_bgr
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
@@ -53,13 +53,15 @@ class DeviceCamera:
         Raises:
             CameraError: it cannot be decoded.
         """
+        reason = "damaged"
         try:
-            _, pixels = self._capture.retrieve()
-            return as_bgr(pixels)
-        # OpenCV returns None for an undecodable picture.
-        except (cv2.error, ValueError, AttributeError) as error:
+            # Whatever the format of the device: OpenCV converts it to BGR, uint8.
+            is_decoded, pixels = self._capture.retrieve()
+            if is_decoded:
+                return np.asarray(pixels, np.uint8)
+        except cv2.error as error:
             reason = " ".join(str(error).split())
-            raise CameraError(f"{self._shown}: a picture cannot be decoded ({reason}); restart the camera") from error
+        raise CameraError(f"{self._shown}: a picture cannot be decoded ({reason}); restart the camera")
 
     def close(self) -> None:
         """Release the camera."""

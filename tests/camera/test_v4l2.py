@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from edge_agent.camera import open_camera
-from edge_agent.camera.v4l2 import device_settings, open_device
+from edge_agent.camera.v4l2 import DeviceCamera, device_settings, open_device
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 
@@ -71,3 +71,8 @@ def test_format_size_and_rate_are_requested_in_this_order():
     assert int(settings[cv2.CAP_PROP_FOURCC]).to_bytes(4, "little") == b"MJPG"
     assert (settings[cv2.CAP_PROP_FRAME_WIDTH], settings[cv2.CAP_PROP_FRAME_HEIGHT]) == (1280, 720)
     assert dict(device_settings(CameraConfig())) == {cv2.CAP_PROP_BUFFERSIZE: 1}
+
+
+def test_a_picture_that_cannot_be_decoded_is_an_error():
+    with pytest.raises(CameraError, match="/dev/video0: a picture cannot be decoded"):
+        DeviceCamera(cv2.VideoCapture(), shown="/dev/video0").retrieve()
