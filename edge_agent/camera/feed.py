@@ -71,7 +71,7 @@ class FeedState:
 class CameraFeed:
     """Reads one camera in its own thread, reopening it after losses, until it is closed or its recording ends.
 
-    Only the thread reads the camera; state and newest frame are protected by a lock that is held only briefly.
+    Only the thread reads the camera, and replaces the state; a lock keeps the newest frame and its state together.
     """
 
     def __init__(
@@ -111,20 +111,8 @@ class CameraFeed:
         """Skip pictures taken before `due_at()`, monotonic seconds, which is called for each picture."""
         self._due_at = due_at
 
-    def take(self) -> Frame | None:
-        """Return the newest frame, once; None while there is none that was not taken before.
-
-        Raises:
-            Exception: whatever ended the thread other than the camera, for it is a bug.
-        """
-        with self._arrived:
-            if self._failure is not None:
-                raise self._failure
-            frame, self._newest = self._newest, None
-            return frame
-
     def wait(self, timeout_seconds: float) -> Frame | None:
-        """Return the newest frame, once; wait up to `timeout_seconds` for one.
+        """Return the newest frame, once; wait up to `timeout_seconds` for one, None if there is none.
 
         Raises:
             Exception: whatever ended the thread other than the camera, for it is a bug.
@@ -132,7 +120,10 @@ class CameraFeed:
         with self._arrived:
             if self._newest is None and self._failure is None and not self._state.finished:
                 self._arrived.wait(timeout_seconds)
-            return self.take()
+            if self._failure is not None:
+                raise self._failure
+            frame, self._newest = self._newest, None
+            return frame
 
     def state(self) -> FeedState:
         """Return the current state."""
@@ -213,13 +204,13 @@ class CameraFeed:
             return False
         # A scene that really never changes costs a short interruption now and then.
         self._reopen_frozen_at = at + self._frozen_backoff.take()
-        with self._arrived:
-            self._state = replace(self._state, reopened=self._state.reopened + 1)
+        self._state = replace(self._state, reopened=self._state.reopened + 1)
         return True
 
-    def _fields(self, reason: str) -> dict[str, str]:
-        """Journal fields of a log line; reasons as in the status."""
-        return {"CAMERA": self._state.name, "REASON": reason}
+    def _log(self, level: int, text: str, *, reason: str) -> None:
+        """Log a line, with its fields for the journal; reasons as in the status."""
+        fields = {"CAMERA": self._state.name, "REASON": reason}
+        log.log(level, "camera %s: %s", self._state.name, text, extra=fields)
 
     def _log_faults(self, faults: tuple[Fault, ...]) -> None:
         """Log the beginning and the end of each fault."""
@@ -228,22 +219,15 @@ class CameraFeed:
             return
         for fault in faults:
             if fault not in before:
-                log.warning("camera %s: %s", self._state.name, fault.text, extra=self._fields(fault.code))
+                self._log(logging.WARNING, fault.text, reason=fault.code)
         for fault in before:
             if fault not in faults:
-                log.info(
-                    "camera %s: recovered (was: %s)",
-                    self._state.name,
-                    fault.text,
-                    extra=self._fields(fault.code),
-                )
-        with self._arrived:
-            self._state = replace(self._state, faults=faults)
+                self._log(logging.INFO, f"recovered (was: {fault.text})", reason=fault.code)
+        self._state = replace(self._state, faults=faults)
 
     def _pass_over(self, *, taken_at: float) -> None:
         """Count a skipped picture."""
-        with self._arrived:
-            self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
+        self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
 
     def _keep(self, picture: Picture, *, taken_at: float) -> None:
         """Count a picture and offer it."""
@@ -263,42 +247,23 @@ class CameraFeed:
 
     def _recover(self, picture: Picture, *, at: float) -> None:
         height_px, width_px = picture.shape[:2]
-        was_lost = self._lost_at is not None
-        with self._arrived:
-            self._state = replace(
-                self._state,
-                is_open=True,
-                reason="",
-                width_px=width_px,
-                height_px=height_px,
-                reopened=self._state.reopened + was_lost,
-            )
+        reopened = self._state.reopened + (self._lost_at is not None)
+        self._state = replace(
+            self._state, is_open=True, reason="", width_px=width_px, height_px=height_px, reopened=reopened
+        )
         if self._lost_at is None:
             log.info("camera %s: opened, %dx%d", self._state.name, width_px, height_px)
         else:
-            lost_seconds = at - self._lost_at
-            log.info(
-                "camera %s: reopened after %.0f s, %dx%d",
-                self._state.name,
-                lost_seconds,
-                width_px,
-                height_px,
-                extra=self._fields("camera_away"),
-            )
+            text = f"reopened after {at - self._lost_at:.0f} s, {width_px}x{height_px}"
+            self._log(logging.INFO, text, reason="camera_away")
         self._lost_at = None
 
     def _lose(self, error: CameraError) -> None:
-        with self._arrived:
-            self._state = replace(self._state, is_open=False, reason=str(error))
+        self._state = replace(self._state, is_open=False, reason=str(error))
         # Logged once until the camera is back.
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            log.warning(
-                "camera %s: %s; retrying",
-                self._state.name,
-                error,
-                extra=self._fields("camera_away"),
-            )
+            self._log(logging.WARNING, f"{error}; retrying", reason="camera_away")
 
     def _finish(self) -> None:
         log.info("camera %s: the recording has ended after %d frames", self._state.name, self._state.frames)

@@ -83,14 +83,14 @@ def test_only_the_newest_frame_is_kept_and_returned_once():
 
     feed.start()
     wait_until(lambda: feed.state().frames == 5)
-    frame = feed.take()
+    frame = feed.wait(0)
     state = feed.state()
     camera.released.set()
     feed.close()
 
     assert frame.index == 4
     assert frame.image[0, 0, 0] == 4
-    assert feed.take() is None
+    assert feed.wait(0) is None
     assert (state.dropped, state.is_open, state.reason) == (4, True, "")
     assert (state.width_px, state.height_px) == (16, 12)
     assert camera.closed == 1
@@ -107,7 +107,7 @@ def test_a_picture_that_is_not_due_is_counted_but_not_converted():
     camera.released.set()
     feed.close()
 
-    assert feed.take() is None
+    assert feed.wait(0) is None
     assert (camera.retrieved, state.dropped) == (0, 0)
 
 
@@ -118,7 +118,7 @@ def test_a_frame_has_the_time_of_its_arrival():
 
     feed.start()
     wait_until(lambda: feed.state().frames == 1)
-    frame = feed.take()
+    frame = feed.wait(0)
     camera.released.set()
     feed.close()
 
@@ -219,7 +219,7 @@ def test_an_exception_in_the_thread_is_raised_where_frames_are_taken():
     wait_until(lambda: "ZeroDivisionError" in feed.state().reason)
 
     with pytest.raises(ZeroDivisionError, match="ours"):
-        feed.take()
+        feed.wait(0)
 
 
 def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
@@ -229,7 +229,7 @@ def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
     feed.start()
     taken = []
     while not feed.state().finished:
-        if (frame := feed.take()) is not None:
+        if (frame := feed.wait(0)) is not None:
             taken.append(frame)
         time.sleep(0.002)
     feed.close()
@@ -384,7 +384,7 @@ def test_frames_are_rotated_and_cropped_when_they_are_taken():
 
     feed.start()
     wait_until(lambda: feed.state().frames == 1)
-    frame = feed.take()
+    frame = feed.wait(0)
     camera.released.set()
     feed.close()
 
@@ -444,7 +444,7 @@ def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
 
         assert len(decoded) == before
 
-        feed.take()
+        feed.wait(0)
         due_at = resumed_at = time.monotonic()
         frame = feed.wait(PATIENCE_SECONDS)
 
