@@ -35,7 +35,7 @@ class Camera(Protocol):
         """Wait for the next picture; False at the end of a recording or folder.
 
         Raises:
-            CameraError: the source is lost.
+            CameraError: the source is lost, silent for too long, sends what is no picture, or is to be stopped.
         """
         ...
 
@@ -50,6 +50,21 @@ class Camera(Protocol):
     def close(self) -> None:
         """Release the device, connection or file."""
         ...
+
+
+class EagerCamera:
+    """A camera that decodes each picture as it is grabbed, and has nothing to release."""
+
+    position_seconds: float | None = None
+    age_seconds = 0.0
+    grabbed: Picture
+
+    def retrieve(self) -> Picture:
+        """Return the last grabbed picture."""
+        return self.grabbed
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Camera:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -34,18 +34,6 @@ _AFTER_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SHORTEST_SEGMENT_BYTES = 4
 
 
-class PictureStream(Protocol):
-    """Extracts the newest picture from a stream of bytes."""
-
-    def add(self, chunk: bytes) -> None:
-        """Add the next bytes, part of a picture or several pictures."""
-        ...
-
-    def newest(self) -> Picture | None:
-        """Return the newest complete picture, once; None if there is no new one, or it is damaged."""
-        ...
-
-
 class JpegStream:
     """JPEGs with anything in between: programs may print log lines there, too."""
 
@@ -57,7 +45,7 @@ class JpegStream:
         self._searched = 0
 
     def add(self, chunk: bytes) -> None:
-        """Keep the newest complete JPEG, and the beginning of the next, of at most LARGEST_JPEG_BYTES."""
+        """Add bytes: keep the newest complete JPEG, and the beginning of the next, of at most LARGEST_JPEG_BYTES."""
         self._waiting += chunk
         while (begin := self._waiting.find(_START)) >= 0:
             del self._waiting[:begin]
@@ -74,7 +62,7 @@ class JpegStream:
         del self._waiting[: -len(_START) + 1]
 
     def newest(self) -> Image | None:
-        """Decode the newest complete JPEG."""
+        """Decode the newest complete JPEG, once; None if there is no new one, or it is damaged."""
         content, self._newest = self._newest, None
         if content is None:
             return None
@@ -104,7 +92,7 @@ class RawStream:
         self._newest: bytes | None = None
 
     def add(self, chunk: bytes) -> None:
-        """Keep the newest complete frame, and the beginning of the next."""
+        """Add bytes: keep the newest complete frame, and the beginning of the next."""
         self._waiting += chunk
         whole_bytes = len(self._waiting) // self._frame_bytes * self._frame_bytes
         if whole_bytes:
@@ -112,7 +100,7 @@ class RawStream:
             del self._waiting[:whole_bytes]
 
     def newest(self) -> Picture | None:
-        """Return the newest complete frame."""
+        """Return the newest complete frame, once; None if there is no new one."""
         content, self._newest = self._newest, None
         return None if content is None else self._as_picture(np.frombuffer(content, np.uint8).reshape(self._shape))
 

@@ -6,36 +6,28 @@ import importlib
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.camera import EagerCamera
 from edge_agent.camera.presets import CSI_FRAMES_PER_SECOND, CSI_SIZE
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Image
 
 # libcamera names formats by the order of bits in a machine word; in memory, and in NumPy, this is blue, green, red.
 BGR_IN_MEMORY = "RGB888"
 
 
-class RibbonCamera:
+class RibbonCamera(EagerCamera):
     """A camera that picamera2 has started. Owned by one thread."""
-
-    position_seconds: None = None
-    age_seconds = 0.0
 
     def __init__(self, camera: Any, *, shown: str, read_timeout_seconds: float) -> None:
         """`camera` is a started Picamera2; `shown` is its name in errors."""
         self._camera, self._shown, self._silence_seconds = camera, shown, read_timeout_seconds
-        self._grabbed: Image
 
     def grab(self) -> bool:
-        """Wait for the next picture; always True.
-
-        Raises:
-            CameraError: the camera is lost, or times out.
-        """
+        """Wait for the next picture, as `Camera`."""
         try:
-            self._grabbed = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
+            self.grabbed = self._camera.capture_array("main", wait=False).get_result(timeout=self._silence_seconds)
         except (TimeoutError, FutureTimeoutError) as error:
             raise CameraError(
                 f"{self._shown}: no picture for {self._silence_seconds:.0f} s; check the camera's ribbon cable"
@@ -45,10 +37,6 @@ class RibbonCamera:
                 f"{self._shown}: stopped delivering pictures ({error}); check the camera's ribbon cable"
             ) from error
         return True
-
-    def retrieve(self) -> Image:
-        """Return the last grabbed picture."""
-        return self._grabbed
 
     def close(self) -> None:
         """Release the camera."""

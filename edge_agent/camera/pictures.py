@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.camera import EagerCamera
 from edge_agent.errors import CameraError, PictureError
 from edge_agent.vision.images import SUFFIXES, read_picture
 
@@ -22,10 +23,11 @@ PICTURES_PER_SECOND = 2.0
 log = logging.getLogger(__name__)
 
 
-class PictureFolder:
+class PictureFolder(EagerCamera):
     """A folder of pictures in name order, played like a recording. Unreadable ones are logged once and skipped."""
 
-    age_seconds = 0.0
+    position_seconds = 0.0
+    """Position of the last grabbed picture, at PICTURES_PER_SECOND."""
 
     def __init__(self, folder: Path) -> None:
         """List the folder and read its first picture.
@@ -35,7 +37,6 @@ class PictureFolder:
         """
         self._paths = iter(picture_paths([folder]))
         self._read = 0
-        self._grabbed: Image | None = None
         self._first, refused = self._next()
         if self._first is None:
             if refused:
@@ -43,28 +44,18 @@ class PictureFolder:
             raise CameraError(f"{folder}: contains no pictures; add files that end in {', '.join(sorted(SUFFIXES))}")
         _report(refused)
 
-    @property
-    def position_seconds(self) -> float:
-        """Position of the last grabbed picture, at PICTURES_PER_SECOND."""
-        return max(self._read - 1, 0) / PICTURES_PER_SECOND
-
     def grab(self) -> bool:
         """Read the next readable picture; False after the last."""
-        self._grabbed, self._first = self._first, None
-        if self._grabbed is None:
-            self._grabbed, refused = self._next()
+        picture, self._first = self._first, None
+        if picture is None:
+            picture, refused = self._next()
             _report(refused)
-        self._read += self._grabbed is not None
-        return self._grabbed is not None
-
-    def retrieve(self) -> Image:
-        """Return the last grabbed picture."""
-        if self._grabbed is None:
-            raise AssertionError("nothing has been grabbed")
-        return self._grabbed
-
-    def close(self) -> None:
-        """Do nothing: no file is open."""
+        if picture is None:
+            return False
+        self.grabbed = picture
+        self.position_seconds = self._read / PICTURES_PER_SECOND
+        self._read += 1
+        return True
 
     def _next(self) -> tuple[Image | None, list[PictureError]]:
         """The next readable picture, and the errors of those skipped before it."""

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from edge_agent.camera.byte_stream import JpegStream, PictureStream, RawStream
+from edge_agent.camera import EagerCamera
+from edge_agent.camera.byte_stream import JpegStream, RawStream
 from edge_agent.camera.presets import PACKAGES, command_of
 from edge_agent.camera.source import without_secrets
 from edge_agent.config.redaction import shown_source
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Picture
 
 # Programs take up to this long to their first picture, to find the sensor or connect to a camera.
 START_SECONDS = 10.0
@@ -51,16 +51,13 @@ MARK = "MASKWATCH_PIPE"
 MOST_SCANS, ENOUGH_SCANS, SCAN_SECONDS = 8, 2, 0.03
 
 
-class PipeCamera:
+class PipeCamera(EagerCamera):
     """A program in its own process group, without a shell. Owned by one thread."""
-
-    position_seconds: None = None
-    age_seconds = 0.0
 
     def __init__(
         self,
         command: Sequence[str],
-        stream: PictureStream,
+        stream: JpegStream | RawStream,
         *,
         shown: str,
         read_timeout_seconds: float,
@@ -75,7 +72,6 @@ class PipeCamera:
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
         self._said = b""
-        self._grabbed: Picture
         self._has_written = False
         self._mark = secrets.token_hex(16)
         try:
@@ -97,11 +93,7 @@ class PipeCamera:
             self._waiting.register(end, select.POLLIN)
 
     def grab(self) -> bool:
-        """Wait for the next picture, and take the newest if there are several. Always True.
-
-        Raises:
-            CameraError: the program has ended, times out, or `stop` is set.
-        """
+        """Wait for the next picture, as `Camera`, and take the newest if there are several."""
         give_up_at = time.monotonic() + self._patience_seconds
         while time.monotonic() < give_up_at:
             if self._stop.is_set():
@@ -109,16 +101,12 @@ class PipeCamera:
             goes_on = self._take_in()
             picture = self._stream.newest()
             if picture is not None:
-                self._grabbed = picture
+                self.grabbed = picture
                 self._patience_seconds = self._silence_seconds
                 return True
             if not goes_on:
                 raise CameraError(f"{self._shown}: {self._why_ended()}")
         raise CameraError(f"{self._shown}: {self._why_silent()}")
-
-    def retrieve(self) -> Picture:
-        """Return the last grabbed picture."""
-        return self._grabbed
 
     def close(self) -> None:
         """Terminate the program and all its child processes."""
@@ -226,7 +214,7 @@ def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
     Raises:
         CameraError: the program does not exist or cannot be started.
     """
-    stream: PictureStream = JpegStream()
+    stream: JpegStream | RawStream = JpegStream()
     if config.pixel_format != "mjpeg" and config.frame_size is not None:
         width_px, height_px = config.frame_size
         stream = RawStream(config.pixel_format, width_px=width_px, height_px=height_px)

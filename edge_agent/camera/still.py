@@ -12,6 +12,7 @@ import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edge_agent.camera import EagerCamera
 from edge_agent.camera.http_client import HttpClient
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError, PictureError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.config.model import CameraConfig
-    from edge_agent.domain import Image
 
 # Most such cameras provide no more.
 PICTURES_PER_SECOND = 2.0
@@ -50,11 +50,8 @@ _JPEG_PART = re.compile(rb"^content-type:\s*image/jpeg\s*$", re.IGNORECASE | re.
 HttpKind: TypeAlias = Literal["picture", "stream", "pictures"]
 
 
-class StillCamera:
+class StillCamera(EagerCamera):
     """Requests each picture from a camera. Owned by one thread."""
-
-    position_seconds: None = None
-    age_seconds = 0.0
 
     def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
         """Nothing is requested before the first `grab`, which ends soon after `stop` is set.
@@ -70,15 +67,11 @@ class StillCamera:
         self._conditions: dict[str, str] = {}
         self._is_trusted, self._verify_at, self._verify_seconds = True, 0.0, FIRST_VERIFY_SECONDS
         self._content = b""
-        self._grabbed: Image
 
     def grab(self) -> bool:
-        """Request the next picture once it is due; always True.
+        """Request the next picture once it is due, as `Camera`.
 
         A damaged one is passed over, unless there is no other for as long as a camera may be silent.
-
-        Raises:
-            CameraError: the camera is lost, rejects the request, sends no picture, or `stop` is set.
         """
         while True:
             if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
@@ -94,7 +87,7 @@ class StillCamera:
             if content is None:
                 return True
             try:
-                self._grabbed = decode_picture(content)
+                self.grabbed = decode_picture(content)
             except PictureError as error:
                 if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
                     continue
@@ -102,13 +95,6 @@ class StillCamera:
             self._content, self._whole_at = content, time.monotonic()
             self._conditions = conditions if self._is_trusted else {}
             return True
-
-    def retrieve(self) -> Image:
-        """Return the last grabbed picture."""
-        return self._grabbed
-
-    def close(self) -> None:
-        """Do nothing: no connection is kept open."""
 
     def _ask(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
         """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""

@@ -33,11 +33,7 @@ class DeviceCamera:
         self._capture, self._shown = capture, shown
 
     def grab(self) -> bool:
-        """Wait for the next picture; always True.
-
-        Raises:
-            CameraError: the camera is lost, or times out.
-        """
+        """Wait for the next picture, as `Camera`."""
         asked_at = time.monotonic()
         is_there = self._capture.grab()
         waited_seconds = time.monotonic() - asked_at
@@ -48,11 +44,7 @@ class DeviceCamera:
         return True
 
     def retrieve(self) -> Image:
-        """Decode the last grabbed picture.
-
-        Raises:
-            CameraError: it cannot be decoded.
-        """
+        """Decode the last grabbed picture, as `Camera`."""
         reason = "damaged"
         try:
             # Whatever the format of the device: OpenCV converts it to BGR, uint8.

@@ -139,11 +139,7 @@ class Recording:
         return True
 
     def retrieve(self) -> Picture:
-        """Convert the frame grabbed last.
-
-        Raises:
-            CameraError: it has a layout that is no picture.
-        """
+        """Convert the frame grabbed last, as `Camera`."""
         return _picture(self._decoder, self._grabbed, shown=str(self._path))
 
     def close(self) -> None:
@@ -208,11 +204,7 @@ class StreamCamera:
         self._reader.start()
 
     def grab(self) -> bool:
-        """Wait for the next picture; always True, for a camera has no end.
-
-        Raises:
-            CameraError: the camera is lost, silent for too long, cannot be decoded, or is to be stopped.
-        """
+        """Wait for the next picture, as `Camera`."""
         is_idle = time.monotonic() - self._retrieved_at[0] > IDLE_SECONDS
         if self._fill(may_postpone=is_idle and self._decoder.can_begin_anew):
             self._take(self._frames.pop(0))
@@ -222,11 +214,7 @@ class StreamCamera:
         return True
 
     def retrieve(self) -> Picture:
-        """Convert the frame grabbed last, or a newer one.
-
-        Raises:
-            CameraError: it has a layout that is no picture, or had still to be decoded, and `grab`'s reasons.
-        """
+        """Convert the frame grabbed last, or a newer one, as `Camera`."""
         self._retrieved_at.append(time.monotonic())
         if self._postponed.packets:
             self._frames = self._catch_up()
