@@ -20,7 +20,7 @@ from converter.progress import say
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import calibrating, run_converter
 from edge_agent.errors import ConfigError, ModelError, PictureError
-from edge_agent.vision.detector.letterbox import letterboxed
+from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.images import read_picture
 from training.faces.network import open_network
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import cv2
 import numpy as np
 
-from edge_agent.vision.detector.letterbox import letterboxed
+from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:

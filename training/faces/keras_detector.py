@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from edge_agent.vision.detector.decoding import decode
-from edge_agent.vision.detector.letterbox import letterboxed
+from edge_agent.vision.detector.scaling import letterboxed
 from training.faces.network import levels_of
 
 if TYPE_CHECKING:

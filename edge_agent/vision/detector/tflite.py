@@ -13,8 +13,7 @@ from edge_agent.domain import Box, Face, Picture
 from edge_agent.errors import ModelError, PictureError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, DetectorCard, InputCard, read_detector_card
 from edge_agent.vision.detector.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
-from edge_agent.vision.detector.letterbox import fitting_scale, letterboxed
-from edge_agent.vision.detector.scaling import faces_inside
+from edge_agent.vision.detector.scaling import faces_inside, fitting_scale, letterboxed
 from edge_agent.vision.tensors import input_table
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
 

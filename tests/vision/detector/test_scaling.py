@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.vision.detector.letterbox import letterboxed
+from edge_agent.vision.detector.scaling import letterboxed
 
 
 def test_a_picture_fills_one_side_and_the_rest_is_black():
