@@ -445,7 +445,7 @@ def detector_model(config: Config) -> Model | None:
     faces = config.faces
     if faces.detector == "haar":
         return None
-    file = faces.card if faces.detector == "tflite" else faces.network
+    file = faces.card
     return Model(name=file.stem, sha256=hashlib.sha256(model_bytes(file)).hexdigest())
 
 

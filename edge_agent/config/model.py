@@ -13,7 +13,7 @@ import re
 import shlex
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -390,15 +390,8 @@ class FacesConfig(_Section):
 
     @property
     def card(self) -> Path:
-        """The card of the tflite detector."""
+        """The card of a tflite detector, or the network file of a yunet or ssd detector."""
         return self.model or shipped("models") / SHIPPED_DETECTORS[self.variant]
-
-    @property
-    def network(self) -> Path:
-        """The network file of a yunet or ssd detector."""
-        if self.model is None:
-            raise AssertionError(f"checked when it was read: '{self.detector}' has a model")
-        return self.model
 
     @property
     def least_score(self) -> float:
@@ -821,12 +814,7 @@ class SignalsConfig(_Section):
     @property
     def outputs(self) -> dict[SignalName, SignalConfig]:
         """The configured outputs."""
-        every: dict[SignalName, SignalConfig | None] = {
-            "violation": self.violation,
-            "compliant": self.compliant,
-            "fault": self.fault,
-        }
-        return {name: one for name, one in every.items() if one is not None}
+        return {name: one for name in get_args(SignalName) if (one := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _each_has_its_pin(self) -> SignalsConfig:

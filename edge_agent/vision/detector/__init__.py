@@ -67,7 +67,7 @@ def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             return YuNetDetector(
-                config.network,
+                config.card,
                 min_score=config.least_score,
                 smallest_px=config.min_face_px,
                 longer_side_px=config.input_long_side_px,
@@ -75,7 +75,7 @@ def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
         case _:
             from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdDetector(config.network, min_score=config.least_score, smallest_px=config.min_face_px)
+            return SsdDetector(config.card, min_score=config.least_score, smallest_px=config.min_face_px)
 
 
 class _PooledDetector:
