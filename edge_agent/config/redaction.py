@@ -1,16 +1,21 @@
-"""Redaction: a source, and a whole configuration, without secrets."""
+"""Redaction: a source, and a whole configuration, without secrets; and the files that hold them."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from edge_agent.config.model import named_source
 from edge_agent.foreign_text import without_credentials
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_agent.config.model import Config
 
+SECRET_FILES = {"password_file", "key_file", "key_password_file", "token_file", "secret_file"}
 _QUOTES = "'\""
 
 
@@ -40,6 +45,18 @@ def without_secrets(config: Config) -> Config:
     webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
     mqtt = config.mqtt.model_copy(update=hidden)
     return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
+
+
+def secret_files(config: Config) -> dict[str, Path]:
+    """The configured files whose content is secret, by their keys."""
+    sections = dict(config) | {f"webhooks.{number}": webhook for number, webhook in enumerate(config.webhooks)}
+    return {
+        f"{name}.{key}": file
+        for name, section in sections.items()
+        if isinstance(section, BaseModel)
+        for key, file in section
+        if key in SECRET_FILES and file is not None
+    }
 
 
 def _shown_command(name: str, parameters: str) -> str:

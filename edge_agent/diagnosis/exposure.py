@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edge_agent.config.model import is_loopback
+from edge_agent.config.redaction import secret_files
 from edge_agent.diagnosis.finding import Finding
 
 if TYPE_CHECKING:
@@ -34,20 +35,11 @@ def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
 
 
 def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
-    mqtt, console = config.mqtt, config.console
-    secrets = [
-        ("mqtt.password_file", mqtt.password_file),
-        ("mqtt.key_file", mqtt.key_file),
-        ("console.password_file", console.password_file),
-        ("console.token_file", console.token_file),
-        ("console.key_file", console.key_file),
-        ("display.token_file", config.display.token_file),
-        *((f"webhooks.{number}.secret_file", one.secret_file) for number, one in enumerate(config.webhooks)),
-    ]
-    if any("@" in camera.source for camera in config.cameras.values()):
-        secrets.append(("the configuration, which contains a camera password,", file))
-    for key, path in secrets:
-        if path is not None and _mode(path) & stat.S_IROTH:
+    secrets = secret_files(config)
+    if file is not None and any("@" in camera.source for camera in config.cameras.values()):
+        secrets["the configuration, which contains a camera password,"] = file
+    for key, path in secrets.items():
+        if _mode(path) & stat.S_IROTH:
             yield _exposed(f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}")
     for folder in dict.fromkeys((config.state, config.crops_folder)):
         if _mode(folder) & stat.S_IRWXO:

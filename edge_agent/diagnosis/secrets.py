@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edge_agent.camera.source import without_secrets as without_secrets_of_command
 from edge_agent.config.model import named_source
-from edge_agent.config.redaction import shown_source
+from edge_agent.config.redaction import secret_files, shown_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +37,8 @@ class Scrubber:
         # The last word, without a scheme such as `Bearer`.
         secrets |= {value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()}
         secrets |= {value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)}
-        for file in (
-            config.mqtt.password_file,
-            config.console.password_file,
-            config.console.token_file,
-            config.display.token_file,
-            *(webhook.secret_file for webhook in config.webhooks),
-        ):
-            secrets |= _lines_of(file) if file is not None else set()
+        for file in secret_files(config).values():
+            secrets |= _lines_of(file)
         # Longest first, as one may be part of another.
         self._secrets = sorted(secrets, key=len, reverse=True)
 

@@ -1,10 +1,13 @@
 """Redaction: sources without credentials. Of the whole configuration: tests/test_control.py."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.config.redaction import shown_source
+from edge_agent.config.model import Config
+from edge_agent.config.redaction import secret_files, shown_source
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,30 @@ def test_a_source_is_shown_without_its_credentials(source, shown):
 )
 def test_no_password_is_ever_shown(user, password):
     assert shown_source(f"rtsp://{user}:{password}@camera.local/stream") == "rtsp://***@camera.local/stream"
+
+
+def test_every_file_with_a_secret_is_found():
+    config = Config.model_validate(
+        {
+            "mqtt": {
+                "username": "door",
+                "tls": True,
+                "password_file": "/a",
+                "cert_file": "/public",
+                "key_file": "/b",
+                "key_password_file": "/c",
+            },
+            "console": {"token_file": "/d"},
+            "display": {"token_file": "/e"},
+            "webhooks": [{"url": "https://host/path"}, {"url": "https://host/other", "secret_file": "/f"}],
+        }
+    )
+
+    assert secret_files(config) == {
+        "mqtt.password_file": Path("/a"),
+        "mqtt.key_file": Path("/b"),
+        "mqtt.key_password_file": Path("/c"),
+        "console.token_file": Path("/d"),
+        "display.token_file": Path("/e"),
+        "webhooks.1.secret_file": Path("/f"),
+    }
