@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from edge_agent.host.clock import follow_time_zone
-
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
@@ -124,7 +122,8 @@ class Agent:
         self._feed_watchdog()
         if time.monotonic() - self._zone_at >= TIME_ZONE_SECONDS:
             self._zone_at = time.monotonic()
-            follow_time_zone()
+            # Quiet hours and days follow a change of the system's time zone.
+            time.tzset()
 
     def _execute_commands(self) -> None:
         """Execute commands from MQTT and the console, and publish the status."""

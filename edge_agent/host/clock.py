@@ -35,11 +35,6 @@ def seconds_since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def follow_time_zone() -> None:
-    """Apply a change of the system's time zone, which quiet hours and days depend on, to the running process."""
-    time.tzset()
-
-
 def is_clock_synchronised() -> bool:
     """Whether the kernel considers the clock synchronised (NTP, PTP, GPS); False if unknown."""
     try:
