@@ -8,8 +8,9 @@ import logging
 import socket
 import threading
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from concurrent.futures import wait
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.camera.cameras import Cameras
 from edge_agent.commands.options import alert_line, configured
@@ -22,14 +23,17 @@ from edge_agent.wiring import open_agent
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Mapping
 
     from edge_agent.config.model import Config, MqttConfig
 
 EXAMPLE = "street_door.mp4"
+HOST = "127.0.0.1"
 START_SECONDS = 10.0
 """Timeout for the start of broker and subscriber on this machine."""
 LATE_SECONDS = 3.0
 """How long to wait for the last alerts after the end of the recording."""
+LOOK_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +42,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
     """Run the demo on a terminal until the source ends or `stop` is set; prints a summary."""
     with ExitStack() as stack:
         config = _demo_config(options, stack)
-        subscriber = _Subscriber(config.mqtt, device=config.device.name)
-        stack.callback(subscriber.close)
-        subscriber.start()
+        received = stack.enter_context(_subscriber(config.mqtt, device=config.device.name))
         began = time.monotonic()
         cameras = stack.enter_context(Cameras())
         with open_agent(config, Notifier(), cameras=cameras, reload=_refuse_to_reload) as agent:
@@ -49,14 +51,16 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             agent.run(stop)
             seconds = time.monotonic() - began
             counts = agent.metrics.totals()
-            subscriber.wait_for(counts.alerts, seconds=LATE_SECONDS)
+            late_at = time.monotonic() + LATE_SECONDS
+            while len(received) < counts.alerts and time.monotonic() < late_at:
+                time.sleep(LOOK_SECONDS)
             waiting = agent.store.count()
         print(
             f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "
-            f"{counts.readings} readings, {counts.alerts} alerts raised, {subscriber.received} received over MQTT, "
+            f"{counts.readings} readings, {counts.alerts} alerts raised, {len(received)} received over MQTT, "
             f"{waiting} waiting\ncrops: {config.crops_folder}"
         )
-        return 0 if subscriber.received >= counts.alerts else UnavailableError.exit_code
+        return 0 if len(received) >= counts.alerts else UnavailableError.exit_code
 
 
 def _refuse_to_reload() -> None:
@@ -72,9 +76,7 @@ def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
         cameras = {"example": {"source": str(shipped("examples") / EXAMPLE)}}
         changes.append(f"cameras={json.dumps(cameras)}")
     if "host" not in config.mqtt.model_fields_set:
-        broker = _Broker()
-        stack.callback(broker.close)
-        changes += [f"mqtt.host={broker.host}", f"mqtt.port={broker.port}"]
+        changes += [f"mqtt.host={HOST}", f"mqtt.port={stack.enter_context(_broker())}"]
         # Keep crops and undelivered alerts of the demo apart from those of a real agent.
         changes.append(f"state_dir={json.dumps(str(config.state / 'demo'))}")
     # The subscriber runs on this machine, so it can open the file.
@@ -82,99 +84,72 @@ def _demo_config(options: argparse.Namespace, stack: ExitStack) -> Config:
     return configured(options)
 
 
-class _Broker:
-    """An amqtt broker on a free loopback port, in its own thread."""
+@contextmanager
+def _broker() -> Iterator[int]:
+    """Run an amqtt broker in its own thread; yields its loopback port.
 
-    host = "127.0.0.1"
+    Raises:
+        UnavailableError: amqtt is not installed, or the broker does not start.
+    """
+    try:
+        from amqtt.broker import Broker
+    except ImportError as error:
+        raise UnavailableError(
+            "the demo needs a broker: install maskwatch[demo], or set one with --set mqtt.host=..."
+        ) from error
+    # amqtt logs every connection.
+    logging.getLogger("amqtt").setLevel(logging.ERROR)
+    logging.getLogger("transitions").setLevel(logging.ERROR)
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    listener = {"type": "tcp", "bind": f"{HOST}:{port}"}
+    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    loop = asyncio.new_event_loop()
+    # amqtt supports MQTT 3.1.1 only, and fails to close the connection of a client that tried version 5 and left.
+    loop.set_exception_handler(lambda _loop, context: log.debug("the demo's broker: %s", context["message"]))
 
-    def __init__(self) -> None:
-        """Start the broker and wait until it listens.
+    async def start() -> Broker:
+        broker = Broker({"listeners": {"default": listener}, "plugins": plugins}, loop=loop)
+        await broker.start()
+        return broker
 
-        Raises:
-            UnavailableError: amqtt is not installed, or the broker does not start.
-        """
-        try:
-            from amqtt.broker import Broker
-        except ImportError as error:
-            raise UnavailableError(
-                "the demo needs a broker: install maskwatch[demo], or set one with --set mqtt.host=..."
-            ) from error
-        # amqtt logs every connection.
-        logging.getLogger("amqtt").setLevel(logging.ERROR)
-        logging.getLogger("transitions").setLevel(logging.ERROR)
-        with socket.socket() as free:
-            free.bind((self.host, 0))
-            self.port = free.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
-        # amqtt supports MQTT 3.1.1 only, and fails to close the connection of a client that tried version 5 and left.
-        self._loop.set_exception_handler(lambda _loop, context: log.debug("the demo's broker: %s", context["message"]))
-        self._broker_class = Broker
-        self._failure = ""
-        self._listens = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="demo broker", daemon=True)
-        self._thread.start()
-        if not self._listens.wait(START_SECONDS) or self._failure:
-            raise UnavailableError(f"the demo's broker does not start: {self._failure or 'no answer'}")
-
-    def close(self) -> None:
-        """Stop the broker."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(START_SECONDS)
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        listener = {"type": "tcp", "bind": f"{self.host}:{self.port}"}
-        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-        try:
-            broker = self._broker_class({"listeners": {"default": listener}, "plugins": plugins}, loop=self._loop)
-            self._loop.run_until_complete(broker.start())
-        except Exception as error:  # noqa: BLE001  (reported by __init__)
-            self._failure = str(error) or type(error).__name__
-            self._listens.set()
-            return
-        self._listens.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(broker.shutdown())
-        self._loop.close()
+    thread = threading.Thread(target=loop.run_forever, name="demo broker", daemon=True)
+    thread.start()
+    try:
+        broker = asyncio.run_coroutine_threadsafe(start(), loop).result(START_SECONDS)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"the demo's broker does not start: {reason}") from error
+    try:
+        yield port
+    finally:
+        wait([asyncio.run_coroutine_threadsafe(broker.shutdown(), loop)], START_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(START_SECONDS)
 
 
-class _Subscriber:
-    """A subscriber that prints each alert as it arrives, in its own thread."""
+@contextmanager
+def _subscriber(mqtt: MqttConfig, *, device: str) -> Iterator[list[Mapping[str, Any]]]:
+    """Print each alert as it arrives, in a thread; yields those that have arrived so far.
 
-    def __init__(self, mqtt: MqttConfig, *, device: str) -> None:
-        self._mqtt, self._device = mqtt, device
-        self._stop = threading.Event()
-        self._subscribed = threading.Event()
-        self._arrived = threading.Condition()
-        self._thread = threading.Thread(target=self._follow, name="demo subscriber", daemon=True)
-        self.received = 0
+    Raises:
+        UnavailableError: the broker does not confirm the subscription within START_SECONDS.
+    """
+    received: list[Mapping[str, Any]] = []
+    subscribed, stop = threading.Event(), threading.Event()
 
-    def start(self) -> None:
-        """Subscribe, and wait until the broker has confirmed it.
-
-        Raises:
-            UnavailableError: it does not within START_SECONDS.
-        """
-        self._thread.start()
-        if not self._subscribed.wait(START_SECONDS):
-            raise UnavailableError(
-                f"{self._mqtt.host}:{self._mqtt.port} does not accept the subscription; see 'edge-agent doctor'"
-            )
-
-    def wait_for(self, count: int, *, seconds: float) -> None:
-        """Wait until this many alerts have arrived, or the timeout is over."""
-        with self._arrived:
-            self._arrived.wait_for(lambda: self.received >= count, timeout=seconds)
-
-    def close(self) -> None:
-        """Disconnect from the broker."""
-        self._stop.set()
-        self._thread.join(START_SECONDS)
-
-    def _follow(self) -> None:
-        follow = follow_alerts(self._mqtt, device=self._device, stop=self._stop, on_connected=self._subscribed.set)
-        for message in follow:
+    def follow() -> None:
+        for message in follow_alerts(mqtt, device=device, stop=stop, on_connected=subscribed.set):
             print(f"\nMQTT alert: {alert_line(message)}\n{json.dumps(message)}", flush=True)
-            with self._arrived:
-                self.received += 1
-                self._arrived.notify_all()
+            received.append(message)
+
+    thread = threading.Thread(target=follow, name="demo subscriber", daemon=True)
+    thread.start()
+    try:
+        if not subscribed.wait(START_SECONDS):
+            raise UnavailableError(f"{mqtt.host}:{mqtt.port} does not accept the subscription; see 'edge-agent doctor'")
+        yield received
+    finally:
+        stop.set()
+        thread.join(START_SECONDS)

@@ -20,7 +20,7 @@ from edge_agent.wiring import build_pipeline, open_models, sender_of
 if TYPE_CHECKING:
     import argparse
 
-    from edge_agent.domain import Alert, Crop
+    from edge_agent.domain import Alert
     from edge_agent.messages.sender import Sender
 
 
@@ -52,7 +52,6 @@ def replay(options: argparse.Namespace) -> int:
     crops = Crops(options.crops, config.crops) if options.crops else None
     numbers = itertools.count(1)
     sender = sender_of(config, classifier, next_sequence=lambda _kind: next(numbers))
-    printer = _Printer(sender, crops, as_json=options.json)
     metrics = Metrics(video.stem for video in options.videos)
     status = 0
     began = time.perf_counter()
@@ -67,7 +66,7 @@ def replay(options: argparse.Namespace) -> int:
                 if explanation is not None:
                     explanation.observe(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:
-                    printer.print(alert, at_seconds=frame.taken_at)
+                    _print_alert(alert, sender, crops, at_seconds=frame.taken_at, as_json=options.json)
         except CameraError as error:
             print(safe_lines(f"edge-agent: {error}"), file=sys.stderr)
             status = error.exit_code
@@ -77,28 +76,20 @@ def replay(options: argparse.Namespace) -> int:
     return status
 
 
-class _Printer:
-    """Prints alerts as they would be published, with their time in the recording."""
-
-    def __init__(self, sender: Sender, crops: Crops | None, *, as_json: bool) -> None:
-        self._sender, self._crops, self._as_json = sender, crops, as_json
-
-    def print(self, alert: Alert, *, at_seconds: float) -> None:
-        crop, crop_error = self._save_crop(alert)
-        described = self._sender.alert(alert, crop=crop, crop_error=crop_error)
-        message = {**described.as_json(), "at_seconds": round(at_seconds, 3)}
-        if self._as_json:
-            print_json(message)
-        else:
-            print(alert_line(message) + f", {at_seconds:.1f} s into the recording", flush=True)
-
-    def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
-        if self._crops is None:
-            return None, "replayed without --crops"
+def _print_alert(alert: Alert, sender: Sender, crops: Crops | None, *, at_seconds: float, as_json: bool) -> None:
+    """Print an alert as it would be published, with its time in the recording."""
+    crop, crop_error = None, "replayed without --crops"
+    if crops is not None:
         try:
-            return self._crops.keep_reading(alert.id, alert.verdict.best), ""
+            crop, crop_error = crops.keep_reading(alert.id, alert.verdict.best), ""
         except CropError as error:
-            return None, str(error)
+            crop_error = str(error)
+    described = sender.alert(alert, crop=crop, crop_error=crop_error)
+    message = {**described.as_json(), "at_seconds": round(at_seconds, 3)}
+    if as_json:
+        print_json(message)
+    else:
+        print(alert_line(message) + f", {at_seconds:.1f} s into the recording", flush=True)
 
 
 def _print_summary(metrics: Metrics, seconds: float, *, as_json: bool) -> None:
