@@ -46,8 +46,7 @@ class FeedState:
 
     `reason` says why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
     received, `dropped` those that were due but replaced by a newer one before they were taken; `reopened` counts
-    recoveries and attempts to reopen a frozen camera. `last_frame_at` is monotonic seconds, None before the first
-    frame. The size is that of the transformed picture.
+    recoveries and attempts to reopen a frozen camera. The size is that of the transformed picture.
     """
 
     name: str
@@ -55,7 +54,6 @@ class FeedState:
     reason: str = NOT_OPENED
     frames: int = 0
     dropped: int = 0
-    last_frame_at: float | None = None
     width_px: int = 0
     height_px: int = 0
     finished: bool = False
@@ -182,7 +180,7 @@ class CameraFeed:
                     return True
             taken_at = time.monotonic() - camera.age_seconds
             if taken_at < self._due_at():
-                self._pass_over(taken_at=taken_at)
+                self._state = replace(self._state, frames=self._state.frames + 1)
                 continue
             picture = camera.retrieve()
             self._keep(transform(picture, self._config), taken_at=taken_at)
@@ -225,10 +223,6 @@ class CameraFeed:
                 self._log(logging.INFO, f"recovered (was: {fault.text})", reason=fault.code)
         self._state = replace(self._state, faults=faults)
 
-    def _pass_over(self, *, taken_at: float) -> None:
-        """Count a skipped picture."""
-        self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)
-
     def _keep(self, picture: Picture, *, taken_at: float) -> None:
         """Count a picture and offer it."""
         if self._opened_at is None:
@@ -238,9 +232,7 @@ class CameraFeed:
         with self._arrived:
             before = self._state
             replaced = self._newest is not None
-            self._state = replace(
-                before, frames=before.frames + 1, dropped=before.dropped + replaced, last_frame_at=taken_at
-            )
+            self._state = replace(before, frames=before.frames + 1, dropped=before.dropped + replaced)
             now = datetime.now(timezone.utc)
             self._newest = Frame(before.name, before.frames, picture, taken_at=taken_at, taken_when=now)
             self._arrived.notify_all()
