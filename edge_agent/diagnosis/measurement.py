@@ -139,9 +139,6 @@ def measure_whole_path(
     """Run every frame through the pipeline of the first camera, as fast as possible.
 
     `decoding_seconds` is the time that decoding the frames took; 0: unknown, as with a live camera.
-
-    Raises:
-        ModelError: a model or its card is missing or does not fit.
     """
     name, pipeline = _fast_pipeline(config, *open_models(config))
     metrics = Metrics([name])
@@ -164,11 +161,7 @@ def measure_whole_path(
 
 
 def measure_cameras(config: Config, frames: Sequence[Frame], *, cameras: int) -> SideBySide:
-    """Run the frames through one pipeline, then through `cameras` pipelines in parallel, each in its own thread.
-
-    Raises:
-        ModelError: a model or its card is missing or does not fit.
-    """
+    """Run the frames through one pipeline, then through `cameras` pipelines in parallel, each in its own thread."""
     detector, classifier = open_models(config, users=cameras)
     pipelines = [_fast_pipeline(config, detector, classifier)[1] for _ in range(cameras + 1)]
     # Detectors open the network that fits these pictures when they first need it.
@@ -236,11 +229,7 @@ def measure_candidates(
     *,
     with_progress: Callable[[Sequence[Image]], Iterable[Image]],
 ) -> list[Candidate]:
-    """Time each working runtime with 1 thread up to the number of cores, alternating on the same pictures.
-
-    Raises:
-        ModelError: a model or its card is missing or does not fit.
-    """
+    """Time each working runtime with 1 thread up to the number of cores, alternating on the same pictures."""
     runtimes = [probe.runtime for probe in probe_runtimes(model_bytes(config.mask_model)) if probe.works]
     cores = min(len(os.sched_getaffinity(0)), MOST_THREADS)
     models = {
