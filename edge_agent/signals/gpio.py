@@ -92,24 +92,17 @@ def open_pins(
 
 def _open_pin(name: SignalName, number: int, *, active_high: bool, factory: Any) -> Any:
     from gpiozero import DigitalOutputDevice
-    from gpiozero.exc import GPIOPinInUse
 
     try:
         return DigitalOutputDevice(number, active_high=active_high, initial_value=False, pin_factory=factory)
-    except GPIOPinInUse as error:
-        raise _in_use(name, number, error) from error
-    # lgpio.error, a direct subclass of Exception, and gpiozero's errors for pins that the board does not have.
+    # lgpio.error, a direct subclass of Exception, and gpiozero's errors for pins that are taken or not on the board.
     except Exception as error:
         if any(word in str(error).lower() for word in BUSY):
-            raise _in_use(name, number, error) from error
+            raise UnavailableError(
+                f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' shows which; stop it, or "
+                "choose another pin"
+            ) from error
         raise ConfigError(f"signals.{name}.pin: GPIO{number} is not an output of this chip: {error}") from error
-
-
-def _in_use(name: SignalName, number: int, error: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' shows which; stop it, or "
-        "choose another pin"
-    )
 
 
 def _release(pin: Any) -> None:
