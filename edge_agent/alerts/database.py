@@ -108,6 +108,8 @@ COLUMNS = {
     "webhook_cursors": "webhook, position",
 }
 JSON_COLUMNS = frozenset({"message", "timeline", "later"})
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What sqlite3 raises for a damaged file; the latter if SQLite's message quotes garbage."""
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
 FileIdentity: TypeAlias = "tuple[tuple[int, int] | None, tuple[int, int] | None]"
@@ -220,7 +222,7 @@ def is_begun(path: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:
             return not _is_empty(database)
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         # The first read reports the problem.
         return True
 
@@ -251,8 +253,9 @@ def unsynced_transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 def is_damage(error: Exception) -> bool:
     """Whether an error means a damaged file, not a temporary condition (locked, full, read-only)."""
-    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB; a missing table is an OperationalError.
-    return type(error) is sqlite3.DatabaseError or "no such table" in str(error) or "no such column" in str(error)
+    # sqlite3 raises the class itself for SQLITE_CORRUPT and SQLITE_NOTADB, and an OperationalError for these.
+    signs = ("no such table", "no such column", "Could not decode to UTF-8")
+    return type(error) in UNREADABLE or any(sign in str(error) for sign in signs)
 
 
 def is_lock(error: Exception) -> bool:
@@ -310,7 +313,7 @@ def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
     Raises:
         sqlite3.DatabaseError, OSError: it cannot be written.
     """
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*UNREADABLE):
         # Allows reading a file that is shorter than its header says.
         old.execute("PRAGMA writable_schema = ON")
     into.unlink(missing_ok=True)
@@ -327,7 +330,8 @@ def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
             new.execute(
                 "INSERT OR REPLACE INTO last_sequence SELECT boot_id, kind, max(sequence) FROM ("
                 "SELECT boot_id, kind, sequence FROM last_sequence UNION ALL "
-                "SELECT boot_id, kind, coalesce(json_extract(message, '$.sequence'), 0) FROM outbox"
+                "SELECT boot_id, kind, coalesce(json_extract(message, '$.sequence'), 0) FROM outbox "
+                "WHERE json_valid(message)"
                 ") GROUP BY boot_id, kind"
             )
     return saved["outbox"], saved["alerts"]
@@ -344,17 +348,17 @@ def _intact_rows(database: sqlite3.Connection, table: str, columns: str) -> Iter
 
 def _readable_rows(database: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
     last_from_start, first_from_end = 0, 0
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*UNREADABLE):
         for row in database.execute(f"{query} ORDER BY rowid"):
             last_from_start = row[-1]
             yield row
         return
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*UNREADABLE):
         for row in database.execute(f"{query} ORDER BY rowid DESC"):
             first_from_end = row[-1]
             yield row
     for rowid in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             yield from database.execute(f"{query} WHERE rowid = ?", (rowid,))
 
 
@@ -375,14 +379,19 @@ def _check(database: sqlite3.Connection) -> None:
 
 
 def check_pages(database: sqlite3.Connection, table: Literal["outbox", "alerts"]) -> None:
-    """Read every page of a table.
+    """Read every page and every JSON text of a table.
 
     Raises:
-        sqlite3.DatabaseError: it is damaged.
+        sqlite3.DatabaseError, UnicodeDecodeError: it is damaged.
     """
     (finding,) = database.execute(f"PRAGMA quick_check({table})").fetchone()
     if finding != "ok":
         raise sqlite3.DatabaseError(finding)
+    texts = [column for column in COLUMNS[table].split(", ") if column in JSON_COLUMNS]
+    invalid = " OR ".join(f"NOT json_valid({column})" for column in texts)
+    (rows,) = database.execute(f"SELECT count(*) FROM {table} WHERE {invalid}").fetchone()  # noqa: S608  (constants)
+    if rows:
+        raise sqlite3.DatabaseError(f"no JSON in {rows} rows of {table}")
 
 
 def _is_empty(database: sqlite3.Connection) -> bool:

@@ -6,15 +6,15 @@ has received it.
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.alerts.database import EVENT_COLUMNS, open_beside, unsynced_transaction
+from edge_agent.alerts.database import EVENT_COLUMNS, UNREADABLE, open_beside, unsynced_transaction
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -65,7 +65,7 @@ class EventQueue:
         try:
             with closing(open_beside(self._path, writes=False)) as database:
                 row = database.execute(query, (self._webhook, *self._kinds)).fetchone()
-        except sqlite3.DatabaseError as error:
+        except UNREADABLE as error:
             raise UnavailableError(f"{self._path}: {error}") from error
         return Event(*row) if row else None
 
@@ -82,7 +82,7 @@ class EventQueue:
                     (taken.position, self._webhook),
                 )
                 database.execute("DELETE FROM events WHERE position <= (SELECT min(position) FROM webhook_cursors)")
-        except sqlite3.DatabaseError as error:
+        except UNREADABLE as error:
             raise UnavailableError(f"{self._path}: {error}") from error
 
 

@@ -160,12 +160,12 @@ class AlertHistory:
             conditions.append(f"position < coalesce(({place[0]}), ({place[1]}), 0)")
             values += [before, before]
         query = f"SELECT {COLUMNS} FROM alerts{_where(conditions)} ORDER BY position DESC LIMIT ?"  # noqa: S608
-        return [_entry(row) for row in self._rows(query, *values, limit)]
+        return self._entries(query, *values, limit)
 
     def entry(self, alert_id: str) -> HistoryEntry | None:
         """Return one entry, or None."""
         query = f"SELECT {COLUMNS} FROM alerts WHERE id = ?"  # noqa: S608  (constants)
-        return next(map(_entry, self._rows(query, alert_id)), None)
+        return next(iter(self._entries(query, alert_id)), None)
 
     def neighbours(self, alert_id: str) -> tuple[str, str]:
         """The ids of the next newer and next older alert; empty if there is none."""
@@ -209,8 +209,12 @@ class AlertHistory:
         """Yield the pending messages, oldest first."""
         last = 0
         query = "SELECT position, message FROM outbox WHERE position > ? ORDER BY position LIMIT ?"
-        while page := self._rows(query, last, MESSAGES_A_PAGE):
-            yield from (json.loads(message) for _, message in page)
+
+        def read(database: sqlite3.Connection) -> list[tuple[int, dict[str, Any]]]:
+            return [(place, json.loads(message)) for place, message in database.execute(query, (last, MESSAGES_A_PAGE))]
+
+        while page := self._do(read):
+            yield from (message for _, message in page)
             last = page[-1][0]
 
     def review(self, alert_id: str, review: Review) -> bool:
@@ -231,6 +235,9 @@ class AlertHistory:
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         return self._do(lambda database: database.execute(query, values).fetchall()) or []
+
+    def _entries(self, query: str, *values: object) -> list[HistoryEntry]:
+        return self._do(lambda database: [_entry(row) for row in database.execute(query, values)]) or []
 
     def _one(self, query: str, *values: str) -> Any:
         """The first value that a query gives; None if there is none."""
@@ -262,9 +269,10 @@ class AlertHistory:
                     raise self._unavailable(error) from error
                 try:
                     return self._do_at_rest(work)
-                except sqlite3.DatabaseError:
+                except (sqlite3.DatabaseError, ValueError):
                     raise self._unavailable(error) from error
-            except (sqlite3.DatabaseError, OSError) as error:
+            # ValueError: a text of a damaged file is no JSON, or no UTF-8.
+            except (sqlite3.DatabaseError, ValueError, OSError) as error:
                 self._disconnect()
                 raise self._unavailable(error) from error
 

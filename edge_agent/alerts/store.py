@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from edge_agent.alerts.database import (
     LOCK_SECONDS,
     OUTBOX_COLUMNS,
+    UNREADABLE,
     check_pages,
     identity,
     is_damage,
@@ -448,13 +449,13 @@ class AlertStore:
         try:
             try:
                 return self._do(work)
-            except sqlite3.DatabaseError as error:
+            except UNREADABLE as error:
                 if not is_damage(error):
                     raise
                 self._close_file()
                 self._restore(f"damaged ({error})")
                 return self._do(work)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             self._note_lock(is_held=is_lock(error))
             self._note_trouble(_reason(error))
             return None

@@ -318,6 +318,21 @@ def test_the_history_on_both_sides_of_garbage_is_salvaged(file, store, history):
     assert len(files_set_aside(file)) == 1
 
 
+def test_an_alert_with_wrong_bytes_is_reported_until_the_agent_drops_it(file, store, history):
+    put(store, 1, 2, 3)
+    store.remove(*[an_id(number) for number in (1, 2, 3)])
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE alerts SET message = '{' WHERE id = ?", (an_id(2),))
+        database.commit()
+
+    with pytest.raises(UnavailableError, match="history of alerts cannot be used"):
+        history.find()
+    store.sweep(at=0.0, now=NOON, keep_days=30.0)
+
+    assert numbers(history) == [3, 1]
+    assert "2 alerts of the history were salvaged" in store.damage
+
+
 def test_a_reader_switches_to_the_new_file_after_the_old_one_is_set_aside(file, store, history):
     put(store, *range(1, 300))
     assert history.count() == 299

@@ -186,6 +186,40 @@ def test_rows_on_both_sides_of_garbage_are_salvaged(damaged):
     store.close()
 
 
+@pytest.mark.parametrize("wrong", [b'"device\x01', b'"device\xff', b"}device}"], ids=["control", "no UTF-8", "no JSON"])
+def test_a_message_with_wrong_bytes_is_dropped_and_the_others_are_salvaged(damaged, wrong):
+    def change(path):
+        content = path.read_bytes()
+        place = content.index(b'"device"', len(content) // 2)
+        path.write_bytes(content[:place] + wrong + content[place + len(wrong) :])
+
+    store = AlertStore(damaged(change), boot_id=BOOT_ID)
+
+    saved = [row.message["sequence"] for row in store.waiting(1000)]
+    assert len(saved) == store.count() == 199
+    assert "199 pending messages" in store.damage
+    assert put(store)["sequence"] == 201
+    store.close()
+
+
+def test_garbage_in_the_schema_is_damage(damaged):
+    def change(path):
+        content = path.read_bytes()
+        path.write_bytes(
+            content.replace(b"tableoutboxoutbox", b"tableout\xb1oxoutbox").replace(
+                b"CREATE TABLE outbox", b"CREATE TABLE o(tbox"
+            )
+        )
+
+    path = damaged(change)
+    store = AlertStore(path, boot_id=BOOT_ID)
+
+    assert store.damage
+    assert put(store)
+    store.close()
+    assert len(files_set_aside(path)) == 1
+
+
 @pytest.mark.parametrize("table", ["outbox", "last_sequence", "dropped", "alerts"])
 def test_a_file_that_lacks_a_table_is_set_aside(damaged, table):
     def drop(path):
