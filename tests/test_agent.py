@@ -187,7 +187,7 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
     return [FrameResult(frame.camera, None if is_paused else pipeline.process(frame), frame) for frame in frames]
 
 
-def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):
+def test_frames_of_a_paused_camera_are_neither_counted_nor_shown(store, tmp_path):
     control, bridge = Control(), Bridge()
     agent = an_agent(store, tmp_path, results(3, is_paused=True), control=control, bridge=bridge)
 
@@ -198,7 +198,7 @@ def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_i
     assert agent.health.frames_move("door", at=time.monotonic())
 
 
-def test_received_messages_reach_reporter_and_control(store, tmp_path):
+def test_received_messages_reach_status_reporter_and_command_handler(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reporter, control = StatusReporter(), Control()
@@ -211,7 +211,7 @@ def test_received_messages_reach_reporter_and_control(store, tmp_path):
     assert reporter.reports >= 1
 
 
-def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
+def test_the_status_is_not_rebuilt_for_every_frame(store, tmp_path):
     reporter = StatusReporter()
 
     an_agent(store, tmp_path, results(500), reporter=reporter).run(threading.Event())
@@ -259,7 +259,7 @@ def test_the_console_is_given_each_frame(store, tmp_path):
     assert bridge.forgotten == []
 
 
-def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(store, tmp_path):
+def test_frames_too_fast_for_the_console_are_counted_too(store, tmp_path):
     bridge = Bridge()
     agent = an_agent(store, tmp_path, [replace(result, frame=None) for result in results(3)], bridge=bridge)
 
@@ -281,7 +281,7 @@ def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path
     assert [list(asked.statuses), unasked.statuses] == [[{"is_watching": True}], []]
 
 
-def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
+def test_a_command_from_the_console_is_executed_and_answered(store, tmp_path):
     result: Future[Mapping[str, Any]] = Future()
     bridge = Bridge(Command("pause", b"{}", 1.0, result))
 
@@ -313,7 +313,7 @@ class Statuses(Notifier):
         self.lines.append(text)
 
 
-def test_a_camera_that_is_still_being_opened_is_not_called_away(store, tmp_path):
+def test_a_camera_that_is_still_being_opened_is_not_reported_missing(store, tmp_path):
     cameras = Cameras(FeedState("door"), FeedState("yard", reason="unplugged"))
     notifier = Statuses()
 
@@ -324,7 +324,7 @@ def test_a_camera_that_is_still_being_opened_is_not_called_away(store, tmp_path)
     assert "camera door" in notifier.lines[0]
 
 
-def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, monkeypatch):
+def test_a_changed_time_zone_applies_without_a_restart(store, tmp_path, monkeypatch):
     before = os.environ.get("TZ", "")
     monkeypatch.setenv("TZ", "Asia/Tokyo" if time.localtime().tm_gmtoff != 9 * 3600 else "UTC")
     zone = ZoneInfo(os.environ["TZ"])
@@ -349,7 +349,7 @@ class Lamp:
         """Nothing is to be seen of it."""
 
 
-def test_signals_follow_frames_and_faults(store, tmp_path):
+def test_signals_follow_frames_and_camera_faults(store, tmp_path):
     lamps = {"compliant": Lamp(), "violation": Lamp(), "fault": Lamp()}
     signals = Signals({name: (lamp, 1.0) for name, lamp in lamps.items()})  # type: ignore[misc]
     frames = results(20)

@@ -133,7 +133,7 @@ def test_a_person_with_a_mask_raises_no_alert():
     assert [pipeline.process(textured(step / 10)).alerts for step in range(20)] == [()] * 20
 
 
-def test_a_decided_face_is_read_five_times_more_rarely_than_it_is_seen():
+def test_a_decided_face_is_classified_in_every_fifth_frame():
     masks = Masks("with_mask")
     pipeline = a_pipeline(Faces(a_face()), masks)
 
@@ -143,7 +143,7 @@ def test_a_decided_face_is_read_five_times_more_rarely_than_it_is_seen():
     assert masks.read_count == sum(len(outcome.readings) for outcome in outcomes) == 20
 
 
-def test_every_face_is_read_once_a_frame_until_it_is_decided():
+def test_every_face_is_classified_in_every_frame_until_it_is_decided():
     masks = Masks()
     pipeline = a_pipeline(Faces(a_face(), a_face(100)), masks)
 

@@ -160,7 +160,7 @@ def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
 
 
 @pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
-def test_a_paused_camera_gives_life_signs_and_a_resumed_one_is_analysed_at_once(
+def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
     tmp_path, silence_seconds, next_look_seconds
 ):
     class Feed(Frames):
@@ -187,7 +187,7 @@ def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
     assert isinstance(worker.failure, AttributeError)
 
 
-def test_a_main_thread_that_hangs_fills_no_memory(tmp_path):
+def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
     worker, given = a_worker(tmp_path, Frames(frames(MOST_RESULTS + 20)))
 
     run(worker)

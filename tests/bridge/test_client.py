@@ -34,7 +34,7 @@ def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
     assert "x" * 120 in asked(tmp_path / ("x" * 120) / SOCKET_NAME)
 
 
-def test_many_ask_for_the_status_and_the_agent_once(tmp_path, monkeypatch):
+def test_concurrent_status_requests_share_one_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "STATUS_SECONDS", 60.0)
     config = a_config(tmp_path)
 

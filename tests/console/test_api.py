@@ -51,7 +51,7 @@ def test_a_picture_in_a_form_is_answered_as_the_command_answers(ask, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
-def test_every_kind_is_read_as_base64_too(ask, suffix):
+def test_every_format_is_accepted_as_base64_too(ask, suffix):
     done, content = cv2.imencode(suffix, portrait(HOPPER))
     assert done
     text = base64.b64encode(content.tobytes()).decode()
@@ -64,7 +64,7 @@ def test_every_kind_is_read_as_base64_too(ask, suffix):
     assert plain.json()["faces"] == as_address.json()["faces"]
 
 
-def test_a_camera_is_seen_as_it_is_and_with_everything_drawn(console, ask):
+def test_a_frame_is_served_plain_and_annotated(console, ask):
     assert ask.get("/api/v1/cameras/door/frame.jpg").status_code == 404
     console.show(portrait(HOPPER))
     wait_until(lambda: ask.get("/api/v1/cameras/door/frame.jpg").status_code == 200, "the frame")
@@ -270,7 +270,7 @@ def test_a_hanging_agent_is_reported_and_not_waited_for(console, ask):
     assert "maskwatch_healthy 0.0" in ask.get("/metrics").text
 
 
-def test_health_and_readiness_tell_the_truth(console, ask):
+def test_health_and_readiness_follow_the_state_of_the_agent(console, ask):
     console.overview = {**console.overview, "is_watching": False, "is_ready": False}
 
     assert ask.get("/health").status_code == 503
@@ -299,7 +299,7 @@ def test_a_refused_command_has_a_reason(console, ask, state, status):
     assert (answer.status_code, answer.json()) == (status, {"detail": "camera door is paused; resume it first"})
 
 
-def test_no_other_command_and_no_long_one_reaches_the_agent(console, ask):
+def test_unknown_and_oversized_commands_do_not_reach_the_agent(console, ask):
     assert ask.post("/api/v1/commands/shutdown").status_code == 422
     assert ask.post("/api/v1/commands/pause", content=b" " * 5000).status_code == 413
     assert console.commands == []
@@ -347,7 +347,7 @@ def test_no_name_in_a_request_leads_to_a_file(console, ask, name):
     assert console.commands == []
 
 
-def test_nothing_that_was_sent_comes_back_in_an_error(ask):
+def test_errors_do_not_repeat_what_was_sent(ask):
     answer = ask.get("/api/v1/alerts", params={"label": "<script>alert(1)</script>"})
 
     assert answer.status_code == 422

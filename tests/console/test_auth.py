@@ -245,7 +245,7 @@ def test_an_invalid_host_is_rejected(ask, host):
     assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 400
 
 
-def test_a_page_elsewhere_cannot_have_a_browser_change_anything_here(console, ask):
+def test_a_page_of_another_site_cannot_change_anything_through_a_browser(console, ask):
     for origin in (
         "https://evil.example",
         "null",
@@ -257,7 +257,7 @@ def test_a_page_elsewhere_cannot_have_a_browser_change_anything_here(console, as
     assert console.commands == []
 
 
-def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(console, ask):
+def test_a_local_program_needs_no_csrf_token_and_a_page_needs_one(console, ask):
     browser = Browser(console)
 
     assert ask.post("/api/v1/commands/pause").status_code == 200

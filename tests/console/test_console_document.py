@@ -23,7 +23,7 @@ DOCUMENT = "\n".join(
 SUFFIX = {"counter": "_total", "info": "_info"}
 
 
-def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
+def test_the_table_lists_every_metric_with_its_labels_and_no_other():
     machine = {"temperature_celsius": 50.0, "memory_bytes": 1, "memory_available_bytes": 1, "disk_free_bytes": 1}
     status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
     metrics = Metrics(["door"])
@@ -45,7 +45,7 @@ def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
     assert said == told
 
 
-def test_every_path_of_the_api_is_shown(ask):
+def test_every_path_of_the_api_has_an_example(ask):
     paths = ask.get("/openapi.json").json()["paths"]
     # As in the examples: $D/alerts/01a1fa24-.../crop.
     shown = re.sub(r"/alerts/01a1[-0-9a-f.]*", "/alerts/{alert_id}", DOCUMENT)
@@ -54,7 +54,7 @@ def test_every_path_of_the_api_is_shown(ask):
     assert [path for path in paths if path.removeprefix("/api/v1") not in shown] == []
 
 
-def test_the_numbers_are_the_true_ones():
+def test_the_documented_limits_are_those_of_the_code():
     text = " ".join(DOCUMENT.split())
     for number in (
         f"{auth.LEAST_CHARACTERS} characters",
@@ -77,7 +77,7 @@ def test_the_numbers_are_the_true_ones():
     assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
 
 
-def test_the_priority_is_that_of_the_unit():
+def test_the_documented_priority_is_that_of_the_unit():
     unit = (DOCS.parent / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
     for line in ("CPUWeight=3", "Nice=19"):
         assert f"\n{line}\n" in unit

@@ -52,7 +52,7 @@ def test_a_day_out_of_range_means_today(ask, day):
     assert f"People of {datetime.now().astimezone():%-d %b} by hour" in page(ask, f"/counts?day={day}")
 
 
-def test_programs_ask_by_day_hour_and_camera(ask, now):
+def test_the_api_returns_counts_by_day_hour_and_camera(ask, now):
     by_camera = ask.get("/api/v1/counts", params={"by": "camera"}).json()["counts"]
     shares = [(one["of"], one["people"], one["compliance"]) for one in by_camera]
     assert shares == [("back", 1, None), ("door", 3, 0.6667)]
@@ -63,7 +63,7 @@ def test_programs_ask_by_day_hour_and_camera(ask, now):
     ]
 
 
-def test_a_spreadsheet_gets_hours(ask, now):
+def test_the_csv_file_has_one_row_per_hour(ask, now):
     answer = ask.get("/counts.csv", params={"camera": "door"})
 
     assert answer.headers["content-type"].startswith("text/csv")

@@ -70,7 +70,7 @@ def test_every_queried_label_is_exported(dashboard, told):
         assert chosen | grouped <= known, query
 
 
-def test_every_panel_lies_beside_the_others_and_has_a_number_of_its_own(dashboard):
+def test_panels_do_not_overlap_and_have_unique_ids(dashboard):
     panels = dashboard["panels"]
     places = [
         (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)
@@ -84,14 +84,14 @@ def test_every_panel_lies_beside_the_others_and_has_a_number_of_its_own(dashboar
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
-def test_the_dashboard_names_no_data_source_of_ours(dashboard):
+def test_the_dashboard_uses_the_data_source_chosen_on_import(dashboard):
     sources = {panel["datasource"]["uid"] for panel in dashboard["panels"] if "datasource" in panel}
 
     assert sources == {"${DS_PROMETHEUS}"}
     assert [needed["name"] for needed in dashboard["__inputs"]] == ["DS_PROMETHEUS"]
 
 
-def test_every_panel_over_time_has_a_smallest_step_of_four_scrapes(dashboard):
+def test_time_series_panels_have_a_minimum_interval_of_four_scrapes(dashboard):
     over_time = [panel for panel in dashboard["panels"] if panel["type"] in {"timeseries", "state-timeline"}]
 
     assert {panel["interval"] for panel in over_time} <= {"1m", "5m"}
@@ -104,7 +104,7 @@ def promtool(*arguments: str | Path, said: str = "") -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_the_figures_keep_to_the_conventions_of_prometheus(exposition):
+def test_metrics_follow_the_conventions_of_prometheus(exposition):
     assert promtool("check", "metrics", said=exposition) == ""
 
 

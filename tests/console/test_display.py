@@ -143,7 +143,7 @@ def test_a_stale_frame_is_not_shown(door, monkeypatch):
         assert said(line)["sign"] == "away"
 
 
-def test_without_an_agent_the_display_is_calm(tmp_path):
+def test_without_an_agent_the_display_reports_no_camera(tmp_path):
     config = a_config(tmp_path, display={"enabled": True})
     with a_console(config):
         address = f"ws://127.0.0.1:{config.console.port}"
@@ -187,7 +187,7 @@ def test_a_silent_display_is_disconnected(locked, monkeypatch):
         assert why_closed(line) == 4401
 
 
-def test_the_words_are_those_of_the_setting_or_of_the_address(tmp_path):
+def test_the_language_comes_from_the_setting_or_the_url(tmp_path):
     with served(tmp_path, display={"enabled": True, "language": "de"}) as console, console.client() as client:
         assert '<html lang="de" dir="ltr"' in client.get("/display/door").text
         arabic = client.get("/display/door?lang=ar").text

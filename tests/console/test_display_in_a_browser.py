@@ -108,7 +108,7 @@ def test_every_sign_has_its_own_words_and_shape(browser, console, width, height)
         assert len({one[0] for one in shapes}) == len(shapes)
 
 
-def test_it_has_no_controls_and_is_easy_to_see_and_to_hear(browser, console):
+def test_it_has_no_controls_and_passes_the_accessibility_check(browser, console):
     from axe_playwright_python.sync_playwright import Axe
 
     with a_visitor(browser, console.url) as visitor:

@@ -144,7 +144,7 @@ def test_a_port_in_use_ends_only_the_console(door):
     assert get(f"{door.origin}/health").json()["ok"]
 
 
-def test_beyond_this_machine_it_does_not_start_without_a_password(tmp_path):
+def test_beyond_loopback_it_does_not_start_without_a_password(tmp_path):
     (tmp_path / "config.yaml").write_text("console: {host: 0.0.0.0}\n", encoding="utf-8")
 
     done = run_command("console", "--config", tmp_path / "config.yaml")

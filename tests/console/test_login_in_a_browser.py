@@ -104,7 +104,7 @@ def test_logging_out_elsewhere_ends_a_live_page_too(visitor):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_login_is_easy_to_see_and_to_hear_on_a_phone(browser, door, scheme):
+def test_the_login_passes_the_accessibility_check_on_a_phone(browser, door, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     with a_visitor(browser, door.origin, viewport=PHONE, color_scheme=scheme) as visitor:

@@ -24,7 +24,7 @@ def page(ask: httpx.Client, path: str, *, status: int = 200) -> str:
     return answer.text
 
 
-def test_without_any_alert_there_is_neither_chart_nor_filter_but_a_sentence(ask):
+def test_without_alerts_a_message_replaces_chart_and_filter(ask):
     gallery = page(ask, "/alerts")
 
     assert "No alert yet" in gallery
@@ -131,7 +131,7 @@ def test_the_favicon_is_served(ask):
     assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content
 
 
-def test_the_zones_of_a_camera_are_there_to_be_drawn_on(tmp_path):
+def test_the_exclusion_zones_of_a_camera_can_be_edited(tmp_path):
     with (
         served(tmp_path, rules={"exclusion_zones": [[[0, 0], [0.5, 0], [0, 0.5]]]}) as console,
         console.client() as ask,
@@ -142,7 +142,7 @@ def test_the_zones_of_a_camera_are_there_to_be_drawn_on(tmp_path):
         assert "/zones/door" in page(ask, "/")
 
 
-def test_people_read_titles_and_addresses_hold_keys(tmp_path):
+def test_pages_show_titles_and_urls_contain_keys(tmp_path):
     with served(tmp_path, titles=("Library <3", "Main entrance"), display={"enabled": True}) as console:
         alert = console.keep_alert()
         with console.client() as client:

@@ -297,7 +297,7 @@ def lines_of(page: Page) -> Any:
     return yaml.safe_load(page.get_by_label("Lines for config.yaml").input_value())["cameras"][CAMERA]["rules"]
 
 
-def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configuration_takes(visitor):
+def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(visitor):
     page = visitor.see(f"/zones/{CAMERA}")
     waits_for(page, "document.getElementById('frame').naturalWidth > 0")
     assert lines_of(page) == {"exclusion_zones": []}
@@ -472,7 +472,7 @@ def test_a_phone_scrolls_no_page_sideways(browser, door, path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_hard_to_see_or_to_hear(browser, door, scheme):
+def test_every_page_passes_the_accessibility_check(browser, door, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
@@ -487,7 +487,7 @@ def test_nothing_is_hard_to_see_or_to_hear(browser, door, scheme):
         assert found == []
 
 
-def test_the_dark_is_dark_and_the_light_is_light(browser, door):
+def test_pages_follow_the_preferred_colour_scheme(browser, door):
     grounds = {}
     for scheme in ("light", "dark"):
         with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
@@ -506,7 +506,7 @@ def test_reduced_motion_is_respected(browser, door):
         assert page.evaluate("getComputedStyle(document.querySelector('.alert-card')).animationName") == "none"
 
 
-def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
+def test_every_control_is_reachable_by_keyboard_with_visible_focus(visitor):
     page = visitor.see("/")
     expect(page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
     reached = []

@@ -88,7 +88,7 @@ def test_a_bug_is_logged_without_the_request(tmp_path, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "camera.local"])  # noqa: S104
-def test_beyond_this_machine_it_wants_a_password_or_a_token(host):
+def test_beyond_loopback_a_password_or_a_token_is_required(host):
     with pytest.raises(ValueError, match="password_file"):
         ConsoleConfig(host=host)
 
@@ -115,7 +115,7 @@ def test_an_unusable_certificate_prevents_the_start(tmp_path):
             pass
 
 
-def test_localhost_is_all_of_this_machine_s_addresses_for_itself(tmp_path):
+def test_localhost_means_every_loopback_address_of_the_machine(tmp_path):
     with served(tmp_path, host="localhost") as console:
         for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
             try:

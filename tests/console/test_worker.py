@@ -24,7 +24,7 @@ def test_an_error_is_raised_in_the_caller(worker):
         asyncio.run(worker.do(fail))
 
 
-def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(worker):
+def test_calls_beyond_the_queue_limit_are_rejected_until_others_are_done(worker):
     gate = threading.Event()
 
     async def ask():

@@ -62,7 +62,7 @@ def test_a_broker_that_accepts_everything_is_ok(tmp_path):
         assert "answers (MQTT 5) and accepts everything" in looked_at(tmp_path, broker)
 
 
-def test_every_topic_of_the_agent_is_tried_and_each_that_is_denied_is_named(tmp_path):
+def test_every_topic_of_the_agent_is_tested_and_denied_ones_are_named(tmp_path):
     own = [f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING]
     with with_acl(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as told:
         looked_at(tmp_path, broker)
@@ -114,7 +114,7 @@ def test_a_broker_without_retained_messages_or_qos_1_is_warned_of(tmp_path, sett
     assert found.severity == "warning"
 
 
-def test_the_status_is_offline_behind_it_and_subscribers_get_probes_that_they_know(tmp_path, broker):
+def test_the_check_leaves_an_offline_status_and_sends_only_marked_probes(tmp_path, broker):
     with Listener(broker.port) as listener:
         look_at_broker(a_config(tmp_path, broker.config()))
 

@@ -118,7 +118,7 @@ def test_the_bundle_has_all_files(tmp_path, config):
     assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600
 
 
-def test_of_an_invalid_configuration_only_lines_and_keys_are_reported(tmp_path):
+def test_an_invalid_configuration_is_reported_by_lines_and_keys_only(tmp_path):
     message = "/etc/maskwatch/config.yaml:\n  line 3   mqtt.port: 'hunter2secret' is not a whole number"
 
     files = bundled(tmp_path, None, findings=[Finding("configuration", "wrong", message)], journal="hunter2secret")
@@ -142,13 +142,13 @@ def test_the_password_in_a_pipe_command_is_removed():
     assert Scrubber(config).scrub("401 for pass77") == "401 for ***"
 
 
-def test_the_password_behind_an_option_of_such_a_command_is_a_secret_too():
+def test_the_password_after_an_option_of_a_pipe_command_is_removed_too():
     config = Config(cameras={"door": {"source": "pipe: curl -u me:optionpass9 http://camera.local/mjpeg"}})
 
     assert "optionpass9" not in Scrubber(config).scrub("curl said: optionpass9 is wrong")
 
 
-def test_a_short_value_of_a_query_does_not_tear_numbers_apart():
+def test_short_query_values_are_not_redacted_within_numbers():
     config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
 
     assert Scrubber(config).scrub("11 frames, longer-secret") == "11 frames, ***"

@@ -40,7 +40,7 @@ def a_certificate(folder: Path, *, days: int) -> Path:
 
 # From 2050 on, a certificate writes its dates in another form.
 @pytest.mark.parametrize("days", [1, 400, 20_000])
-def test_the_date_is_the_one_that_openssl_reads(tmp_path, days):
+def test_expiry_dates_agree_with_openssl(tmp_path, days):
     file = a_certificate(tmp_path, days=days)
 
     assert expiry(file.read_bytes()) == as_openssl_reads(file)
@@ -72,7 +72,7 @@ def test_the_certificate_of_a_broker_is_checked_too(tmp_path, certificates):
     assert f"{as_openssl_reads(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
 
 
-def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
+def test_a_missing_file_or_one_without_a_certificate_is_an_error(tmp_path):
     (tmp_path / "key.pem").write_text("no certificate")
     mqtt = MqttConfig(
         host="127.0.0.1", port=free_port(), tls=True,
@@ -90,7 +90,7 @@ def test_without_tls_there_is_no_finding():
     assert list(look_at_certificates(Config(), now=NOW)) == []
 
 
-def test_the_consoles_certificate_is_judged(tmp_path):
+def test_the_certificate_of_the_console_is_checked(tmp_path):
     file = a_certificate(tmp_path, days=1)
     console = {"cert_file": file, "key_file": tmp_path / "key"}
 

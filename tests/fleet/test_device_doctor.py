@@ -70,7 +70,7 @@ def test_a_server_that_answers_html_or_nothing_is_reported(config: Config, fleet
     assert isinstance(refused(config), UnavailableError)
 
 
-def test_a_root_that_is_none_is_a_matter_for_a_person(config: Config, tmp_path: Path):
+def test_an_invalid_root_file_is_a_configuration_error(config: Config, tmp_path: Path):
     (tmp_path / "root.json").write_text("<html>")
 
     assert isinstance(refused(config), ConfigError)

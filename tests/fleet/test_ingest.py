@@ -162,7 +162,7 @@ POISON = {
 }
 
 
-def test_poison_goes_to_the_dead_letters_and_blocks_nothing(config: FleetConfig, conninfo: str):
+def test_invalid_messages_become_dead_letters_and_block_nothing(config: FleetConfig, conninfo: str):
     good = [alert(sequence=number) for number in range(1, 4)]
     bad = [("maskwatch.hall-1.alerts", body) for body in POISON.values()]
     publish(config, *sent(good[0]), bad[0], *sent(good[1]), bad[1], *sent(good[2]), bad[2])

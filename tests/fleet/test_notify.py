@@ -197,7 +197,7 @@ def test_notifications_are_repeated_only_after_an_interval(connection: psycopg.C
     assert ends[0] == ends[1] > ends[2]
 
 
-def test_an_alert_of_a_clock_gone_wrong_is_passed_on(connection: psycopg.Connection):
+def test_an_alert_with_a_wrong_time_is_forwarded(connection: psycopg.Connection):
     put(
         connection,
         alert("hall-1", when=now() + timedelta(days=400)),

@@ -92,7 +92,7 @@ def test_a_stage_stops_with_its_reason(stops, reason):
         Alerts(week_before=20, since=0),
     ],
 )
-def test_a_third_to_three_times_as_many_alerts_are_as_before(alerts):
+def test_between_a_third_and_three_times_the_alerts_count_as_unchanged(alerts):
     released = decided(alerts=alerts)
 
     assert released is not None
@@ -130,7 +130,7 @@ def test_stages_reach_their_share_and_contain_each_other():
         (Progress(number=2, stage="all", since=BEGAN, is_paused=True), "zero"),
     ],
 )
-def test_the_model_of_a_device_that_is_not_named(progress, wanted):
+def test_the_model_of_an_unlisted_device_depends_on_the_progress(progress, wanted):
     assert wanted_model(WISH, progress, device="yard-9", running="zero") == wanted
 
 

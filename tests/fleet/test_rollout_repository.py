@@ -15,7 +15,7 @@ from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.repository import ONLINE_DAYS
 
 
-def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):
+def test_a_model_signed_by_two_people_reaches_the_device(fleet):
     fleet.wish_signed("two")
     device = fleet.device()
 
@@ -28,7 +28,7 @@ def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):
     assert {path.name for path in (fleet.folder / "device/targets").iterdir()} == {WISHES, STAGES}
 
 
-def test_one_of_two_signatures_is_not_published_and_would_not_be_believed(fleet):
+def test_a_single_signature_is_neither_published_nor_trusted(fleet):
     fleet.wish("two")
     fleet.sign("models-2")
     with pytest.raises(ConfigError, match="targets 1"):
@@ -53,7 +53,7 @@ def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
     assert fleet.repository.missing_signatures() == {"targets": 1}
 
 
-def test_a_stolen_server_s_key_can_name_no_model(fleet):
+def test_a_stolen_server_key_cannot_release_a_model(fleet):
     fleet.wish_signed("two")
     fleet.device().wishes()
     online = fleet.signer("online")
@@ -68,7 +68,7 @@ def test_a_stolen_server_s_key_can_name_no_model(fleet):
     assert "not believed" in fleet.refused()
 
 
-def test_how_far_it_has_got_is_the_server_s_to_say(fleet):
+def test_the_server_states_the_progress_of_a_roll_out(fleet):
     fleet.wish_signed("two")
     progress = Progress(number=1, stage="some", since=fleet.now, is_rolled_back=True, reason="by hand")
     fleet.repository.advance(fleet.signer("online"), "default", progress, when=fleet.now)
@@ -164,7 +164,7 @@ def test_a_damaged_cache_of_the_device_is_replaced(fleet):
         ("targets", "models-3", ("root-1", "root-2", "models-1", "models-2")),
     ],
 )
-def test_a_stolen_key_is_replaced_and_counts_no_more(fleet, role, old, signers):
+def test_a_stolen_key_is_replaced_and_no_longer_trusted(fleet, role, old, signers):
     fleet.wish_signed("two")
     fleet.device().wishes()
     replacement = read_public_key(fleet.keys / "new.pub")
@@ -178,7 +178,7 @@ def test_a_stolen_key_is_replaced_and_counts_no_more(fleet, role, old, signers):
     assert read_public_key(fleet.keys / f"{old}.pub").keyid not in fleet.repository.keys()[role]
 
 
-def test_a_stolen_server_s_key_is_replaced_and_counts_no_more(fleet):
+def test_a_stolen_server_key_is_replaced_and_no_longer_trusted(fleet):
     fleet.wish_signed("two")
     fleet.device().wishes()
     new = fleet.signer("new")
@@ -241,7 +241,7 @@ def test_a_newer_wish_starts_at_its_first_stage_and_keeps_the_previous_model(fle
     assert {group: progress.stage for group, progress in stages.items()} == {"default": "named", "other": "named"}
 
 
-def test_daily_renewal_leaves_no_heap_of_files(fleet):
+def test_daily_renewal_removes_old_metadata_files(fleet):
     fleet.wish_signed("two")
     for _ in range(5):
         fleet.repository.renew(fleet.signer("online"), when=fleet.now)
@@ -267,7 +267,7 @@ def test_mix_and_match_of_metadata_is_refused(fleet):
     assert "not believed" in fleet.refused()
 
 
-def test_files_without_a_key_are_reported(tmp_path, keys):
+def test_key_files_without_a_key_are_reported(tmp_path, keys):
     (tmp_path / "empty").write_bytes(b"")
     for wrong in (tmp_path / "empty", tmp_path / "missing", keys / "root-1.pub"):
         with pytest.raises(ConfigError):

@@ -64,7 +64,7 @@ def test_messages_of_a_simulated_device_match_the_schemas():
         assert isinstance(read(f"maskwatch.sim0-0.{topic}", message.payload(), prefix="maskwatch"), Message)
 
 
-def test_a_simulated_device_is_as_patient_as_a_real_one():
+def test_a_simulated_device_has_the_timeouts_of_a_real_one():
     real = publisher.Timing()
 
     assert (publisher.ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
@@ -72,7 +72,7 @@ def test_a_simulated_device_is_as_patient_as_a_real_one():
     assert (real.acknowledge_seconds, real.forgotten_seconds) == (PATIENCE_SECONDS, FORGOTTEN_SECONDS)
 
 
-def test_more_devices_than_a_process_may_have_files_are_refused(monkeypatch: pytest.MonkeyPatch):
+def test_more_devices_than_the_limit_of_open_files_are_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 1000))
 
     with pytest.raises(ConfigError, match="--prefix"):

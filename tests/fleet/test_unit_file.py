@@ -27,11 +27,11 @@ def test_only_configuration_errors_prevent_a_restart_of_a_process():
     assert the_unit(UNIT_FILE)["Service"]["RestartPreventExitStatus"] == str(ConfigError.exit_code)
 
 
-def test_the_watchdog_waits_longer_than_a_statement():
+def test_the_watchdog_timeout_exceeds_the_statement_timeout():
     assert int(the_unit(UNIT_FILE)["Service"]["WatchdogSec"]) >= 2 * STATEMENT_SECONDS
 
 
-def test_the_unit_lays_the_password_of_the_database_beside_each_process():
+def test_the_unit_gives_each_process_the_database_password_as_a_credential():
     assert f"LoadCredential={CREDENTIAL}:" in UNIT_FILE.read_text(encoding="utf-8")
 
 

@@ -154,7 +154,7 @@ async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 200), ("admin", 200)])
-async def test_reviews_take_an_operator(
+async def test_only_operators_may_review(
     browser: httpx.AsyncClient, connection: psycopg.Connection, role: str, status: int
 ):
     newest = fill(connection)[0]
@@ -177,7 +177,7 @@ async def test_a_review_without_the_pages_token_is_refused(browser: httpx.AsyncC
     assert answer.status_code == 403
 
 
-async def test_reviewed_pictures_leave_in_a_folder_for_each_class(
+async def test_reviewed_pictures_are_exported_into_one_folder_per_class(
     browser: httpx.AsyncClient, connection: psycopg.Connection
 ):
     fill(connection)
@@ -291,7 +291,7 @@ async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, conn
     assert "maskwatch_fleet_alerts_last_hour 9.0" in text
 
 
-async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.Connection):
+async def test_every_page_is_rendered(browser: httpx.AsyncClient, connection: psycopg.Connection):
     newest = fill(connection)[0]
     await log_in(browser, "operator")
 
@@ -337,7 +337,7 @@ async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: 
     assert (await program.get("/api/v1/devices/a%00b")).status_code == 404
 
 
-async def test_below_a_path_of_a_proxy_every_address_is_below_it(
+async def test_behind_a_proxy_path_every_link_has_the_prefix(
     browser: httpx.AsyncClient, connection: psycopg.Connection
 ):
     newest = fill(connection)[0]
@@ -388,7 +388,7 @@ async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient)
     } <= set(paths)
 
 
-def test_a_password_is_right_or_not(connection: psycopg.Connection):
+def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
     keep_user(connection, "ann", "operator", PASSWORD)
     assert role_of(connection, "ann", PASSWORD) == "operator"
 

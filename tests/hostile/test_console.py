@@ -85,7 +85,7 @@ def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind)
     ],
 )
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
+def test_the_picture_is_read_from_any_valid_json(ask, body, slash):
     picture = base64.b64encode(jpeg()).decode().replace("/", slash)
 
     answer = ask.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
@@ -98,7 +98,7 @@ def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
     "path", ["/login", "/logout", "/api/v1/alerts/x/review", "/api/v1/commands/pause", "/nowhere", "/"]
 )
 @pytest.mark.parametrize("stated", [True, False])
-def test_no_other_body_is_read_beyond_its_limit(ask, path, stated):
+def test_bodies_of_other_requests_are_not_read_beyond_their_limit(ask, path, stated):
     def chunks():
         for _ in range(400):
             yield b"x" * 65_536

@@ -61,7 +61,7 @@ def tasks_of(content: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "file", sorted((DEPLOY / "ansible/roles/maskwatch/tasks").glob("*.yml")), ids=lambda file: file.name
 )
-def test_the_role_writes_nothing_under_a_name_that_a_local_user_could_have_taken(file):
+def test_the_role_writes_with_owner_and_mode_outside_shared_folders(file):
     text = file.read_text(encoding="utf-8")
     assert not [folder for folder in SHARED_FOLDERS if f"{folder}/" in text]
     for task in tasks_of(yaml.safe_load(text)):

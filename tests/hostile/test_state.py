@@ -124,7 +124,7 @@ def put_crop(folder, *, when):
 
 
 @pytest.mark.parametrize("years", [3, 56])
-def test_a_clock_that_steps_before_the_first_crop_makes_none_old(tmp_path, years):
+def test_a_clock_step_before_the_first_crop_does_not_age_crops(tmp_path, years):
     wrong = NOW - timedelta(days=365.25 * years)
     retention = Retention(tmp_path / "crops", keep_days=30, keep_bytes=10**9)
     assert retention.sweep(at=0.0, now=wrong, waiting=frozenset()) == []
@@ -135,7 +135,7 @@ def test_a_clock_that_steps_before_the_first_crop_makes_none_old(tmp_path, years
 
 
 @pytest.mark.parametrize("years", [3, 56])
-def test_a_clock_that_steps_while_the_agent_is_off_before_its_first_sweep_makes_none_old(tmp_path, years):
+def test_a_clock_step_while_the_agent_is_off_does_not_age_crops(tmp_path, years):
     crop = put_crop(tmp_path / "crops", when=NOW - timedelta(days=365.25 * years))
 
     assert (

@@ -138,7 +138,7 @@ def test_a_file_name_that_is_not_utf8_is_printed(pictures):
 # the end
 
 
-def test_a_bug_has_its_own_exit_status(pictures):
+def test_an_internal_error_has_its_own_exit_status(pictures):
     broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
 
     done = subprocess.run(
@@ -389,7 +389,7 @@ def test_every_command_has_a_help_with_an_example(command, capsys):
     ("video", "alerts"),
     [("unmasked_outdoors.mp4", 1), ("masked_at_laptop.mp4", 0), ("puts_mask_on_close_up.mp4", 1)],
 )
-def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
+def test_the_reference_recordings_raise_the_right_alerts(shared, video, alerts):
     done = run_command(
         "replay", "--json", shared / "videos" / video, "--set", "faces.detector=yunet",
         "--set", f"faces.model={shared / 'weights' / 'face_detection_yunet_2023mar.onnx'}",
@@ -398,7 +398,7 @@ def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
     assert lines(done.stdout)[-1]["summary"]["alerts"] == alerts
 
 
-def test_any_name_of_a_source_and_of_the_state_folder_is_used_verbatim(tmp_path):
+def test_names_with_special_characters_are_used_verbatim(tmp_path):
     folder = tmp_path / """it's C:\\new, "odd" #1"""
     folder.mkdir()
     cv2.imwrite(str(folder / "one.png"), portrait(COLLINS))
@@ -436,7 +436,7 @@ def test_a_missing_recording_is_rejected_without_waiting(tmp_path, demo):
     assert "typo.mp4: No such file or directory; give" in done.stderr
 
 
-def test_runtimes_print_nothing(pictures):
+def test_the_messages_of_runtimes_are_not_printed(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
 
 

@@ -31,7 +31,7 @@ def test_pending_messages_are_shown_as_text_and_json(tmp_path, put):
     assert shown["oldest"] == put[0]["when"]
 
 
-def test_waiting_messages_are_printed_oldest_first(tmp_path, put):
+def test_pending_messages_are_printed_oldest_first(tmp_path, put):
     done = outbox_command(tmp_path, "--messages")
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == put

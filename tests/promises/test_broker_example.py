@@ -203,7 +203,7 @@ def test_clients_without_a_certificate_are_rejected(broker, certificates):
     assert answers == []
 
 
-def test_alerts_go_over_the_bridge_and_figures_stay(broker, second_broker, certificates):
+def test_the_bridge_forwards_alerts_and_no_telemetry(broker, second_broker, certificates):
     mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
     eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
     with open_connection(mqtt, client_id="far") as far:
@@ -215,7 +215,7 @@ def test_alerts_go_over_the_bridge_and_figures_stay(broker, second_broker, certi
         assert heard(far, 0) == []
 
 
-def test_alerts_wait_for_a_second_broker_that_is_away(broker, second_broker, certificates):
+def test_alerts_wait_for_an_unavailable_second_broker(broker, second_broker, certificates):
     mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
     eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
     second_broker.kill()

@@ -84,7 +84,7 @@ def test_programs_of_the_continuous_integration_exist():
         assert "set -euo pipefail\n" in script.read_text(encoding="utf-8")
 
 
-def test_the_workflow_tries_every_python_that_the_package_accepts():
+def test_the_workflow_tests_every_python_that_the_package_accepts():
     workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
     tried = workflow["jobs"]["device"]["strategy"]["matrix"]["python"]
     first, end = re.findall(r"3\.(\d+)", project("requires-python"))
@@ -92,12 +92,12 @@ def test_the_workflow_tries_every_python_that_the_package_accepts():
     assert f"(3, {first}) <= sys.version_info[:2] <= (3, {int(end) - 1})" in text("Makefile")
 
 
-def test_no_file_is_too_large_for_a_slow_line():
+def test_no_file_exceeds_the_size_limit():
     large = {str(file): file.stat().st_size for file in tracked() if file.stat().st_size > LARGEST_FILE_BYTES}
     assert not large
 
 
-def test_no_file_names_a_folder_of_one_machine():
+def test_no_file_contains_a_local_path():
     folder = re.compile(rb"/(?:work/(?:main|shared)|root/|home/(?!pi\b|jetson\b)[a-z]+/|tmp/[a-z]+/)")
     found = {
         str(file.relative_to(HOUSE)): match.group().decode()
@@ -109,7 +109,7 @@ def test_no_file_names_a_folder_of_one_machine():
     assert not found
 
 
-def test_the_licence_is_the_one_that_the_package_names():
+def test_the_licence_file_matches_the_package_metadata():
     licence = text("LICENSE").split()
     assert licence[:4] == ["Apache", "License", "Version", "2.0,"]
     assert "Copyright [yyyy] [name of copyright owner]" in " ".join(licence), "the text of the licence is changed"

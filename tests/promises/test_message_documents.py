@@ -50,14 +50,14 @@ def test_the_documents_are_up_to_date(name):
 
 
 @pytest.mark.parametrize("file", MQTT_SCHEMAS, ids=lambda file: file.name)
-def test_every_schema_is_a_valid_one_and_is_named_by_the_page_and_by_asyncapi(file):
+def test_every_schema_is_valid_and_named_by_the_page_and_by_asyncapi(file):
     jsonschema.Draft202012Validator.check_schema(json.loads(file.read_text(encoding="utf-8")))
 
     assert f"({file.name})" in PAGE
     assert f"./{file.name}" in references(ASYNCAPI)
 
 
-def test_every_reference_of_asyncapi_leads_somewhere():
+def test_every_reference_of_asyncapi_resolves():
     assert ASYNCAPI["asyncapi"].startswith("3.0")
     version = ASYNCAPI["info"]["version"]
     assert f'version = "{version}"' in PYPROJECT.splitlines()

@@ -63,7 +63,7 @@ def test_the_reference_names_every_key_message_command_and_path():
         assert line.split()[-1] in written[f"reference/{line.split()[0]}.md"]
 
 
-def test_the_reference_links_documents_and_shows_an_empty_choice():
+def test_the_reference_links_documents_and_has_no_empty_code_spans():
     written = {path: text for path, text in pages().items() if path.endswith(".md")}
 
     for path, text in written.items():

@@ -41,7 +41,7 @@ def test_the_same_lines_from_another_folder_are_the_same():
     assert str(found).startswith("1 faces in 1 pictures: boxes within 0.0 px")
 
 
-def test_differences_of_rounding_are_told_and_no_trouble():
+def test_rounding_differences_are_reported_and_accepted():
     there = a_face((101.5, 100.0, 160.0, 180.0), face_score=0.88, scores=CLEAR | {"with_mask": 0.05})
 
     found = compared([a_picture(a_face()), an_alert(3.5)], [a_picture(there), an_alert(3.6)])
@@ -66,13 +66,13 @@ def test_faces_in_another_order_are_the_same_faces():
         pytest.param(a_face(scores={**CLEAR, "with_mask": 0.97, "without_mask": 0.02}), id="read as something else"),
     ],
 )
-def test_a_face_that_is_seen_otherwise_is_a_trouble(there):
+def test_a_different_result_for_a_face_is_an_error(there):
     (trouble,) = compared([a_picture(a_face())], [a_picture(there)]).troubles
 
     assert trouble.startswith("street.jpg: the face at [100.0, 100.0, 160.0, 180.0]")
 
 
-def test_a_reading_between_two_labels_may_swing_and_is_counted():
+def test_a_reading_between_two_labels_may_change_and_is_counted():
     swung = {"with_mask": 0.01, "without_mask": 0.14, "mask_worn_incorrectly": 0.85}
 
     found = compared([a_picture(a_face(scores=UNCLEAR))], [a_picture(a_face(scores=swung))])
@@ -85,7 +85,7 @@ def test_a_reading_between_two_labels_may_swing_and_is_counted():
     ("face_score", "width_px", "troubles"), [(0.9, 24, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 24, 0), (0.9, 23, 0)]
 )
 @pytest.mark.parametrize("missing", ["here", "there"])
-def test_a_face_may_be_missing_where_rounding_hides_it_or_it_is_too_small(face_score, width_px, troubles, missing):
+def test_a_face_may_be_missing_near_the_minimum_score_or_size(face_score, width_px, troubles, missing):
     both = a_picture(a_face())
     more = a_picture(a_face(), a_face((300.0, 10.0, 300.0 + width_px, 40.0), face_score=face_score))
 
@@ -95,7 +95,7 @@ def test_a_face_may_be_missing_where_rounding_hides_it_or_it_is_too_small(face_s
     assert all(trouble.endswith(f"is missing {missing}") for trouble in found.troubles)
 
 
-def test_one_face_there_stands_for_no_two_faces_here():
+def test_one_face_does_not_match_two_faces():
     nearly_the_same = a_face((104.0, 102.0, 164.0, 182.0))
 
     assert compared([a_picture(a_face(), nearly_the_same)], [a_picture(a_face())]).troubles
@@ -110,11 +110,11 @@ def test_one_face_there_stands_for_no_two_faces_here():
         pytest.param([an_alert(4.5)], id="a second later"),
     ],
 )
-def test_other_alerts_are_a_trouble(there):
+def test_different_alerts_are_an_error(there):
     assert len(compared([an_alert(3.5)], there).troubles) == 1
 
 
-def test_pictures_that_one_of_them_did_not_look_at_are_a_trouble():
+def test_a_picture_missing_on_one_side_is_an_error():
     other = a_picture(a_face(), path="/srv/other.jpg")
 
     assert compared([a_picture(a_face()), other], [a_picture(a_face())]).troubles == [
@@ -122,17 +122,17 @@ def test_pictures_that_one_of_them_did_not_look_at_are_a_trouble():
     ]
 
 
-def test_a_picture_that_one_of_them_cannot_read_is_a_trouble():
+def test_a_picture_unreadable_on_one_side_is_an_error():
     unread = {"path": "/srv/street.jpg", "error": "cannot be read"}
 
     assert "street.jpg: cannot be read there" in compared([a_picture(a_face())], [unread]).troubles
 
 
-def test_nothing_seen_by_both_proves_nothing():
+def test_a_comparison_without_faces_and_alerts_is_an_error():
     assert compared([a_picture()], [a_picture()]).troubles == ["no face and no alert in either: this compares nothing"]
 
 
-def test_the_command_ends_with_1_and_says_why(tmp_path, monkeypatch, capsys):
+def test_the_command_exits_with_1_and_prints_the_reason(tmp_path, monkeypatch, capsys):
     here = [a_picture(a_face())]
     there = copy.deepcopy(here)
     there[0]["faces"][0]["label"] = "with_mask"

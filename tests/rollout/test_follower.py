@@ -144,7 +144,7 @@ def test_a_device_that_the_stage_has_not_reached_waits(device):
         ({"model": b"configured"}, "did not load"),
     ],
 )
-def test_a_model_that_does_worse_on_probation_makes_room_for_the_one_before(device, change, reason):
+def test_a_model_that_does_worse_on_probation_is_rolled_back(device, change, reason):
     device.live(100)
     for name, value in change.items():
         setattr(device.agent, name, value)
@@ -177,7 +177,7 @@ def test_a_model_that_fails_its_examination_never_runs(device):
     assert device.agent.reloads == 0
 
 
-def test_a_model_for_a_newer_agent_is_rejected_in_words(device):
+def test_a_model_for_a_newer_agent_is_rejected_with_a_message(device):
     device.repository.needs = "0.10.0"
 
     assert device.live(100).state == ("one", "rejected", b"configured")

@@ -84,7 +84,7 @@ def test_the_last_two_models_stay_and_no_more(tmp_path):
     assert installation.has("one")
 
 
-def test_a_model_that_was_written_in_part_is_not_there(tmp_path):
+def test_a_partly_written_model_is_not_installed(tmp_path):
     installation = Installation(tmp_path)
     installation.install("one", b"1", card_of(b"another"))
 

@@ -23,7 +23,7 @@ def a_sample(run_id: str = "one", sha256: str = SHA256, rate: float | None = 10.
     return Sample(run_id, sha256, rate, memory)
 
 
-def test_ten_minutes_as_good_as_before_are_enough():
+def test_ten_minutes_without_degradation_are_enough():
     assert observed(sample=a_sample(rate=8.0, memory=150)) == "passed"
 
 

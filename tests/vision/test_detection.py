@@ -51,7 +51,7 @@ def test_false_detections_are_omitted():
     assert [one.label for _, one in seen.faces] == ["without_mask"]
 
 
-def test_it_is_written_in_pixels_and_in_as_many_digits_as_mean_something():
+def test_json_output_is_in_pixels_and_rounded():
     written = detect(PICTURE, TwoFaces(), LargeOnesAreBare()).as_json()  # type: ignore[arg-type]
 
     assert (written["width"], written["height"]) == (64, 48)

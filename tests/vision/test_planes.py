@@ -109,7 +109,7 @@ def test_a_region_equals_that_part_of_the_whole_frame(rows, columns):
 
 
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
-def test_halving_is_that_of_the_whole_picture_but_for_rounding(times):
+def test_halving_a_region_equals_halving_the_frame_within_rounding(times):
     planes = planes_of(a_picture())
     width_px, height_px = WIDTH_PX >> times, HEIGHT_PX >> times
 
@@ -133,7 +133,7 @@ def test_a_frame_of_planes_is_cut_measured_and_gated_as_one_in_bgr():
     assert face_quality(one.picture, Face(box, 0.9)) == face_quality(other.picture, Face(box, 0.9))
 
 
-def test_the_shipped_models_find_and_classify_the_same_in_planes():
+def test_the_shipped_models_give_the_same_results_in_planes():
     picture, _ = scene((COLLINS, False, 0.9, (80, 60)), (HOPPER, True, 0.9, (700, 80)), width_px=1280, height_px=720)
     planes = planes_of(picture)
     detector, classifier = open_models(Config())
@@ -148,7 +148,7 @@ def test_the_shipped_models_find_and_classify_the_same_in_planes():
     assert {classifier.classify(planes, face.box).label for face in faces} == {"with_mask", "without_mask"}
 
 
-def test_motion_is_seen_in_planes_as_in_bgr():
+def test_motion_is_detected_in_planes_as_in_bgr():
     gates = MotionGate(MotionConfig()), MotionGate(MotionConfig())
     seen = []
     for step in range(4):
@@ -162,7 +162,7 @@ def test_motion_is_seen_in_planes_as_in_bgr():
     assert seen == [[True, True], [False, False], [True, True], [False, False]]
 
 
-def test_they_take_half_of_the_memory():
+def test_planes_take_half_of_the_memory():
     planes = planes_of(a_picture())
 
     assert 2 * planes.nbytes == np.asarray(planes).nbytes

@@ -35,7 +35,7 @@ def test_a_large_sharp_face_in_good_light_has_full_quality():
     ],
     ids=["blurred", "dark", "bright", "flat"],
 )
-def test_a_face_that_shows_less_has_less(spoil):
+def test_a_darkened_blurred_or_flat_face_has_lower_quality(spoil):
     image, face = a_picture()
 
     assert LOWEST <= face_quality(spoil(image), face) < 0.7
@@ -48,7 +48,7 @@ def test_quality_grows_with_the_face():
     assert qualities[0] < 0.5 < qualities[-1]
 
 
-def test_a_face_cut_off_by_the_edge_of_the_picture_has_half():
+def test_a_face_cut_off_by_the_edge_of_the_picture_has_half_the_quality():
     image, face = a_picture()
     cut = image[:, round(face.box.x1) :]
     box = Box(0, face.box.y1, face.box.width_px, face.box.y2)
@@ -56,7 +56,7 @@ def test_a_face_cut_off_by_the_edge_of_the_picture_has_half():
     assert face_quality(np.ascontiguousarray(cut), Face(box, 0.9)) == pytest.approx(0.5)
 
 
-def test_a_face_that_the_detector_doubts_and_a_profile_have_less():
+def test_low_face_scores_and_profiles_have_lower_quality():
     image, face = a_picture()
     x, _ = face.box.centre
     narrow = Box(x - 0.25 * face.box.height_px, face.box.y1, x + 0.25 * face.box.height_px, face.box.y2)
@@ -65,7 +65,7 @@ def test_a_face_that_the_detector_doubts_and_a_profile_have_less():
     assert face_quality(image, Face(narrow, 0.9)) < 0.7
 
 
-def test_a_box_outside_of_the_picture_is_the_worst_there_is_and_no_error():
+def test_a_box_outside_the_picture_has_the_lowest_quality():
     image, _ = a_picture()
 
     assert face_quality(image, Face(Box(-300, -300, -200, -200), 0.9)) == LOWEST

@@ -180,7 +180,7 @@ def test_an_empty_picture_has_no_face():
     ],
     ids=["grey", "one channel", "four channels", "16 bit", "float"],
 )
-def test_pixels_of_another_layout_are_refused_clearly(pixels):
+def test_pixels_of_another_layout_are_rejected(pixels):
     detector, _ = a_detector((64, 64))
 
     with pytest.raises(PictureError, match="BGR pixels, uint8; these are"):
