@@ -29,7 +29,7 @@ def test_the_table_lists_every_metric_with_its_labels_and_no_other():
     metrics = Metrics(["door"])
     reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
     text = metrics_text(status, reply, viewers=0, encoded=0).decode()
-    told = {
+    exported = {
         family.name + SUFFIX.get(family.type, ""): {
             label for sample in family.samples for label in sample.labels if label != "le"
         }
@@ -42,12 +42,12 @@ def test_the_table_lists_every_metric_with_its_labels_and_no_other():
         for names, labels in rows
         for name in re.findall(r"`(\w+)`", names)
     }
-    assert said == told
+    assert said == exported
 
 
-def test_every_path_of_the_api_has_an_example(ask):
-    paths = ask.get("/openapi.json").json()["paths"]
-    # As in the examples: $D/alerts/01a1fa24-.../crop.
+def test_every_path_of_the_api_has_an_example(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    # Examples contain real values: $D/alerts/01a1fa24-.../crop.
     shown = re.sub(r"/alerts/01a1[-0-9a-f.]*", "/alerts/{alert_id}", DOCUMENT)
     shown = shown.replace("/cameras/entrance/", "/cameras/{name}/").replace("/commands/pause", "/commands/{name}")
 

@@ -19,7 +19,7 @@ from tests.console.served import PATIENCE_SECONDS, connect
 from tests.journeys.agent import END_SECONDS, AgentProcess, ConsoleProcess, run_command, wait_until
 from tests.mosquitto import free_port
 
-# On a machine that is busy with other tests.
+# A busy machine may answer late.
 get, post = partial(httpx.get, timeout=PATIENCE_SECONDS), partial(httpx.post, timeout=PATIENCE_SECONDS)
 
 
@@ -35,7 +35,7 @@ def kept_alerts(door):
 
 
 def has_alerted(door, count):
-    # Heard as the service manager would: else the agent waits to be heard, and says so.
+    # Read notifications like a service manager: otherwise the socket fills up, and the agent waits and logs that.
     assert door.notifications
     return len(kept_alerts(door)) >= count
 
@@ -78,7 +78,8 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(door):
     assert answer.json()["result"] == {"cameras": [CAMERA], "seconds": None}
     wait_until(lambda: get(frame).status_code == 404, "the picture to go")
     wait_until(
-        lambda: get(f"{door.origin}/health").json() == {"ok": True, "reasons": ["paused"]}, "the health to say so"
+        lambda: get(f"{door.origin}/health").json() == {"ok": True, "reasons": ["paused"]},
+        "the health endpoint to report it",
     )
     post(f"{door.origin}/api/v1/commands/resume")
     wait_until(lambda: get(frame).status_code == 200, "the picture to come back")
@@ -107,12 +108,12 @@ def test_stopping_or_killing_the_console_does_not_affect_detection(door):
         for how in (signal.SIGSTOP, signal.SIGKILL):
             before = len(kept_alerts(door))
             door.console.process.send_signal(how)
-            # The recording begins anew every nine seconds, with the same people.
+            # The recording restarts every nine seconds, with the same people.
             wait_until(partial(has_alerted, door, before + 2), f"two alerts after {how.name}")
             assert door.process.poll() is None
 
     lines = door.log.partition("alert: ")[2].splitlines()
-    # On a busy machine nothing but this test's socket, which stands for systemd's, may be full for a while.
+    # On a busy machine the notification socket, which this test reads late, may be full for a while.
     assert not [line for line in lines if "WARNING" in line and "NOTIFY_SOCKET" not in line]
     door.console.process.wait()
     door.console.start()
@@ -122,7 +123,7 @@ def test_stopping_or_killing_the_console_does_not_affect_detection(door):
 
 def test_a_killed_agent_is_reported_and_found_again(door):
     door.end(signal.SIGKILL)
-    # What was told within the last second still counts.
+    # A status of the last second is still valid.
     wait_until(lambda: get(f"{door.origin}/health").status_code == 503, "the end to be noticed")
     assert get(f"{door.origin}/alerts").status_code == 200
 
@@ -138,7 +139,7 @@ def test_a_port_in_use_ends_only_the_console(door):
     second.start()
 
     assert second.process is not None
-    # 75: systemd tries again.
+    # 75: systemd restarts it.
     assert second.process.wait(timeout=PATIENCE_SECONDS) == 75
     assert f"port {door.port}" in second.log
     assert get(f"{door.origin}/health").json()["ok"]

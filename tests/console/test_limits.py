@@ -47,7 +47,7 @@ def test_failed_logins_increase_the_delay_up_to_a_limit():
     for _ in range(14):
         attempts.was_wrong("a", "token", at=at)
         pauses.append(attempts.wait_seconds("a", "token", at=at))
-        # So late that the limit of all addresses together has no say.
+        # Late enough that the limit of all addresses together does not apply.
         at += 400.0
 
     assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3

@@ -39,9 +39,9 @@ def console(tmp_path_factory):
 
 
 @pytest.fixture
-def ask(console):
-    with console.client() as client:
-        yield client
+def client(console):
+    with console.client() as opened:
+        yield opened
 
 
 def memory_bytes(folder):
@@ -51,10 +51,10 @@ def memory_bytes(folder):
 
 
 @pytest.mark.parametrize("kind", JSON_BOMBS)
-def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind):
+def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, client, kind):
     body = JSON_BOMBS[kind]()
     assert len(body) < 20 * MEGABYTE
-    ask.post("/api/v1/detect", json={"image": base64.b64encode(jpeg()).decode()})
+    client.post("/api/v1/detect", json={"image": base64.b64encode(jpeg()).decode()})
     before, peak, stop = memory_bytes(console.config.state), 0, threading.Event()
 
     def watch():
@@ -65,7 +65,7 @@ def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind)
     watcher = threading.Thread(target=watch)
     watcher.start()
     began_at = time.process_time()
-    answer = ask.post("/api/v1/detect", content=body, headers={"Content-Type": "application/json"})
+    answer = client.post("/api/v1/detect", content=body, headers={"Content-Type": "application/json"})
     seconds = time.process_time() - began_at
     stop.set()
     watcher.join()
@@ -85,10 +85,10 @@ def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind)
     ],
 )
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_the_picture_is_read_from_any_valid_json(ask, body, slash):
+def test_the_picture_is_read_from_any_valid_json(client, body, slash):
     picture = base64.b64encode(jpeg()).decode().replace("/", slash)
 
-    answer = ask.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
+    answer = client.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["faces"]
@@ -98,14 +98,14 @@ def test_the_picture_is_read_from_any_valid_json(ask, body, slash):
     "path", ["/login", "/logout", "/api/v1/alerts/x/review", "/api/v1/commands/pause", "/nowhere", "/"]
 )
 @pytest.mark.parametrize("stated", [True, False])
-def test_bodies_of_other_requests_are_not_read_beyond_their_limit(ask, path, stated):
+def test_bodies_of_other_requests_are_not_read_beyond_their_limit(client, path, stated):
     def chunks():
         for _ in range(400):
             yield b"x" * 65_536
 
     body = b"x" * 26_000_000 if stated else chunks()
     with suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-        answer = ask.request("PUT" if path.endswith("review") else "POST", path, content=body)
+        answer = client.request("PUT" if path.endswith("review") else "POST", path, content=body)
         assert answer.status_code in (303, 401, 403, 404, 405, 413)
 
 
@@ -242,12 +242,14 @@ def test_sequential_requests_on_one_connection_are_answered(console):
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
     ],
 )
-def test_only_pages_of_this_origin_and_links_to_whole_pages_are_answered(ask, headers, status):
-    assert ask.get("/api/v1/status", headers=headers).status_code == status
+def test_only_pages_of_this_origin_and_links_to_whole_pages_are_answered(client, headers, status):
+    assert client.get("/api/v1/status", headers=headers).status_code == status
 
 
-def test_invalid_json_is_not_logged(console, ask, caplog):
+def test_invalid_json_is_not_logged(console, client, caplog):
     caplog.set_level(logging.WARNING)
-    ask.post("/api/v1/detect", content=json.dumps({"image": "\x1b[2J"}), headers={"Content-Type": "application/json"})
+    client.post(
+        "/api/v1/detect", content=json.dumps({"image": "\x1b[2J"}), headers={"Content-Type": "application/json"}
+    )
 
     assert caplog.records == []
