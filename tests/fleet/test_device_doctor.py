@@ -55,7 +55,7 @@ def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
     assert "too slow" in said.message
 
 
-def refused(config: Config) -> AgentError:
+def error_of(config: Config) -> AgentError:
     with pytest.raises(AgentError) as why:
         look_at_rollout(config)
     return why.value
@@ -63,25 +63,25 @@ def refused(config: Config) -> AgentError:
 
 def test_a_server_that_answers_html_or_nothing_is_reported(config: Config, fleet: Fleet):
     fleet.server.answer = lambda _: b"<!doctype html><title>Welcome</title>"
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)
 
     fleet.server.answer = lambda _: None
     fleet.server.folder = fleet.folder / "nothing"
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)
 
 
 def test_an_invalid_root_file_is_a_configuration_error(config: Config, tmp_path: Path):
     (tmp_path / "root.json").write_text("<html>")
 
-    assert isinstance(refused(config), ConfigError)
-    assert "root_file" in str(refused(config))
+    assert isinstance(error_of(config), ConfigError)
+    assert "root_file" in str(error_of(config))
 
 
 def test_a_missing_extra_is_reported_with_its_command(config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "edge_agent.rollout.repository", None)
 
-    assert isinstance(refused(config), ConfigError)
-    assert "maskwatch[rollout]" in str(refused(config))
+    assert isinstance(error_of(config), ConfigError)
+    assert "maskwatch[rollout]" in str(error_of(config))
 
 
 def test_an_older_repository_than_the_device_has_seen_is_refused(config: Config, fleet: Fleet):
@@ -91,4 +91,4 @@ def test_an_older_repository_than_the_device_has_seen_is_refused(config: Config,
     fleet.device(str(trust.relative_to(fleet.folder)))
     fleet.metadata("timestamp.json").write_bytes(old)
 
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)

@@ -92,15 +92,15 @@ class Ingesting:
         assert not self._thread.is_alive()
 
 
-def eventually(is_so: Callable[[], Any]) -> None:
+def eventually(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def connections_closed(management: Management) -> int:
-    """Have the broker close what connections it lists, and count them; one that has ended is listed for a while."""
+    """Close all connections that the broker lists, and return their number; closed ones stay listed for a while."""
     closed = 0
     for connection in management.get("connections"):
         with suppress(UnavailableError):
@@ -115,7 +115,7 @@ def ids(conninfo: str) -> list[str]:
 
 
 def waiting(config: FleetConfig, queue: str) -> int:
-    """What waits in a queue, and what was taken from it and not acknowledged."""
+    """Number of messages ready for delivery in a queue."""
     with amqp.connect(config.broker) as broker:
         return int(broker.channel().queue_declare(queue, passive=True).method.message_count)
 
@@ -222,7 +222,7 @@ def test_an_outage_of_the_database_loses_nothing(config: FleetConfig, postgres: 
 
 @pytest.fixture
 def small_disk() -> Iterator[Postgres]:
-    """A server whose disk is a small one, in memory."""
+    """A server with its data on a small tmpfs."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk")
     server = Postgres()
@@ -237,7 +237,7 @@ def small_disk() -> Iterator[Postgres]:
 
 
 def fill(file: Path) -> None:
-    """Leave no room on a disk."""
+    """Fill the disk."""
     with file.open("wb", buffering=0) as filler, suppress(OSError):
         while True:
             filler.write(b"\0" * 65_536)
@@ -397,7 +397,7 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     command = ["simulate", "--config", str(file), "--broker", f"127.0.0.1:{rabbitmq.mqtt_port}", "--devices", "20"]
     command += ["--username", "guest", "--password-file", str(password), "--ledger", str(tmp_path / "ledger")]
     command += ["--backlog", "2", "--closed-loop", "--seconds", "2", "--reconnect-spread", "0.5", "--json"]
-    # Debian 12's RabbitMQ knows no other.
+    # Debian 12's RabbitMQ supports no later version.
     command += ["--mqtt-version", "3.1.1", "--drain-seconds", "60"]
 
     with Ingesting(config):

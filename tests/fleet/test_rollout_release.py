@@ -153,7 +153,7 @@ def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connect
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """As it was, whatever a command makes of it."""
+    """Restore the umask after the test, because commands change it."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -204,7 +204,7 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
     assert repository.stages().groups["default"].is_rolled_back
     assert "goes on" in run("resume")
     assert '"_type": "root"' in run("root")
-    # Another user's nginx serves them, whatever the service's umask.
+    # nginx, which serves the files, runs as another user.
     assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "repository").rglob("*") if file.is_file())
 
 

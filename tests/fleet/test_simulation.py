@@ -124,7 +124,7 @@ def test_a_message_being_sent_at_a_connection_loss_is_sent_again(monkeypatch: py
         nonlocal sent
         sent += 1
         if sent == 2:
-            # paho writes at once, and says from within that the connection is gone.
+            # paho writes immediately, and reports a lost connection from within publish().
             one.lost()
         return publish(*arguments, **keys)
 

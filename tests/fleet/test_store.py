@@ -168,7 +168,7 @@ def test_days_beyond_the_retention_are_dropped(connection: psycopg.Connection):
 
 
 def test_streams_of_the_current_boot_outlive_the_retention(connection: psycopg.Connection):
-    """Its sequences go on, and messages of months ago must not be missing then."""
+    """Numbering continues until the next boot, and messages older than the retention must not count as missing."""
     put(connection, alert(), alert("hall-2"), telemetry(alert=1))
 
     database.maintain(connection, retention_days=5, when=now() + timedelta(days=6))

@@ -49,7 +49,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def shared(postgres: Postgres, prepared: str) -> Iterator[str]:
-    """A database with users; to make one and to hash their passwords takes longer than most tests."""
+    """A database with users, shared because creating it and hashing passwords takes longer than most tests."""
     made = postgres.database(template=prepared)
     with database.connect(DatabaseConfig(conninfo=made), application="test") as opened:
         for role in ROLES:
@@ -60,7 +60,7 @@ def shared(postgres: Postgres, prepared: str) -> Iterator[str]:
 
 @pytest.fixture
 def conninfo(shared: str) -> Iterator[str]:
-    """It, and afterwards without what the test stored."""
+    """The shared database, emptied after the test."""
     yield shared
     with database.connect(DatabaseConfig(conninfo=shared), application="test") as opened:
         for table in STORED_IN:
@@ -81,7 +81,7 @@ def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 async def program(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A program with the token."""
+    """An API client with the token."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
@@ -90,7 +90,7 @@ async def program(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def browser(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A person who has not logged in."""
+    """A browser without a session."""
     headers = {"Accept": "text/html"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
@@ -109,7 +109,7 @@ async def log_in(browser: httpx.AsyncClient, name: str, password: str = PASSWORD
 
 
 def fill(connection: psycopg.Connection) -> list[str]:
-    """Three devices of two sites; gives the ids of the alerts, newest first."""
+    """Store messages of three devices at two sites; returns the ids of the alerts, newest first."""
     made = [
         alert(f"{site}-{number}", sequence=sequence, when=now() - timedelta(minutes=sequence))
         for site, number in (("hall", 1), ("hall", 2), ("yard", 1))
@@ -146,7 +146,7 @@ async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClien
 
 
 async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
-    # Not over before a busy machine has tried again.
+    # Long enough that it has not ended when a busy machine tries again.
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
     answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
 
@@ -199,8 +199,8 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     ids = fill(connection)
     connection.execute("update alerts set review = 'with_mask' where id = %s", [ids[0]])
 
-    async def found(**asked: str) -> int:
-        return len((await program.get("/api/v1/alerts", params=asked)).json()["alerts"])
+    async def found(**parameters: str) -> int:
+        return len((await program.get("/api/v1/alerts", params=parameters)).json()["alerts"])
 
     assert await found() == 9
     assert await found(site="hall") == 6
@@ -330,7 +330,7 @@ async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: 
     found = (await program.get("/api/v1/devices/hall-1")).json()
 
     assert (found["site"], found["state"], found["status"]["state"]) == ("hall", "online", "online")
-    # Alerts 1, 2 and 4 came, an end and an hour of people.
+    # Received: alerts 1, 2 and 4, a resolution, and counts of an hour.
     assert [(boot["boot_id"], boot["sent"], boot["missing"]) for boot in found["boots"]] == [(BOOT, 6, 1)]
     assert sum(day["alerts"] for day in found["days"]) == 3
     assert (await program.get("/api/v1/devices/unknown")).status_code == 404
@@ -346,7 +346,7 @@ async def test_behind_a_proxy_path_every_link_has_the_prefix(
     page = (await browser.get("/fleet/login")).text
     for address in re.findall(r'(?:href|src|action|data-base)="(/[^"]*)"', page):
         assert address.startswith("/fleet"), address
-    await log_in_below(browser, "/fleet")
+    await log_in_behind_proxy(browser, "/fleet")
     for path in ("/fleet/", "/fleet/devices/hall-1", "/fleet/alerts", f"/fleet/alerts/{newest}", "/fleet/counts"):
         answer = await browser.get(path)
         assert answer.status_code == 200, path
@@ -354,7 +354,7 @@ async def test_behind_a_proxy_path_every_link_has_the_prefix(
             assert address.startswith("/fleet"), (path, address)
 
 
-async def log_in_below(browser: httpx.AsyncClient, prefix: str) -> None:
+async def log_in_behind_proxy(browser: httpx.AsyncClient, prefix: str) -> None:
     csrf = re.findall(r'name="csrf" value="([^"]+)"', (await browser.get(f"{prefix}/login")).text)[0]
     form = {"name": "admin", "password": PASSWORD, "csrf": csrf, "next": "/alerts"}
     answer = await browser.post(f"{prefix}/login", data=form)
@@ -369,7 +369,7 @@ async def test_a_missing_database_is_reported(program: httpx.AsyncClient, postgr
         postgres.start()
 
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
-    # The pool tries again with growing pauses.
+    # The pool reconnects with increasing delays.
     deadline = time.monotonic() + 120.0
     while (await program.get("/health")).status_code != 200:
         assert time.monotonic() < deadline

@@ -73,14 +73,14 @@ def full_queue(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         back_at = time.monotonic() + seconds
         is_away = True
 
-        def come_back() -> None:
+        def restart_database() -> None:
             nonlocal is_away
             if is_away and time.monotonic() > back_at:
                 cluster.postgres.start()
                 is_away = False
 
         words = ["--seconds", str(seconds), "--drain-seconds", "1800"]
-        return _simulated(cluster, loads, *words, per_second=60.0, meanwhile=come_back)
+        return _simulated(cluster, loads, *words, per_second=60.0, meanwhile=restart_database)
 
 
 def connections(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -98,7 +98,7 @@ def _admitted(cluster: Cluster, devices: int) -> list[Load]:
     ]
     begin = time.monotonic()
     cluster.admit([name for load in loads for name in load.names()])
-    sys.stderr.write(f"{devices} devices have certificates and are let in after {time.monotonic() - begin:.0f} s\n")
+    sys.stderr.write(f"admitted {devices} devices with certificates in {time.monotonic() - begin:.0f} s\n")
     return loads
 
 
@@ -126,8 +126,8 @@ def _simulated(
                 sample_at += SAMPLE_SECONDS
                 curve.append(_sample(cluster, management, seconds=time.monotonic() - begin))
             time.sleep(0.5)
-        said = [json.loads(process.stdout.read() if process.stdout else "") for process in processes]
-    result = {key: (max if key in SLOWEST else sum)(one[key] for one in said) for key in said[0]}
+        results = [json.loads(process.stdout.read() if process.stdout else "") for process in processes]
+    result = {key: (max if key in SLOWEST else sum)(one[key] for one in results) for key in results[0]}
     result["broker_cpu_seconds"] = round(cluster.broker_cpu_seconds(), 1)
     result["broker_resident_megabytes_at_most"] = max(row[4] for row in curve)
     result["seconds, devices, queue, brokers' CPU-seconds, megabytes of the largest"] = curve
