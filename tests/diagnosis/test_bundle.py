@@ -42,7 +42,7 @@ SECRETS = (
 
 @pytest.fixture
 def config(tmp_path) -> Config:
-    """Cameras and broker with a secret wherever one can be."""
+    """A configuration with a secret in every place that can contain one."""
     password_file = tmp_path / "password"
     password_file.write_text("mqttpassword77\n")
     for name in ("consolepassword66", "consoletoken44", "displaytoken55", "webhooksecret99"):
@@ -68,7 +68,7 @@ def config(tmp_path) -> Config:
 
 
 def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
-    """Write a bundle and give each file's text."""
+    """Write a bundle and return the text of each file."""
     path = tmp_path / "support.tar.gz"
     machine = HostStats(tmp_path).look() if config else None
     write_bundle(path, Examination(findings, look_at_system(), config, machine), journal=journal, when=NOW)
@@ -87,7 +87,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     journal = (
         f"opening {source}\nthe broker refuses mqttpassword77\npassword=oldpass33 was tried\n"
         "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass\n"
-        "somebody typed consolepassword66 and sent consoletoken44\n"
+        "typed consolepassword66 and sent consoletoken44\n"
         "displaytoken55 or webhooksecret99 for https://hooks.example/webhookpath88"
     )
     outbox = AlertStore(config.store_file, boot_id="boot")

@@ -76,7 +76,7 @@ def test_decoding_counts_towards_the_limit_share(tmp_path):
     frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
     config = Config(state_dir=tmp_path)
 
-    # As if decoding had taken an hour: beside it the pipeline's own time is nothing.
+    # Pretend that decoding took an hour: the time of the pipeline is negligible.
     slow = measure_whole_path(config, frames, decoding_seconds=3600.0, with_progress=iter)
 
     assert decoding_seconds > 0

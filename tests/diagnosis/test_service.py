@@ -18,7 +18,7 @@ RUNNING = {
 
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch):
-    """Give a systemctl that answers with these properties."""
+    """Function that installs a fake systemctl, which prints these properties."""
 
     def install(**properties: str) -> None:
         said = "\n".join(f"{key}={value}" for key, value in {**RUNNING, **properties}.items())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = shipped("models") / "masks.tflite"
-# tflite-runtime lives with numpy 1 only: the environment with the newest packages has LiteRT alone.
+# tflite-runtime needs numpy 1: the environment with the newest packages has only LiteRT.
 HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
 TFLITE_RUNTIME = pytest.param(
     "tflite-runtime",

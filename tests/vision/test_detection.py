@@ -24,7 +24,7 @@ class TwoFaces:
 
 
 class LargeOnesAreBare:
-    """Reads a face of 20 px and more as bare; may take others for no face."""
+    """Classifies faces wider than 20 px as bare; optionally rejects others as false detections."""
 
     def __init__(self, *, rejects_small: bool = False) -> None:
         self.rejects_small = rejects_small

@@ -49,7 +49,7 @@ def png_chunk(kind, content):
 
 
 def write_huge_png(path, *, side_px):
-    """A few hundred kilobytes that state and hold `side_px` squared black pixels."""
+    """A picture of `side_px` squared black pixels in a few hundred kilobytes."""
     header = struct.pack(">IIBBBBB", side_px, side_px, 8, 0, 0, 0, 0)
     rows = zlib.compress(bytes(side_px * (side_px + 1)), 9)
     path.write_bytes(
@@ -140,7 +140,7 @@ def test_a_hundred_megapixels_are_refused_before_they_are_decoded(tmp_path):
 
 
 def test_the_largest_telephone_pictures_are_read(tmp_path, monkeypatch):
-    # A busy machine may take longer than the sender of a picture would wait.
+    # A busy machine may take longer than the normal time limit.
     monkeypatch.setattr(decoder, "WALL_SECONDS", 60.0)
     path = write_huge_png(tmp_path / "wall.png", side_px=8000)
 
@@ -150,7 +150,7 @@ def test_the_largest_telephone_pictures_are_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", KINDS.values(), ids=KINDS.keys())
 def test_pixels_are_those_that_the_models_were_trained_on(content):
-    # The shipped models learnt from what OpenCV decoded; a rounding step of a lossy kind would do no harm.
+    # The shipped models were trained on pixels decoded by OpenCV; lossy formats may differ by a rounding step.
     trained_on = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
 
     assert np.abs(decode_picture(content).astype(int) - trained_on).max() <= 1
@@ -172,7 +172,7 @@ def test_the_limit_of_pixels_is_exact():
 
 
 def test_a_jpeg_with_a_marker_that_parsers_disagree_on_is_refused():
-    # FF01 stands alone: who takes the next two bytes for a length jumps over the header that the decoder reads.
+    # FF01 has no length: a parser that reads one skips the header that the decoder uses.
     content = KINDS["jpeg"]
 
     with pytest.raises(PictureError):

@@ -18,7 +18,7 @@ from tests.values import NOON
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 LIMITED_709 = ColourSpace("bt709", is_full_range=False)
-# As published: the scale of the luma, then of V in red, of U and V in green, and of U in blue.
+# Published coefficients: of luma, of V in red, of U and V in green, and of U in blue.
 COEFFICIENTS = {
     ColourSpace("bt601", is_full_range=False): (1.164, 1.596, -0.392, -0.813, 2.017),
     LIMITED_709: (1.164, 1.793, -0.213, -0.533, 2.112),
@@ -28,7 +28,7 @@ COEFFICIENTS = {
 
 
 def converted(planes):
-    """Each pixel by itself, with the chroma of the four that share one."""
+    """Convert to BGR pixel by pixel; four pixels share a chroma sample."""
     scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[planes.colour]
     luma = scale * (planes.luma.astype(float) - (0 if planes.colour.is_full_range else 16))
     u, v = (plane.repeat(2, axis=0).repeat(2, axis=1).astype(float) - 128 for plane in (planes.u, planes.v))
@@ -36,13 +36,13 @@ def converted(planes):
 
 
 def a_picture():
-    """Smooth colours, BGR."""
+    """A BGR picture of smooth colours."""
     small = np.random.default_rng(4).integers(0, 255, (9, 16, 3), np.uint8)
     return cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
 
 
 def planes_of(picture, colour=LIMITED_709):
-    """As a decoder returns them: a line in memory is longer than the picture is wide."""
+    """Planes as a decoder returns them: rows in memory are longer than the picture is wide."""
     scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[colour]
     to_bgr = np.array([[scale, u_blue, 0], [scale, u_green, v_green], [scale, 0, v_red]])
     yuv = picture @ np.linalg.inv(to_bgr).T + (0 if colour.is_full_range else 16, 128, 128)
@@ -66,7 +66,7 @@ def test_the_whole_picture_has_the_colours_of_its_standard(colour):
     assert found.shape == (HEIGHT_PX, WIDTH_PX, 3)
     assert difference(found, converted(planes)) <= 1
     assert difference(found, a_picture()) < 50
-    # Another standard or range is further away than rounding.
+    # Another standard or range differs by more than rounding.
     others = [replace(planes, colour=other) for other in COEFFICIENTS if other != colour]
     assert all(difference(np.asarray(other), found) > 5 for other in others)
 

@@ -16,7 +16,7 @@ PLACE = (200.0, 60.0)
 
 
 def a_picture(*, scale: float = 0.8) -> tuple[Image, Face]:
-    """Somebody before a wall, seen well."""
+    """A clearly visible person in front of a wall."""
     image, (box,) = scene((COLLINS, False, scale, PLACE))
     return image, Face(box, 0.9)
 
@@ -73,7 +73,7 @@ def test_a_box_outside_the_picture_has_the_lowest_quality():
 
 
 def test_a_masked_face_has_the_quality_of_a_bare_one():
-    """Or the evidence of the two would weigh differently."""
+    """Otherwise masked and bare faces would contribute different evidence."""
     image, (box,) = scene((HOPPER, True, 0.5, PLACE))
 
     assert box == face_box(HOPPER, scale=0.5, at=PLACE)
@@ -88,5 +88,5 @@ def test_the_quality_is_computed_quickly():
         face_quality(image, face)
         times.append(time.perf_counter() - began)
 
-    # 0.05 to 0.2 ms; the best of fifty on a machine that is busy.
+    # It takes 0.05 to 0.2 ms; the best of fifty runs, because the machine may be busy.
     assert min(times) < 0.002
