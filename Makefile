@@ -27,7 +27,7 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What `make check` runs: tests without a broker, a camera, a browser or TensorFlow, and without the long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
-	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
+	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_repository.py \
 	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/test_domain.py tests/test_governor.py \
 	tests/test_health.py tests/test_metrics.py tests/test_pauses.py tests/test_status.py
 # The version that is worked on after a release.

@@ -131,9 +131,9 @@ def test_an_alert_shows_its_timeline_and_its_picture(console, client):
 def test_a_review_is_stored_and_can_be_removed(console, client):
     alert_id = console.keep_alert()
 
-    said = client.put(f"/api/v1/alerts/{alert_id}/review", json={"review": "no_face"}).json()
+    review = client.put(f"/api/v1/alerts/{alert_id}/review", json={"review": "no_face"}).json()
 
-    assert (said["review"], said["is_false_alarm"]) == ("no_face", True)
+    assert (review["review"], review["is_false_alarm"]) == ("no_face", True)
     assert [one["id"] for one in client.get("/api/v1/alerts?review=no_face").json()["alerts"]] == [alert_id]
     assert client.get("/api/v1/alerts?review=unreviewed").json()["alerts"] == []
     assert not client.put(f"/api/v1/alerts/{alert_id}/review", json={"review": ""}).json()["is_false_alarm"]

@@ -125,9 +125,9 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
     before = browser.csrf
     cookie_before = browser.cookie.value
     answer = browser.log_in()
-    (said,) = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
+    (cookie,) = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
 
-    assert (said["httponly"], said["samesite"], said["path"], said["secure"]) == (True, "Strict", "/", "")
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "Strict", "/", "")
     assert "max-age" not in answer.headers["set-cookie"].lower()
     # A cookie planted before the login is invalid after it.
     assert browser.cookie.value != cookie_before

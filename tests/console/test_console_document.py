@@ -37,12 +37,12 @@ def test_the_table_lists_every_metric_with_its_labels_and_no_other():
     }
 
     rows = re.findall(r"^\| (`maskwatch_[^|]+)\|([^|]*)\|", DOCUMENT, re.MULTILINE)
-    said = {
+    documented = {
         name: {label.strip() for label in labels.split(",")} - {""}
         for names, labels in rows
         for name in re.findall(r"`(\w+)`", names)
     }
-    assert said == exported
+    assert documented == exported
 
 
 def test_every_path_of_the_api_has_an_example(client):

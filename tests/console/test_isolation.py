@@ -47,22 +47,22 @@ def alerts(origin):
 def test_frames_and_alerts_of_the_agent_are_shown(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
-        heard: dict[str, Any] = {}
-        while not {"picture", "overview", "alert"} <= heard.keys():
+        received: dict[str, Any] = {}
+        while not {"picture", "overview", "alert"} <= received.keys():
             message = line.recv(timeout=PATIENCE_SECONDS)
             if isinstance(message, bytes):
-                heard["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
+                received["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
                 line.send(json.dumps({"shown": CAMERA}))
             else:
-                heard.update(json.loads(message))
+                received.update(json.loads(message))
 
-    assert heard["picture"]["camera"] == CAMERA
-    (camera,) = heard["overview"]["cameras"]
+    assert received["picture"]["camera"] == CAMERA
+    (camera,) = received["overview"]["cameras"]
     assert (camera["name"], camera["is_open"], camera["frame_size"]) == (CAMERA, True, [640, 360])
-    assert heard["alert"]["label"] == "without_mask"
-    alert = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}").json()
+    assert received["alert"]["label"] == "without_mask"
+    alert = get(f"{door.origin}/api/v1/alerts/{received['alert']['id']}").json()
     assert alert["timeline"]
-    crop = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}/crop")
+    crop = get(f"{door.origin}/api/v1/alerts/{received['alert']['id']}/crop")
     assert crop.content.startswith(b"\xff\xd8")
     figures = get(f"{door.origin}/metrics").text
     assert f'maskwatch_alerts_total{{camera="{CAMERA}",label="without_mask"}}' in figures

@@ -68,8 +68,8 @@ def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
         form = {"Content-Type": "multipart/form-data; boundary=x"}
         client.post("/api/v1/detect", content=b"--x\r\nContent-Disposition\r\r: y\r\n\r\n", headers=form)
 
-    said = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
-    assert said == [f"console: {console.url}"]
+    logged = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
+    assert logged == [f"console: {console.url}"]
 
 
 def test_a_bug_is_logged_without_the_request(tmp_path, caplog, monkeypatch):

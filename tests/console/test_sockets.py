@@ -114,11 +114,11 @@ def test_a_hanging_agent_is_reported_to_the_page(console):
 
 
 @pytest.mark.parametrize(
-    "said", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda said: repr(said)[:12]
+    "text", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda text: repr(text)[:12]
 )
-def test_a_page_that_sends_invalid_messages_is_disconnected(console, said):
+def test_a_page_that_sends_invalid_messages_is_disconnected(console, text):
     with Page(console) as page:
-        page.line.send(said)
+        page.line.send(text)
         with pytest.raises(ConnectionClosed) as closed:
             page.receive("nothing")
 

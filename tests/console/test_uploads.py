@@ -53,7 +53,7 @@ def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, cli
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "said"),
+    ("content", "status", "reason"),
     [
         (b"not a picture", 415, "not a JPEG, PNG, WebP or BMP picture"),
         (b"", 422, "the picture is empty"),
@@ -64,13 +64,13 @@ def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, cli
         (b"II*\0" + bytes(100), 415, "not a JPEG"),
     ],
 )
-def test_an_upload_that_is_not_a_picture_is_rejected(client, content, status, said):
+def test_an_upload_that_is_not_a_picture_is_rejected(client, content, status, reason):
     for answer in (
         send(client, content),
         client.post("/api/v1/detect", json={"image": base64.b64encode(content).decode()}),
     ):
         assert answer.status_code == status
-        assert said in answer.json()["detail"]
+        assert reason in answer.json()["detail"]
 
 
 def test_a_truncated_picture_is_rejected(client):

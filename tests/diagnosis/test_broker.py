@@ -64,20 +64,20 @@ def test_a_broker_that_accepts_everything_is_ok(tmp_path):
 
 def test_every_topic_of_the_agent_is_tested_and_denied_ones_are_named(tmp_path):
     own = [f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING]
-    with acl_broker(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as told:
+    with acl_broker(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as expected:
         check(tmp_path, broker)
 
     named = [*(topic.partition("/+")[0] for topic in own), HOME, "commands/pause/result", "commands/snapshot/result"]
-    assert [topic for topic in named if topic not in str(told.value)] == []
+    assert [topic for topic in named if topic not in str(expected.value)] == []
 
 
 @pytest.mark.parametrize("denied", ["alerts", "counts", "telemetry", "crops/+", HOME])
 def test_a_denied_topic_is_reported_alone(tmp_path, denied):
-    with acl_broker(tmp_path, denied) as broker, pytest.raises(UnavailableError) as told:
+    with acl_broker(tmp_path, denied) as broker, pytest.raises(UnavailableError) as expected:
         check(tmp_path, broker)
 
-    assert str(told.value).count("Not authorized") == 1
-    assert denied.partition("/+")[0] in str(told.value)
+    assert str(expected.value).count("Not authorized") == 1
+    assert denied.partition("/+")[0] in str(expected.value)
 
 
 def test_operations_that_the_device_does_not_need_are_not_tested(tmp_path):
@@ -97,12 +97,12 @@ def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
 
 def test_all_problems_are_found_even_if_the_broker_disconnects_each_time(tmp_path):
     with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
-        with pytest.raises(UnavailableError) as told:
+        with pytest.raises(UnavailableError) as expected:
             look_at_broker(a_config(tmp_path, broker.config()))
 
         assert {topic for topic, _ in broker.taken} == {f"maskwatch/{DEVICE}/{name}" for name in ("alerts", "status")}
     for name in (HOME, f"maskwatch/{DEVICE}/counts", "homeassistant/status", f"maskwatch/{DEVICE}/commands/+"):
-        assert name in str(told.value)
+        assert name in str(expected.value)
 
 
 @pytest.mark.parametrize("setting", ["retain_available false", "max_qos 0"])
@@ -170,17 +170,17 @@ def test_doctor_does_not_disconnect_an_agent_identified_by_certificate(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("boot", "reasons", "told"),
+    ("boot", "reasons", "expected"),
     [
         (BOOT_ID, [], "another device"),
         (boot_id(), [Reason(code="refused", text="the broker refuses alerts")], "refuses alerts"),
     ],
     ids=["a device of the same name", "what the agent has found"],
 )
-def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reasons, told):
+def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reasons, expected):
     config = a_config(tmp_path, broker.config())
     with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
         publish_status(agent, boot, *reasons)
         agent.turn(1.0)
-        with pytest.raises(UnavailableError, match=told):
+        with pytest.raises(UnavailableError, match=expected):
             look_at_broker(config)

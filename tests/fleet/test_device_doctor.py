@@ -29,30 +29,30 @@ def config(fleet: Fleet, tmp_path: Path) -> Config:
 
 
 def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
-    said = look_at_rollout(config)
+    result = look_at_rollout(config)
 
-    assert isinstance(said, str)
-    assert "wish 1: model-1" in said
+    assert isinstance(result, str)
+    assert "wish 1: model-1" in result
     assert not config.models_folder.exists()
 
 
 def test_a_missing_group_is_named(config: Config):
     other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
 
-    said = look_at_rollout(other)
+    result = look_at_rollout(other)
 
-    assert isinstance(said, Finding)
-    assert said.severity == "warning"
-    assert "default" in said.message
+    assert isinstance(result, Finding)
+    assert result.severity == "warning"
+    assert "default" in result.message
 
 
 def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
     Installation(config.models_folder).record(Rollout(number=1, model="model-1", state="rejected", reason="too slow"))
 
-    said = look_at_rollout(config)
+    result = look_at_rollout(config)
 
-    assert isinstance(said, Finding)
-    assert "too slow" in said.message
+    assert isinstance(result, Finding)
+    assert "too slow" in result.message
 
 
 def error_of(config: Config) -> AgentError:

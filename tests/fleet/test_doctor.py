@@ -116,10 +116,10 @@ def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, con
 
     assert stage()[0] == "ok"
 
-    said = {"rollout": {"group": "default", "number": 1, "model": "model-1", "state": "rejected"}}
+    telemetry = {"rollout": {"group": "default", "number": 1, "model": "model-1", "state": "rejected"}}
     connection.execute(
         "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
-        [json.dumps(said)],
+        [json.dumps(telemetry)],
     )
     progress = fleet.repository.stages().groups["default"]
     stopped = progress.model_copy(update={"is_paused": True, "reason": "many reject it"})

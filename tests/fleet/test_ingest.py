@@ -268,9 +268,9 @@ def test_a_full_disk_under_the_database_loses_nothing(
     assert ids(conninfo) == [one.id for one in alerts]
     assert waiting(config, ALERTS) == 0
     assert (found["database"].state, "disk is full" in found["database"].text) == ("failed", True)
-    said = [record.message for record in caplog.records if record.name == "fleet.ingest"]
-    assert [text for text in said if "disk is full" in text] == said[:1]
-    assert said[-1] == "storing messages again"
+    logged = [record.message for record in caplog.records if record.name == "fleet.ingest"]
+    assert [text for text in logged if "disk is full" in text] == logged[:1]
+    assert logged[-1] == "storing messages again"
 
 
 def test_an_outage_of_the_broker_is_waited_for(config: FleetConfig, conninfo: str):
@@ -403,9 +403,9 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     with Ingesting(config):
         status = main(command)
 
-    said = capsys.readouterr()
-    assert said.err == ""
-    found = json.loads(said.out)
+    logged = capsys.readouterr()
+    assert logged.err == ""
+    found = json.loads(logged.out)
     assert (status, found["missing"], found["twice"], found["gaps"], found["waiting"]) == (0, 0, 0, 0, 0)
     assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 40
     assert found["connects"] == 20

@@ -135,8 +135,8 @@ def test_the_model_of_an_unlisted_device_depends_on_the_progress(progress, wante
 
 
 def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connection):
-    said = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
-    for name, rollout in (("hall-1", said), ("hall-2", {**said, "group": "other"}), ("hall-3", None)):
+    rollout_state = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
+    for name, rollout in (("hall-1", rollout_state), ("hall-2", {**rollout_state, "group": "other"}), ("hall-3", None)):
         connection.execute(
             "insert into devices (device, site, telemetry, telemetry_received) values (%s, 'hall', %s, now())",
             [name, json.dumps({"rollout": rollout})],

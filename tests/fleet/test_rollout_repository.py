@@ -131,9 +131,9 @@ def test_a_frozen_repository_is_refused_once_it_has_expired(fleet):
 def test_a_server_that_answers_html_is_reported_in_one_sentence(fleet):
     fleet.server.answer = lambda _: b"<html><body>Welcome to the hotel</body></html>"
 
-    said = fleet.rejection()
-    assert "\n" not in said
-    assert fleet.server.url in said
+    error = fleet.rejection()
+    assert "\n" not in error
+    assert fleet.server.url in error
 
 
 def test_an_unavailable_or_empty_repository_is_reported_in_one_sentence(fleet, tmp_path):

@@ -160,7 +160,7 @@ def test_a_bug_is_logged_with_its_traceback_once_and_then_by_the_minute(caplog):
 
 @pytest.fixture
 def no_more_guesses(monkeypatch):
-    """The budget of guesses is not refilled, however long a busy machine takes."""
+    """Never refill the budget of guesses, because a busy machine may take long."""
     monkeypatch.setattr("edge_agent.console.limits.ONE_MORE_SECONDS", 3600.0)
 
 
@@ -169,10 +169,10 @@ def test_the_delay_does_not_reveal_whether_a_guess_was_right(locked):
     with locked.client(token=TOKEN) as program, locked.client(token=PASSWORD) as guesser:
         assert program.get("/api/v1/status").status_code == 200
         answers = [guesser.get("/api/v1/status").status_code for _ in range(100)]
-        told = program.get("/api/v1/status")
+        answer = program.get("/api/v1/status")
 
     assert answers.count(401) == 30
-    assert (answers[-1], told.status_code) == (429, 429)
+    assert (answers[-1], answer.status_code) == (429, 429)
 
 
 @pytest.mark.usefixtures("no_more_guesses")
@@ -193,7 +193,7 @@ def test_a_flood_of_wrong_logins_does_not_lock_out_known_users(locked):
         assert log_in(person, PASSWORD, "198.51.100.7") == "/"
 
 
-def said_to(console, content):
+def send_raw(console, content):
     with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
         line.sendall(content)
         line.settimeout(PATIENCE_SECONDS)
@@ -217,7 +217,7 @@ def said_to(console, content):
     ],
 )
 def test_ambiguous_requests_are_rejected(console, head):
-    answer = said_to(console, head + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = send_raw(console, head + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
     assert answer.count(b"HTTP/1.1 200") <= 1
@@ -227,7 +227,7 @@ def test_sequential_requests_on_one_connection_are_answered(console):
     one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
-    assert said_to(console, one + last).count(b"HTTP/1.1 200") == 2
+    assert send_raw(console, one + last).count(b"HTTP/1.1 200") == 2
 
 
 @pytest.mark.parametrize(

@@ -117,24 +117,24 @@ def test_secrets_of_an_address_given_as_a_file_are_not_shown(address, command, c
     }
     for one in arguments[command]:
         assert command(one) != 0
-    # A command line that is wrong.
+    # An invalid command line.
     with pytest.raises(SystemExit):
         command([arguments[command][0][0], address, f"--{address}", address])
 
-    said = "".join(capfd.readouterr())
-    assert "host/" in said
-    assert "geheim" not in said
-    assert "anna" not in said
+    output = "".join(capfd.readouterr())
+    assert "host/" in output
+    assert "geheim" not in output
+    assert "anna" not in output
 
 
 def test_an_example_of_an_address_stays_as_it_is():
     assert safe("write http://user:password@host/x") == "write http://user:password@host/x"
 
 
-def assert_nothing_is_obeyed(said):
-    assert "\x1b" not in said
-    assert [line for line in said.splitlines() if "forged" in line]
-    assert not [line for line in said.splitlines() if line.startswith("forged")]
+def assert_control_characters_are_escaped(output):
+    assert "\x1b" not in output
+    assert [line for line in output.splitlines() if "forged" in line]
+    assert not [line for line in output.splitlines() if line.startswith("forged")]
 
 
 def test_edge_convert_escapes_control_characters_in_a_model_name(tmp_path, capfd):
@@ -144,7 +144,7 @@ def test_edge_convert_escapes_control_characters_in_a_model_name(tmp_path, capfd
     convert(["inspect", str(model)])
     convert(["inspect", str(tmp_path / "is not there\nforged\x1b[2J.tflite")])
 
-    assert_nothing_is_obeyed("".join(capfd.readouterr()))
+    assert_control_characters_are_escaped("".join(capfd.readouterr()))
 
 
 def test_edge_train_escapes_control_characters_in_a_data_set(tmp_path, capfd):
@@ -157,7 +157,7 @@ def test_edge_train_escapes_control_characters_in_a_data_set(tmp_path, capfd):
     assert train(["explore", str(tmp_path)]) == 0
     train(["explore", str(folder / "is not there\nforged\x1b[2J")])
 
-    assert_nothing_is_obeyed("".join(capfd.readouterr()))
+    assert_control_characters_are_escaped("".join(capfd.readouterr()))
 
 
 def test_a_report_in_the_log_keeps_only_its_line_breaks():

@@ -122,7 +122,7 @@ def test_a_forked_process_does_not_use_its_parents_decoder():
         try:
             decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
             decoder.close_decoders()
-        except BaseException:  # noqa: BLE001  (it must not go on as a second test run)
+        except BaseException:  # noqa: BLE001  (the child must not continue as a second test run)
             os._exit(1)
         os._exit(0)
 

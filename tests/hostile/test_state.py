@@ -59,7 +59,7 @@ def replace_by_nothing(path):
     path.with_name("empty").replace(path)
 
 
-def replace_by_itself_of_before(path):
+def replace_by_an_earlier_copy(path):
     shutil.copy(path, path.with_name("copy"))
     path.with_name("copy").replace(path)
 
@@ -72,14 +72,14 @@ def delete_the_log(path):
     "attack",
     [
         delete, delete_with_its_log, delete_the_folder, move_the_folder, replace_by_another, replace_by_nothing,
-        replace_by_itself_of_before, delete_the_log,
+        replace_by_an_earlier_copy, delete_the_log,
     ],
 )  # fmt: skip
 def test_a_store_whose_file_is_deleted_is_restored_and_reported(store, caplog, attack):
     before = [put(store) for _ in range(8)]
     attack(store.path)
 
-    # What the recorder does each second.
+    # Called by the recorder every second.
     store.write_buffered()
     after = put(store)
 

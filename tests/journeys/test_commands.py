@@ -27,7 +27,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").r
 
 
 def lines(text: str) -> list[dict[str, Any]]:
-    """Every line of stdout is JSON, or this fails."""
+    """Parse every line of stdout as JSON."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -47,7 +47,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def replayed(crops: Path) -> list[dict[str, Any]]:
-    """What a replay of the example printed: the alerts, and a summary last."""
+    """The JSON lines of a replay of the example: its alerts, then a summary."""
     done = run_command("replay", "--json", "--crops", crops, EXAMPLE)
 
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     assert refused.returncode == 78
     assert "would replace" in refused.stderr
 
-    # bare.png would be written to bare.jpg, which may be an input as well.
+    # The copy of bare.png would be named bare.jpg, which may be an input too.
     assert run_command("detect", "--annotate", tmp_path, pictures / "bare.png").returncode == 78
     assert not (pictures / "bare.jpg").exists()
 
@@ -135,7 +135,7 @@ def test_a_file_name_that_is_not_utf8_is_printed(pictures):
     assert "\\udcff.png: " in said.stdout
 
 
-# the end
+# exit status
 
 
 def test_an_internal_error_has_its_own_exit_status(pictures):
@@ -203,17 +203,17 @@ def test_the_example_raises_alerts_while_people_without_a_mask_are_in_view(repla
 
 
 def test_the_same_recording_raises_the_same_alerts(replayed):
-    def what(alerts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    def properties(alerts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         return [(a["at_seconds"], a["label"], a["score"], a["box"], a["when"]) for a in alerts]
 
     again = lines(run_command("replay", "--json", EXAMPLE).stdout)
 
-    assert what(again[:-1]) == what(replayed[:-1])
+    assert properties(again[:-1]) == properties(replayed[:-1])
 
 
 def test_a_recording_cut_off_in_the_middle_is_replayed_as_far_as_it_goes(tmp_path):
     whole = EXAMPLE.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index stands at the front
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index is at the start of the file
 
     done = run_command("replay", "--json", tmp_path / "cut.mp4")
 

@@ -14,7 +14,7 @@ from tests.mqtt.samples import BOOT_ID
 
 @pytest.fixture
 def put(tmp_path):
-    """Two alerts and a figure wait in a state folder; the messages as they were put."""
+    """Two pending alerts and a telemetry message in a state folder; yields the messages."""
     with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)) as store:
         yield [samples.put(store), samples.put(store), samples.put(store, "telemetry")]
 

@@ -62,7 +62,7 @@ def test_the_recording_has_the_documented_size_and_length(recorded):
 
 def test_the_recording_is_what_the_script_draws(recorded):
     for drawn, seen in zip(frames(), recorded, strict=True):
-        # H.264, and other versions of OpenCV, move a pixel by a few levels; a changed scene moves many by many.
+        # H.264 and other versions of OpenCV change pixels by a few levels; a changed scene differs much more.
         assert np.abs(drawn.astype(np.int16) - seen).mean() < 6
 
 

@@ -121,7 +121,9 @@ def test_the_page_has_an_example_of_every_message_that_its_schema_accepts():
 
 def test_the_page_and_asyncapi_agree_on_qos_and_retain():
     table = re.findall(r"^\| `maskwatch/<device>/([^`]+)` \| [^|]+ \| (\d) \| ([^|]+) \|", PAGE, re.MULTILINE)
-    said = {re.sub(r"<[^>]+>", "+", topic): (int(qos), retained.startswith("yes")) for topic, qos, retained in table}
+    documented = {
+        re.sub(r"<[^>]+>", "+", topic): (int(qos), retained.startswith("yes")) for topic, qos, retained in table
+    }
     described = {}
     for operation in ASYNCAPI["operations"].values():
         address = resolved(operation["channel"]["$ref"])["address"].removeprefix("maskwatch/{device}/")
@@ -129,4 +131,4 @@ def test_the_page_and_asyncapi_agree_on_qos_and_retain():
         described[re.sub(r"{\w+}", "+", address)] = (binding["qos"], binding["retain"])
     described["commands/+/result"] = (1, False)
 
-    assert said == described
+    assert documented == described

@@ -21,15 +21,15 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
 ROLLOUT_UNIT_FILE = DEPLOY / "maskwatch-rollout.service"
 MOST_EXPOSED = 2.0
-"""What `systemd-analyze security` may say at most; 10 is a service without any walls."""
+"""Highest accepted exposure level of `systemd-analyze security`; 10 is a service without a sandbox."""
 
 
 def knows_offline() -> bool:
-    """Whether systemd-analyze is here and can judge a file (from systemd 250 on)."""
+    """Whether systemd-analyze is installed and can check a file (since systemd 250)."""
     if shutil.which("systemd-analyze") is None:
         return False
-    said = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=True)
-    return "--offline" in said.stdout
+    done = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=True)
+    return "--offline" in done.stdout
 
 
 needs_systemd_analyze = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def the_unit(file: Path = UNIT_FILE) -> configparser.ConfigParser:
 
 
 def all_values(key: str, file: Path = UNIT_FILE) -> list[str]:
-    """What a key that may be given several times says."""
+    """All values of a key that may be given several times."""
     return re.findall(rf"^{key}=(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
@@ -55,10 +55,10 @@ def service() -> configparser.SectionProxy:
 
 
 def test_only_configuration_errors_prevent_a_restart_of_the_service(service):
-    kept_down = set(service["RestartPreventExitStatus"].split())
+    not_restarted = set(service["RestartPreventExitStatus"].split())
 
-    assert kept_down == {str(ConfigError.exit_code), str(ModelError.exit_code)}
-    assert str(UnavailableError.exit_code) not in kept_down
+    assert not_restarted == {str(ConfigError.exit_code), str(ModelError.exit_code)}
+    assert str(UnavailableError.exit_code) not in not_restarted
 
 
 def test_the_watchdog_timeout_exceeds_those_of_camera_and_notifications(service):
@@ -91,14 +91,14 @@ def test_the_unit_uses_notifications_and_sighup(service):
 
 
 def test_the_sandbox_does_not_hide_the_camera(service):
-    # A list of devices leaves out what it does not name; other keys, such as ProtectClock=, bring such a list along.
+    # DeviceAllow= forbids all other devices, and keys such as ProtectClock= imply it.
     assert "char-video4linux rw" in all_values("DeviceAllow")
     assert service.get("PrivateDevices", "no") == "no"
     assert "video" in service["SupplementaryGroups"].split()
 
 
 def test_a_camera_plugged_in_after_the_start_is_accessible():
-    # systemd.resource-control(5): kinds of device that are not known when the unit starts are not added to the list.
+    # systemd.resource-control(5): device types unknown to the kernel when the unit starts are ignored.
     modules = {
         "char-video4linux": "videodev",
         "char-media": "mc",
@@ -117,7 +117,7 @@ def test_the_sandbox_does_not_hide_the_network_or_host_stats(service):
 
     assert {"AF_UNIX", "AF_INET", "AF_INET6"} <= families
     assert service.get("PrivateNetwork", "no") == "no"
-    # /proc/meminfo, /proc/uptime and the id of the boot.
+    # Needed: /proc/meminfo, /proc/uptime and the boot id.
     assert service.get("ProcSubset", "all") == "all"
 
 
@@ -131,7 +131,8 @@ def test_the_agent_may_read_the_state_of_the_clock_and_not_set_it(service):
 
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_the_sandbox_permits_setting_the_policy_of_threads(file):
-    # It ends the process otherwise. The last line that names a call counts; realtime stays forbidden.
+    # libzmq, the library of the local socket, sets the policy of its threads. The last line that names a system call
+    # applies; realtime scheduling stays forbidden.
     lines = all_values("SystemCallFilter", file)
 
     assert lines.index("sched_setscheduler") > lines.index("~@privileged @resources")
@@ -156,7 +157,7 @@ def test_the_console_runs_as_another_user_with_less_weight_and_no_devices():
     agent, console = the_unit()["Service"], the_unit(CONSOLE_UNIT_FILE)["Service"]
 
     assert console["User"] != agent["User"]
-    # What the agent keeps is read, and its socket reached, through the group.
+    # The group gives read access to the agent's files and access to its socket.
     assert console["Group"] == agent["Group"]
     assert (agent["UMask"], console["PrivateDevices"], console["ProtectSystem"]) == ("0027", "yes", "strict")
     assert int(console["CPUWeight"]) < 100
@@ -172,7 +173,7 @@ def test_both_services_have_memory_limits_and_the_console_is_killed_first():
         assert console[key], key
     assert int(agent["CPUWeight"]) > 100 * int(console["CPUWeight"])
     assert int(agent["OOMScoreAdjust"]) < 0 < int(console["OOMScoreAdjust"])
-    # A process that decodes, or gives pictures, may be ended for want of memory without its service.
+    # If a decoder or a camera program is killed for lack of memory, the service continues.
     assert agent["OOMPolicy"] == console["OOMPolicy"] == "continue"
     assert int(console["LimitNOFILE"]) > ConsoleConfig().max_viewers + MOST_BESIDE_VIEWERS
 
@@ -197,21 +198,21 @@ def test_the_roll_out_runs_as_the_agents_user_with_less_weight_and_no_secrets():
 @needs_systemd_analyze
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_systemd_rates_the_sandbox_as_safe(file):
-    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
-    level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", said.stdout)
+    level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", done.stdout)
 
-    assert level, said.stdout + said.stderr
+    assert level, done.stdout + done.stderr
     assert float(level[1]) <= MOST_EXPOSED
 
 
 @needs_systemd_analyze
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
 def test_systemd_accepts_every_line(file):
-    # It exits with 0 for a key that it does not know, and says so on stderr only.
-    asked = ["systemd-analyze", "verify", "--man=no", str(file)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    # It exits with 0 despite unknown keys, and only prints a warning to stderr.
+    command = ["systemd-analyze", "verify", "--man=no", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    own = [line for line in said.stderr.splitlines() if file.stem in line]
+    own = [line for line in done.stderr.splitlines() if file.stem in line]
     assert [line for line in own if "is not executable" not in line] == []

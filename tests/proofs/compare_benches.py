@@ -77,8 +77,8 @@ def _bench(tree: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def _median(runs: Sequence[Mapping[str, Any]], path: Sequence[str]) -> float | None:

@@ -48,7 +48,7 @@ FLAT_OUT_TIMES = 8
 RATES = ("frames_per_second", "looked_per_second")
 LOOPS_A_TURN = 2
 SETTLE_SECONDS = 10.0
-"""Until a crowd has come or gone, and what it asked for is done."""
+"""Time for viewers to connect or disconnect, and for pending requests to complete."""
 STARTS_WITHIN_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
 """For the last answers of a turn."""
@@ -199,7 +199,7 @@ def _take_turn(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Po
     frames, analysed = ((last["counts"][name] - first["counts"][name]) / seconds for name in ("frames", "analysed"))
     turn = Turn(is_crowded, began_when, ended_when, round(frames, 3), round(analysed, 3), answers)
     kind = "crowded" if is_crowded else "quiet"
-    sys.stderr.write(f"{kind}: {frames:.2f} frames and {analysed:.2f} looked at a second {answers}\n")
+    sys.stderr.write(f"{kind}: {frames:.2f} frames and {analysed:.2f} analysed frames a second {answers}\n")
     return turn
 
 

@@ -169,7 +169,7 @@ def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
         server = stack.enter_context(RtspServer(launch=launch_of(kind, made(kind, folder / "recording.mkv"))))
         port = stack.enter_context(restamped(server.port, kind.stamp)) if kind.stamp else server.port
         broker = stack.enter_context(Mosquitto(folder / "broker"))
-        said = stack.enter_context(Subscriber(broker))
+        subscriber = stack.enter_context(Subscriber(broker))
         config = {
             "device": {"id": "door"},
             "cameras": {"door": {"source": f"rtsp://127.0.0.1:{port}/live"}},
@@ -179,7 +179,7 @@ def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
         played_at = server.played_at() + STILL_SECONDS
         arrived: list[float] = []
         while (now := time.monotonic()) < played_at + EXAMPLE_SECONDS + AFTER_SECONDS:
-            arrived += [now] * (len(said.alerts) - len(arrived))
+            arrived += [now] * (len(subscriber.alerts) - len(arrived))
             assert agent.notifications is not None
             time.sleep(0.005)
         delays = [round(at - played_at - begin, 2) for at, begin in zip(arrived, begins, strict=False)]
