@@ -36,7 +36,7 @@ PATIENCE_MS = 60_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 CAMERA, AWAY = "entrance", "yard"
 TWO_PEOPLE_SECONDS = 7.3
-"""Into the example: both are seen whole, one with a mask."""
+"""Position in the example at which two people are fully visible, one with a mask."""
 AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(str(EXAMPLE))} -q:v 3 -f mjpeg -"
 
 

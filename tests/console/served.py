@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
 PATIENCE_SECONDS = 60.0
-"""For a machine that is busy with other tests."""
+"""Timeout for a busy machine."""
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
 OVERVIEW: dict[str, Any] = {

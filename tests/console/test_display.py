@@ -30,8 +30,8 @@ from tests.console.served import (
 )
 from tests.faces import HOPPER, portrait
 
-WORD = "only-for-the-screen"
-"""Opens displays."""
+DISPLAY_KEY = "only-for-the-screen"
+"""Token of the display."""
 SIGNS: tuple[Sign, ...] = ("compliant", "without_mask", "mask_worn_incorrectly", "undecided")
 
 
@@ -49,7 +49,7 @@ def door(tmp_path):
 
 @pytest.fixture
 def locked(tmp_path):
-    (tmp_path / "display").write_text(f"{WORD}\n")
+    (tmp_path / "display").write_text(f"{DISPLAY_KEY}\n")
     shown = {"enabled": True, "token_file": str(tmp_path / "display")}
     with served(tmp_path, display=shown, **secret_files(tmp_path)) as console:
         yield console
@@ -153,10 +153,10 @@ def test_without_an_agent_the_display_reports_no_camera(tmp_path):
 
 
 def test_its_own_token_opens_the_display_and_nothing_else(locked):
-    with locked.client() as client, a_screen(locked, token=WORD) as line:
+    with locked.client() as client, a_screen(locked, token=DISPLAY_KEY) as line:
         assert client.get("/display/door").status_code == 200
         assert next_sign(line)["sign"] == "away"
-    with locked.client(token=WORD) as client:
+    with locked.client(token=DISPLAY_KEY) as client:
         assert client.get("/api/v1/alerts").status_code == 401
         assert client.get("/metrics").status_code == 401
     with a_screen(locked, Authorization=f"Bearer {TOKEN}") as line:
@@ -177,7 +177,7 @@ def test_guessing_is_delayed_increasingly_also_for_the_right_token(locked):
     for number in range(4):
         with a_screen(locked, token=f"guess {number}") as line:
             assert close_code(line) == 4401
-    with a_screen(locked, token=WORD) as line:
+    with a_screen(locked, token=DISPLAY_KEY) as line:
         assert close_code(line) == 4401
 
 

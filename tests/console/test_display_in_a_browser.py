@@ -35,7 +35,7 @@ SIGNS: dict[Sign, str] = {
     "undecided": "One moment",
 }
 LATEST_SECONDS = 1.0
-"""From the moment in which a face is whole in the picture to its sign on the screen."""
+"""Longest delay from a fully visible face to its sign on the screen."""
 EMPTY_SECONDS = 6
 """Time without people before each round: detection pauses and the display shows no sign."""
 ROUNDS = 7

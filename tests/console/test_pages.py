@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.console.served import Served
 
-NOBODY = "01950000-9da8-75b7-a2bc-cb65fb43ca63"
+UNKNOWN = "01950000-9da8-75b7-a2bc-cb65fb43ca63"
 
 
 def page(client: httpx.Client, path: str, *, status: int = 200) -> str:
@@ -101,7 +101,7 @@ def test_a_time_range_is_local_to_the_device_and_kept_in_links(console, client):
 
 
 def test_a_person_gets_a_page_where_a_program_gets_json(client):
-    assert "<h1>No such alert</h1>" in page(client, f"/alerts/{NOBODY}", status=404)
+    assert "<h1>No such alert</h1>" in page(client, f"/alerts/{UNKNOWN}", status=404)
     assert "Not Found" in page(client, "/nowhere", status=404)
     assert client.get("/nowhere").json() == {"detail": "Not Found"}
 

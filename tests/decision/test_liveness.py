@@ -19,7 +19,7 @@ from tests.values import NOON
 MARGIN = 0.4
 WIDTH_PX, HEIGHT_PX = 320, 180
 SIZE = 0.35
-"""Faces of 30 and 58 px."""
+"""Scale of the portraits: faces of 30 and 58 px."""
 
 
 def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
@@ -85,7 +85,7 @@ def behind(hand_at: float, image: Image, box: Box) -> Image:
 
 
 HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
-"""Where a hand is that takes a mask off, from one look to the next."""
+"""Positions of a hand that takes a mask off, frame by frame."""
 
 
 @pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
@@ -225,7 +225,7 @@ def test_people_passing_in_front_do_not_make_a_picture_live():
     camera = Camera()
     for step in range(60):
         at = step / 5
-        # Somebody goes by every four seconds, and covers half of the face when it is still found.
+        # A passer-by every four seconds covers half of the face, which is still detected.
         passer_by = WIDTH_PX * ((at % 4) / 4 - 0.25)
         image, (box, other) = scene(
             (COLLINS, False, SIZE, (80.0, 20.0)),

@@ -22,7 +22,7 @@ from tests.values import NOON
 SCENES = 30
 MIDDLE = 50_000
 FRAME = (2 * MIDDLE, 2 * MIDDLE)
-"""In which no walker reaches a border."""
+"""Frame size, in which no walker reaches a border."""
 STRAY, MISSED = 0.04, 0.05
 
 

@@ -10,7 +10,7 @@ from edge_agent.host.disk import DiskThread, LastKnown, NewestWriter, reach
 
 PATIENCE_SECONDS = 60.0
 QUICK_SECONDS = 3.0
-"""What a disk that responds takes no longer than, also on a busy machine."""
+"""Longest response time of a working disk, even on a busy machine."""
 
 
 class Hanging:

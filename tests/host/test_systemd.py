@@ -85,7 +85,7 @@ def test_without_a_service_manager_nothing_happens(monkeypatch):
 
 
 def test_a_missing_service_manager_is_logged_once(monkeypatch, tmp_path, caplog):
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "missing"))
     notifier = Notifier()
     notifier.ready()
     notifier.stopping()

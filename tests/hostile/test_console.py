@@ -21,9 +21,9 @@ from tests.hostile.bodies import JSON_BOMBS
 
 MEGABYTE = 1_000_000
 MOST_TAKEN_BYTES = 120 * MEGABYTE
-"""A body of 19 MB is held three times, as bytes; parsed it was 580 MB."""
+"""A body of 19 MB is held three times as bytes; parsing it used to take 580 MB."""
 LONGEST_SECONDS = 3.0
-"""Of processor time, with what sending takes."""
+"""CPU time of a request, including that of sending it."""
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.hostile.pictures import HOSTILE, jpeg, two_headed_jpeg
 CHECKOUT = Path(__file__).parents[2]
 LONGEST_SECONDS = 3.0
 BUSY_SECONDS = 30.0
-"""A machine that is busy with other tests may take longer, by no more than this."""
+"""Allowance for a busy machine."""
 MOST_MEGABYTES = 400
 MAX_PIXELS = 40_000_000
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from examples.people import Portrait
 
 SYNCS_OF_A_START = 12
-"""Folders and files are made, and the store is begun."""
+"""Syncs while folders, files and the store are created."""
 MAY_TRACE = (
     shutil.which("strace")
     and not subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 LARGEST_FILE_BYTES = 6 * 1024 * 1024
-"""A clone on a device's slow line stays a matter of seconds."""
+"""So that cloning takes seconds even on the slow connection of a device."""
 
 
 def text(name: str) -> str:

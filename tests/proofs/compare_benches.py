@@ -34,7 +34,7 @@ FIGURES = {
     "edge-agent --version, s": ("start", "version_cpu_seconds"),
     "memory of the agent, MB": ("start", "peak_memory_bytes"),
 }
-"""What is compared, and where the bench says it."""
+"""The compared figures, with their paths in the JSON of the bench."""
 MEGABYTE = 1_000_000
 
 

@@ -73,7 +73,7 @@ class Inode:
 
     kept: bytearray = field(default_factory=bytearray)
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
-    """Offset and data; without data the file is cut off or filled up to the offset."""
+    """Offset and data; without data the file is truncated or extended to the offset."""
     written_bytes: int = 0
 
     def sync(self) -> None:

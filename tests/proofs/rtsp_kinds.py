@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 LONGEST_MEDIAN_SECONDS = 1.1
 STILL_SECONDS = 8.0
-"""Before the recording, for the agent to connect and to learn what stands still."""
+"""Still frames before the recording, while the agent connects and learns the background."""
 EXAMPLE_SECONDS = 9.2
 AFTER_SECONDS = 2.0
-"""An alert may come so long after the last frame."""
+"""Longest delay of an alert after the last frame."""
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
 NO_B_FRAMES = (*X264, "-bf", "0", "-g", "25")
 H264 = "h264parse ! rtph264pay name=pay0 pt=96 config-interval=1"

@@ -71,7 +71,9 @@ class Player:
         people += pipeline.everybody_leaves(when)
         violations, min_face_px = frozenset(self.config.rules.violations), float(self.config.rules.min_face_px)
         events = events_of(moments, violations=violations, min_face_px=min_face_px)
-        assert len(events) == scene.alerts, f"{scene.name}: {scene.alerts} alerts are said to be right, yet {events}"
+        assert len(events) == scene.alerts, (
+            f"{scene.name}: {scene.alerts} alerts are stated as correct, but the events are {events}"
+        )
         return replace(
             judge(moments, events, alerts),
             people=people_of(moments, violations=violations, min_face_px=min_face_px),

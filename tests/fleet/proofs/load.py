@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEVICES_A_PROCESS = 4000
-"""A device takes four files, and a process may often open 20,000 and no more."""
+"""A device needs four open files, and the limit of a process is often 20,000."""
 SLOWEST = ("p50_seconds", "p99_seconds", "drained_seconds", "acknowledge_p99_seconds")
-"""Of several processes that of the slowest; all else adds up."""
+"""Results of which the maximum of all processes counts; others are summed."""
 AWAY_SECONDS = 600.0
 SAMPLE_SECONDS = 10.0
 FULL_QUEUE_BYTES = 5_000_000
-"""Some seven thousand alerts: full within two of the ten minutes, so that the devices hold the rest."""
+"""About seven thousand alerts: full within two of the ten minutes, so that devices keep the others."""
 
 
 def main() -> int:

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.tensorflow
 SIDE_PX = 64
 FACE = np.array([[[0, 0, 32, 32]]], np.float32)
 FACE_CELL = 64 + 16
-"""The first cell of stride 32: its middle is that of the face."""
+"""The first cell of stride 32: its centre is that of the face."""
 SECOND_CELL = 64
 """The first cell of stride 16."""
 SPECK, WHOLE = (0.5, 0.5, -3, -3), (0.5, 0.5, 0, 0)
-"""Boxes in the middle of their cell: a twentieth as wide, and the cell itself."""
+"""Boxes at the centre of their cell: a twentieth as wide, and the whole cell."""
 VALUES = np.tile(np.array(SPECK, np.float32), (1, 64 + 16 + 4, 1))
 VALUES[0, [SECOND_CELL, FACE_CELL]] = WHOLE
 NOWHERE = np.zeros((1, 1, 4), np.float32)
