@@ -21,7 +21,7 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
 LONGEST_NAME = 100
 
 
-def keep_user(connection: Connection, name: str, role: Role, password: str) -> None:
+def set_user(connection: Connection, name: str, role: Role, password: str) -> None:
     """Add a user, or change the role and password of one.
 
     Raises:

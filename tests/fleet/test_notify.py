@@ -145,7 +145,7 @@ def post(notifier: Notifier, connection: psycopg.Connection, *, at: float = 0.0)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return notifier.turn(connection, when=now(), at=at)
+            return notifier.post(connection, when=now(), at=at)
         except UnavailableError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -188,9 +188,9 @@ def test_notifications_are_repeated_only_after_an_interval(connection: psycopg.C
     put(connection, one)
     notifier = Notifier(NotifyConfig(alertmanagers=(receiver.url,)))
 
-    posted = [notifier.turn(connection, when=now(), at=at) for at in (0.0, 5.0, AGAIN_SECONDS)]
+    posted = [notifier.post(connection, when=now(), at=at) for at in (0.0, 5.0, AGAIN_SECONDS)]
     put(connection, resolved(one))
-    posted += [notifier.turn(connection, when=now(), at=AGAIN_SECONDS + 1)]
+    posted += [notifier.post(connection, when=now(), at=AGAIN_SECONDS + 1)]
 
     assert posted == [1, 0, 1, 1]
     ends = [message[0]["endsAt"] for message in receiver.messages]  # type: ignore[index]  # a list, here
@@ -223,7 +223,7 @@ def test_a_missing_alertmanager_is_reported_and_nothing_counts_as_posted(connect
     notifier = Notifier(NotifyConfig(alertmanagers=(f"http://127.0.0.1:{free_port()}",)))
 
     with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
-        notifier.turn(connection, when=now(), at=0.0)
+        notifier.post(connection, when=now(), at=0.0)
     assert notifier._posted == {}
 
 

@@ -17,7 +17,7 @@ from fleet.commands.rollout import release_stages
 from fleet.config import FleetConfig, RolloutConfig
 from fleet.rollout import reports
 from fleet.rollout.keys import read_signer
-from fleet.rollout.release import Alerts, Device, decide, ended_well
+from fleet.rollout.release import Alerts, Device, accepted_devices, decide
 from fleet.rollout.repository import Repository
 from fleet.store import store
 from tests.fleet.samples import alert, now
@@ -148,7 +148,7 @@ def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connect
 
     assert reports.devices(connection, "default") == [Device("hall-1", 2, "accepted")]
     assert reports.alerts(connection, ["hall-1"], since=began, when=now() + timedelta(seconds=1)) == Alerts(1, 1)
-    assert ended_well(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
+    assert accepted_devices(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
 
 
 @pytest.fixture(autouse=True)

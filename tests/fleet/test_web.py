@@ -23,7 +23,7 @@ from fleet.store import store
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
-from fleet.web.users import ROLES, keep_user, role_of
+from fleet.web.users import ROLES, role_of, set_user
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def shared(postgres: Postgres, prepared: str) -> Iterator[str]:
     made = postgres.database(template=prepared)
     with database.connect(DatabaseConfig(conninfo=made), application="test") as opened:
         for role in ROLES:
-            keep_user(opened, role, role, PASSWORD)
+            set_user(opened, role, role, PASSWORD)
     yield made
     postgres.drop(made)
 
@@ -389,10 +389,10 @@ async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient)
 
 
 def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
-    keep_user(connection, "ann", "operator", PASSWORD)
+    set_user(connection, "ann", "operator", PASSWORD)
     assert role_of(connection, "ann", PASSWORD) == "operator"
 
-    keep_user(connection, "ann", "viewer", "another password")
+    set_user(connection, "ann", "viewer", "another password")
 
     assert role_of(connection, "ann", PASSWORD) is None
     assert role_of(connection, "ann", "another password") == "viewer"
