@@ -67,7 +67,7 @@ class CameraHealth:
         pixels = picture.luma if isinstance(picture, Planes) else np.asarray(picture)
         rows = pixels[::SAMPLE_STEP].tobytes()
         has_same_rows = rows == self._rows
-        # Kept instead of the picture. Of the first of several alike there is none: the next is taken for the same.
+        # Kept instead of the picture. The first of several equal pictures has none, so the next counts as equal.
         checksum = zlib.crc32(np.ascontiguousarray(pixels).data) if has_same_rows else None
         if not has_same_rows or self._checksum not in (None, checksum):
             self._same_since_at = at

@@ -40,7 +40,7 @@ PIPE_BYTES = 1024 * 1024
 F_SETPIPE_SZ = 1031
 # Chunks read in a row: a program that writes faster than this reads must not delay the pictures.
 MOST_CHUNKS = 16
-# The end of the program's stderr suffices to explain a failure.
+# Enough of the end of stderr to explain a failure.
 KEPT_MESSAGE_BYTES = 4096
 SHOWN_LINES = 3
 # FFmpeg's "[rtsp @ 0x55d0c0ffee40]" differs between runs, so the same reason would look like a new one.
@@ -106,7 +106,7 @@ class PipeCamera:
         while time.monotonic() < give_up_at:
             if self._stop.is_set():
                 raise CameraError(f"{self._shown}: asked to stop")
-            goes_on = self._take_in()
+            goes_on = self._read_output()
             picture = self._stream.newest()
             if picture is not None:
                 self._grabbed = picture
@@ -141,11 +141,11 @@ class PipeCamera:
             if end is not None:
                 end.close()
 
-    def _take_in(self) -> bool:
+    def _read_output(self) -> bool:
         """Wait briefly for output of the program; False once it has closed its stdout."""
         ready = {end for end, _ in self._waiting.poll(STOP_CHECK_SECONDS * 1000)}
         if self._messages in ready:
-            self._hear()
+            self._read_stderr()
         if self._pictures not in ready:
             return True
         for _ in range(MOST_CHUNKS):
@@ -159,7 +159,7 @@ class PipeCamera:
             self._stream.add(chunk)
         return True
 
-    def _hear(self) -> None:
+    def _read_stderr(self) -> None:
         """Keep the end of the program's stderr."""
         try:
             message = os.read(self._messages, PIPE_BYTES)
@@ -173,7 +173,7 @@ class PipeCamera:
 
     def _why_ended(self) -> str:
         ended = self._has_ended_within(END_SECONDS)
-        self._hear()
+        self._read_stderr()
         if ended is None:
             return f"the program has closed its output{self._last_words()}"
         how = "has ended with exit status" if ended.si_code == os.CLD_EXITED else "was ended by signal"
