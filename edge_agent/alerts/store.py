@@ -466,7 +466,7 @@ class AlertStore:
         for _ in range(2):
             try:
                 if self._database is not None and identity(self.path) != self._identity:
-                    self._write_anew(self._database)
+                    self._restore_file(self._database)
                 if self._database is None:
                     self._database = self._open()
                     self._identity = identity(self.path)
@@ -517,7 +517,7 @@ class AlertStore:
             self._bytes += size_bytes
         (last,) = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         known = database.execute("SELECT kind, sequence FROM last_sequence WHERE boot_id = ?", (self._boot_id,))
-        self._go_on_from(last, known.fetchall())
+        self._continue_after(last, known.fetchall())
         dropped = Counter(dict(database.execute("SELECT kind, messages FROM dropped").fetchall()))
         self._dropped = dropped + self._dropped_unsaved
         self._take_over_counts(database.execute("SELECT day, alerts FROM alerts_of_day").fetchall())
@@ -531,7 +531,7 @@ class AlertStore:
         latest = max([*counted, self._alerts_of_day], key=lambda count: (count[0], count[1]))
         self._alerts_of_day = (str(latest[0]), int(latest[1]))
 
-    def _go_on_from(self, position: int, sequences: Iterable[tuple[str, int]]) -> None:
+    def _continue_after(self, position: int, sequences: Iterable[tuple[str, int]]) -> None:
         """Make sure that no number or position is assigned again, in this process or after an earlier one."""
         shift = position if self._buffered and position >= min(row[0] for row in self._buffered.values()) else 0
         # Buffered in memory while the disk was unavailable: rows on disk are older.
@@ -548,7 +548,7 @@ class AlertStore:
         with self._sequence_lock:
             return list(self._sequence.items())
 
-    def _write_anew(self, database: sqlite3.Connection) -> None:
+    def _restore_file(self, database: sqlite3.Connection) -> None:
         """Restore a deleted or replaced file from the open database, which still has all data.
 
         Raises:
@@ -586,7 +586,7 @@ class AlertStore:
         self._buffered = {row[2]: row for row in saved.outbox} | self._buffered
         self._salvaged_history = saved.history
         self._position = max([self._position, *(row[0] for row in saved.outbox)])
-        self._go_on_from(0, saved.sequences)
+        self._continue_after(0, saved.sequences)
         self._dropped_unsaved = self._dropped or Counter(dict(saved.dropped))
         self._take_over_counts(saved.alerts_of_day)
         self._buffered_people = merged([*saved.people, *self._buffered_people])
