@@ -191,7 +191,7 @@ class CameraFeed:
                     return True
             taken_at = time.monotonic() - camera.age_seconds
             if taken_at < self._due_at():
-                self._pass_over(taken_at=taken_at)
+                self._skip(taken_at=taken_at)
                 continue
             picture = camera.retrieve()
             self._keep(transform(picture, self._config), taken_at=taken_at)
@@ -240,7 +240,7 @@ class CameraFeed:
         with self._arrived:
             self._state = replace(self._state, faults=faults)
 
-    def _pass_over(self, *, taken_at: float) -> None:
+    def _skip(self, *, taken_at: float) -> None:
         """Count a skipped picture."""
         with self._arrived:
             self._state = replace(self._state, frames=self._state.frames + 1, last_frame_at=taken_at)

@@ -213,14 +213,17 @@ class _Login(urllib.request.BaseHandler):
         secret = digest(self.user, stated.get("realm", ""), self._password)
         if stated.get("algorithm", "").upper().endswith("-SESS"):
             secret = digest(secret, nonce, client_nonce)
-        asked = digest(request.get_method(), request.selector)
+        request_digest = digest(request.get_method(), request.selector)
         fields = {"username": self.user, "realm": stated.get("realm", ""), "nonce": nonce, "uri": request.selector}
         bare = {}
         if "qop" in stated:
-            fields |= {"cnonce": client_nonce, "response": digest(secret, nonce, count, client_nonce, "auth", asked)}
+            fields |= {
+                "cnonce": client_nonce,
+                "response": digest(secret, nonce, count, client_nonce, "auth", request_digest),
+            }
             bare = {"qop": "auth", "nc": count}
         else:
-            fields["response"] = digest(secret, nonce, asked)
+            fields["response"] = digest(secret, nonce, request_digest)
         if "opaque" in stated:
             fields["opaque"] = stated["opaque"]
         if "algorithm" in stated:

@@ -74,7 +74,7 @@ class PipeCamera:
         self._command, self._stream, self._shown = command, stream, shown
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
-        self._said = b""
+        self._stderr = b""
         self._grabbed: Picture
         self._has_written = False
         self._mark = secrets.token_hex(16)
@@ -166,28 +166,28 @@ class PipeCamera:
         except BlockingIOError:
             return
         if not message:
-            # Otherwise it would be ready for ever. It may be unregistered already when the program ends.
+            # Otherwise it stays readable forever. It may already be unregistered when the program ends.
             with suppress(KeyError):
                 self._waiting.unregister(self._messages)
-        self._said = (self._said + message)[-KEPT_MESSAGE_BYTES:]
+        self._stderr = (self._stderr + message)[-KEPT_MESSAGE_BYTES:]
 
     def _why_ended(self) -> str:
         ended = self._has_ended_within(END_SECONDS)
         self._read_stderr()
         if ended is None:
-            return f"the program has closed its output{self._last_words()}"
+            return f"the program has closed its output{self._stderr_end()}"
         how = "has ended with exit status" if ended.si_code == os.CLD_EXITED else "was ended by signal"
-        return f"the program {how} {ended.si_status}{self._last_words()}"
+        return f"the program {how} {ended.si_status}{self._stderr_end()}"
 
     def _why_silent(self) -> str:
         seconds = f"{self._patience_seconds:.0f} s"
         if self._has_written:
             return f"no picture for {seconds}; check its power and cable, and that pixel_format is its output format"
-        return f"has written nothing for {seconds}{self._last_words()}"
+        return f"has written nothing for {seconds}{self._stderr_end()}"
 
-    def _last_words(self) -> str:
-        said = ADDRESS_IN_MEMORY.sub("", self._said.decode(errors="replace"))
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+    def _stderr_end(self) -> str:
+        text = ADDRESS_IN_MEMORY.sub("", self._stderr.decode(errors="replace"))
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
         return f": {words}" if words else "; run it manually to see why"
 
