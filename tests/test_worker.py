@@ -89,9 +89,9 @@ class Alerting:
 
     def skip(self, _frame: Frame) -> Outcome:
         resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
-        return Outcome(False, (), (), (), (), (resolved,), {}, self.everybody_leaves(NOON))
+        return Outcome(False, (), (), (), (), (resolved,), {}, self.flush_people(NOON))
 
-    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+    def flush_people(self, when: datetime) -> tuple[Person, ...]:
         return (Person("door", "without_mask", False, when),)
 
 

@@ -143,5 +143,5 @@ def test_at_the_end_all_people_are_counted_as_left():
     for _ in range(2):
         door.shows(a_verdict(decision="violation"))
 
-    assert len(door.counter.everybody_leaves(door.when)) == 1
+    assert len(door.counter.flush(door.when)) == 1
     assert door.shows() == ()
