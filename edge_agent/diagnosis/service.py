@@ -59,23 +59,23 @@ def ask_systemd(unit: str = UNIT) -> Service | None:
     """Query the properties of a unit; None if it is not installed, or systemd is not running."""
     answer = _answer_of("systemctl", "show", unit, f"--property={','.join(PROPERTIES)}")
     lines = [(name, value) for name, found, value in (line.partition("=") for line in answer.splitlines()) if found]
-    said = dict(lines)
+    properties = dict(lines)
     # One line per device.
     devices = tuple(value.split()[0] for name, value in lines if name == "DeviceAllow" and value)
-    if said.get("LoadState", "not-found") == "not-found":
+    if properties.get("LoadState", "not-found") == "not-found":
         return None
     return Service(
-        load=said["LoadState"],
-        active=said.get("ActiveState", ""),
-        enabled=said.get("UnitFileState", ""),
-        result=said.get("Result", ""),
-        exit_code=_whole(said.get("ExecMainStatus", "")),
-        restarts=_whole(said.get("NRestarts", "")),
-        state_directory=said.get("StateDirectory", ""),
-        status=said.get("StatusText", ""),
-        user=said.get("User", ""),
-        groups=said.get("SupplementaryGroups", ""),
-        devices=devices if devices or said.get("DevicePolicy", "auto") != "auto" else None,
+        load=properties["LoadState"],
+        active=properties.get("ActiveState", ""),
+        enabled=properties.get("UnitFileState", ""),
+        result=properties.get("Result", ""),
+        exit_code=_whole(properties.get("ExecMainStatus", "")),
+        restarts=_whole(properties.get("NRestarts", "")),
+        state_directory=properties.get("StateDirectory", ""),
+        status=properties.get("StatusText", ""),
+        user=properties.get("User", ""),
+        groups=properties.get("SupplementaryGroups", ""),
+        devices=devices if devices or properties.get("DevicePolicy", "auto") != "auto" else None,
     )
 
 
