@@ -81,13 +81,13 @@ class CameraHealth:
             self._nothing_since_at = at
 
     def _wrong_size(self, picture: Picture) -> Fault | None:
-        requested = self._config.frame_size
+        wanted = self._config.frame_size
         height_px, width_px = picture.shape[:2]
-        if requested is None or requested == (width_px, height_px):
+        if wanted is None or wanted == (width_px, height_px):
             return None
         return Fault(
             "camera_wrong_size",
-            f"delivers {width_px}x{height_px} instead of frame_size {requested[0]}x{requested[1]}; choose a supported size",
+            f"delivers {width_px}x{height_px} instead of frame_size {wanted[0]}x{wanted[1]}; choose a supported size",
         )
 
     def _covered(self, at: float) -> Fault | None:

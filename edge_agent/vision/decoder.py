@@ -172,46 +172,46 @@ def _strips(picture: Image.Image) -> Iterator[bytes]:
 
 def serve() -> None:
     """Decode pictures from the socket on stdin until the requests end."""
-    with socket.socket(fileno=0) as asked:
+    with socket.socket(fileno=0) as connection:
         # Pillow's own plug-ins only.
         Image.preinit()
         taken_bytes = _address_space_bytes()
-        _answer(asked, _READY)
+        _answer(connection, _READY)
         while True:
-            asked.settimeout(IDLE_SECONDS)
+            connection.settimeout(IDLE_SECONDS)
             try:
-                size_bytes, max_pixels = _REQUEST.unpack(_received(asked, _REQUEST.size))
+                size_bytes, max_pixels = _REQUEST.unpack(_received(connection, _REQUEST.size))
             except (OSError, EOFError):
                 return
             memory_bytes = max(LEAST_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
             resource.setrlimit(resource.RLIMIT_AS, (taken_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
             # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-            asked.settimeout(WALL_SECONDS)
-            _serve_one(asked, size_bytes, max_pixels=max_pixels)
+            connection.settimeout(WALL_SECONDS)
+            _serve_one(connection, size_bytes, max_pixels=max_pixels)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
-def _serve_one(asked: socket.socket, size_bytes: int, *, max_pixels: int) -> None:
+def _serve_one(connection: socket.socket, size_bytes: int, *, max_pixels: int) -> None:
     try:
-        picture = _opened(bytes(_received(asked, size_bytes)), max_pixels=max_pixels)
+        picture = _opened(bytes(_received(connection, size_bytes)), max_pixels=max_pixels)
         orientation = _orientation(picture)
     except MemoryError:
-        _answer(asked, _REFUSED, reason="needs too much memory to decode; save it again")
+        _answer(connection, _REFUSED, reason="needs too much memory to decode; save it again")
         return
     except ValueError as error:
-        _answer(asked, _REFUSED, reason=str(error))
+        _answer(connection, _REFUSED, reason=str(error))
         return
-    _answer(asked, _PIXELS, picture.width, picture.height, orientation)
+    _answer(connection, _PIXELS, picture.width, picture.height, orientation)
     # If memory runs out here, the process ends: a partly sent response cannot be replaced by an error.
     for strip in _strips(picture):
-        asked.sendall(strip)
+        connection.sendall(strip)
 
 
-def _answer(asked: socket.socket, what: int, *numbers: int, reason: str = "") -> None:
+def _answer(connection: socket.socket, what: int, *numbers: int, reason: str = "") -> None:
     text = reason.encode("utf-8", "replace")[:LONGEST_REASON_BYTES]
     width_px, height_px, orientation = numbers or (len(text), 0, 0)
-    asked.sendall(_ANSWER.pack(what, width_px, height_px, orientation) + text)
+    connection.sendall(_ANSWER.pack(what, width_px, height_px, orientation) + text)
 
 
 def _address_space_bytes() -> int:

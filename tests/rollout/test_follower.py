@@ -243,8 +243,8 @@ def test_without_an_agent_no_model_is_changed(device):
 
 def test_the_result_of_the_last_poll_is_reported(device):
     device.live(60)
-    assert device.follower.said.endswith("wish 1")
+    assert device.follower.last_poll.endswith("wish 1")
 
     device.repository.is_away = True
     device.live(120)
-    assert device.follower.said.endswith("away")
+    assert device.follower.last_poll.endswith("away")
