@@ -188,7 +188,7 @@ class StreamCamera:
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
         self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
         self.age_seconds = 0.0
-        """How long ago the picture grabbed last was taken, as far as time stamps tell."""
+        """Age of the last grabbed picture, as far as its timestamps show."""
         try:
             stream = _video_stream(self._container, shown=self._shown)
             self._decoder = _decoder(stream, config, shown=self._shown)

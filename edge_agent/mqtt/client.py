@@ -59,7 +59,7 @@ ANY_PACKET_BYTES = 268_435_455
 LARGEST_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
-"""Of a WebSocket's frame."""
+"""Length field of a WebSocket frame whose length follows in eight bytes (RFC 6455, section 5.2)."""
 
 # OpenSSL's verification errors (X509_V_ERR_...): a certificate of another name or address, one that is not valid yet
 # or no longer, and keys or signatures that its security level refuses.
