@@ -51,7 +51,7 @@ class Cameras:
 
 
 class Worker:
-    """Has given its results and come to an end; or has failed."""
+    """A worker that has delivered its results and ended, or failed."""
 
     def __init__(self, *, failure: Exception | None = None) -> None:
         self.is_alive = False
@@ -115,7 +115,7 @@ class Control:
 
 
 class Bridge:
-    """Remembers what it was given, and hands over these commands."""
+    """Records what it is given, and returns these commands."""
 
     def __init__(self, *commands: Command) -> None:
         self.waiting = list(commands)
@@ -151,7 +151,7 @@ def store(tmp_path) -> Iterator[AlertStore]:
 
 
 def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **parts: Any) -> Agent:
-    """An agent whose worker has given these results."""
+    """An agent whose worker has delivered these results."""
     given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
     for result in results:
         given.put(result)
@@ -181,7 +181,7 @@ def a_governor(folder: Path) -> Governor:
 
 
 def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
-    """What became of so many frames."""
+    """The results of this many frames."""
     pipeline = a_pipeline(Faces())
     frames = [a_frame(step / 10) for step in range(count)]
     return [FrameResult(frame.camera, None if is_paused else pipeline.process(frame), frame) for frame in frames]
@@ -303,7 +303,7 @@ def test_a_worker_that_hangs_while_its_camera_delivers_stops_the_watchdog(store,
 
 
 class Statuses(Notifier):
-    """Remembers the lines that it was to show."""
+    """Records status lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -338,7 +338,7 @@ def test_a_changed_time_zone_applies_without_a_restart(store, tmp_path, monkeypa
 
 
 class Lamp:
-    """Remembers whether it was ever on."""
+    """Records whether it was ever on."""
 
     was_on = False
 
@@ -346,7 +346,7 @@ class Lamp:
         self.was_on = True
 
     def off(self) -> None:
-        """Nothing is to be seen of it."""
+        """Do nothing."""
 
 
 def test_signals_follow_frames_and_camera_faults(store, tmp_path):
@@ -357,7 +357,7 @@ def test_signals_follow_frames_and_camera_faults(store, tmp_path):
     given = [replace(one, outcome=replace(one.outcome, nearest=nearest)) for one in frames if one.outcome]
     agent = an_agent(store, tmp_path, given, signals=signals)
     agent.run(threading.Event())
-    # It has run through its frames in no time: what has lasted since then is due now.
+    # All frames were processed at once, so periodic tasks are due now.
     signals.update(has_fault=True, at=time.monotonic() + 1.0)
 
     assert {name for name, lamp in lamps.items() if lamp.was_on} == {"compliant", "fault"}

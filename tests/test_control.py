@@ -34,7 +34,7 @@ SNAPSHOTS_BYTES = 100_000
 
 
 class Publisher:
-    """Remembers what was said."""
+    """Records publications."""
 
     state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
 
@@ -46,7 +46,7 @@ class Publisher:
 
 
 class StatusReporter:
-    """All is well, but for one thing."""
+    """A reporter with one reason."""
 
     def figures(self, **_: Any) -> Figures:
         return figures()
@@ -56,7 +56,7 @@ class StatusReporter:
 
 
 class Detector:
-    """Finds one face; or fails."""
+    """A detector that finds one face, or fails."""
 
     fails = False
 
@@ -67,7 +67,7 @@ class Detector:
 
 
 class Device:
-    """Control with all their parts."""
+    """A command handler with all its components."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ class Device:
         return frame
 
     def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:
-        """Give a command and read its result."""
+        """Send a command and return its result."""
         before = len(self.publisher.published)
         self.control.receive(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
         results = [one for one in self.publisher.published[before:] if one.topic.endswith("/result")]

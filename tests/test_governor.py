@@ -46,7 +46,7 @@ class Computer:
         return sum(self.rate.wants(self.at + number / 64) for number in range(640)) / 10
 
     def passes(self, seconds: float, *, busy_fraction: float = 0.2) -> float:
-        """Let time pass, and give the frames a second at its end."""
+        """Let time pass, and return the frame rate at its end."""
         until = self.at + seconds
         while self.at < until:
             self.at += CHECK_SECONDS

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Faces:
-    """Sees the same faces in every picture."""
+    """A detector that finds the same faces in every picture."""
 
     def __init__(self, *faces: Face) -> None:
         self.faces = list(faces)
@@ -38,7 +38,7 @@ class Faces:
 
 
 class Masks:
-    """Reads the same label from every face."""
+    """A classifier that returns the same label for every face."""
 
     def __init__(self, label: Label = "without_mask", *, is_face: bool = True) -> None:
         self.label: Label = label
@@ -60,7 +60,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         classifier=masks or Masks(),  # type: ignore[arg-type]
         sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         liveness=LivenessFilter(margin_fraction=0.5),
-        # What this detector sees never moves.
+        # Faces of this detector never move.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         people=PeopleCounter(RulesConfig(ignore_static_faces=False), camera="door"),
         nearest=NearestPerson(RulesConfig(ignore_static_faces=False)),
@@ -69,7 +69,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
 
 
 def textured(at: float) -> Frame:
-    """A frame in which a face shows something: a grey one is as dark as a lens that is covered."""
+    """A frame with texture: a uniformly grey one looks like a covered lens."""
     frame = a_frame(at, size=(160, 120))
     frame.image[:] = np.random.default_rng(3).integers(0, 255, frame.image.shape)
     return frame

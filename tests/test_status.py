@@ -58,7 +58,7 @@ class Cameras:
 
 
 class Publisher:
-    """Remembers what was said."""
+    """Records publications."""
 
     def __init__(self) -> None:
         self.published: list[Publication] = []
@@ -73,7 +73,7 @@ class Publisher:
 
 
 class Recorder:
-    """Puts figures into the store at once."""
+    """Stores telemetry immediately."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
@@ -101,7 +101,7 @@ class Recorder:
 
 
 class Computer:
-    """A machine in this state."""
+    """A machine with these values."""
 
     def __init__(self) -> None:
         self.now = WELL
@@ -111,7 +111,7 @@ class Computer:
 
 
 class Device:
-    """StatusReporter with all their parts; `tick` lets them look, a second after the last time."""
+    """A status reporter with all its components; `tick` makes it check, one second after the last time."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
@@ -143,7 +143,7 @@ class Device:
         self.store.close()
 
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
-        """Give the statuses that were said meanwhile."""
+        """Return the statuses published meanwhile."""
         self.at += seconds
         self.health.record_frame("door", at=self.at)
         before = len(self.publisher.published)
@@ -156,7 +156,7 @@ class Device:
         return messages
 
     def reasons(self) -> list[str]:
-        """Look, and give the codes of the reasons."""
+        """Check, and return the codes of the reasons."""
         self.tick()
         return [reason.code for reason in self.reporter.reasons(at=self.at)]
 
@@ -266,7 +266,7 @@ def test_an_unwritable_crops_folder_is_a_reason(tmp_path, monkeypatch):
 
 
 def test_an_inaccessible_crops_folder_is_a_reason(tmp_path):
-    # The kernel refuses a name that is so long, to root as well.
+    # The kernel rejects so long a name, even for root.
     config = Config.model_validate({**a_config().model_dump(), "crops": {"dir": str(tmp_path / ("x" * 300))}})
     with closing(Device(tmp_path, config)) as device:
         assert device.reasons() == ["crops_not_kept"]

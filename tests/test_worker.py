@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 
 class Frames:
-    """A feed of these frames, which then comes to its end."""
+    """A feed of these frames, which then ends."""
 
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
 
     def convert_only_what_is_due(self, due_at: Any) -> None:
-        """All frames are there already."""
+        """Do nothing: all frames are there already."""
 
     def wait(self, _timeout_seconds: float) -> Frame | None:
         return self._frames.pop(0) if self._frames else None
@@ -55,7 +55,7 @@ class Frames:
 
 
 class Recorder:
-    """Remembers what it was to record."""
+    """Records what it is given."""
 
     def __init__(self) -> None:
         self.alerts: list[Any] = []
@@ -75,7 +75,7 @@ class Recorder:
 
 
 class Alerting:
-    """A pipeline that alerts in every frame, or in the first; what it alerted is resolved by a pause."""
+    """A pipeline that alerts in every frame, or in the first; a pause resolves the alerts."""
 
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
@@ -200,7 +200,7 @@ def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
 
 
 class Ticking:
-    """A camera that gives a picture every few milliseconds, or blocks in its read until it is released."""
+    """A camera that delivers a picture every few milliseconds, or blocks in its read until it is released."""
 
     position_seconds = None
     age_seconds = 0.0
@@ -218,7 +218,7 @@ class Ticking:
         return np.zeros((12, 16, 3), np.uint8)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
 
 @pytest.mark.parametrize("trouble", ["camera", "disk", "broker"])
@@ -234,7 +234,7 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         if disk:
             stack.callback(disk.released.set)
         if trouble == "broker":
-            # It takes the connection and says nothing.
+            # It accepts the connection and never responds.
             broker = stack.enter_context(ScriptedBroker(lambda _level: b""))
             publisher = Publisher(store, broker.config(), DEVICE)
             publisher.start()
@@ -258,5 +258,5 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         looks = [result.frame.taken_at for result in results if result.frame is not None]
 
     slowest = max(later - earlier for earlier, later in itertools.pairwise(looks))
-    # What blocks does so until the end; a busy machine may hold a thread up for a while.
+    # Blocked components stay blocked until the end; a busy machine may delay a thread.
     assert slowest < 10.0

@@ -39,7 +39,7 @@ TIMELINE = Timeline((POINT,), 6.8, -2.3, (4, 5, 44, 55))
 
 
 def an_id(number: int) -> str:
-    """Later ones are larger."""
+    """An id; later ones are larger."""
     return f"01950000-0000-7000-8000-{number:012x}"
 
 
@@ -51,7 +51,7 @@ def an_alert_message(
 
 
 def resolve(store: AlertStore, number: int, *later: TimelinePoint) -> dict[str, Any]:
-    """Say what became of an alert."""
+    """Add the resolution of an alert."""
     message = a_message("resolved", NOON, sequence=store.next_sequence("resolved"), alert=an_id(number))
     store.put(message, history_resolution(message, later))  # type: ignore[arg-type]
     return message.as_json()
@@ -108,7 +108,7 @@ def test_an_entry_equals_the_stored_alert(store, history):
 
 
 def test_an_inaccessible_store_is_not_mistaken_for_an_empty_one(tmp_path):
-    # The kernel refuses a name that is so long, to root as well.
+    # The kernel rejects so long a name, even for root.
     history = AlertHistory(tmp_path / ("x" * 300) / "alerts.sqlite")
 
     with pytest.raises(UnavailableError, match="name too long"):

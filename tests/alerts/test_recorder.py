@@ -159,7 +159,7 @@ def test_a_pending_crop_is_never_swept_and_others_make_room_for_a_new_one(store,
     delivered = Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90)).save(
         "01950000-0000-7000-8000-000000000001", a_frame().image
     )
-    # What is free changes with all that runs beside this.
+    # The free space changes with other processes.
     floor_bytes = shutil.disk_usage(tmp_path).total
     recording = Recording(
         store,
@@ -207,7 +207,7 @@ def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(recording
 
 
 class Hanging:
-    """A disk that does not answer until it is released."""
+    """A disk that hangs until it is released."""
 
     def __init__(self, crops: Crops) -> None:
         self._pictures = crops
@@ -288,7 +288,7 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
     assert disk.asked.wait(PATIENCE_SECONDS)
 
     recording.alert(MOST_QUEUED + 3)
-    # Each kind has room of its own: figures are no reason to drop an alert, nor the other way round.
+    # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
     recording.recorder.record_telemetry(figures(), when=NOON)
 
     assert recording.recorder.dropped()["alert"] == 3

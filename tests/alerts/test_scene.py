@@ -18,7 +18,7 @@ HOPPER_PLACE, COLLINS_PLACE = (0.5, (40, 60)), (0.5, (330, 80))
 
 
 class Finds:
-    """A detector that finds these."""
+    """A detector that returns these faces."""
 
     def __init__(self, *boxes: Box) -> None:
         self._boxes = boxes
@@ -29,13 +29,13 @@ class Finds:
 
 @pytest.fixture(scope="module")
 def hiding() -> Scenes:
-    """What a device hides by."""
+    """The scenes of a device with the configured detector."""
     return Scenes(open_hiding_detector(Config()))
 
 
 @pytest.fixture(scope="module")
 def two_people() -> tuple[Image, list[Box]]:
-    """Hopper and Collins before the wall."""
+    """Hopper and Collins in front of the wall."""
     return scene((HOPPER, False, *HOPPER_PLACE), (COLLINS, False, *COLLINS_PLACE))
 
 
@@ -48,7 +48,7 @@ def tracks(*boxes: Box) -> list[Track]:
 
 
 def drawn(scenes: Scenes, image: Image, *boxes: Box) -> Image:
-    """The scene of an alert about the first of these."""
+    """The scene of an alert about the first of these people."""
     return decode_picture(scenes.draw(a_frame(image), 1, tracks=tracks(*boxes)))
 
 

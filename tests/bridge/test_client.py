@@ -12,7 +12,7 @@ from tests.console.served import OVERVIEW, a_bridge, a_config
 
 
 def asked(socket_file: Path) -> str:
-    """Why a request for the status came to nothing."""
+    """The error of a request for the status."""
 
     async def ask() -> str:
         agent = AgentClient(socket_file)

@@ -182,7 +182,7 @@ def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, lin
         for _ in range(50):
             assert ask(other, FrameRequest(camera="door"))[2]
         assert time.monotonic() - began < 20
-    # What is dropped is gone: far fewer answers than questions were kept for it.
+    # Dropped replies are lost: far fewer replies than requests were kept.
     answers = 0
     while line.poll(500):
         line.recv_multipart()

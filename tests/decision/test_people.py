@@ -17,7 +17,7 @@ NO_TRACKS: frozenset[int] = frozenset()
 
 
 class Door:
-    """A counter that is shown frames, half a second apart."""
+    """A people counter that gets frames, half a second apart."""
 
     def __init__(self, **rules):
         self.counter = PeopleCounter(RulesConfig(**rules), camera="door")

@@ -35,7 +35,7 @@ def judged(
     seen: Iterable[int] | None = None,
     still: Iterable[int] = (),
 ) -> list[Alert | Resolved]:
-    """What the rules say `at` seconds after noon in Greenwich; who is followed is seen, unless it is said."""
+    """Evaluate the rules `at` seconds after noon UTC; by default all followed tracks are also seen."""
     when, follow = NOON + timedelta(seconds=at), set(following)
     return rules.evaluate(
         verdicts, seen=follow if seen is None else set(seen), still=set(still), following=follow, at=at, when=when
@@ -43,14 +43,14 @@ def judged(
 
 
 def said(events: Iterable[Alert | Resolved]) -> list[str]:
-    """Each event in a word, with the track that it is about."""
+    """Each event as a word with its track."""
     return [
         f"alert {one.verdict.track.id}" if isinstance(one, Alert) else f"{one.reason} {one.track.id}" for one in events
     ]
 
 
 def turns(rules: Rules, *decisions: str, track: Track | None = None) -> list[list[str]]:
-    """What each verdict in turn gives, a second apart."""
+    """The events of each verdict, one second apart."""
     return [said(judged(rules, a_verdict(one, track=track), at=float(at))) for at, one in enumerate(decisions)]
 
 
@@ -225,8 +225,8 @@ STEPS = st.lists(
     st.tuples(
         st.floats(0.1, 40.0),  # seconds since the step before
         st.dictionaries(st.integers(1, 5), st.sampled_from(["violation", "compliant", "undecided"]), max_size=5),
-        st.frozensets(st.integers(1, 5)),  # who is gone
-        st.frozensets(st.integers(1, 5)),  # who may be a picture
+        st.frozensets(st.integers(1, 5)),  # tracks that have left
+        st.frozensets(st.integers(1, 5)),  # tracks that may be pictures
     ),
     max_size=40,
 )
@@ -242,7 +242,7 @@ def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown
         dwell_seconds=1.0,
     )
     at, told_at, open_alerts = 0.0, deque[float](), set[int]()
-    episodes: dict[int, str] = {}  # track: "told" once it was, "held" while only limits keep it from that
+    episodes: dict[int, str] = {}  # track: "told" once alerted, "held" while only limits delay the alert
     held_back = reported = 0
     for seconds, decisions, gone, still in steps:
         at += seconds
@@ -272,7 +272,7 @@ def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown
 
 
 def model_of_ends(episodes: dict[int, str], decisions: dict[int, str], here: AbstractSet[int]) -> int:
-    """Bring the episodes up to date; gives how many ended that were held back."""
+    """Update the episodes; returns the number of ended ones that were never alerted."""
     ended = 0
     for number in range(1, 6):
         decision = decisions.get(number) if number in here else "compliant"

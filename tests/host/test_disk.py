@@ -14,7 +14,7 @@ QUICK_SECONDS = 3.0
 
 
 class Hanging:
-    """Says how often it was asked, from the second time on only once it is released."""
+    """Work that returns its number of calls; from the second call on it hangs until it is released."""
 
     def __init__(self):
         self.released, self.asked = threading.Event(), 0

@@ -88,5 +88,5 @@ def test_values_of_this_machine(tmp_path):
 
 
 def test_an_inaccessible_folder_has_no_known_free_space(tmp_path):
-    # Longer than a name may be: the kernel refuses to look, for root as well.
+    # Longer than a name may be: the kernel rejects it, even for root.
     assert HostStats(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None

@@ -23,7 +23,7 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 
 
 class Repository:
-    """What people wish, and how far it has got."""
+    """A repository with a wish and its progress."""
 
     def __init__(self) -> None:
         self.wish = Wish(number=1, model="one", previous=None, named=("hall-1",))
@@ -50,7 +50,7 @@ class Repository:
 
 
 class Agent:
-    """Loads what the link says when it is asked to reload."""
+    """An agent that loads the linked model at a reload."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.reloads, self.is_away = folder, 0, False
@@ -84,7 +84,7 @@ class Device:
         self.start()
 
     def start(self) -> None:
-        """As after a loss of power."""
+        """Start again as after a power loss."""
         self.installation = Installation(self.folder)
         self.follower = Follower(
             self.installation,
@@ -111,7 +111,7 @@ class Device:
 
     @property
     def state(self) -> tuple[str | None, str, bytes]:
-        """The model that it is about, what became of it, and what the agent runs."""
+        """The model, its state, and the model that the agent runs."""
         return self.installation.rollout.model, self.installation.rollout.state, self.agent.model
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PowerCutError(Exception):
-    """Nothing after it happens."""
+    """Raised at a simulated power cut."""
 
 
 def card_of(network: bytes) -> bytes:
@@ -33,7 +33,7 @@ def in_use(folder: Path) -> bytes | None:
 
 
 def switch(folder: Path, *, cut_after: int) -> bool:
-    """Go from the first model to the second, then back; False where the power was cut after so many steps."""
+    """Switch to the second model and back; False if the power was cut after this many steps."""
     steps = 0
 
     def step(_what: str) -> None:

@@ -10,7 +10,7 @@ SHA256, STEP_SECONDS = "a" * 64, 5.0
 
 
 def observed(*, sample: Sample | None = None, until: float = PROBATION_SECONDS, then: Sample | None = None) -> str:
-    """What comes of samples of five seconds; `then` is the last of them."""
+    """The result of samples every five seconds; `then` is the last one."""
     probation = Probation(model_sha256=SHA256, run_id=None, frames_per_second=10.0, memory_bytes=100, at=0.0)
     at, said = 0.0, "continues"
     while said == "continues" and at < until:

@@ -15,7 +15,7 @@ STEP_SECONDS = 0.1
 
 
 class Pin:
-    """Remembers when it was switched."""
+    """Records when it was switched."""
 
     def __init__(self):
         self.is_on, self.count, self.fails = False, 0, False
@@ -33,7 +33,7 @@ class Pin:
 
 
 class Door:
-    """Signals that are given time step by step."""
+    """Signals that are updated step by step."""
 
     def __init__(self, *, seconds=2.0):
         self.pins: dict[Any, Pin] = {"violation": Pin(), "compliant": Pin(), "fault": Pin()}
@@ -41,7 +41,7 @@ class Door:
         self.at = 100.0
 
     def passes(self, seconds, *, nearest=None, camera="door", has_fault=False, gives_frames=True):
-        """Give which signals were on at the end."""
+        """Let time pass; returns the signals that are on at the end."""
         for _ in range(round(seconds / STEP_SECONDS)):
             self.at += STEP_SECONDS
             if gives_frames:
