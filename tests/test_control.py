@@ -297,12 +297,12 @@ def test_commands_beyond_the_rate_limit_are_answered_and_logged_once(device, cap
     for _ in range(MOST_AT_ONCE):
         device.command("resume")
     assert "too many commands" in device.command("pause")["reason"]
-    said, logged = len(device.publisher.published), len(caplog.records)
+    published, logged = len(device.publisher.published), len(caplog.records)
 
     for _ in range(1000):
         device.control.receive(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
 
-    assert len(device.publisher.published) == said
+    assert len(device.publisher.published) == published
     assert len(caplog.records) == logged
     assert not device.is_paused()
 

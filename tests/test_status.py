@@ -148,9 +148,9 @@ class Device:
         self.health.record_frame("door", at=self.at)
         before = len(self.publisher.published)
         self.reporter.report(self.violations, at=self.at, when=NOON)
-        said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
-        assert all(one.retain for one in said)
-        messages = [json.loads(one.payload) for one in said]
+        publications = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
+        assert all(one.retain for one in publications)
+        messages = [json.loads(one.payload) for one in publications]
         for message in messages:
             check(message, "status")
         return messages
@@ -411,10 +411,10 @@ def test_violations_are_published_retained_at_the_start_and_at_every_change(devi
         device.violations["door"] = people
         device.tick()
 
-    said = [one for one in device.publisher.published if one.topic == "maskwatch/lobby/cameras/door/violations"]
-    messages = [json.loads(one.payload) for one in said]
+    publications = [one for one in device.publisher.published if one.topic == "maskwatch/lobby/cameras/door/violations"]
+    messages = [json.loads(one.payload) for one in publications]
     assert [message["violations"] for message in messages] == [0, 1, 2, 0]
-    assert all(one.retain for one in said)
+    assert all(one.retain for one in publications)
     for message in messages:
         check(message, "violations")
     assert sum(one.topic == "maskwatch/lobby/cameras/yard/violations" for one in device.publisher.published) == 1

@@ -91,8 +91,8 @@ def put(store: AlertStore, *numbers: int, now: datetime = NOON, **more: Any) -> 
         store.put(message, history_entry(message, TIMELINE, now=now))
 
 
-def numbers(history: AlertHistory, **asked: Any) -> list[int]:
-    return [entry.message["sequence"] for entry in history.find(**asked)]
+def numbers(history: AlertHistory, **filters: Any) -> list[int]:
+    return [entry.message["sequence"] for entry in history.find(**filters)]
 
 
 def test_an_entry_equals_the_stored_alert(store, history):
@@ -455,16 +455,16 @@ def read_as_another_user(file: Path) -> str:
         os.setgid(OTHER_GROUP)
         os.setuid(OTHER_USER)
         try:
-            said = str([entry.id for entry in AlertHistory(file, only_reads=True).find()])
+            text = str([entry.id for entry in AlertHistory(file, only_reads=True).find()])
         except Exception as error:  # noqa: BLE001  (the only way to say why)
-            said = repr(error)
-        os.write(writes, said.encode())
+            text = repr(error)
+        os.write(writes, text.encode())
         os._exit(0)
     os.close(writes)
-    with os.fdopen(reads) as said_there:
-        said = said_there.read()
+    with os.fdopen(reads) as output:
+        text = output.read()
     os.waitpid(child, 0)
-    return said
+    return text
 
 
 @pytest.fixture

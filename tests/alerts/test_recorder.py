@@ -211,10 +211,10 @@ class Hanging:
 
     def __init__(self, crops: Crops) -> None:
         self._pictures = crops
-        self.asked, self.released = threading.Event(), threading.Event()
+        self.called, self.released = threading.Event(), threading.Event()
 
     def keep_reading(self, picture_id: str, reading: Any) -> Any:
-        self.asked.set()
+        self.called.set()
         assert self.released.wait(2 * PATIENCE_SECONDS)
         return self._pictures.keep_reading(picture_id, reading)
 
@@ -233,7 +233,7 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
     recording.alert()
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
 
     began = time.monotonic()
     recording.alert(100)
@@ -274,7 +274,7 @@ def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continu
 def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
     recording, disk = hanging
     recording.alert(2)
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
     time.sleep(0.3)
     disk.released.set()
     recording.finish()
@@ -285,7 +285,7 @@ def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
 def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging, caplog):
     recording, disk = hanging
     recording.alert()
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
 
     recording.alert(MOST_QUEUED + 3)
     # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.

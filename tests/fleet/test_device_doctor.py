@@ -29,30 +29,30 @@ def config(fleet: Fleet, tmp_path: Path) -> Config:
 
 
 def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
-    result = look_at_rollout(config)
+    finding = look_at_rollout(config)
 
-    assert isinstance(result, str)
-    assert "wish 1: model-1" in result
+    assert isinstance(finding, str)
+    assert "wish 1: model-1" in finding
     assert not config.models_folder.exists()
 
 
 def test_a_missing_group_is_named(config: Config):
     other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
 
-    result = look_at_rollout(other)
+    finding = look_at_rollout(other)
 
-    assert isinstance(result, Finding)
-    assert result.severity == "warning"
-    assert "default" in result.message
+    assert isinstance(finding, Finding)
+    assert finding.severity == "warning"
+    assert "default" in finding.message
 
 
 def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
     Installation(config.models_folder).record(Rollout(number=1, model="model-1", state="rejected", reason="too slow"))
 
-    result = look_at_rollout(config)
+    finding = look_at_rollout(config)
 
-    assert isinstance(result, Finding)
-    assert "too slow" in result.message
+    assert isinstance(finding, Finding)
+    assert "too slow" in finding.message
 
 
 def error_of(config: Config) -> AgentError:

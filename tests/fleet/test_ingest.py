@@ -403,9 +403,9 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     with Ingesting(config):
         status = main(command)
 
-    logged = capsys.readouterr()
-    assert logged.err == ""
-    found = json.loads(logged.out)
+    output = capsys.readouterr()
+    assert output.err == ""
+    found = json.loads(output.out)
     assert (status, found["missing"], found["twice"], found["gaps"], found["waiting"]) == (0, 0, 0, 0, 0)
     assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 40
     assert found["connects"] == 20
