@@ -162,12 +162,12 @@ def test_sighup_applies_a_valid_configuration_and_rejects_an_invalid_one(broker,
         agent.configure({**config, "motoin": {}})
         assert agent.process is not None
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "did you mean 'motion'?" in agent.log, "the complaint")
+        wait_until(lambda: "did you mean 'motion'?" in agent.log, "the error")
         wait_until(lambda: agent.notifications.count("READY=1") == 2, "ready again")
 
         agent.configure({**config, "masks": {"model": str(tmp_path / "nowhere.tflite")}})
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "new configuration failed" in agent.log, "the complaint")
+        wait_until(lambda: "new configuration failed" in agent.log, "the error")
 
         state = str(agent.folder / "state")
         agent.configure({**config, "state_dir": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
