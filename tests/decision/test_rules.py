@@ -155,14 +155,14 @@ NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0
 
 
 @pytest.mark.parametrize(
-    ("centre", "is_told"),
+    ("centre", "raises_alert"),
     [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
 )
-def test_faces_centred_in_an_exclusion_zone_raise_no_alert(centre, is_told):
+def test_faces_centred_in_an_exclusion_zone_raise_no_alert(centre, raises_alert):
     rules = the_rules(exclusion_zones=(NOTCHED,))
     track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
 
-    assert bool(judged(rules, a_verdict(track=track))) is is_told
+    assert bool(judged(rules, a_verdict(track=track))) is raises_alert
 
 
 def test_a_person_who_leaves_an_exclusion_zone_raises_an_alert():
