@@ -127,7 +127,7 @@ def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, con
 
     state, text = stage()
     assert state == "warning"
-    assert "1 rejected" in text
+    assert "rejected by 1" in text
     assert "many reject it" in text
 
 
