@@ -1,13 +1,13 @@
-# The two commands that matter: `make run` shows the agent at work, `make test` proves that it works.
+# The two main targets: `make run` runs the agent on the example, `make test` runs all tests.
 # Every target with a `##` is listed by `make` alone.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# What is named runs in that order.
+# Several named targets run in the given order.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-# The tests start a thousand interpreters: each would compile all that it imports.
+# The tests start a thousand interpreters, each of which would otherwise compile all of its imports.
 export PYTHONDONTWRITEBYTECODE :=
 
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))
@@ -16,35 +16,36 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	if $$python -c '$(SUITABLE)' 2>/dev/null; then echo $$python; break; fi; done)
 PYTHON := $(PYTHON)
 
-# What `make run` watches: a device, an address, a file or a folder. Without it: what CONFIG says, or the example.
+# Source of `make run`: a device, URL, file or folder. Default: the cameras of CONFIG, or the example.
 SOURCE ?=
 CONFIG ?=
-# What the test targets run: make tests TESTS=tests/vision
+# Tests to run: make tests TESTS=tests/vision
 TESTS ?= tests
-# Each test file goes to the worker that is free, in the order of tests/conftest.py. Two more than there are cores, for
-# many tests wait for brokers and cameras; one after the other: make tests WORKERS=0
+# Test files are distributed to free workers in the order of tests/conftest.py. There are two more workers than cores,
+# because many tests wait for brokers and cameras. Sequentially: make tests WORKERS=0
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-# What `make check` runs: tests without a broker, a camera, a browser or TensorFlow, and without the long simulations.
+# Tests of `make check`: without a broker, a camera, a browser or TensorFlow, and without long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \
-	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision tests/promises/test_house.py \
-	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/test_domain.py tests/test_governor.py \
-	tests/test_health.py tests/test_metrics.py tests/test_pauses.py tests/test_status.py
-# The version that is worked on after a release.
+	tests/decision/test_tracker.py tests/fleet/test_messages.py tests/host tests/messages tests/vision \
+	tests/promises/test_config_promise.py tests/promises/test_message_documents.py tests/promises/test_repository.py \
+	tests/test_domain.py tests/test_governor.py tests/test_health.py tests/test_metrics.py tests/test_pauses.py \
+	tests/test_status.py
+# Next version, opened by `make release`.
 NEXT ?=
-# What the scenes are asked: make scenes ARGUMENTS='--cast premiere -k pillar'
+# Further options of some targets: make scenes ARGUMENTS='--cast premiere -k pillar'
 ARGUMENTS ?=
 
-# The tools whose new versions find new mistakes: pinned in constraints-dev.txt. What they need is left free, and so is
-# all that the device side and TensorFlow install, which no one set of versions suits.
+# Tools whose new versions report new errors are pinned in constraints-dev.txt. Their dependencies are not, nor are the
+# libraries of the device side and TensorFlow, for which no single set of versions works everywhere.
 PINNED := hypothesis import-linter mypy pytest pytest-cov pytest-timeout pytest-xdist ruff types-jsonschema types-pika-ts types-PyYAML types-tqdm uv
 
-# The libraries of deploy/install.sh, as it installs them: by their hashes, and none that has to be built.
+# The libraries of deploy/install.sh, as it installs them: pinned by hash, and wheels only.
 PIP_DOWNLOAD := -m pip download --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
-# uv knows nothing of an index that pip is configured for.
+# uv does not read pip's index settings.
 PIP_INDEX := export UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(.venv-uv/bin/python -m pip config get global.index-url 2>/dev/null || true)}}
-# What a device installs that takes the newest of everything. OpenCV 5 by name, for 4 is allowed as well.
+# The newest versions that a device can install. OpenCV 5 is named explicitly, because 4 is allowed too.
 NEWEST := 'numpy>=2' 'opencv-python-headless>=5' --constraint constraints-dev.txt --editable '.[dev,demo,fleet]'
 
 .PHONY: help run check test update-constraints update-requirements packages docs documents freeze release audit actionlint sbom checksums fix format lint types imports tests coverage proof-crashes proof-lost-writes proof-console proof-rtsp proof-capture bench test-hostile test-strangers \
@@ -64,14 +65,14 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 	.venv-check/bin/mypy
 	.venv-check/bin/pytest $(PYTEST_WORKERS) -m 'not tensorflow and not reference_data' $(FAST_TESTS)
 
-# Some checks run beside the tests, which wait a third of their time, one after the other; what each prints comes in one
-# piece, for which make wants a second job.
+# Some checks run one after the other beside the tests, which wait a third of their time. The output of each is printed
+# as a whole, for which make needs a second job.
 test: packages .venv-dev/.installed .venv-opencv5/.installed .venv-build/.installed ## Install what the tests need and check everything
 	@$(MAKE) --no-print-directory format lint imports
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target WORKERS=2 types types-opencv5 test-wheel tests-opencv5 & \
 		status=0; $(MAKE) --no-print-directory tests || status=$$?; wait $$! || status=$$?; exit $$status
 
-# Later versions of backports-strenum, which LiteRT asks for, are for Python 3.10 alone, and uv reads no upper bounds of Python.
+# Later versions of backports-strenum, a dependency of LiteRT, support Python 3.10 only, and uv ignores upper bounds of Python.
 update-requirements: .venv-uv/.installed ## Pin what deploy/install.sh installs, by version and hash, in deploy/requirements.txt
 	@printf '%s\n' 'setuptools>=77' 'backports-strenum<1.3' | .venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
 		--no-header --no-annotate --only-binary :all: --extra console --extra encrypt --extra rollout pyproject.toml - \
@@ -90,7 +91,7 @@ format: .venv-dev/.installed ## Check the format
 lint: .venv-dev/.installed ## Lint the code
 	.venv-dev/bin/ruff check .
 
-# As the oldest Python; elsewhere as the one that runs, for numpy 2 writes its types for 3.11 and later.
+# For the oldest Python. The other type checks use the current one, because the types of numpy 2 need 3.11.
 types: .venv-dev/.installed ## Check the types
 	.venv-dev/bin/mypy --python-version 3.10
 
@@ -100,7 +101,7 @@ imports: .venv-dev/.installed ## Check the import rules
 tests: .venv-dev/.installed ## Run the tests, or TESTS=tests/vision
 	.venv-dev/bin/pytest $(PYTEST_WORKERS) --durations=15 $(TESTS)
 
-# The packages that the fast tests test; what the rest of the suite reaches: PYTEST_ADDOPTS='--cov --cov-fail-under=0' make tests
+# Packages covered by the fast tests. Coverage of the whole suite: PYTEST_ADDOPTS='--cov --cov-fail-under=0' make tests
 COVERED := alerts config host messages vision
 coverage: .venv-check/.installed ## Run the fast tests, list uncovered lines, and fail below the minimum coverage
 	.venv-check/bin/pytest $(PYTEST_WORKERS) -m 'not tensorflow and not reference_data' $(COVERED:%=--cov=edge_agent/%) $(FAST_TESTS)
@@ -121,12 +122,12 @@ proof-rtsp: .venv-dev/.installed ## Test ten kinds of network camera on a real R
 proof-capture: .venv-dev/.installed ## Measure the cost of a 1080p network camera against cv2.VideoCapture (6 minutes)
 	.venv-dev/bin/python -m tests.proofs.capture --folder $(PROOF_FOLDER)/capture
 
-# What `make bench` compares this tree with.
+# Version to compare with.
 BASE ?= main
 bench: .venv-dev/.installed ## Compare `edge-agent bench` of this tree with another version, alternating: make bench BASE=v1.0.0
 	@.venv-dev/bin/python -m tests.proofs.compare_benches --base '$(BASE)' --folder $(PROOF_FOLDER)/benches
 
-# How many of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
+# Number of cases of each kind: FUZZ='--pictures 100000 --recordings 500 --models 1000 --messages 10000 --packets 10000'
 FUZZ ?= --pictures 20000 --recordings 40 --models 300 --messages 10000 --packets 10000
 test-hostile: .venv-dev/.installed ## Test the components with hostile and mutated pictures, requests, files, names and models
 	.venv-dev/bin/pytest $(PYTEST_WORKERS) tests/hostile
@@ -151,12 +152,12 @@ freeze: .venv-dev/.installed ## Update the frozen interfaces of docs/stability.m
 release: ## Date the changelog, commit and tag the version, and open the next: make release NEXT=1.2.0
 	@.ci/release '$(NEXT)'
 
-# Without a database of vulnerabilities within reach it finds none; --strict fails then: make audit ARGUMENTS=--strict
+# If the vulnerability database is unreachable, it reports none, unless --strict is given: make audit ARGUMENTS=--strict
 audit: .venv-audit/.installed ## Check device dependencies for known vulnerabilities, and audit the workflows
 	.venv-audit/bin/pip-audit --disable-pip --require-hashes --requirement deploy/requirements.txt $(ARGUMENTS)
 	.venv-audit/bin/zizmor --offline .github
 
-# Go checks what it downloads against its database of checksums.
+# Go verifies downloads against its checksum database.
 actionlint: ## Lint the workflows; needs Go
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
@@ -183,34 +184,34 @@ test-strangers: .venv-dev/.installed ## Convert the third-party models in ../sha
 test-matrix: .venv-uv/.installed ## Resolve the device side to wheels for every supported system; writes docs/platforms.md
 	@.venv-uv/bin/python -m tests.proofs.platforms
 
-# The time that is written into a wheel: of the commit, so that builds are byte-identical.
+# Files in a wheel have the time of the commit, so that builds are byte-identical.
 COMMIT_TIME = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 wheel: .venv-build/.installed ## Build dist/maskwatch-*.whl
 	@rm -rf build dist
 	@umask 022; export $(COMMIT_TIME); \
-	said=$$(.venv-build/bin/python -m build --installer=uv --wheel 2>&1) || { echo "$$said" >&2; exit 1; }
+	output=$$(.venv-build/bin/python -m build --installer=uv --wheel 2>&1) || { echo "$$output" >&2; exit 1; }
 	@ls dist/*.whl
 
 test-wheel: wheel ## Build the wheel twice, install it in an empty environment and replay the example with it
 	@export $(COMMIT_TIME); $(PIP_INDEX); .ci/test-wheel dist/*.whl examples/street_door.mp4
 
-# What `make deb` builds for: make deb ARCHITECTURES=arm64 SUITES=trixie
+# Targets of `make deb`: make deb ARCHITECTURES=arm64 SUITES=trixie
 ARCHITECTURES ?= amd64 arm64
 SUITES ?= bookworm trixie noble
 deb: wheel ## Build dist/maskwatch_*.deb, or for ARCHITECTURES=arm64 SUITES=trixie
 	@for suite in $(SUITES); do for architecture in $(ARCHITECTURES); do \
 		deploy/build-deb dist/*.whl $$architecture $$suite; done; done
 
-# The key of gpg that signs the repository: make apt-repository KEY=ADDRESS EARLIER='older/*.deb'
+# GPG key that signs the repository: make apt-repository KEY=ADDRESS EARLIER='older/*.deb'
 KEY ?=
 EARLIER ?=
 apt-repository: ## Build build/apt, a signed apt repository of dist/maskwatch_*.deb and EARLIER: make apt-repository KEY=...
 	@deploy/apt-repository '$(KEY)' build/apt dist/maskwatch_*.deb $(EARLIER)
 
-# The engine that builds the image, and what it is tried on: an image with Python, or a folder with a Debian.
+# The engine that builds the image, and its base: an image with Python, or, for `make test-image`, a folder with a Debian.
 ENGINE ?= $(firstword $(foreach engine,podman buildah docker,$(shell command -v $(engine))))
 IMAGE_BASE ?= docker.io/library/python:3.13-slim-trixie
-# For several processors: make image IMAGE_FLAGS='--platform linux/amd64,linux/arm64 --manifest maskwatch'
+# For several architectures: make image IMAGE_FLAGS='--platform linux/amd64,linux/arm64 --manifest maskwatch'
 IMAGE_FLAGS ?= --tag maskwatch
 image: wheel ## Build the container image maskwatch, by podman, buildah or docker
 	$(or $(ENGINE),podman) build --build-arg BASE=$(IMAGE_BASE) --file deploy/Containerfile $(IMAGE_FLAGS) .
@@ -221,7 +222,7 @@ test-image: wheel ## Build the image with buildah, and run the example in it wit
 deb-fleet: wheel ## Build dist/maskwatch-fleet_*.deb, for servers with Debian 13
 	@for architecture in $(ARCHITECTURES); do deploy/build-fleet-deb dist/*.whl $$architecture; done
 
-# Compressing takes most of the time: at level 0 a third of that of `make deb`, for packages that are a tenth larger.
+# Compression takes most of the time: level 0 takes a third of it, for packages a tenth larger.
 test-deb: export COMPRESSION_LEVEL = 0
 test-deb: .venv-build/.installed .venv-uv/.installed ## Build the packages twice, in different folders with different umasks, compare them, and run lintian
 	@again=$$(mktemp --directory); second=; trap 'kill $$second 2>/dev/null || true; wait; rm -rf "$$again"' EXIT; \
@@ -306,12 +307,12 @@ clean: ## Remove environments and build output
 
 python:
 	@$(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null || { \
-		echo "Python 3.10 to 3.14 is needed, and $(or $(PYTHON),python3) is none of them;" \
-			"name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+		echo "Python 3.10 to 3.14 is needed, and $(or $(PYTHON),python3) is another version;" \
+			"choose one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-# $(call install,FOLDER,PACKAGES,WHAT): make the environment unless it is there, and install into it, by pip as devices do.
+# $(call install,FOLDER,PACKAGES,WHAT): create the environment unless it exists, and install into it by pip, like a device.
 define install
 	@test -x $(1)/bin/pip || $(PYTHON) -m venv --clear $(1)
 	@echo "installing $(3) into $(1) ..."
@@ -319,7 +320,7 @@ define install
 	@touch $@
 endef
 
-# $(call uv_install,FOLDER,PACKAGES,WHAT): likewise by uv, which takes seconds for what it has in its cache, and pip minutes.
+# $(call uv_install,FOLDER,PACKAGES,WHAT): the same by uv, which takes seconds with its cache where pip takes minutes.
 define uv_install
 	@test -x $(1)/bin/python || $(PYTHON) -m venv --clear --without-pip $(1)
 	@echo "installing $(3) into $(1) ..."
@@ -336,7 +337,7 @@ endef
 .venv-check/.installed: pyproject.toml setup.py constraints-dev.txt | python .venv-uv/.installed
 	$(call uv_install,.venv-check,--constraint constraints-dev.txt --editable '.[dev$(comma)demo$(comma)tflite-runtime$(comma)fleet]',the device side$(comma) the console$(comma) the fleet and the tools (a minute the first time))
 
-# The man pages and the completion are written from the command lines.
+# The man pages and the completion are generated from the command line parsers.
 .venv-build/.installed: pyproject.toml setup.py | python .venv-uv/.installed
 	$(call uv_install,.venv-build,--editable '.[fleet]' 'build>=1.2' 'uv>=0.8',what builds packages)
 

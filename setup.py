@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: models, configuration and example travel inside the package."""
+"""Build steps beyond pyproject.toml: the package contains models, configuration and example."""
 
 import shutil
 from pathlib import Path
@@ -11,12 +11,12 @@ HERE = Path(__file__).parent
 
 
 class BuildWithModels(build_py):
-    """Copy the models, their cards, the default configuration and the example beside the code that reads them."""
+    """Copy the models, their cards, the default configuration and the example into the package."""
 
     def run(self) -> None:
-        """Build the packages, then add what stands at the fixed top level of the checkout."""
+        """Build the packages, then add the data files from the top level of the checkout."""
         super().run()
-        if self.editable_mode:  # an editable install reads them where they stand
+        if self.editable_mode:  # an editable install reads them from the checkout
             return
         package = Path(self.build_lib) / "edge_agent"
         models = package / "models"
@@ -32,7 +32,7 @@ class BuildWithModels(build_py):
 
 
 class ReproducibleWheel(bdist_wheel):
-    """A wheel that is the same for everybody, the licence in it too."""
+    """Build the same wheel on every machine, including the file mode of the licence."""
 
     def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
         """Write the metadata."""
@@ -41,7 +41,7 @@ class ReproducibleWheel(bdist_wheel):
 
 
 def _set_modes(folder: Path) -> None:
-    """The modes of a checkout follow the umask of the user who made it."""
+    """Set fixed modes: those of a checkout depend on the umask of the user who made it."""
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(0o644)

@@ -52,7 +52,7 @@ def classifier_model_card(
     """The part of a classifier in MODEL_CARD.md; each evaluation has the model first and its float original second."""
     parts = [
         f"{PART}{card.name}\n",
-        _what_it_is(card),
+        _description(card),
         USES,
         _data(card.training_data),
         "## Accuracy\n",
@@ -98,7 +98,7 @@ def detector_model_card(card: DetectorCard, title: str, judged: DetectorReport, 
     """The part of a face detector, with the results of its float original."""
     parts = [
         f"{PART}{card.name}\n",
-        _what_detector_is(card),
+        _detector_description(card),
         DETECTOR_USES,
         _data(card.training_data),
         "## Accuracy\n",
@@ -109,7 +109,7 @@ def detector_model_card(card: DetectorCard, title: str, judged: DetectorReport, 
     return "\n".join(parts)
 
 
-def _what_detector_is(card: DetectorCard) -> str:
+def _detector_description(card: DetectorCard) -> str:
     rows = "".join(
         f"| {file.input.width}x{file.input.height} {file.input.colour_order.upper()}, {file.input.dtype} | "
         f"{file.size_bytes} bytes, SHA-256 `{file.sha256}` |\n"
@@ -143,7 +143,7 @@ def _judged_detector(title: str, judged: DetectorReport, original: DetectorRepor
     return "\n".join(lines)
 
 
-def _what_it_is(card: ClassifierCard) -> str:
+def _description(card: ClassifierCard) -> str:
     thresholds = ", ".join(f"{label} {threshold:g}" for label, threshold in card.thresholds.items())
     return (
         f"{WRITTEN_BY}"

@@ -137,6 +137,6 @@ def with_progress(items: Iterable[Item], *, total: int, what: str) -> Iterable[I
         _stderr.steps.remove(step)
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a message on stderr; stdout is for results."""
     _stderr.print(text)

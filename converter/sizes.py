@@ -133,8 +133,8 @@ def _titled(sizes: Sequence[Sized]) -> list[tuple[str, Sized]]:
 
 def _origin(run: Path) -> tuple[str, str]:
     try:
-        said = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
-        return str(said["name"]), str(said["network"])
+        run_info = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+        return str(run_info["name"]), str(run_info["network"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{run / RUN_FILE}: does not state its recipe and network; finish the run with 'edge-train masks'"

@@ -6,12 +6,12 @@ export ANSIBLE_CONFIG=deploy/ansible/ansible.cfg ANSIBLE_NOCOLOR=1 ANSIBLE_HOST_
 lint() {
     ansible-lint --offline --config-file deploy/ansible/.ansible-lint deploy/ansible >"$work/lint.log" 2>&1 ||
         fail "$(cat "$work/lint.log")"
-    say "ok: ansible-lint finds nothing, by its profile 'production'"
+    log "ok: ansible-lint passes with its profile 'production'"
 }
 
 # The containers have no network but loopback, which ssh reaches through nsenter.
 # A persistent ssh connection may outlive its container, so each run has its own control path.
-make_way() {
+create_ssh_access() {
     export ANSIBLE_SSH_CONTROL_PATH_DIR=$work/ssh
     ssh-keygen -q -t ed25519 -N '' -f "$work/key"
     cat >"$work/through" <<'END'
@@ -21,8 +21,8 @@ END
     chmod +x "$work/through"
     mkdir -p "$work/inventory/group_vars" "$work/inventory/host_vars"
 }
-# let_in: authorise the key of make_way in the container $leader.
-let_in() {
+# authorise: authorise the key of create_ssh_access in the container $leader.
+authorise() {
     inside install -d -m 700 -o "$user" -g "$user" "/home/$user/.ssh"
     inside install -m 600 -o "$user" -g "$user" /dev/stdin "/home/$user/.ssh/authorized_keys" <"$work/key.pub"
 }

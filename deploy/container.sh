@@ -2,13 +2,13 @@
 # A Debian that boots in a container, with a real systemd and no network: what test-service, test-ansible and
 # test-repository share.
 #
-# Run by itself it says what is missing here for that, and nothing where nothing is. To a script that sources it, it gives
-# the functions below, a folder $work that is removed at the end, and the end of every container that was booted.
+# Executed directly, it lists missing requirements, and prints nothing if there are none. A script that sources it gets the
+# functions below and a folder $work; at its end the folder is removed and all booted containers are killed.
 #
-# It is a Debian 12, made once, in MASKWATCH_TEST_ROOT, unless the script sets $suite, $root, what else it needs installed,
-# $more_packages, and what apt can install there without a network, $fetched_packages; what a run changes lies in memory and
-# is gone with it. With ARCHITECTURE=arm64 elsewhere each of its programs is emulated, which may take $patience times
-# as long.
+# The system is a Debian 12, created once in MASKWATCH_TEST_ROOT. A script may set $suite, $root, further packages to install
+# ($more_packages), and packages that apt can install there without a network ($fetched_packages). Changes of a run are kept
+# in memory and discarded. With ARCHITECTURE=arm64 on another machine its programs are emulated, which may take $patience
+# times as long.
 
 . deploy/debian/roots.sh
 suite=bookworm
@@ -23,7 +23,7 @@ fi
 more_packages=
 fetched_packages=
 root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
-# What a Debian has that a service is installed on, the broker of the tests, and what Ansible and install.sh want.
+# Packages of a system on which a service is installed, the broker of the tests, and requirements of Ansible and install.sh.
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
 packages+=,openssh-server,python3-apt,python3-venv
 user=integrator
@@ -55,7 +55,7 @@ leave() {
             inside journalctl --unit edge-agent --no-pager --lines 40 >&2 || true
         done
     fi
-    # Not the containers' own way to end: what listens in one is stopped by it, and then each waits for the other.
+    # Kill the containers: an orderly shutdown can deadlock with the processes that run in them.
     for job in $(jobs -p); do
         pkill -KILL --parent "$job" || true
     done
@@ -69,7 +69,7 @@ trap leave EXIT
 emulation=()
 if [[ $architecture != "$here" ]]; then
     emulate_arm64 "$work/cpuinfo"
-    # Once more for this run, and with the rights of a program's owner (C), without which sudo is not root there.
+    # Register qemu again for this run, with the credentials of the emulated program (C): without them sudo has no effect.
     with_rights=$(awk '{ gsub(/../, "\\x&", $2) } /^magic/ { magic = $2 } /^mask/ { mask = $2 }
         END { print magic ":" mask }' /proc/sys/fs/binfmt_misc/qemu-aarch64)
     interpreter=$(awk '/^interpreter/ { print $2 }' /proc/sys/fs/binfmt_misc/qemu-aarch64)
@@ -78,12 +78,12 @@ if [[ $architecture != "$here" ]]; then
 fi
 
 began=$(date +%s)
-say() { printf '%4d s  %s\n' $(($(date +%s) - began)) "$*"; }
+log() { printf '%4d s  %s\n' $(($(date +%s) - began)) "$*"; }
 fail() {
     echo "FAILED: $*" >&2
     exit 1
 }
-# until_seconds SECONDS WHAT COMMAND...: wait for something to become true.
+# until_seconds SECONDS WHAT COMMAND...: wait until the command succeeds.
 until_seconds() {
     local until=$(($(date +%s) + $1 * patience)) what=$2
     shift 2
@@ -91,20 +91,20 @@ until_seconds() {
         [[ $(date +%s) -lt $until ]] || fail "$what"
         sleep 0.3
     done
-    say "ok: $what"
+    log "ok: $what"
 }
-# equals ACTUAL EXPECTED WHAT
+# equals ACTUAL EXPECTED WHAT: compare two values.
 equals() {
     [[ $1 == "$2" ]] || fail "$3: '$1' instead of '$2'"
-    say "ok: $3"
+    log "ok: $3"
 }
 
 make_debian() {
     local made="$packages${more_packages:+ $more_packages}${fetched_packages:+ / $fetched_packages}"
     [[ $(cat "$root/.made" 2>/dev/null || true) != "$made" ]] || return 0
-    say "making a Debian ($suite, $architecture) in $root (some minutes, once) ..."
+    log "creating a Debian system ($suite, $architecture) in $root (some minutes, once) ..."
     bootstrap "$suite" "$root" "$packages" --arch="$architecture" || fail "debootstrap"
-    # debootstrap finds no package by the name of another that provides it.
+    # debootstrap does not resolve virtual packages, so apt installs the others.
     # shellcheck disable=SC2016  # expanded by the shell inside
     [[ -z $more_packages$fetched_packages ]] || unshare --mount --pid --fork bash -euc '
         mount -t proc proc "$0/proc"
@@ -119,27 +119,27 @@ make_debian() {
 }
 
 has_booted() { leader=$(pgrep --parent "$1") && inside systemctl is-active multi-user.target; }
-# boot NAME: boot the Debian as a machine of this name, with $work/packages as /packages; it becomes the $leader.
+# boot NAME: boot the system with this host name and $work/packages as /packages; sets $leader.
 boot() {
     local name=$1
     systemd-nspawn --quiet --boot --register=no --keep-unit --volatile=overlay --private-network \
         --machine="$name" --hostname="$name" --directory="$root" --bind-ro="$work/packages:/packages" "${emulation[@]}" \
         </dev/null >"$work/boot-$name.log" 2>&1 &
     local container=$!
-    until_seconds 120 "$name boots a real systemd" has_booted "$container"
+    until_seconds 120 "$name boots with systemd" has_booted "$container"
     leaders[$name]=$leader
-    # nspawn makes up an id of the boot; in the /proc of its own that a sandboxed service has, it is the kernel's. On a
-    # device they are one, by which the doctor knows the agent's status from that of another device.
+    # nspawn invents a boot id, but a sandboxed service with its own /proc sees the kernel's. On a device they are equal, and
+    # the doctor uses the id to distinguish the agent's status from that of another device.
     inside umount /proc/sys/kernel/random/boot_id
-    # What an installer of Debian makes: names, and a person who may become root.
+    # Done by Debian's installer: host name, and a user with sudo.
     inside bash -euc "
         hostname $name
         printf '$name\n' >/etc/hostname
         printf '127.0.0.1 localhost\n127.0.1.1 $name\n' >/etc/hosts
         useradd --create-home --shell /bin/bash $user
         printf '$user ALL=(ALL) NOPASSWD: ALL\n' >/etc/sudoers.d/$user"
-    # What systemd, a login and sudo start is of the same processor. The agent's unit has a /proc of its own, and no credentials: in
-    # qemu systemd gets no namespace to make them in.
+    # Programs started by systemd, a login or sudo see the emulated CPU too. The agent's unit needs it in its own /proc, and gets no
+    # credentials, because systemd cannot create their namespace under qemu.
     [[ $architecture == "$here" ]] || inside bash -euc "
         mount --bind /cpuinfo /proc/cpuinfo
         mkdir /etc/systemd/system/edge-agent.service.d
@@ -159,7 +159,7 @@ shut_down() {
     leaders=()
 }
 
-# Within the container that is the $leader.
+# inside COMMAND...: run a command in the container $leader.
 inside() { nsenter --target "$leader" --mount --uts --ipc --net --pid --root --wdns=/ "$@"; }
 service() { inside systemctl show --property "$1" --value edge-agent; }
 
@@ -171,10 +171,10 @@ pack_newer() {
     dpkg-deb --root-owner-group -Znone --build "$work/newer" "$3" >/dev/null
     rm -rf "$work/newer"
 }
-# Longer than any test: a recording that ends would end the agent. As much slower as what watches it.
+# A recording longer than any test, because the agent exits at its end; slowed down under emulation.
 long_recording() { ffmpeg -loglevel error -itsscale $patience -stream_loop 99 -i examples/street_door.mp4 -c copy "$1"; }
 
-# A broker on loopback that asks for a password, which is 'sesame-1883' for each of these users.
+# start_broker USER...: start a broker on loopback that requires the password 'sesame-1883' from these users.
 start_broker() {
     local one
     inside install -o mosquitto -m 600 /dev/null /etc/mosquitto/passwords
@@ -186,8 +186,8 @@ start_broker() {
         systemctl restart mosquitto'
 }
 
-# heard SECONDS USER TOPIC: the first message there that is no probe of the doctor.
-heard() {
+# first_message SECONDS USER TOPIC: the first message that is not a probe of the doctor.
+first_message() {
     grep --max-count 1 --invert-match maskwatch.probe/1 < <(
         inside timeout "$1" mosquitto_sub -u "$2" -P sesame-1883 -t "$3"
     )

@@ -25,7 +25,7 @@ for argument in "$@"; do
             exit 0
             ;;
         -*)
-            echo "install.sh: '$argument' is no option; known: --dry-run and --uninstall" >&2
+            echo "install.sh: '$argument' is not an option; known: --dry-run, --uninstall" >&2
             exit 64
             ;;
         *) what=$(realpath "$argument") ;;
@@ -57,7 +57,7 @@ if [[ $uninstall == yes ]]; then
     done
     step rm -rf /opt/maskwatch /usr/local/bin/edge-agent /etc/sysusers.d/maskwatch.conf /etc/tmpfiles.d/maskwatch.conf
     step systemctl daemon-reload
-    echo "kept: /etc/maskwatch and /var/lib/maskwatch; rm -rf them to forget everything"
+    echo "kept: /etc/maskwatch and /var/lib/maskwatch; delete them with rm -rf"
     exit 0
 fi
 

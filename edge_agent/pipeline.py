@@ -89,7 +89,7 @@ class Pipeline:
     def skip(self, frame: Frame) -> Outcome:
         """Drop all tracks without analysing the frame: open alerts are resolved, and people counted, as left."""
         no_tracks: frozenset[int] = frozenset()
-        self.tracker.forget_everybody()
+        self.tracker.reset()
         self.sequential_test.update((), following=no_tracks)
         self.liveness.update((), following=no_tracks)
         events = self.rules.evaluate(
@@ -97,11 +97,11 @@ class Pipeline:
         )
         self.nearest.update((), (), still=no_tracks, things=no_tracks, following=no_tracks, frame_size=(1, 1))
         resolved = tuple(event for event in events if isinstance(event, Resolved))
-        return Outcome(False, (), (), (), (), resolved, {}, self.people.everybody_leaves(frame.taken_when))
+        return Outcome(False, (), (), (), (), resolved, {}, self.people.flush(frame.taken_when))
 
-    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+    def flush_people(self, when: datetime) -> tuple[Person, ...]:
         """Count the people in view as having left, at the end of a recording."""
-        return self.people.everybody_leaves(when)
+        return self.people.flush(when)
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # The liveness check must not delay an alert longer than necessary.

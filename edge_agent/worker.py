@@ -113,10 +113,10 @@ class Worker:
             while not self._stop.is_set():
                 frame = self._feed.wait(STOP_CHECK_SECONDS)
                 if frame is not None:
-                    self._give(frame, self._watch(frame))
+                    self._queue_result(frame, self._watch(frame))
                 elif self._feed.state().finished:
                     # After the end of a recording no people are in view.
-                    self._record_people(self._pipeline.everybody_leaves(datetime.now(timezone.utc)))
+                    self._record_people(self._pipeline.flush_people(datetime.now(timezone.utc)))
                     return
         # Raised again by the supervising thread; it would be lost in this one.
         except Exception as error:  # noqa: BLE001
@@ -150,7 +150,7 @@ class Worker:
         for one in people:
             self._recorder.record_person(one)
 
-    def _give(self, frame: Frame, outcome: Outcome | None) -> None:
+    def _queue_result(self, frame: Frame, outcome: Outcome | None) -> None:
         """Queue a result for the main thread, for metrics and the console."""
         waiting = self._results.qsize()
         if waiting < MOST_RESULTS:

@@ -38,7 +38,7 @@ LEDGE_TOP_PX = 318
 """Upper edge of the ledge in the foreground, which hides all feet."""
 
 STEPS_PER_SECOND, RISE_PX, SWAY_DEGREES = 1.8, 4.0, 1.2
-"""An easy walk: with each step the person rises and leans a little."""
+"""A relaxed walk: with each step the person rises and leans a little."""
 
 NOISE_LEVELS = 1.5
 """Standard deviation of the sensor's noise."""

@@ -5,7 +5,7 @@
     python examples/webhook_receiver.py --secret-file webhook.secret run ./on-alert.sh     # message at standard input
 
 On the device: webhooks: [{url: "http://receiver.local:9000/", secret_file: ...}] with the same secret. A message counts
-as delivered once it was handed on; until then maskwatch keeps it and tries again. Standard library alone.
+as delivered once it was forwarded; until then maskwatch keeps it and retries. Uses only the standard library.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WORDS = {"without_mask": "No mask", "mask_worn_incorrectly": "Mask worn wrongly"
 
 
 def is_genuine(secret: bytes, headers: Any, body: bytes, *, now: float) -> bool:
-    """Whether the body was signed with the secret, and recently."""
+    """Whether the body has a recent signature with the secret."""
     sent = headers.get("webhook-timestamp", "")
     if not sent.isdecimal() or abs(now - int(sent)) > OLDEST_SECONDS:
         return False

@@ -33,7 +33,7 @@ def view(broker: BlockingConnection, *, prefix: str, most: int) -> list[DeadLett
     channel = broker.channel()
     found = [
         DeadLetter(routing_key, body, _reason(routing_key, body, prefix))
-        for _, routing_key, body in _taken(channel, most)
+        for _, routing_key, body in _fetch(channel, most)
     ]
     # Unacknowledged messages return to the queue.
     channel.close()
@@ -48,14 +48,14 @@ def replay(broker: BlockingConnection) -> int:
     """
     channel = broker.channel()
     channel.confirm_delivery()
-    there = channel.queue_declare(DEAD_LETTERS, passive=True).method.message_count
+    count = channel.queue_declare(DEAD_LETTERS, passive=True).method.message_count
     sent = 0
-    for tag, routing_key, body in _taken(channel, there):
+    for tag, routing_key, body in _fetch(channel, count):
         try:
             channel.basic_publish(EXCHANGE, routing_key, body, _persistent(), mandatory=True)
         except (pika.exceptions.UnroutableError, pika.exceptions.NackError) as error:
             raise UnavailableError(
-                f"{sent} dead letters were sent again; the queue for '{routing_key}' is full or not there: try later, "
+                f"{sent} dead letters were sent again; the queue for '{routing_key}' is full or missing: try later, "
                 "or run 'maskwatch-fleet init'"
             ) from error
         channel.basic_ack(tag)
@@ -67,7 +67,7 @@ def _persistent() -> pika.BasicProperties:
     return pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
 
 
-def _taken(channel: BlockingChannel, most: int) -> Iterator[tuple[int, str, bytes]]:
+def _fetch(channel: BlockingChannel, most: int) -> Iterator[tuple[int, str, bytes]]:
     for _ in range(most):
         method, _, body = channel.basic_get(DEAD_LETTERS)
         if method is None:

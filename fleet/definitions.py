@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleet.config import FleetConfig
 
 EXCHANGE: Final = "amq.topic"
-"""Where the MQTT plug-in publishes (mqtt.exchange)."""
+"""The exchange of the MQTT plug-in (mqtt.exchange)."""
 DEAD_LETTERS: Final = "fleet.dead"
 ALERTS: Final = "fleet.alerts"
 STATE: Final = "fleet.state"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXPIRY_DAYS = 30
 ALARM_FRACTION = 0.8
-"""Of a queue's limit. Devices have to buffer their messages once it is full."""
+"""Share of a queue's limit. Once it is full, devices have to buffer their messages."""
 
 
 def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:

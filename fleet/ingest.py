@@ -40,7 +40,7 @@ IDLE_SECONDS = 0.5
 MAINTENANCE_SECONDS = 3600.0
 NOT_FOUND = 404
 POISON_LOGGED = 20
-"""Per minute; the others are only counted."""
+"""Invalid messages logged per minute; others are only counted."""
 MINUTE_SECONDS = 60.0
 DATA_ERRORS = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
 """Errors caused by a message: a number or text that no column can hold, or a name too long for an index."""
@@ -113,7 +113,7 @@ class Worker:
                     while not self._stop.is_set():
                         self._turn(broker, intakes)
             except (AMQPError, UnavailableError, OSError) as error:
-                self._say(f"RabbitMQ: {error}" if isinstance(error, AMQPError) else str(error))
+                self._log_problem(f"RabbitMQ: {error}" if isinstance(error, AMQPError) else str(error))
                 self._pause()
         if self._database is not None:
             self._database.close()
@@ -129,7 +129,7 @@ class Worker:
                     raise
                 raise ConfigError(
                     f"RabbitMQ has no queue '{queue}' in '{self._config.broker.virtual_host}': its definitions are for "
-                    "other names, or not made yet; run 'maskwatch-fleet init'"
+                    "other names, or were not created yet; run 'maskwatch-fleet init'"
                 ) from error
         return intakes
 
@@ -207,11 +207,11 @@ class Worker:
             # Connection lost, restart, read-only, disk full, deadlock between workers: retry.
             except psycopg.Error as error:
                 connection.close()
-                self._say(f"{database.trouble_of(error)}; messages wait at the brokers")
+                self._log_problem(f"{database.trouble_of(error)}; messages wait at the brokers")
                 self._wait_alive(broker)
                 continue
             self.stored += len(messages)
-            self._well()
+            self._log_recovery()
             return
 
     def _require_database(self, broker: BlockingConnection) -> psycopg.Connection:
@@ -220,7 +220,7 @@ class Worker:
             try:
                 self._database = database.open_database(self._config.database, application="maskwatch-fleet ingest")
             except (UnavailableError, psycopg.Error) as error:
-                self._say(
+                self._log_problem(
                     f"{error}; messages wait at the brokers" if isinstance(error, UnavailableError) else str(error)
                 )
                 self._wait_alive(broker)
@@ -235,7 +235,9 @@ class Worker:
         until = time.monotonic() + self._backoff.take()
         while (left := until - time.monotonic()) > 0:
             if self._stop.is_set():
-                raise UnavailableError("stopped while the database is away; what was taken goes back to the queues")
+                raise UnavailableError(
+                    "stopped while the database is unavailable; unacknowledged messages return to the queues"
+                )
             self._alive()
             broker.process_data_events(time_limit=min(left, IDLE_SECONDS))
 
@@ -259,13 +261,13 @@ class Worker:
             self._alive()
             self._stop.wait(min(left, IDLE_SECONDS))
 
-    def _say(self, trouble: str) -> None:
-        """Log a problem once; `_well` logs its end."""
+    def _log_problem(self, trouble: str) -> None:
+        """Log a problem once; `_log_recovery` logs its end."""
         if trouble != self._trouble:
             log.warning("%s", trouble)
         self._trouble = trouble
 
-    def _well(self) -> None:
+    def _log_recovery(self) -> None:
         if self._trouble:
             log.info("storing messages again")
         self._trouble = ""

@@ -63,12 +63,12 @@ class Notifier:
         self._posted: dict[tuple[str, str, bool], float] = {}
         self._away: set[str] = set()
 
-    def turn(self, connection: Connection, *, when: datetime, at: float) -> int:
+    def post(self, connection: Connection, *, when: datetime, at: float) -> int:
         """Query, and post what is new or due for repetition; returns how many were posted.
 
         Raises:
             psycopg.Error: the database is unavailable.
-            UnavailableError: no Alertmanager accepts alerts; the next turn retries.
+            UnavailableError: no Alertmanager accepts alerts; the next call retries.
         """
         found = self.state(connection, when=when)
         known = {(address, one.id, one.is_over) for address in self._config.alertmanagers for one in found}
@@ -82,15 +82,15 @@ class Notifier:
             ]
             try:
                 for begin in range(0, len(due), AT_ONCE):
-                    some = due[begin : begin + AT_ONCE]
-                    _post(address, [one.content for one in some])
-                    self._posted.update({(address, one.id, one.is_over): at for one in some})
-                    posted += len(some)
+                    batch = due[begin : begin + AT_ONCE]
+                    _post(address, [one.content for one in batch])
+                    self._posted.update({(address, one.id, one.is_over): at for one in batch})
+                    posted += len(batch)
             except UnavailableError as error:
                 trouble = str(error)
-                self._say_away(address, trouble)
+                self._log_unavailable(address, trouble)
             else:
-                self._say_back(address)
+                self._log_recovered(address)
         if trouble and len(self._away) == len(self._config.alertmanagers):
             raise UnavailableError(trouble)
         return posted
@@ -125,14 +125,14 @@ class Notifier:
             content["generatorURL"] = f"{self._config.web_url.rstrip('/')}/alerts/{row['id']}"
         return Notification(row["id"], row["resolved"] is not None, content)
 
-    def _say_away(self, address: str, trouble: str) -> None:
+    def _log_unavailable(self, address: str, trouble: str) -> None:
         if address not in self._away:
             log.warning("%s", trouble)
         self._away.add(address)
 
-    def _say_back(self, address: str) -> None:
+    def _log_recovered(self, address: str) -> None:
         if address in self._away:
-            log.info("%s: takes alerts again", address)
+            log.info("%s: accepts alerts again", address)
         self._away.discard(address)
 
 

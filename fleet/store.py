@@ -144,7 +144,7 @@ class _Statement:
     text: str
     rows: Callable[[list[Any]], list[dict[str, Any]]]
     kind: str = ""
-    """In `streams`; empty for kinds whose sequence is not checked."""
+    """The kind in `streams`; empty if sequence numbers are not checked."""
 
 
 def store(connection: Connection, messages: Sequence[Read], *, site_of: Callable[[str], str]) -> None:

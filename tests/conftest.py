@@ -14,9 +14,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Pictures, recordings and weights with mixed licences: never part of the repository (CONTRIBUTING.md)."""
 
 COMPUTING = ("converter", "scenes", "training")
-"""Packages with long files that compute all the time."""
+"""Packages with long test files that use the CPU all the time."""
 WAITING = ("console", "fleet", "hostile", "journeys")
-"""Packages with long files that often wait for a broker, a browser or a camera."""
+"""Packages with long test files that often wait for a broker, a browser or a camera."""
 
 # The duration of an example is meaningless on a shared machine.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -28,7 +28,7 @@ WORKERS = 16
 BEFORE = int(os.environ.get("WORKERS_BEFORE", "0"))
 WORKER = (BEFORE + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) % WORKERS
 OWN_PORTS = cycle(random.sample(PORTS[WORKER::WORKERS], len(PORTS) // WORKERS))
-"""No other worker takes them while a broker of this one is away, and this one takes them in turn."""
+"""Ports of this pytest worker: no other one uses them while a broker is stopped. They are used in turn."""
 
 
 def free_port() -> int:

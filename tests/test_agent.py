@@ -51,7 +51,7 @@ class Cameras:
 
 
 class Worker:
-    """Has given its results and come to an end; or has failed."""
+    """A worker that has delivered its results and ended, or failed."""
 
     def __init__(self, *, failure: Exception | None = None) -> None:
         self.is_alive = False
@@ -115,7 +115,7 @@ class Control:
 
 
 class Bridge:
-    """Remembers what it was given, and hands over these commands."""
+    """Records what it is given, and returns these commands."""
 
     def __init__(self, *commands: Command) -> None:
         self.waiting = list(commands)
@@ -151,7 +151,7 @@ def store(tmp_path) -> Iterator[AlertStore]:
 
 
 def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **parts: Any) -> Agent:
-    """An agent whose worker has given these results."""
+    """An agent whose worker has delivered these results."""
     given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
     for result in results:
         given.put(result)
@@ -181,13 +181,13 @@ def a_governor(folder: Path) -> Governor:
 
 
 def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
-    """What became of so many frames."""
+    """The results of this many frames."""
     pipeline = a_pipeline(Faces())
     frames = [a_frame(step / 10) for step in range(count)]
     return [FrameResult(frame.camera, None if is_paused else pipeline.process(frame), frame) for frame in frames]
 
 
-def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_is_well(store, tmp_path):
+def test_frames_of_a_paused_camera_are_neither_counted_nor_shown(store, tmp_path):
     control, bridge = Control(), Bridge()
     agent = an_agent(store, tmp_path, results(3, is_paused=True), control=control, bridge=bridge)
 
@@ -198,7 +198,7 @@ def test_frames_of_a_paused_camera_are_neither_counted_nor_shown_and_the_agent_i
     assert agent.health.frames_move("door", at=time.monotonic())
 
 
-def test_received_messages_reach_reporter_and_control(store, tmp_path):
+def test_received_messages_reach_status_reporter_and_command_handler(store, tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reporter, control = StatusReporter(), Control()
@@ -211,7 +211,7 @@ def test_received_messages_reach_reporter_and_control(store, tmp_path):
     assert reporter.reports >= 1
 
 
-def test_the_status_is_not_made_anew_for_every_frame(store, tmp_path):
+def test_the_status_is_not_rebuilt_for_every_frame(store, tmp_path):
     reporter = StatusReporter()
 
     an_agent(store, tmp_path, results(500), reporter=reporter).run(threading.Event())
@@ -259,7 +259,7 @@ def test_the_console_is_given_each_frame(store, tmp_path):
     assert bridge.forgotten == []
 
 
-def test_frames_that_come_too_fast_for_the_console_are_counted_all_the_same(store, tmp_path):
+def test_frames_too_fast_for_the_console_are_counted_too(store, tmp_path):
     bridge = Bridge()
     agent = an_agent(store, tmp_path, [replace(result, frame=None) for result in results(3)], bridge=bridge)
 
@@ -281,7 +281,7 @@ def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path
     assert [list(asked.statuses), unasked.statuses] == [[{"is_watching": True}], []]
 
 
-def test_a_command_from_the_console_is_obeyed_and_answered(store, tmp_path):
+def test_a_command_from_the_console_is_executed_and_answered(store, tmp_path):
     result: Future[Mapping[str, Any]] = Future()
     bridge = Bridge(Command("pause", b"{}", 1.0, result))
 
@@ -303,7 +303,7 @@ def test_a_worker_that_hangs_while_its_camera_delivers_stops_the_watchdog(store,
 
 
 class Statuses(Notifier):
-    """Remembers the lines that it was to show."""
+    """Records status lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -313,7 +313,7 @@ class Statuses(Notifier):
         self.lines.append(text)
 
 
-def test_a_camera_that_is_still_being_opened_is_not_called_away(store, tmp_path):
+def test_a_camera_that_is_still_being_opened_is_not_reported_missing(store, tmp_path):
     cameras = Cameras(FeedState("door"), FeedState("yard", reason="unplugged"))
     notifier = Statuses()
 
@@ -324,7 +324,7 @@ def test_a_camera_that_is_still_being_opened_is_not_called_away(store, tmp_path)
     assert "camera door" in notifier.lines[0]
 
 
-def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, monkeypatch):
+def test_a_changed_time_zone_applies_without_a_restart(store, tmp_path, monkeypatch):
     before = os.environ.get("TZ", "")
     monkeypatch.setenv("TZ", "Asia/Tokyo" if time.localtime().tm_gmtoff != 9 * 3600 else "UTC")
     zone = ZoneInfo(os.environ["TZ"])
@@ -338,7 +338,7 @@ def test_a_time_zone_that_is_changed_is_seen_without_a_restart(store, tmp_path, 
 
 
 class Lamp:
-    """Remembers whether it was ever on."""
+    """Records whether it was ever on."""
 
     was_on = False
 
@@ -346,10 +346,10 @@ class Lamp:
         self.was_on = True
 
     def off(self) -> None:
-        """Nothing is to be seen of it."""
+        """Do nothing."""
 
 
-def test_signals_follow_frames_and_faults(store, tmp_path):
+def test_signals_follow_frames_and_camera_faults(store, tmp_path):
     lamps = {"compliant": Lamp(), "violation": Lamp(), "fault": Lamp()}
     signals = Signals({name: (lamp, 1.0) for name, lamp in lamps.items()})  # type: ignore[misc]
     frames = results(20)
@@ -357,7 +357,7 @@ def test_signals_follow_frames_and_faults(store, tmp_path):
     given = [replace(one, outcome=replace(one.outcome, nearest=nearest)) for one in frames if one.outcome]
     agent = an_agent(store, tmp_path, given, signals=signals)
     agent.run(threading.Event())
-    # It has run through its frames in no time: what has lasted since then is due now.
+    # All frames were processed at once, so periodic tasks are due now.
     signals.update(has_fault=True, at=time.monotonic() + 1.0)
 
     assert {name for name, lamp in lamps.items() if lamp.was_on} == {"compliant", "fault"}

@@ -35,9 +35,9 @@ def test_each_reason_has_its_status(error, status):
 def test_an_error_is_one_line_and_names_the_program(capsys):
     run_command(failing(ConfigError("file.yaml: \x1b[31mwrong")), program="edge-convert")
 
-    said = capsys.readouterr().err
-    assert said.startswith("edge-convert: file.yaml: ")
-    assert "\x1b" not in said
+    error = capsys.readouterr().err
+    assert error.startswith("edge-convert: file.yaml: ")
+    assert "\x1b" not in error
 
 
 def test_a_closed_pipe_is_not_a_failure():

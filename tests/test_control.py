@@ -34,7 +34,7 @@ SNAPSHOTS_BYTES = 100_000
 
 
 class Publisher:
-    """Remembers what was said."""
+    """Records publications."""
 
     state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
 
@@ -46,7 +46,7 @@ class Publisher:
 
 
 class StatusReporter:
-    """All is well, but for one thing."""
+    """A reporter with one reason."""
 
     def figures(self, **_: Any) -> Figures:
         return figures()
@@ -56,7 +56,7 @@ class StatusReporter:
 
 
 class Detector:
-    """Finds one face; or fails."""
+    """A detector that finds one face, or fails."""
 
     fails = False
 
@@ -67,7 +67,7 @@ class Detector:
 
 
 class Device:
-    """Control with all their parts."""
+    """A command handler with all its components."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ class Device:
         return frame
 
     def command(self, name: str, payload: bytes = b"{}", **more: Any) -> dict[str, Any]:
-        """Give a command and read its result."""
+        """Send a command and return its result."""
         before = len(self.publisher.published)
         self.control.receive(Message(f"maskwatch/lobby/commands/{name}", payload, **more), at=self.at, when=NOON)
         results = [one for one in self.publisher.published[before:] if one.topic.endswith("/result")]
@@ -175,7 +175,7 @@ def test_all_faces_in_a_snapshot_are_hidden(device):
     assert result["camera"] == "door"
 
 
-def test_snapshots_without_an_end_keep_to_their_share(device):
+def test_frequent_snapshots_stay_within_their_quota(device):
     for _ in range(60):
         device.at += 2.0
         device.see(at=device.at)
@@ -237,7 +237,7 @@ def test_reload_does_the_same_as_sighup(device):
     assert device.reloads == 1
 
 
-def test_a_configuration_with_mistakes_is_not_taken_and_its_values_stay_on_the_device(device, caplog):
+def test_an_invalid_configuration_is_rejected_without_revealing_its_values(device, caplog):
     device.mistakes = f"config.yaml: line 3 cameras.door.source: 'rtsp://{TELLTALE}' is wrong"
 
     answer = device.command("reload")
@@ -269,7 +269,7 @@ def test_diagnostics_contain_no_secret(tmp_path):
     assert result["delivery"]["connected"] is True
 
 
-def test_a_bug_in_a_command_is_logged_and_answered_and_that_is_all(device, caplog):
+def test_a_bug_in_a_command_is_logged_and_answered(device, caplog):
     device.see()
     device.detector.fails = True
 
@@ -280,7 +280,7 @@ def test_a_bug_in_a_command_is_logged_and_answered_and_that_is_all(device, caplo
     assert device.command("resume")["state"] == "done"
 
 
-def test_a_command_that_the_broker_kept_is_refused_and_does_nothing(device):
+def test_a_retained_command_is_refused_and_not_executed(device):
     assert device.command("pause", retain=True)["state"] == "refused"
     assert not device.is_paused()
 
@@ -292,21 +292,21 @@ def test_messages_on_other_topics_are_ignored(device):
     assert device.publisher.published == []
 
 
-def test_a_flood_is_answered_and_logged_once_and_does_nothing(device, caplog):
+def test_commands_beyond_the_rate_limit_are_answered_and_logged_once(device, caplog):
     for _ in range(MOST_AT_ONCE):
         device.command("resume")
     assert "too many commands" in device.command("pause")["reason"]
-    said, logged = len(device.publisher.published), len(caplog.records)
+    published, logged = len(device.publisher.published), len(caplog.records)
 
     for _ in range(1000):
         device.control.receive(Message("maskwatch/lobby/commands/pause", b"{}"), at=device.at, when=NOON)
 
-    assert len(device.publisher.published) == said
+    assert len(device.publisher.published) == published
     assert len(caplog.records) == logged
     assert not device.is_paused()
 
 
-def test_after_a_flood_commands_are_obeyed_again(device):
+def test_commands_are_executed_again_once_the_rate_is_low(device):
     for _ in range(MOST_AT_ONCE + 1):
         device.command("resume")
 
@@ -316,7 +316,7 @@ def test_after_a_flood_commands_are_obeyed_again(device):
     assert device.command("pause")["state"] == "refused"
 
 
-def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and_not_published(device):
+def test_a_command_of_another_channel_returns_its_result_without_publishing_it(device):
     result = device.control.execute("pause", b'{"camera": "door", "id": "7"}', at=device.at, when=NOON)
 
     jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker()).validate(result)
@@ -326,7 +326,7 @@ def test_a_command_that_came_another_way_is_obeyed_and_its_result_given_back_and
 
 
 @pytest.mark.parametrize(("name", "payload"), [("explode", b"{}"), ("pause", b"[]"), ("pause", b"x" * 5000)])
-def test_a_command_that_came_another_way_is_checked_like_any_other(device, name, payload):
+def test_a_command_of_another_channel_is_validated_alike(device, name, payload):
     result = device.control.execute(name, payload, at=device.at, when=NOON)
 
     assert (result["command"], result["state"]) == (name, "refused")
@@ -381,7 +381,7 @@ def test_response_topics_of_devices_and_brokers_are_refused(device, topic):
     assert [one.topic for one in device.publisher.published] == ["maskwatch/lobby/commands/pause/result"]
 
 
-def test_a_name_that_is_none_is_answered_only_where_its_sender_listens(device):
+def test_an_unknown_command_is_answered_only_on_its_response_topic(device):
     for topic in ("maskwatch-responses/here", ""):
         message = Message("maskwatch/lobby/commands/dance", b"{}", response_topic=topic)
         device.control.receive(message, at=device.at, when=NOON)

@@ -46,7 +46,7 @@ class Computer:
         return sum(self.rate.wants(self.at + number / 64) for number in range(640)) / 10
 
     def passes(self, seconds: float, *, busy_fraction: float = 0.2) -> float:
-        """Let time pass, and give the frames a second at its end."""
+        """Let time pass, and return the frame rate at its end."""
         until = self.at + seconds
         while self.at < until:
             self.at += CHECK_SECONDS
@@ -67,32 +67,32 @@ def test_a_cool_and_idle_machine_analyses_at_the_configured_rate(computer):
     assert computer.governor.reason == ""
 
 
-def test_heat_halves_the_frames_step_by_step_down_to_the_least(computer):
+def test_heat_halves_the_frame_rate_step_by_step_down_to_the_minimum(computer):
     computer.is_heated_to(80)
 
     assert [computer.passes(SLOWER_SECONDS) for _ in range(5)] == [8, 4, 2, 2, 2]
     assert computer.governor.reason == "the processor was 80 degrees Celsius or hotter"
 
 
-def test_flags_of_the_firmware_slow_down_and_are_named(computer):
+def test_current_flags_of_the_firmware_slow_down_and_are_named(computer):
     computer.write(THROTTLED_FILE, "50005")
 
     assert computer.passes(SLOWER_SECONDS) == 8
     assert computer.governor.reason == "the processor is throttled (under_voltage, throttled)"
 
 
-def test_flags_of_earlier_do_not(computer):
+def test_past_flags_of_the_firmware_do_not_slow_down(computer):
     computer.write(THROTTLED_FILE, "50000")
 
     assert computer.passes(1000) == 16
 
 
-def test_work_without_a_moment_of_rest_slows_down(computer):
+def test_a_saturated_worker_slows_down(computer):
     assert computer.passes(SLOWER_SECONDS, busy_fraction=0.97) == 8
     assert computer.governor.reason == "CPU saturated"
 
 
-def test_after_a_while_of_coolness_the_frames_come_back_step_by_step(computer):
+def test_after_cooling_the_frame_rate_recovers_step_by_step(computer):
     computer.is_heated_to(85)
     assert computer.passes(2 * SLOWER_SECONDS) == 4
     computer.is_heated_to(80 - COOLED_CELSIUS - 1)
@@ -104,7 +104,7 @@ def test_after_a_while_of_coolness_the_frames_come_back_step_by_step(computer):
     assert computer.governor.reason == ""
 
 
-def test_a_machine_that_has_hardly_cooled_or_has_no_room_stays_slow(computer):
+def test_a_machine_barely_cooled_or_without_spare_time_stays_slow(computer):
     computer.is_heated_to(85)
     computer.passes(SLOWER_SECONDS)
 
@@ -149,7 +149,7 @@ def test_a_machine_without_a_temperature_is_governed_by_its_load(tmp_path):
     assert computer.passes(1000) == 16
 
 
-def test_tracks_live_from_one_frame_to_the_next_however_slow_it_gets():
+def test_the_slowest_rate_keeps_tracks_between_frames():
     config = Config.model_validate(
         {"tracking": {"lost_timeout_seconds": 0.2}, "governor": {"min_detect_fps": 1}, "cameras": {"door": {}}}
     )

@@ -3,7 +3,7 @@
 from edge_agent.health import Health
 
 
-def test_frames_move_until_the_newest_is_too_old():
+def test_a_camera_counts_as_alive_until_its_newest_frame_is_too_old():
     health = Health(read_timeout_seconds=5.0)
     assert not health.frames_move("door", at=0.0)
 
@@ -13,7 +13,7 @@ def test_frames_move_until_the_newest_is_too_old():
     assert not health.frames_move("door", at=15.1)
 
 
-def test_each_camera_moves_by_itself():
+def test_each_camera_is_judged_separately():
     health = Health(read_timeout_seconds=5.0)
     health.record_frame("door", at=10.0)
     health.record_frame("yard", at=17.0)

@@ -29,7 +29,7 @@ def _outcome(stage_seconds: dict[str, float], *, analysed: bool = True, people: 
     )
 
 
-def test_without_frames_there_are_no_means():
+def test_without_frames_there_are_no_averages():
     assert Metrics(["door"]).stages_ms() == {}
 
 
@@ -44,7 +44,7 @@ def test_everything_is_counted_and_stages_are_averaged_over_all_frames():
     assert metrics.stages_ms() == {"motion": 2.0, "faces": 5.0, "masks": 0.0, "decision": 0.0}
 
 
-def test_latencies_are_right_within_five_percent():
+def test_latencies_are_accurate_to_five_percent():
     metrics = Metrics(["door", "yard"])
     for milliseconds in range(1, 1001):
         metrics.record("door", a_frame_that_took(milliseconds / 1000))
@@ -83,7 +83,7 @@ def test_the_whole_frame_has_its_latency_too():
     assert metrics.latencies()["frame"].p50 == pytest.approx(11, rel=0.05)
 
 
-def test_a_duration_beyond_all_measure_still_counts():
+def test_a_duration_beyond_the_last_bucket_still_counts():
     metrics = Metrics(["door", "yard"])
     metrics.record("door", a_frame_that_took(86_400.0))
 

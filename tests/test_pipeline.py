@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Faces:
-    """Sees the same faces in every picture."""
+    """A detector that finds the same faces in every picture."""
 
     def __init__(self, *faces: Face) -> None:
         self.faces = list(faces)
@@ -38,7 +38,7 @@ class Faces:
 
 
 class Masks:
-    """Reads the same label from every face."""
+    """A classifier that returns the same label for every face."""
 
     def __init__(self, label: Label = "without_mask", *, is_face: bool = True) -> None:
         self.label: Label = label
@@ -60,7 +60,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         classifier=masks or Masks(),  # type: ignore[arg-type]
         sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
         liveness=LivenessFilter(margin_fraction=0.5),
-        # What this detector sees never moves.
+        # Faces of this detector never move.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         people=PeopleCounter(RulesConfig(ignore_static_faces=False), camera="door"),
         nearest=NearestPerson(RulesConfig(ignore_static_faces=False)),
@@ -69,7 +69,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
 
 
 def textured(at: float) -> Frame:
-    """A frame in which a face shows something: a grey one is as dark as a lens that is covered."""
+    """A frame with texture: a uniformly grey one looks like a covered lens."""
     frame = a_frame(at, size=(160, 120))
     frame.image[:] = np.random.default_rng(3).integers(0, 255, frame.image.shape)
     return frame
@@ -133,7 +133,7 @@ def test_a_person_with_a_mask_raises_no_alert():
     assert [pipeline.process(textured(step / 10)).alerts for step in range(20)] == [()] * 20
 
 
-def test_a_decided_face_is_read_five_times_more_rarely_than_it_is_seen():
+def test_a_decided_face_is_classified_in_every_fifth_frame():
     masks = Masks("with_mask")
     pipeline = a_pipeline(Faces(a_face()), masks)
 
@@ -143,7 +143,7 @@ def test_a_decided_face_is_read_five_times_more_rarely_than_it_is_seen():
     assert masks.read_count == sum(len(outcome.readings) for outcome in outcomes) == 20
 
 
-def test_every_face_is_read_once_a_frame_until_it_is_decided():
+def test_every_face_is_classified_in_every_frame_until_it_is_decided():
     masks = Masks()
     pipeline = a_pipeline(Faces(a_face(), a_face(100)), masks)
 

@@ -58,7 +58,7 @@ class Cameras:
 
 
 class Publisher:
-    """Remembers what was said."""
+    """Records publications."""
 
     def __init__(self) -> None:
         self.published: list[Publication] = []
@@ -73,7 +73,7 @@ class Publisher:
 
 
 class Recorder:
-    """Puts figures into the store at once."""
+    """Stores telemetry immediately."""
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
@@ -101,7 +101,7 @@ class Recorder:
 
 
 class Computer:
-    """A machine in this state."""
+    """A machine with these values."""
 
     def __init__(self) -> None:
         self.now = WELL
@@ -111,7 +111,7 @@ class Computer:
 
 
 class Device:
-    """StatusReporter with all their parts; `tick` lets them look, a second after the last time."""
+    """A status reporter with all its components; `tick` makes it check, one second after the last time."""
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
@@ -143,20 +143,20 @@ class Device:
         self.store.close()
 
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
-        """Give the statuses that were said meanwhile."""
+        """Return the statuses published meanwhile."""
         self.at += seconds
         self.health.record_frame("door", at=self.at)
         before = len(self.publisher.published)
         self.reporter.report(self.violations, at=self.at, when=NOON)
-        said = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
-        assert all(one.retain for one in said)
-        messages = [json.loads(one.payload) for one in said]
+        publications = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
+        assert all(one.retain for one in publications)
+        messages = [json.loads(one.payload) for one in publications]
         for message in messages:
             check(message, "status")
         return messages
 
     def reasons(self) -> list[str]:
-        """Look, and give the codes of the reasons."""
+        """Check, and return the codes of the reasons."""
         self.tick()
         return [reason.code for reason in self.reporter.reasons(at=self.at)]
 
@@ -192,7 +192,7 @@ def test_a_working_device_is_online_and_publishes_it_once(device):
     assert [device.tick() for _ in range(100)] == [[]] * 100
 
 
-def test_a_camera_that_is_away_degrades_it_until_it_is_back(device):
+def test_a_missing_camera_degrades_the_device_until_it_returns(device):
     device.tick()
     device.cameras.now = (FeedState("door", is_open=False, reason="no such device"),)
 
@@ -217,7 +217,7 @@ def test_a_fault_of_a_camera_degrades_the_device_until_it_ends(device, code):
     assert [status["state"] for status in device.tick()] == ["online"]
 
 
-def test_a_recording_that_has_ended_is_not_missed(device):
+def test_a_recording_that_has_ended_is_not_reported_missing(device):
     device.cameras.now = (FeedState("door", is_open=False, reason="ended", finished=True),)
 
     assert device.reasons() == []
@@ -265,20 +265,20 @@ def test_an_unwritable_crops_folder_is_a_reason(tmp_path, monkeypatch):
         assert device.reasons() == ["crops_not_kept"]
 
 
-def test_a_folder_of_pictures_that_cannot_be_seen_is_a_reason(tmp_path):
-    # The kernel refuses a name that is so long, to root as well.
+def test_an_inaccessible_crops_folder_is_a_reason(tmp_path):
+    # The kernel rejects so long a name, even for root.
     config = Config.model_validate({**a_config().model_dump(), "crops": {"dir": str(tmp_path / ("x" * 300))}})
     with closing(Device(tmp_path, config)) as device:
         assert device.reasons() == ["crops_not_kept"]
 
 
-def test_a_picture_that_could_not_be_kept_is_a_reason(device):
+def test_a_crop_that_could_not_be_stored_is_a_reason(device):
     device.recorder.is_without_crops = True
 
     assert device.reasons() == ["crops_not_kept"]
 
 
-def test_a_full_disk_keeps_no_picture_back_where_none_is_wanted(tmp_path):
+def test_a_full_disk_is_no_reason_for_missing_crops_if_crops_are_disabled(tmp_path):
     config = Config.model_validate({**a_config().model_dump(), "crops": {"picture": "none"}})
     with closing(Device(tmp_path, config)) as device:
         device.machine.now = replace(WELL, disk_free_bytes=0)
@@ -347,7 +347,7 @@ def test_drops_are_a_reason_for_a_while(device):
     assert device.reasons() == []
 
 
-def test_drops_of_an_earlier_run_are_none_of_this_one(tmp_path):
+def test_drops_of_an_earlier_run_are_not_reported(tmp_path):
     with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID, max_messages=1)) as store:
         put(store)
         put(store)
@@ -411,10 +411,10 @@ def test_violations_are_published_retained_at_the_start_and_at_every_change(devi
         device.violations["door"] = people
         device.tick()
 
-    said = [one for one in device.publisher.published if one.topic == "maskwatch/lobby/cameras/door/violations"]
-    messages = [json.loads(one.payload) for one in said]
+    publications = [one for one in device.publisher.published if one.topic == "maskwatch/lobby/cameras/door/violations"]
+    messages = [json.loads(one.payload) for one in publications]
     assert [message["violations"] for message in messages] == [0, 1, 2, 0]
-    assert all(one.retain for one in said)
+    assert all(one.retain for one in publications)
     for message in messages:
         check(message, "violations")
     assert sum(one.topic == "maskwatch/lobby/cameras/yard/violations" for one in device.publisher.published) == 1
@@ -429,7 +429,7 @@ def test_discovery_has_a_temperature_if_the_machine_reports_one(tmp_path, monkey
         assert ("state_topic" in json.loads(discovery.payload)["components"]["temperature"]) == (celsius is not None)
 
 
-def test_telemetry_is_put_into_the_outbox_by_the_clock_and_is_as_described(device):
+def test_telemetry_is_queued_at_its_interval_and_matches_its_schema(device):
     for _ in range(130):
         device.tick()
 
@@ -463,7 +463,7 @@ def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
     ]
 
 
-def test_no_telemetry_is_made_where_none_is_wanted(tmp_path):
+def test_no_telemetry_is_created_if_it_is_disabled(tmp_path):
     with closing(Device(tmp_path, a_config(telemetry_seconds=0))) as device:
         device.tick(1000.0)
 

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 
 class Frames:
-    """A feed of these frames, which then comes to its end."""
+    """A feed of these frames, which then ends."""
 
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
 
     def convert_only_what_is_due(self, due_at: Any) -> None:
-        """All frames are there already."""
+        """Do nothing: all frames are there already."""
 
     def wait(self, _timeout_seconds: float) -> Frame | None:
         return self._frames.pop(0) if self._frames else None
@@ -54,7 +54,7 @@ class Frames:
 
 
 class Recorder:
-    """Remembers what it was to record."""
+    """Records what it is given."""
 
     def __init__(self) -> None:
         self.alerts: list[Any] = []
@@ -74,7 +74,7 @@ class Recorder:
 
 
 class Alerting:
-    """A pipeline that alerts in every frame, or in the first; what it alerted is resolved by a pause."""
+    """A pipeline that alerts in every frame, or in the first; a pause resolves the alerts."""
 
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
@@ -88,9 +88,9 @@ class Alerting:
 
     def skip(self, _frame: Frame) -> Outcome:
         resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
-        return Outcome(False, (), (), (), (), (resolved,), {}, self.everybody_leaves(NOON))
+        return Outcome(False, (), (), (), (), (resolved,), {}, self.flush_people(NOON))
 
-    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+    def flush_people(self, when: datetime) -> tuple[Person, ...]:
         return (Person("door", "without_mask", False, when),)
 
 
@@ -158,7 +158,7 @@ def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
 
 
 @pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
-def test_a_paused_camera_gives_life_signs_and_a_resumed_one_is_analysed_at_once(
+def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
     tmp_path, silence_seconds, next_look_seconds
 ):
     class Feed(Frames):
@@ -185,7 +185,7 @@ def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
     assert isinstance(worker.failure, AttributeError)
 
 
-def test_a_main_thread_that_hangs_fills_no_memory(tmp_path):
+def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
     worker, given = a_worker(tmp_path, Frames(frames(MOST_RESULTS + 20)))
 
     run(worker)
@@ -198,7 +198,7 @@ def test_a_main_thread_that_hangs_fills_no_memory(tmp_path):
 
 
 class Ticking:
-    """A camera that gives a picture every few milliseconds, or blocks in its read until it is released."""
+    """A camera that delivers a picture every few milliseconds, or blocks in its read until it is released."""
 
     position_seconds = None
     age_seconds = 0.0
@@ -216,7 +216,7 @@ class Ticking:
         return np.zeros((12, 16, 3), np.uint8)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
 
 @pytest.mark.parametrize("trouble", ["camera", "disk", "broker"])
@@ -232,7 +232,7 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         if disk:
             stack.callback(disk.released.set)
         if trouble == "broker":
-            # It takes the connection and says nothing.
+            # It accepts the connection and never responds.
             broker = stack.enter_context(ScriptedBroker(lambda _level: b""))
             publisher = Publisher(store, broker.config(), DEVICE)
             publisher.start()
@@ -256,5 +256,5 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         looks = [result.frame.taken_at for result in results if result.frame is not None]
 
     slowest = max(later - earlier for earlier, later in itertools.pairwise(looks))
-    # What blocks does so until the end; a busy machine may hold a thread up for a while.
+    # Blocked components stay blocked until the end; a busy machine may delay a thread.
     assert slowest < 10.0

@@ -18,7 +18,7 @@ from converter.masks.tflite_editing import edited
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import as_labels
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import say, with_progress, working
+from converter.progress import print_message, with_progress, working
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.foreign_text import safe
@@ -87,7 +87,7 @@ def make(options: argparse.Namespace) -> int:
         proof = prove(made, card, in_every_runtime=False)
     _describe_proof(proof)
     if made != content:
-        say(f"{target.name} includes what a card cannot express; the device only resizes")
+        print_message(f"{target.name} includes what a card cannot express; the device only resizes")
     if labels:
         pixels = pictures[choices.resampling]
         by_device = answers_of_converted(made, card, pixels)
@@ -104,18 +104,18 @@ def make(options: argparse.Namespace) -> int:
 
 
 def _describe(network: Network, choices: Choices) -> None:
-    say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
+    print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
     for line in described(choices):
-        say(line)
+        print_message(line)
     if choices.right is None:
-        say("nothing could be checked: give --calibration, faces in folders named after the labels")
+        print_message("nothing could be checked: give --calibration, faces in folders named after the labels")
 
 
 def _describe_proof(proof: Proof) -> None:
-    say(f"runs in {' and '.join(proof.proven)}")
+    print_message(f"runs in {' and '.join(proof.proven)}")
     for runtime, failure in proof.failures.items():
         other = " or ".join(proof.proven)
-        say(f"does not run in {runtime}: {failure.rstrip('.')}; only devices with {other} can load it")
+        print_message(f"does not run in {runtime}: {failure.rstrip('.')}; only devices with {other} can load it")
 
 
 def _pictures(
@@ -128,7 +128,7 @@ def _pictures(
     unreadable: list[str] = []
     found = read_pixels(spread(faces, most=options.pictures), network, unreadable=unreadable)
     for sentence in unreadable:
-        say(f"left out: {sentence}")
+        print_message(f"left out: {sentence}")
     return found
 
 
@@ -147,8 +147,8 @@ def _compare(found: Comparison, options: argparse.Namespace) -> None:
     """
     itself, by_device = found.source.right(found.truths), found.converted.right(found.truths)
     if itself.of:
-        say(f"accuracy on labelled pictures: {by_device.hits} of {by_device.of} (file itself: {itself.hits})")
-    say(f"agrees with the file itself on {found.same} of {found.pictures} pictures")
+        print_message(f"accuracy on labelled pictures: {by_device.hits} of {by_device.of} (file itself: {itself.hits})")
+    print_message(f"agrees with the file itself on {found.same} of {found.pictures} pictures")
     if found.ruin and not options.force:
         raise GateError(
             f"{options.model}: with its card it reads {found.ruin} it does by itself; convert the model that it was "

@@ -16,7 +16,7 @@ import numpy as np
 from converter.faces.equalising import equalised
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.model_kind import RUN_FILE
-from converter.progress import say
+from converter.progress import print_message
 from converter.silence import quiet_tensorflow
 from converter.tflite_conversion import calibrating, run_converter
 from edge_agent.errors import ConfigError, ModelError, PictureError
@@ -62,10 +62,15 @@ def open_trained_detector(model: Path) -> TrainedDetector:
     Raises:
         ModelError: the model or its run.json is missing, damaged, or not that of a face detector.
     """
-    beside = _said_by(model)
+    beside = _run_file(model)
     try:
-        said = json.loads(beside.read_text(encoding="utf-8"))
-        name, strides, data, validation = said["name"], said["strides"], said["training_data"], said["validation"]
+        run_info = json.loads(beside.read_text(encoding="utf-8"))
+        name, strides, data, validation = (
+            run_info["name"],
+            run_info["strides"],
+            run_info["training_data"],
+            run_info["validation"],
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{beside}: not what 'edge-train faces' writes beside a model ({error!r})") from error
     with quiet_tensorflow():
@@ -87,7 +92,7 @@ def calibration_pictures(place: Path) -> list[Image]:
         try:
             pictures.append(read_picture(path))
         except PictureError as error:
-            say(str(error))
+            print_message(str(error))
     if len(pictures) < FEWEST_PICTURES:
         raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs {FEWEST_PICTURES} at least")
     return pictures
@@ -140,5 +145,5 @@ def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said_by(model: Path) -> Path:
+def _run_file(model: Path) -> Path:
     return (model if model.is_dir() else model.parent) / RUN_FILE

@@ -67,9 +67,9 @@ def open_candidates(
         GateError: other settings make a float file clearly more accurate than those of the card.
     """
     cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
-    said = _with_card(stated, cards[0]) if cards else stated
+    completed = _with_card(stated, cards[0]) if cards else stated
     return [
-        _of_classifier(path, runtime) if path.suffix == TFLITE_SUFFIX else _of_float(_opened(path, said, faces))
+        _of_classifier(path, runtime) if path.suffix == TFLITE_SUFFIX else _of_float(_opened(path, completed, faces))
         for path in paths
     ]
 

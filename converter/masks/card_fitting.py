@@ -20,7 +20,7 @@ from converter.masks.confidence import (
 )
 from converter.masks.metrics import Metrics, Reading, measure
 from converter.masks.proof import with_golden
-from converter.progress import say, with_progress
+from converter.progress import print_message, with_progress
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.vision.classifier import MaskClassifier
@@ -99,14 +99,14 @@ def fitted_aloud(
     """
     fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
     for sentence in fitted.unreadable:
-        say(f"left out: {sentence}")
+        print_message(f"left out: {sentence}")
     before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
-    say(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
+    print_message(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
     if fitted.card.no_face_threshold is not None:
-        say(f"threshold of no_face {fitted.card.no_face_threshold:g}")
+        print_message(f"threshold of no_face {fitted.card.no_face_threshold:g}")
     for label, threshold in fitted.card.thresholds.items():
         recalls = (fitted.before.recall(label).value or 0.0, fitted.after.recall(label).value or 0.0)
-        say(f"threshold of {label} {threshold:g}: recall {recalls[0]:.1%} -> {recalls[1]:.1%}")
+        print_message(f"threshold of {label} {threshold:g}: recall {recalls[0]:.1%} -> {recalls[1]:.1%}")
     return fitted.card
 
 

@@ -124,14 +124,14 @@ def choose(
     ]
     chosen = _preferred(network, allowed)
     if not force:
-        _refuse_what_is_wrong(network, chosen, trials)
+        _refuse_inaccurate_choice(network, chosen, trials)
         _refuse_an_open_order(network, chosen, allowed, known)
     reasons = _reasons(network, stated, stated_way, chosen=chosen, trials=trials, known=known)
     if resampling is None:
         return _with_resampling(
             network, Choices(chosen.way, chosen.outputs, reasons, chosen.right), chosen, pictures, labels
         )
-    reasons["resampling"] = _said_of_resampling(network, stated)
+    reasons["resampling"] = _origin_of_resampling(network, stated)
     return Choices(chosen.way, chosen.outputs, reasons, chosen.right, resampling)
 
 
@@ -206,10 +206,10 @@ def _untried(network: Network, stated: Stated, way: Preprocessing, outputs: tupl
         way,
         outputs,
         {
-            "pixels": _said_of_pixels(network, stated) or unknown,
-            "colours": _said_of_colours(network, stated) or unknown,
-            "resampling": _said_of_resampling(network, stated) or unknown,
-            "labels": _said_of_labels(stated),
+            "pixels": _origin_of_pixels(network, stated) or unknown,
+            "colours": _origin_of_colours(network, stated) or unknown,
+            "resampling": _origin_of_resampling(network, stated) or unknown,
+            "labels": _origin_of_labels(stated),
         },
         None,
         stated.resampling or network.resampling or network.usual_resampling,
@@ -260,7 +260,7 @@ def _nearest(chosen: Trial, trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda one: (one.way != chosen.way) * 2 + (one.outputs != chosen.outputs))
 
 
-def _refuse_what_is_wrong(network: Network, chosen: Trial, trials: Sequence[Trial]) -> None:
+def _refuse_inaccurate_choice(network: Network, chosen: Trial, trials: Sequence[Trial]) -> None:
     best = _nearest(chosen, _as_good_as_the_first(trials))
     gain = (best.right.value or 0) - (chosen.right.value or 0)
     beaten = len(best.losses) != len(chosen.losses) or best.beats(chosen)
@@ -306,25 +306,25 @@ def _as_options(trial: Trial) -> str:
     return f"{trial.way.as_options()} --labels {','.join(trial.outputs)}"
 
 
-def _said_of_pixels(network: Network, stated: Stated) -> str:
+def _origin_of_pixels(network: Network, stated: Stated) -> str:
     if stated.pixels is not None:
         return stated.by
     return network.pixels_from if network.pixels is not None else ""
 
 
-def _said_of_colours(network: Network, stated: Stated) -> str:
+def _origin_of_colours(network: Network, stated: Stated) -> str:
     if stated.colours is not None:
         return stated.by
     return "found in the files of the model" if network.colours is not None else ""
 
 
-def _said_of_resampling(network: Network, stated: Stated) -> str:
+def _origin_of_resampling(network: Network, stated: Stated) -> str:
     if stated.resampling is not None:
         return stated.by
     return "found in the files of the model" if network.resampling is not None else ""
 
 
-def _said_of_labels(stated: Stated) -> str:
+def _origin_of_labels(stated: Stated) -> str:
     return stated.by if stated.labels else "found in the files of the model"
 
 
@@ -337,19 +337,19 @@ def _reasons(
     trials: Sequence[Trial],
     known: Container[Label],
 ) -> dict[str, str]:
-    said = {
-        "pixels": _said_of_pixels(network, stated) if _scaling(chosen.way) == _scaling(stated_way) else "",
-        "colours": _said_of_colours(network, stated) if chosen.way.colours == stated_way.colours else "",
-        "labels": "" if not stated.labels and not network.output_names else _said_of_labels(stated),
+    origins = {
+        "pixels": _origin_of_pixels(network, stated) if _scaling(chosen.way) == _scaling(stated_way) else "",
+        "colours": _origin_of_colours(network, stated) if chosen.way.colours == stated_way.colours else "",
+        "labels": "" if not stated.labels and not network.output_names else _origin_of_labels(stated),
     }
     if network.channels == 1:
-        said["colours"] = "found in the file: it takes one channel"
+        origins["colours"] = "found in the file: it takes one channel"
     reasons = {
         what: reason
         or _by_trial(chosen, next((one for one in trials if _aspect(one, what) != _aspect(chosen, what)), None))
-        for what, reason in said.items()
+        for what, reason in origins.items()
     }
-    if not said["labels"] and (unseen := [label for label in labels_among(chosen.outputs) if label not in known]):
+    if not origins["labels"] and (unseen := [label for label in labels_among(chosen.outputs) if label not in known]):
         reasons["labels"] += f"; {', '.join(unseen)}: assumed, no picture shows it"
     return reasons
 

@@ -44,7 +44,7 @@ def kind_of(path: Path) -> Kind:
         return "json"
     if path.suffix == ".onnx" and start[:1] == b"\x08":
         return "onnx"
-    raise ModelError(f"{path}: {_what_else(path, start)}")
+    raise ModelError(f"{path}: {_kind_of_other(path, start)}")
 
 
 def what_an_archive_holds(path: Path) -> str:
@@ -59,7 +59,7 @@ def what_an_archive_holds(path: Path) -> str:
     return f"an archive without a Keras model ({shown}); unpack it and give the model in it: {_TAKEN}"
 
 
-def _what_else(path: Path, start: bytes) -> str:
+def _kind_of_other(path: Path, start: bytes) -> str:
     text = start.lstrip()[:200].lower()
     found: tuple[tuple[bool, str], ...] = (
         (

@@ -32,8 +32,8 @@ def is_keras_archive(path: Path) -> bool:
         return {"metadata.json", "config.json"} <= set(archive.namelist())
 
 
-def load_hdf5(path: Path, *, said: Path) -> LoadedModel:
-    """Load an HDF5 model; `said` is its name in messages. Weights alone need a model.json beside them.
+def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
+    """Load an HDF5 model; `source` is its path in messages. Weights alone need a model.json beside them.
 
     Raises:
         ModelError: the file is damaged, contains custom code, or holds only weights.
@@ -44,11 +44,11 @@ def load_hdf5(path: Path, *, said: Path) -> LoadedModel:
         with h5py.File(path, "r") as file:
             attributes = {name: _text(value) for name, value in file.attrs.items()}
     except OSError as error:
-        raise ModelError(f"{said}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
+        raise ModelError(f"{source}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
     if "model_config" in attributes:
-        refuse_foreign_code(attributes["model_config"], said)
+        refuse_foreign_code(attributes["model_config"], source)
         version = attributes.get("keras_version", "2")
-        return _load_with_keras(path, said=said, version=version, kind=f"HDF5 of Keras {version}")
+        return _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
     found = architectures_in(path.parent)
     named = (
         [one for one in found if same_stem(one, path)] or [one for one in found if one.name == ARCHITECTURE] or found
@@ -56,7 +56,7 @@ def load_hdf5(path: Path, *, said: Path) -> LoadedModel:
     if len(named) == 1:
         return load_architecture(named[0], path)
     raise ModelError(
-        f"{said}: holds weights without a model; put the {ARCHITECTURE} that model.to_json() gave beside them, or save "
+        f"{source}: contains weights without a model; put the {ARCHITECTURE} of model.to_json() beside it, or save "
         "the whole model with model.save('masks.keras')"
     )
 
@@ -73,7 +73,7 @@ def load_keras_archive(path: Path) -> LoadedModel:
             refuse_foreign_code(archive.read("config.json").decode(), path)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ModelError(f"{path}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
-    return _load_with_keras(path, said=path, version=version, kind=f".keras of Keras {version}")
+    return _load_with_keras(path, source=path, version=version, kind=f".keras of Keras {version}")
 
 
 def load_architecture(path: Path, weights: Path) -> LoadedModel:
@@ -118,12 +118,12 @@ def keras_of(version: str) -> Any:
     return keras
 
 
-def _load_with_keras(path: Path, *, said: Path, version: str, kind: str) -> LoadedModel:
+def _load_with_keras(path: Path, *, source: Path, version: str, kind: str) -> LoadedModel:
     # Keras 3 selects the format by suffix and rejects unknown ones such as `.model`.
     suffix = ".h5" if kind.startswith("HDF5") else ".keras"
-    with quiet_tensorflow(), named_errors(said), _with_suffix(path, suffix) as named:
+    with quiet_tensorflow(), named_errors(source), _with_suffix(path, suffix) as named:
         model = _in_full_precision(keras_of(version).models.load_model(named, compile=False))
-    return of_keras(model, path=said, kind=kind)
+    return of_keras(model, path=source, kind=kind)
 
 
 def _in_full_precision(model: Any) -> Any:

@@ -59,9 +59,9 @@ def load_model(path: Path, *, size_px: int | None = None) -> LoadedModel:
 
 def _load_folder(path: Path) -> LoadedModel:
     if (path / SAVED_MODEL).is_file():
-        return load_saved_model(path, said=path)
+        return load_saved_model(path, source=path)
     if (path / TEACHABLE_MODEL).is_file() or (path / TEACHABLE_SAVED_MODEL).is_dir():
-        return _load_teachable(path, said=path)
+        return _load_teachable(path, source=path)
     if (path / ARCHITECTURE).is_file():
         return _load_json(path / ARCHITECTURE)
     models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
@@ -78,7 +78,7 @@ def _load_folder(path: Path) -> LoadedModel:
 def _load_file(path: Path, *, size_px: int | None = None) -> LoadedModel:
     match kind_of(path):
         case "hdf5":
-            return load_hdf5(path, said=path)
+            return load_hdf5(path, source=path)
         case "json":
             return _load_json(path)
         case "onnx":
@@ -95,7 +95,7 @@ def _load_zip(path: Path) -> LoadedModel:
             names = archive.namelist()
             if any(name.startswith((TEACHABLE_MODEL, TEACHABLE_SAVED_MODEL)) for name in names):
                 archive.extractall(folder)
-                return _load_teachable(Path(folder), said=path)
+                return _load_teachable(Path(folder), source=path)
             if ARCHITECTURE in names:
                 archive.extractall(folder)
                 return replace(_load_json(Path(folder) / ARCHITECTURE), path=path, name=path.stem)
@@ -125,15 +125,15 @@ def _load_json(path: Path) -> LoadedModel:
     return load_architecture(path, weights[0])
 
 
-def _load_teachable(folder: Path, *, said: Path) -> LoadedModel:
+def _load_teachable(folder: Path, *, source: Path) -> LoadedModel:
     """Load a Teachable Machine export for Keras or as SavedModel; its pixels are always -1..1."""
     if (folder / TEACHABLE_MODEL).is_file():
-        loaded = load_hdf5(folder / TEACHABLE_MODEL, said=said)
+        loaded = load_hdf5(folder / TEACHABLE_MODEL, source=source)
     else:
-        loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, said=said)
+        loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, source=source)
     kind = f"Teachable Machine, {loaded.kind}"
     names = read_names(folder / TEACHABLE_LABELS)
-    return replace(loaded, path=said, name=said.stem, kind=kind, output_names=names, pixels="-1..1")
+    return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1")
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -149,13 +149,13 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     if not run.is_file():
         return loaded
     try:
-        said = json.loads(run.read_text(encoding="utf-8"))
-        labels = tuple(str(label) for label in said["labels"])
-        margin = float(said["margin_fraction"])
-        pixels = said.get("pixels")
+        run_info = json.loads(run.read_text(encoding="utf-8"))
+        labels = tuple(str(label) for label in run_info["labels"])
+        margin = float(run_info["margin_fraction"])
+        pixels = run_info.get("pixels")
         if pixels is not None and pixels not in PIXEL_RANGES:
             raise ModelError(f"{run}: states pixels '{pixels}'; known: {', '.join(PIXEL_RANGES)}")
-        colours = said.get("colour_order")
+        colours = run_info.get("colour_order")
         if colours is not None and colours not in COLOURS:
             raise ModelError(f"{run}: states colour_order '{colours}'; known: {', '.join(COLOURS)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -164,12 +164,12 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
         ) from error
     return replace(
         loaded,
-        name=str(said.get("name", loaded.name)),
+        name=str(run_info.get("name", loaded.name)),
         output_names=labels,
         margin_fraction=margin,
         pixels=pixels,
         colours=colours,
         # The resampling of edge-train.
         resampling="area",
-        training_data=tuple(str(part) for part in said.get("training_data", ())),
+        training_data=tuple(str(part) for part in run_info.get("training_data", ())),
     )

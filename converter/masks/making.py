@@ -15,7 +15,7 @@ from converter.errors import GateError
 from converter.masks.comparison import Comparison, answers_of_converted
 from converter.masks.conversion import to_tflite
 from converter.masks.proof import Proof, make_card, prove
-from converter.progress import say, working
+from converter.progress import print_message, working
 from converter.silence import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -104,7 +104,7 @@ def make_smallest(make_one: Callable[[Format, CalibrationSet], Made], calibratio
         others = make_others(make_one, calibration, calibration)
         if not others:
             raise
-        say(f"left out: {error}")
+        print_message(f"left out: {error}")
         return others
 
 
@@ -129,7 +129,7 @@ def make_others(
         try:
             made.append(make_one(form, pictures))
         except ModelError as error:
-            say(f"left out: {error}")
+            print_message(f"left out: {error}")
     return made
 
 

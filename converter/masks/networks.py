@@ -161,7 +161,7 @@ def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
     channels = int(channels or 0)
     taken = (1, height, width, channels)
     for shape in ((height, width, channels), (1, height * width, channels)):
-        if any(said not in {None, side} for said, side in zip(loaded.shape, shape, strict=True)):
+        if any(stated not in {None, side} for stated, side in zip(loaded.shape, shape, strict=True)):
             continue
         try:
             return one_picture(frozen(_reshaped(loaded, shape), taken, "float32"), taken)

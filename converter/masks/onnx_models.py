@@ -53,7 +53,7 @@ def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
                 f"{path}: onnx2tf cannot convert it: {lines[-1] if lines else f'ended with {done.returncode}'}; export "
                 "it by the other exporter of torch (dynamo=True or dynamo=False), with a fixed size and batch 1"
             )
-        loaded = load_saved_model(saved, said=path)
+        loaded = load_saved_model(saved, source=path)
     # torchvision's Resize averages when downscaling.
     return replace(loaded, name=path.stem, kind="ONNX", usual_resampling="area")
 

@@ -41,8 +41,8 @@ class StatedLabels:
         if not self.names or not names:
             return self.outputs
         if "" in self.names:
-            named = [(said, name) for said, name in zip(self.names, names, strict=False) if said]
-            if any(_plain(said) != _plain(name) for said, name in named):
+            named = [(given, name) for given, name in zip(self.names, names, strict=False) if given]
+            if any(_plain(given) != _plain(name) for given, name in named):
                 raise ConfigError(
                     f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; give --labels in "
                     "that order, or NAME=LABEL for each"

@@ -74,11 +74,11 @@ def _picture(index: int, made: Made, shown: CalibrationSet) -> str:
         readings.append((who, label, float(scores.max())))
     differs = readings[0][1] != readings[1][1]
     lines = "".join(_reading(who, label, score, truth) for who, label, score in readings)
-    said = f"<div>is {truth}</div>" if truth else ""
+    truth_line = f"<div>is {truth}</div>" if truth else ""
     image = _as_png(shown.pixels[index])
     return (
         f'<li><img class="{"differs" if differs else ""}" alt="face {index}" src="data:image/png;base64,{image}">'
-        f"{said}{lines}</li>"
+        f"{truth_line}{lines}</li>"
     )
 
 

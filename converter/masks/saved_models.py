@@ -17,35 +17,37 @@ SERVING = "serving_default"
 _METADATA_OF_KERAS_2 = "keras_metadata.pb"
 
 
-def load_saved_model(path: Path, *, said: Path) -> LoadedModel:
-    """Load a SavedModel folder; `said` is its name in messages.
+def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
+    """Load a SavedModel folder; `source` is its path in messages.
 
     The graph of a signature is used, independent of what saved it: custom layers are plain operations there.
 
     Raises:
         ModelError: it is damaged, has no signature or several inputs or outputs, or was exported in training mode.
     """
-    with quiet_tensorflow(), named_errors(said):
+    with quiet_tensorflow(), named_errors(source):
         import tensorflow as tf
 
         held = tf.saved_model.load(str(path))
     if not held.signatures:
-        raise ModelError(f"{said}: a SavedModel without a signature; export it with model.export(folder)")
+        raise ModelError(f"{source}: a SavedModel without a signature; export it with model.export(folder)")
     signature = _signature_of_pictures(held.signatures)
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f"{said}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each")
+        raise ModelError(
+            f"{source}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each"
+        )
     if _changes_variables(signature):
         raise ModelError(
-            f"{said}: exported in training mode: augmentation or dropout changes its answers from one reading to the "
-            "next; export the model without its layers of augmentation, or convert the .keras or HDF5 file"
+            f"{source}: exported in training mode: augmentation or dropout gives other results for the same picture; "
+            "export the model without its augmentation layers, or convert the .keras or HDF5 file"
         )
     ((given, taken),) = inputs.items()
     ((result, _),) = outputs.items()
     return LoadedModel(
-        path=said,
-        name=said.stem,
+        path=source,
+        name=source.stem,
         kind="SavedModel of Keras 2" if (path / _METADATA_OF_KERAS_2).is_file() else "SavedModel",
         call=lambda pixels: signature(**{given: pixels})[result],
         keeps=held,

@@ -34,7 +34,7 @@ class Stated:
             (self.means, way.means),
             (self.deviations, way.deviations),
         )
-        return all(said is None or said == used for said, used in pairs)
+        return all(stated is None or stated == used for stated, used in pairs)
 
 
 NOTHING_STATED = Stated()

@@ -1,4 +1,4 @@
-"""Completion: what may follow `edge-agent` in bash? Written from the parser, so that both agree."""  # noqa: INP001  (a script)
+"""Generate the bash completion of `edge-agent` from its argument parser."""  # noqa: INP001  (a script)
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_agent.cli import build_parser
 
 
 def completion() -> str:
-    """Give a script for bash-completion: commands first, then their options, else files."""
+    """Return a script for bash-completion: commands first, then their options, else files."""
     commands = commands_of(build_parser())
     cases = "\n".join(
         f'        {name}) options="{" ".join(sorted(command._option_string_actions))}" ;;'  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The man pages: what do `--help` and its commands say, as roff? Written from the parser, so that both agree.
+"""Generate the man pages as roff from the argument parsers, so that they agree with `--help`.
 
 python -m deploy.debian.man_page edge-agent | maskwatch-fleet
 """  # noqa: INP001  (a script)
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a program's parser does not say."""
+    """The parts of a man page that the argument parser does not contain."""
 
     summary: str
     build_parser: Callable[[], argparse.ArgumentParser]
@@ -65,20 +65,20 @@ def _fleet() -> Page:
     )
 
 
-# Each imports its parser when it is chosen: where the agent is packed, the libraries of the fleet may be missing.
+# Parsers are imported on demand: the fleet's libraries may be missing where the agent is packaged.
 PAGES: Mapping[str, Callable[[], Page]] = {"edge-agent": _agent, "maskwatch-fleet": _fleet}
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """Give the parser of each command."""
-    for action in parser._actions:  # noqa: SLF001  (argparse has no other way to ask)
+    """Return the parser of each command."""
+    for action in parser._actions:  # noqa: SLF001  (argparse has no public way)
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             return {str(name): command for name, command in action.choices.items()}
     return {}
 
 
 def man_page(program: str) -> Iterator[str]:
-    """Give the lines of a program's page in section 1."""
+    """Return the lines of a program's man page (section 1)."""
     page = PAGES[program]()
     parser, name = page.build_parser(), _escaped(program)
     yield f'.TH {name.upper()} 1 "" maskwatch "User Commands"'
@@ -93,7 +93,7 @@ def man_page(program: str) -> Iterator[str]:
 
 
 def _section(name: str, command: argparse.ArgumentParser) -> Iterator[str]:
-    """A command, and those below it."""
+    """Format a command and its subcommands."""
     yield f".SS {name}"
     yield _escaped(command.description or "")
     for action in command._actions:  # noqa: SLF001
@@ -118,7 +118,7 @@ def _shown(action: argparse.Action) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text in which roff sees no request and no hyphenation."""
+    """Escape text so that roff finds no requests in it and does not hyphenate it."""
     escaped = " ".join(text.replace("%%", "%").split()).replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 

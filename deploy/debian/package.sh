@@ -1,7 +1,7 @@
-# What both packages are built by: `. deploy/debian/package.sh`, then gather and pack.
+# Functions that build both packages: `. deploy/debian/package.sh`, then begin, gather and pack.
 # shellcheck shell=bash disable=SC2154  # $python and $for_python are set by the script
 
-# begin PACKAGE WHEEL ARCHITECTURE: check what was asked for; sets version, work, root and SOURCE_DATE_EPOCH.
+# begin PACKAGE WHEEL ARCHITECTURE: check the arguments; sets version, work, root and SOURCE_DATE_EPOCH.
 begin() {
     package_name=$1
     wheel=$2
@@ -15,7 +15,7 @@ begin() {
             ;;
     esac
     if ! command -v dpkg-deb >/dev/null; then
-        echo "${0##*/}: dpkg-deb is missing: on Debian it is always there, elsewhere install the package dpkg" >&2
+        echo "${0##*/}: dpkg-deb is missing: it is part of Debian; elsewhere install the package dpkg" >&2
         exit 1
     fi
     version=$(basename "$wheel" | cut -d - -f 2)
@@ -23,29 +23,29 @@ begin() {
     trap 'rm -rf "$work"' EXIT
     root=$work/root
     documents=$root/usr/share/doc/$package_name
-    # Modes of files and the time of the last change, so that two builds of it are the same.
+    # Fixed file modes and times, so that builds are reproducible.
     umask 022
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
     export SOURCE_DATE_EPOCH
 }
 
-# gather FOLDER PYTHON_VERSION UV_ARGUMENT...: put libraries for that architecture and Python into a folder, whatever this
-# machine is: ready files, none that has to be built, and no link into uv's cache, for some are edited below.
+# gather FOLDER PYTHON_VERSION UV_ARGUMENT...: install libraries for that architecture and Python into a folder, on any
+# machine: wheels only, and copies instead of links into uv's cache, because some files are edited below.
 gather() {
     local library=$1 for_python=$2
     shift 2
     echo "gathering the libraries of $package_name for Python $for_python on $architecture ..."
     "$(dirname "$python")/uv" pip install --quiet --no-config --python "$python" --link-mode copy --only-binary :all: \
         --target "$library" --python-platform "$machine-manylinux_2_31" --python-version "$for_python" "$@"
-    # Commands of the libraries, which would start this machine's Python; and no name of this machine.
+    # Remove commands of the libraries, which would start this machine's Python, and files with paths of this machine.
     rm -rf "${library:?}/bin" "$library/.lock"
     find "$library" \( -path '*.dist-info/direct_url.json' -o -path '*.dist-info/uv_cache.json' -o -name .gitignore \) -delete
     find "$library" -path '*.dist-info/RECORD' \
         -exec sed -i '/direct_url\.json/d; /uv_cache\.json/d; /^\(\.\.\/\.\.\/\)\?bin\//d; /\.gitignore,/d' {} +
 }
 
-# pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb of what is in $root, for the
-# Python $for_python.
+# pack CONTROL POSTINST PRERM POSTRM CONFFILES: write dist/PACKAGE_VERSION_ARCHITECTURE.deb from $root, for the Python
+# $for_python.
 pack() {
     local control=$1 script file
     printf '%s (%s) stable; urgency=medium\n\n  * See https://github.com/maskwatch/maskwatch.\n\n -- %s  %s\n' \
@@ -67,7 +67,7 @@ pack() {
     chmod 644 "$root/DEBIAN/md5sums"
     mkdir -p dist
     file=dist/${package_name}_${version}_$architecture.deb
-    # The libraries are compressed in their wheels by half already; a higher level takes minutes for a few per cent.
+    # A higher level takes minutes longer and saves only a few per cent.
     dpkg-deb --root-owner-group -Zxz "-z${COMPRESSION_LEVEL:-2}" --build "$root" "$file" >/dev/null
     du -h "$file"
 }

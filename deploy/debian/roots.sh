@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Debians in folders, also of an arm64 whose programs are emulated one by one: what the scripts that test in them share.
+# Functions of the scripts that test in Debian root folders, including emulated arm64 ones.
 
-# bootstrap SUITE FOLDER PACKAGES [OPTION...]: make a small Debian with these packages, with commas between them, anew. Its mirror
-# is that of apt's sources; where they have none, as on an Ubuntu, debootstrap's own.
+# bootstrap SUITE FOLDER PACKAGES [OPTION...]: create a minimal Debian with these comma-separated packages; replaces FOLDER. Uses
+# the Debian mirror of apt's sources, or else, as on Ubuntu, that of debootstrap.
 bootstrap() {
     local suite=$1 folder=$2 packages=$3 mirror log
     shift 3
@@ -17,17 +17,17 @@ bootstrap() {
     rm -f "$log" "$folder"/var/cache/apt/archives/*.deb
 }
 
-# What it takes to emulate an arm64, as COMMAND:PACKAGE.
+# Requirements for emulating arm64, as COMMAND:PACKAGE.
 # shellcheck disable=SC2034  # read by the scripts
 arm64_needs=(qemu-aarch64-static:qemu-user-static update-binfmts:binfmt-support)
 
-# emulate_arm64 FILE: let the kernel start programs of an arm64 by qemu, as on a Raspberry Pi 4, and write its /proc/cpuinfo.
+# emulate_arm64 FILE: run arm64 programs with qemu as on a Raspberry Pi 4, and write its /proc/cpuinfo to FILE.
 emulate_arm64() {
     local processor
-    # What qemu 7.2 takes without this computes int8 wrongly: the golden vectors see it.
+    # With its default CPU, qemu 7.2 computes int8 wrongly, which the golden vectors detect.
     export QEMU_CPU=cortex-a72
     [[ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]] || update-binfmts --enable qemu-aarch64 || return
-    # With as many processors as this machine has. The runtimes look there for the kernels to take; x86 in it ends LiteRT.
+    # As many processors as this machine has. The runtimes choose kernels by this file, and LiteRT aborts on that of an x86.
     for ((processor = 0; processor < $(nproc --all); processor++)); do
         printf 'processor\t: %d\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\n' "$processor"
         printf 'CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n'

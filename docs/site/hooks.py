@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 OUTSIDE = re.compile(r"\]\((?:\.\./)+([^)]+)\)")
-"""A link from a document to a file of the repository that is no document."""
+"""A link from a document to a file of the repository outside docs/."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -25,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: Any) -> str:
-    """Let links that leave docs/ lead to the repository."""
+    """Point links to files outside docs/ to the repository."""
     depth = page.file.src_uri.count("/")
 
     def inside(match: re.Match[str]) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge_agent.console.context import Context
 
 COLUMNS = "100"
-"""Width of what the commands print, as the site shows it without a scroll bar."""
+"""Output width of the commands: the widest that the site shows without a scroll bar."""
 LONGEST_CHOICE = 120
 DOCUMENT = re.compile(r"\bdocs/([\w-]+)\.md")
 """A document, as descriptions in the code name it."""
@@ -81,7 +81,7 @@ def _section(prefix: str, schema: dict[str, Any], definitions: dict[str, Any]) -
 
 
 def _many(value: dict[str, Any]) -> str:
-    """What stands between a key and those of each of the objects that it holds."""
+    """What separates a key from the keys of the objects that it contains."""
     return {"object": ".NAME", "array": "[]"}.get(value.get("type", ""), "")
 
 
@@ -91,7 +91,7 @@ def _default(value: dict[str, Any]) -> str:
 
 
 def _inner(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any] | None:
-    """The section that a key holds, alone, by name or in a list; None for a plain value."""
+    """The section that a key contains, alone, by name or in a list; None for a plain value."""
     if "patternProperties" in value:
         value = next(iter(value["patternProperties"].values()))
     for holder in (value, value.get("additionalProperties"), value.get("items"), *value.get("anyOf", ())):
@@ -102,7 +102,7 @@ def _inner(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]
 
 
 def _values(value: dict[str, Any]) -> str:
-    """What a key may hold: its choices, its range, or its type."""
+    """The permitted values of a key: choices, range or type."""
     if "anyOf" in value:
         return " or ".join(dict.fromkeys(_values(one) for one in value["anyOf"] if one.get("type") != "null"))
     if "enum" in value or "const" in value:
@@ -153,7 +153,7 @@ def _head(schema: dict[str, Any]) -> list[str]:
 
 
 def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A row for each field, those of objects in it behind a point."""
+    """A row for each field; fields of nested objects follow a dot."""
     for key, value in schema.get("properties", {}).items():
         yield f"| `{prefix}{key}` | {_values(value)} | {_cell(value.get('description', ''))} |"
         if inner := _inner(value, definitions):
@@ -237,7 +237,7 @@ def command_line(parser: argparse.ArgumentParser) -> str:
 
 def _commands(parser: argparse.ArgumentParser, heading: str) -> Iterator[str]:
     """The commands of a program, and those of a command."""
-    # argparse lists its commands nowhere else.
+    # argparse has no public list of its commands.
     for action in parser._actions:  # noqa: SLF001
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for command in action.choices.values():

@@ -24,8 +24,8 @@ LARGEST_JPEG_BYTES = 32 * 1024 * 1024
 
 RawPixels: TypeAlias = Literal["bgr", "i420", "nv12"]
 
-# ITU T.81, table B.1: a segment is a marker, its length and so many bytes. Between the segments of a scan lie its
-# pixels, in which a stuffed zero and the restarts RST0..RST7 may follow 0xFF. 0xFF may be repeated anywhere.
+# ITU T.81, table B.1: a segment is a marker, a length and that many bytes. The pixels of a scan follow its segment; in
+# them a stuffed zero or a restart marker RST0..RST7 may follow 0xFF. 0xFF may be repeated anywhere.
 _START = b"\xff\xd8\xff"
 _END = re.compile(rb"\xff+\xd9")
 _SEGMENT = re.compile(rb"\xff+([\xc0-\xcf\xda-\xfe])(..)", re.DOTALL)

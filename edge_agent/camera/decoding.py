@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # Limits of plausible pixel aspect ratios; beyond them the header is damaged.
 LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
-# What video recorders send without saying that its pixels are not square: half of the width or of the height is left
-# out (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
+# Frame sizes of video recorders whose pixels are not square although this is not stated: half of the width or height is
+# omitted (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
 UNSTATED_ASPECTS = {
     (704, 288): Fraction(1, 2),
     (720, 288): Fraction(1, 2),
@@ -52,18 +52,18 @@ UNSTATED_ASPECTS = {
 }
 # Up to Full HD one core of a Raspberry Pi 4 is enough, and each further thread delays the output by one picture.
 ONE_THREAD_PIXELS = 1920 * 1088
-# Smaller ones are converted by FFmpeg in less time than in parts: no detector's input is half as large.
+# FFmpeg converts smaller pictures faster than their planes are processed: no detector's input is half as large.
 LEAST_PLANES_PIXELS = 1280 * 720
-# FFmpeg's numbers (AVColorSpace, AVColorRange); where a stream states none, FFmpeg too takes BT.601.
+# FFmpeg's numbers (AVColorSpace, AVColorRange); if a stream states none, FFmpeg also assumes BT.601.
 STANDARDS: dict[int, Standard] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 FULL_RANGE = 2
 UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 # A hardware decoder without output for this many packets does not work with this stream.
 PATIENCE_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
-# PyAV 17 and later convert in a thread for each core, which are started and ended with each reformatter.
+# PyAV 17 and later convert with a thread per core, started and ended with each reformatter.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
-# What a display matrix does beside turning by right angles and mirroring is smaller than this, or it is not applied.
+# A display matrix is applied only if other components than right-angle rotation and mirroring are below this fraction.
 NEARLY_ZERO_FRACTION = 0.01
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,11 @@ class VideoDecoder:
 
     @property
     def can_begin_anew(self) -> bool:
-        """Whether it may go on with a later key frame: not with codecs of the hardware, nor between two fields."""
+        """Whether decoding may continue with a later key frame: not with hardware codecs or between two fields."""
         return self._context is self._stream.codec_context and self._deinterlacer is None
 
     def begin_anew(self) -> None:
-        """Forget the frames before: the next packet is a key frame, and what refers to earlier ones is left out."""
+        """Drop earlier frames: the next packet is a key frame, and frames that refer to earlier ones are omitted."""
         self._context.flush_buffers()
 
     def decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
@@ -116,7 +116,7 @@ class VideoDecoder:
             self._fall_back()
         for frame in frames:
             if packet is None:
-                # PyAV before 17 takes it from the packet.
+                # PyAV before 17 copies it from the packet.
                 frame.time_base = self._stream.time_base
             if self._deinterlacer is None and frame.interlaced_frame:
                 self._deinterlacer = _Deinterlacer()
@@ -136,7 +136,7 @@ class VideoDecoder:
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
         matrix = self._matrix_of(frame)
         is_as_decoded = (width_px, height_px) == (frame.width, frame.height) and matrix == UPRIGHT
-        # The memory of a codec in the hardware is slow to read, and has room for few frames.
+        # The memory of hardware codecs is slow to read and holds few frames.
         is_in_software = self._context is self._stream.codec_context
         if self._may_give_planes and is_as_decoded and is_in_software and (planes := _planes_of(frame)) is not None:
             return planes
@@ -146,8 +146,8 @@ class VideoDecoder:
         return _upright(np.asarray(converted.to_ndarray(), np.uint8), matrix)
 
     def _matrix_of(self, frame: VideoFrame) -> Matrix:
-        # Once for each rotation: side data and frame refer to each other in PyAV, so that the garbage collector alone
-        # frees them.
+        # Read once per rotation: in PyAV side data and frame refer to each other, and only the garbage collector frees
+        # them.
         rotation = frame.rotation
         if rotation not in self._matrices:
             self._matrices[rotation] = _display_matrix(frame)
@@ -158,7 +158,7 @@ class VideoDecoder:
             return Fraction(self._aspect_ratio).limit_denominator(1000)
         stated = self._stream.sample_aspect_ratio or self._context.sample_aspect_ratio
         if self._context.sample_aspect_ratio != self._first_aspect:
-            # It has changed in the middle of the stream, which states only what it was at the beginning.
+            # It has changed during the stream, whose header states only the initial value.
             stated = self._context.sample_aspect_ratio
         if stated and stated != 1 and LEAST_ASPECT <= stated <= MOST_ASPECT:
             return stated
@@ -204,7 +204,7 @@ def square_size(width_px: int, height_px: int, aspect_ratio: Fraction) -> tuple[
 
 
 def _upright(image: Image, matrix: Matrix) -> Image:
-    """Turn and mirror a picture by right angles; a pixel at (x, y) is shown at (x, y) times the matrix, by rows."""
+    """Rotate a picture by right angles and mirror it; a pixel at (x, y) moves to (x, y) times the matrix, by rows."""
     x_to_x, x_to_y, y_to_x, y_to_y = matrix
     straight, across = sorted((abs(x_to_x), abs(y_to_y))), sorted((abs(x_to_y), abs(y_to_x)))
     if across[1] < NEARLY_ZERO_FRACTION * straight[0]:
@@ -217,7 +217,7 @@ def _upright(image: Image, matrix: Matrix) -> Image:
 
 
 def _planes_of(frame: VideoFrame) -> Planes | None:
-    """The planes of a large frame; None if it is stored otherwise, or in colours of its own."""
+    """The planes of a large frame; None for other layouts and colour spaces."""
     standard = STANDARDS.get(int(frame.colorspace))
     is_even = not frame.width % 2 and not frame.height % 2
     if (
@@ -228,7 +228,7 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
     ):
         return None
     is_full_range = frame.format.name == "yuvj420p" or int(frame.color_range) == FULL_RANGE
-    # A line may be longer than the picture is wide.
+    # Rows in memory may be longer than the picture is wide.
     luma, u, v = (
         np.frombuffer(memoryview(plane).toreadonly(), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in frame.planes
@@ -237,16 +237,16 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
 
 
 def _display_matrix(frame: VideoFrame) -> Matrix:
-    """The part of a frame's display matrix that turns and mirrors."""
+    """The part of a frame's display matrix that rotates and mirrors."""
     try:
         stated: Any = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # Beside it is something that this PyAV has no name for, such as EXIF: only the rotation can be learnt.
+        # Other side data, such as EXIF, is unknown to this PyAV version: only the rotation is available.
         angle = math.radians(frame.rotation)
         return math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
     if stated is None:
         return UPRIGHT
-    # Nine numbers, three a row.
+    # Nine numbers, three per row.
     x_to_x, x_to_y, _, y_to_x, y_to_y = np.frombuffer(stated, np.int32, 5).tolist()
     return x_to_x, x_to_y, y_to_x, y_to_y
 
@@ -292,7 +292,7 @@ def _software_context(stream: VideoStream) -> VideoCodecContext:
 
 
 def _memory_to_memory_context(stream: VideoStream) -> VideoCodecContext | None:
-    """A codec of the kernel, as on a Raspberry Pi; None where there is none for this stream."""
+    """The kernel's codec, as on a Raspberry Pi; None if there is none for this stream."""
     return _another_context(stream, f"{stream.codec_context.name}_v4l2m2m", hwaccel=None)
 
 

@@ -44,7 +44,7 @@ NOT_OPENED = "not opened yet"
 class FeedState:
     """State of a camera.
 
-    `reason` says why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
+    `reason` states why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
     received, `dropped` those that were due but replaced by a newer one before they were taken; `reopened` counts
     recoveries and attempts to reopen a frozen camera. The size is that of the transformed picture.
     """
@@ -88,7 +88,7 @@ class CameraFeed:
         self._state = FeedState(name)
         self._newest: Frame | None = None
         self._failure: Exception | None = None
-        # Every picture is wanted until a worker says otherwise.
+        # Every picture is converted until a worker sets a limit.
         self._due_at: Callable[[], float] = lambda: float("-inf")
         self._lost_at: float | None = None
         self._backoff = Backoff(first_seconds=first_pause_seconds, longest_seconds=config.max_backoff_seconds)

@@ -83,13 +83,13 @@ class CameraHealth:
             self._nothing_since_at = at
 
     def _wrong_size(self, picture: Picture) -> Fault | None:
-        asked = self._config.frame_size
+        wanted = self._config.frame_size
         height_px, width_px = picture.shape[:2]
-        if asked is None or asked == (width_px, height_px):
+        if wanted is None or wanted == (width_px, height_px):
             return None
         return Fault(
             "camera_wrong_size",
-            f"delivers {width_px}x{height_px} instead of frame_size {asked[0]}x{asked[1]}; choose a supported size",
+            f"delivers {width_px}x{height_px} instead of frame_size {wanted[0]}x{wanted[1]}; choose a supported size",
         )
 
     def _covered(self, at: float) -> Fault | None:

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Iterator, Mapping
 
-# The strongest first; what is missing here, such as SHA-512-256, no camera is known to insist on.
+# The strongest first. No camera is known to require another algorithm, such as SHA-512-256.
 DIGESTS = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
-# A camera may call its nonce stale, but not again and again.
+# Attempts if a camera repeatedly calls its nonce stale.
 MOST_LOGINS = 3
-# Left as they are in an address: what RFC 3986 reserves, and % of what is quoted already.
+# Characters not to quote in an address: those reserved by RFC 3986, and the % of quoted ones.
 NOT_QUOTED = "%/:?#[]@!$&'()*+,;="
 _CHALLENGE = re.compile(r"([A-Za-z0-9-]+)(?:\s+(?=\S)|$)(?!=)")
 
@@ -66,12 +66,12 @@ class HttpClient:
         )
 
     def get(self, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse | None:
-        """Send a request and return the answer, to be closed; None if it is 304, not modified.
+        """Send a request and return the response, to be closed; None if it is 304, not modified.
 
-        Reading the answer raises TimeoutError where the whole of it takes longer than the timeout.
+        Reading it raises a TimeoutError if the whole response takes longer than the timeout.
 
         Raises:
-            CameraError: the camera cannot be reached, or refuses.
+            CameraError: the camera cannot be reached, or refuses the request.
         """
         request = urllib.request.Request(self._address, headers=dict(headers or {}))  # noqa: S310  (http or https: checked)
         try:
@@ -92,7 +92,7 @@ class HttpClient:
         return refused_login(self._source, code) if is_login else _refusal(code)
 
     def why_away(self, error: Exception) -> str:
-        """Why a request failed, or the reading of its answer, and what to do."""
+        """Describe why a request or reading its response failed, and what to do."""
         match error:
             case http.client.InvalidURL():
                 return "contains a space in its host name; check the address"
@@ -110,7 +110,7 @@ class HttpClient:
 
 
 def refused_login(address: str, code: int) -> str:
-    """What 401 or 403 means at this address, and what to do."""
+    """Describe what 401 or 403 means for this address, and what to do."""
     scheme, _, place = address.partition("://")
     if code == http.client.UNAUTHORIZED and "@" not in place:
         return (
@@ -157,7 +157,7 @@ class _Challenge:
 
 
 class _Login(urllib.request.BaseHandler):
-    """Logs in as the camera asks, and at once with later requests."""
+    """Authenticates as the camera requires, from the first response on with every request."""
 
     def __init__(self, user: str, password: str, *, address: str) -> None:
         self.user, self._password = user, password
@@ -166,10 +166,10 @@ class _Login(urllib.request.BaseHandler):
         self._challenge: _Challenge | None = None
         self._count = 0
         self.is_unknown = False
-        """Whether the camera has asked for nothing that is known here."""
+        """Whether the camera offers only unknown authentication schemes."""
 
     def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
-        """Log in, if it is known how."""
+        """Add the credentials, once the camera's scheme is known."""
         if self._challenge is not None and self._may_know(request):
             self._count += 1
             request.add_unredirected_header("Authorization", self._answer(self._challenge, request))
@@ -178,7 +178,7 @@ class _Login(urllib.request.BaseHandler):
     https_request = http_request
 
     def http_error_401(self, req: Any, fp: Any, _code: int, _msg: str, headers: Any) -> Any:
-        """Repeat the request as the camera asks; None where it has refused."""
+        """Repeat the request with credentials; None if they were refused."""
         known = [one for one in _challenges(headers.get_all("WWW-Authenticate", ())) if one.is_known]
         if not self.user or not self._may_know(req):
             return None
@@ -186,7 +186,7 @@ class _Login(urllib.request.BaseHandler):
         if not known:
             return None
         challenge = min(known, key=lambda one: one.weakness)
-        # A nonce of an earlier request may have ended, whatever the camera calls it.
+        # The nonce of an earlier request may have expired, even if the camera does not call it stale.
         logins = getattr(req, "logins", 0)
         if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MOST_LOGINS):
             self._challenge = None
@@ -197,7 +197,7 @@ class _Login(urllib.request.BaseHandler):
         return self.parent.open(req, timeout=req.timeout)
 
     def _may_know(self, request: urllib.request.Request) -> bool:
-        """Whether a request, which may follow a redirect, goes where user and password belong."""
+        """Whether a request, possibly after a redirect, goes to the host that may receive the credentials."""
         is_encrypted = request.type == "https"
         return urlsplit(request.full_url).hostname == self._host and (is_encrypted or not self._is_encrypted)
 
@@ -213,14 +213,17 @@ class _Login(urllib.request.BaseHandler):
         secret = digest(self.user, stated.get("realm", ""), self._password)
         if stated.get("algorithm", "").upper().endswith("-SESS"):
             secret = digest(secret, nonce, client_nonce)
-        asked = digest(request.get_method(), request.selector)
+        request_digest = digest(request.get_method(), request.selector)
         fields = {"username": self.user, "realm": stated.get("realm", ""), "nonce": nonce, "uri": request.selector}
         bare = {}
         if "qop" in stated:
-            fields |= {"cnonce": client_nonce, "response": digest(secret, nonce, count, client_nonce, "auth", asked)}
+            fields |= {
+                "cnonce": client_nonce,
+                "response": digest(secret, nonce, count, client_nonce, "auth", request_digest),
+            }
             bare = {"qop": "auth", "nc": count}
         else:
-            fields["response"] = digest(secret, nonce, asked)
+            fields["response"] = digest(secret, nonce, request_digest)
         if "opaque" in stated:
             fields["opaque"] = stated["opaque"]
         if "algorithm" in stated:
@@ -230,7 +233,7 @@ class _Login(urllib.request.BaseHandler):
 
 
 def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
-    """Parse WWW-Authenticate: several challenges may stand in several headers, or in one."""
+    """Parse WWW-Authenticate: several challenges may be in separate headers or in one."""
     for header in headers:
         scheme = ""
         parameters: dict[str, str] = {}
@@ -253,12 +256,12 @@ def _tokens(value: str) -> set[str]:
 
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    # Headers are sent as Latin-1, and meant as UTF-8.
+    # Headers are sent as Latin-1 but contain UTF-8.
     return f'"{escaped}"'.encode().decode("latin-1")
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that raises TimeoutError where the whole of it, headers included, takes longer than the timeout."""
+    """A response that raises a TimeoutError if all of it, headers included, takes longer than the timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
         super().__init__(sock, *args, **keywords)
@@ -267,7 +270,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _UntilLate(io.RawIOBase):
-    """Reads a socket until its timeout, counted from here, is over."""
+    """Reads a socket until its timeout, counted from now, has passed."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._socket = raw, sock
@@ -312,7 +315,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _unverified() -> ssl.SSLContext:
-    """A TLS context that encrypts, and no more, as for rtsps://: cameras sign their certificates themselves."""
+    """A TLS context without verification, as for rtsps://: cameras have self-signed certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -40,7 +40,7 @@ PIPE_BYTES = 1024 * 1024
 F_SETPIPE_SZ = 1031
 # Chunks read in a row: a program that writes faster than this reads must not delay the pictures.
 MOST_CHUNKS = 16
-# The end of the program's stderr suffices to explain a failure.
+# Enough of the end of stderr to explain a failure.
 KEPT_MESSAGE_BYTES = 4096
 SHOWN_LINES = 3
 # FFmpeg's "[rtsp @ 0x55d0c0ffee40]" differs between runs, so the same reason would look like a new one.
@@ -71,7 +71,7 @@ class PipeCamera(EagerCamera):
         self._command, self._stream, self._shown = command, stream, shown
         self._silence_seconds, self._stop = read_timeout_seconds, stop
         self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
-        self._said = b""
+        self._stderr = b""
         self._has_written = False
         self._mark = secrets.token_hex(16)
         try:
@@ -98,7 +98,7 @@ class PipeCamera(EagerCamera):
         while time.monotonic() < give_up_at:
             if self._stop.is_set():
                 raise CameraError(f"{self._shown}: asked to stop")
-            goes_on = self._take_in()
+            goes_on = self._read_output()
             picture = self._stream.newest()
             if picture is not None:
                 self.grabbed = picture
@@ -129,11 +129,11 @@ class PipeCamera(EagerCamera):
             if end is not None:
                 end.close()
 
-    def _take_in(self) -> bool:
+    def _read_output(self) -> bool:
         """Wait briefly for output of the program; False once it has closed its stdout."""
         ready = {end for end, _ in self._waiting.poll(STOP_CHECK_SECONDS * 1000)}
         if self._messages in ready:
-            self._hear()
+            self._read_stderr()
         if self._pictures not in ready:
             return True
         for _ in range(MOST_CHUNKS):
@@ -147,35 +147,35 @@ class PipeCamera(EagerCamera):
             self._stream.add(chunk)
         return True
 
-    def _hear(self) -> None:
+    def _read_stderr(self) -> None:
         """Keep the end of the program's stderr."""
         try:
             message = os.read(self._messages, PIPE_BYTES)
         except BlockingIOError:
             return
         if not message:
-            # Otherwise it would be ready for ever. It may be unregistered already when the program ends.
+            # Otherwise it stays readable forever. It may already be unregistered when the program ends.
             with suppress(KeyError):
                 self._waiting.unregister(self._messages)
-        self._said = (self._said + message)[-KEPT_MESSAGE_BYTES:]
+        self._stderr = (self._stderr + message)[-KEPT_MESSAGE_BYTES:]
 
     def _why_ended(self) -> str:
         ended = self._has_ended_within(END_SECONDS)
-        self._hear()
+        self._read_stderr()
         if ended is None:
-            return f"the program has closed its output{self._last_words()}"
+            return f"the program has closed its output{self._stderr_end()}"
         how = "has ended with exit status" if ended.si_code == os.CLD_EXITED else "was ended by signal"
-        return f"the program {how} {ended.si_status}{self._last_words()}"
+        return f"the program {how} {ended.si_status}{self._stderr_end()}"
 
     def _why_silent(self) -> str:
         seconds = f"{self._patience_seconds:.0f} s"
         if self._has_written:
             return f"no picture for {seconds}; check its power and cable, and that pixel_format is its output format"
-        return f"has written nothing for {seconds}{self._last_words()}"
+        return f"has written nothing for {seconds}{self._stderr_end()}"
 
-    def _last_words(self) -> str:
-        said = ADDRESS_IN_MEMORY.sub("", self._said.decode(errors="replace"))
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+    def _stderr_end(self) -> str:
+        text = ADDRESS_IN_MEMORY.sub("", self._stderr.decode(errors="replace"))
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
         return f": {words}" if words else "; run it manually to see why"
 

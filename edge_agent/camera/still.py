@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
 LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
-# Intervals, from the first, doubled each time, to the longest, at which a camera that calls its picture unchanged is
-# asked for it all the same: some always do.
+# First and longest of the doubling intervals at which a picture is requested unconditionally although the camera calls
+# it unchanged, as some always do.
 FIRST_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS = 0.5, 10.0
-# More than the header of a part of a multipart response has.
+# Longer than the headers of any part of a multipart response.
 BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
 # Content types of a login, error or menu page.
@@ -44,7 +44,7 @@ _NEXT_PICTURE = re.compile(rb"\xff\xd9.{0,1000}?\xff\xd8\xff", re.DOTALL)
 _PAGE = re.compile(rb"\s*<(!doctype )?html", re.IGNORECASE)
 # A part of a multipart response: its boundary and its headers.
 _PART = re.compile(rb"\s*--[^\n]*\n.*?\n\r?\n", re.DOTALL)
-# What FFmpeg asks of it.
+# Header that FFmpeg requires of a part.
 _JPEG_PART = re.compile(rb"^content-type:\s*image/jpeg\s*$", re.IGNORECASE | re.MULTILINE)
 
 HttpKind: TypeAlias = Literal["picture", "stream", "pictures"]
@@ -121,8 +121,8 @@ class StillCamera(EagerCamera):
 def kind_of_address(config: CameraConfig) -> HttpKind:
     """Request an http:// address once to find out what it returns.
 
-    That is one picture, a stream, or JPEG pictures one after the other with nothing between them, or what FFmpeg does
-    not take for the headers of a multipart response.
+    That is one picture, a stream, or bare JPEG pictures: without anything between them, or with headers that FFmpeg
+    does not accept as multipart.
 
     Raises:
         CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
@@ -151,7 +151,7 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
 
 
 def _beginning(answer: http.client.HTTPResponse) -> bytes:
-    """Read what tells pictures, parts and pages apart; a stream sends its beginning in pieces."""
+    """Read enough to distinguish pictures, multipart streams and pages; a stream sends its beginning in pieces."""
     content = b""
     while len(content) < BEGINNING_BYTES and not (_PICTURE.match(content) or _PART.match(content)):
         piece = answer.read1(BEGINNING_BYTES)

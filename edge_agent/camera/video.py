@@ -44,25 +44,25 @@ PROBE_TIMEOUT_SECONDS = 2.0
 STANDARD_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 # Interval at which a stop is noticed while nothing arrives.
 STOP_CHECK_SECONDS = 0.1
-# A reader that waits for a camera which hangs is left behind after this, and ends by itself at its timeout.
+# A reader that waits for a hanging camera is abandoned after this time, and ends at its own timeout.
 CLOSE_SECONDS = 0.3
 TIMED_OUT_FRACTION = 0.95
-"""A wait of so much of the longest silence has ended by its timeout, and not by a picture."""
-# Packets that may wait for the decoder, two seconds of most streams. Where it falls behind so far, what waits is old:
-# decoding goes on with the next key frame.
+"""A wait of this fraction of the longest silence was ended by its timeout, not by a picture."""
+# Packets that may wait for the decoder, two seconds of most streams. If it falls further behind, waiting packets are
+# outdated, and decoding continues with the next key frame.
 MOST_PACKETS = 60
-# A picture that is wanted less often than twice in this time is decoded when it is wanted, and not before.
+# Pictures requested less often than twice in this time are decoded only on request.
 IDLE_SECONDS = 2.0
-# Packets that may wait for that: four seconds of most streams, which are decoded in a fraction of a second.
+# Packets kept for such a request: four seconds of most streams, which are decoded in a fraction of a second.
 MOST_POSTPONED = 120
 MOST_POSTPONED_BYTES = 8_000_000
-# Key frames in a row that turned out to be whole pictures.
+# Consecutive key frames that must be complete pictures before packets are postponed.
 ENOUGH_WHOLE = 2
-# Over such a time it is seen whether enough pictures are left where others are skipped.
+# Period over which skipping must leave enough frames.
 SKIP_TRIAL_SECONDS = 2.0
 ENOUGH_FRACTION = 0.95
 
-# What a recording is taken to play at where it states none, or nonsense.
+# Assumed frame rate of a recording that states none, or an implausible one.
 ASSUMED_FRAMES_PER_SECOND = 25.0
 MOST_FRAMES_PER_SECOND = 1000.0
 # A longer step from one picture to the next is a damaged time stamp, not a gap in the recording.
@@ -70,14 +70,14 @@ LONGEST_STEP_SECONDS = 60.0
 # Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
 CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
-# What lets metadata be of any encoding; PyAV 19 and later do without being asked, and refuse the keyword.
+# Accepts metadata in any encoding; PyAV 19 and later always do, and reject the keyword.
 METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 
-# Such a stream does not state its rate, and FFmpeg would wait for dozens of pictures to find it.
+# Such a stream does not state its rate, and FFmpeg would wait for dozens of pictures to determine it.
 BARE_MJPEG = {"probesize": "32", "analyzeduration": "1"}
-# Sound would only be waited for.
+# Waiting for sound would only cause delay.
 RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-# Cameras are in the local network, whatever the environment says of a proxy.
+# Cameras are in the local network: ignore proxy settings of the environment.
 HTTP = {"http_proxy": ""}
 
 ENDED = "stopped delivering pictures; check its power and its cable"
@@ -132,7 +132,7 @@ class Recording:
             previous_seconds=self.position_seconds if self._read else None,
             frame_seconds=self._frame_seconds,
         )
-        # Matroska states at which time a recording ends, also where it does not begin at zero.
+        # Matroska states the end time of a recording, even if it does not begin at zero.
         self._reached_seconds = max(self.position_seconds, frame.time or 0.0)
         self._grabbed = frame
         self._read += 1
@@ -144,15 +144,15 @@ class Recording:
 
     def close(self) -> None:
         """Close the file, and free the decoder with its pictures."""
-        # The generator refers to this object: both would wait for the garbage collector.
+        # The generator and this object refer to each other: only the garbage collector would free them.
         self._frames.close()
         self._container.close()
 
     def _decoded(self, stream: VideoStream) -> Generator[VideoFrame]:
-        # What is damaged ends here: whether that is too soon, the stated length tells.
+        # Damage ends the recording; the stated length shows whether that is too early.
         with suppress(av.error.FFmpegError):
             for packet in self._container.demux(stream):
-                # An empty one repeats the frame before, and the last one only says that it is the last.
+                # An empty packet repeats the previous frame, or marks the end.
                 if packet.size:
                     yield from self._decoder.decode(packet)
         yield from self._decoder.decode(None)
@@ -184,7 +184,7 @@ class StreamCamera:
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
         self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
         self.age_seconds = 0.0
-        """How long ago the picture grabbed last was taken, as far as time stamps tell."""
+        """Age of the last grabbed picture, as far as its timestamps show."""
         try:
             stream = _video_stream(self._container, shown=self._shown)
             self._decoder = _decoder(stream, config, shown=self._shown)
@@ -234,7 +234,7 @@ class StreamCamera:
         while not self._frames:
             packet, arrived_at = self._reader.next_packet(self._stop, until=begun_at + self._silence_seconds)
             if packet is None:
-                # What came before it hung is not what is wrong with a camera.
+                # If the camera hangs, packets damaged before that are not the cause.
                 is_silent = not damaged or time.monotonic() - self._arrived_at > self._silence_seconds / 2
                 raise CameraError(f"{self._shown}: {self._why_lost(0 if is_silent else damaged)}")
             self._arrived_at = arrived_at
@@ -247,7 +247,7 @@ class StreamCamera:
         return True
 
     def _catch_up(self) -> list[VideoFrame]:
-        """Decode what was postponed; returns the frames of the last packet that completed any."""
+        """Decode postponed packets; returns the frames of the last packet that completed any."""
         if self._postponed.is_cut:
             self._decoder.begin_anew()
         newest: list[VideoFrame] = []
@@ -288,7 +288,7 @@ class StreamCamera:
 
 
 class _Thinning:
-    """Whether frames that no other is predicted from are skipped: only while enough are left to be analysed."""
+    """Whether to skip non-reference frames: only while enough others remain for analysis."""
 
     def __init__(self, wanted_per_second: float) -> None:
         """Zero: every frame is wanted."""
@@ -298,11 +298,11 @@ class _Thinning:
         self._count = 0
 
     def begin_anew(self) -> None:
-        """Leave out the time in which frames were not counted."""
+        """Ignore the time in which frames were not counted."""
         self._begun_at = None
 
     def count(self, *, at: float) -> None:
-        """Count a frame, and end the skipping for good where it has cost too many."""
+        """Count a frame, and stop skipping permanently if too few remain."""
         if not self.is_skipping:
             return
         if self._begun_at is None:
@@ -316,40 +316,40 @@ class _Thinning:
 
 
 class _Postponed:
-    """Packets that are decoded when a picture is wanted: a key frame and what follows, which need none before them.
+    """Packets that are decoded only when a picture is requested: a key frame and those that follow it.
 
-    Nothing is postponed in a stream whose key frames are too far apart or are no whole pictures, as where a camera
-    refreshes its picture part by part.
+    Nothing is postponed in a stream whose key frames are too far apart or not complete pictures, such as with gradual
+    refresh.
     """
 
     def __init__(self) -> None:
         self.packets: list[Packet[VideoStream]] = []
         self._bytes = 0
         self.is_cut = False
-        """Whether packets were left out between the frame that was decoded last and these."""
-        # As if the key frame before the first were far away.
+        """Whether packets were dropped between the last decoded frame and these."""
+        # As if the last key frame were long ago.
         self._since_key_frame = MOST_POSTPONED
         self._key_frame_pts: int | None = None
         self._are_near = False
         self._whole = 0
 
     def follow(self, packet: Packet[VideoStream]) -> None:
-        """Look at each packet in turn."""
+        """Observe the next packet."""
         self._since_key_frame += 1
         if packet.is_keyframe:
             self._are_near = self._since_key_frame <= MOST_POSTPONED
             self._since_key_frame, self._key_frame_pts = 0, packet.pts
 
     def learn(self, frames: list[VideoFrame]) -> None:
-        """Look at the frames that were decoded."""
+        """Observe decoded frames."""
         for frame in frames:
             if frame.pts is not None and frame.pts == self._key_frame_pts:
-                # The first one of a stream is whole in any case.
+                # The first one of a stream is always complete, which proves nothing.
                 self._whole = self._whole + 1 if frame.pict_type == PictureType.I else 0
                 self._key_frame_pts = None
 
     def takes(self, packet: Packet[VideoStream]) -> bool:
-        """Keep a packet, instead of all before it if it begins anew; False if it has to be decoded now."""
+        """Keep a packet; a key frame replaces all kept ones. False if the packet must be decoded now."""
         if not self._are_near or self._whole < ENOUGH_WHOLE or self._since_key_frame >= MOST_POSTPONED:
             return False
         if packet.is_keyframe:
@@ -361,7 +361,7 @@ class _Postponed:
         return True
 
     def take(self) -> list[Packet[VideoStream]]:
-        """Return the packets, to be decoded now."""
+        """Return and forget the packets, which are decoded now."""
         packets, self.packets, self._bytes, self.is_cut = self.packets, [], 0, False
         return packets
 
@@ -375,8 +375,8 @@ class _Reader:
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
         self.failure = ""
-        """Why no more packets come; empty while they may."""
-        # A daemon: one that waits for a camera which hangs must not keep the process alive.
+        """Why no more packets arrive; empty while they may."""
+        # A daemon: a thread that waits for a hanging camera must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -384,7 +384,7 @@ class _Reader:
         self._thread.start()
 
     def next_packet(self, stop: threading.Event, *, until: float) -> tuple[Packet[VideoStream] | None, float]:
-        """Wait for a packet and say when it came; None once there are none, it is too late, or `stop` is set."""
+        """Wait for a packet; returns it with its arrival time, or None at the end, at `until`, or if `stop` is set."""
         while not stop.is_set() and (left_seconds := until - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 packet, arrived_at = self._packets.get(timeout=min(left_seconds, STOP_CHECK_SECONDS))
@@ -411,7 +411,7 @@ class _Reader:
             asked_at = time.monotonic()
             for packet in self._container.demux(self._stream):
                 arrived_at = time.monotonic()
-                # What the parser held back comes out when the wait for more has timed out: it is old, or cut off.
+                # After a timeout the parser releases its last packet, which is outdated or truncated.
                 if self._is_closed.is_set() or arrived_at - asked_at > TIMED_OUT_FRACTION * self._silence_seconds:
                     break
                 if packet.size:
@@ -425,7 +425,7 @@ class _Reader:
         except (av.error.FFmpegError, OSError) as error:
             self.failure = f"stopped delivering pictures ({_reason(error)}); check its power and its cable"
         self._packets.put((None, time.monotonic()))
-        # Not before: while packets are decoded, the stream that they came from must be there.
+        # Closed last: decoding packets needs the stream that they came from.
         self._is_closed.wait()
         self._container.close()
 
@@ -459,7 +459,7 @@ def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> 
 
 
 def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
-    # Not simply the first: that may be a cover or a thumbnail.
+    # Not the first one, which may be a cover or a thumbnail.
     stream: Any = container.streams.best("video")
     if stream is None:
         raise CameraError(f"{shown}: not a video: contains no video stream; give another path")
@@ -470,14 +470,14 @@ def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
 
 
 def _opened(address: str, **settings: Any) -> InputContainer:
-    """Open for reading; names and comments that are not UTF-8 are no error."""
+    """Open for reading; metadata that is not UTF-8 is not an error."""
     container: InputContainer = av.open(address, "r", **METADATA, **settings)
     return container
 
 
 def _open_recording(path: Path) -> InputContainer:
     try:
-        # An absolute path is never taken for one of FFmpeg's protocols, and a playlist must not lead elsewhere.
+        # An absolute path is never interpreted as a protocol of FFmpeg, and playlists must not open other protocols.
         return _opened(str(path.absolute()), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise CameraError(
@@ -487,7 +487,7 @@ def _open_recording(path: Path) -> InputContainer:
 
 
 def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[float, int]:
-    """Seconds a frame and number of frames, as the file's header states or implies them; 0 frames where it does not."""
+    """Seconds per frame and number of frames, as stated or implied by the file's header; 0 frames if unknown."""
     rate = float(stream.average_rate or 0)
     frame_seconds = 1 / (rate if 0 < rate <= MOST_FRAMES_PER_SECOND else ASSUMED_FRAMES_PER_SECOND)
     duration_seconds = (container.duration or 0) / MICROSECONDS
@@ -497,7 +497,7 @@ def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[floa
 def _check_recording(path: Path) -> None:
     try:
         status = path.stat()
-        # Not of a pipe: opening one waits for its writer.
+        # Do not open a pipe, which would wait for its writer.
         if stat.S_ISREG(status.st_mode):
             path.open("rb").close()
     except OSError as error:
@@ -509,7 +509,7 @@ def _check_recording(path: Path) -> None:
 
 
 def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer:
-    """Connect; RTSP goes over TCP, for a lost UDP packet smears the picture until the next key frame."""
+    """Connect; RTSP uses TCP, because a lost UDP packet corrupts the picture until the next key frame."""
     scheme, mark, place = config.source.partition("://")
     address = f"{scheme.lower()}{mark}{place}"
     options = RTSP if scheme.lower().startswith("rtsp") else HTTP | (BARE_MJPEG if is_bare_mjpeg else {})
@@ -518,7 +518,7 @@ def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer
     try:
         return _opened(address, timeout=timeouts, options=options, format="mjpeg" if is_bare_mjpeg else None)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        # What FFmpeg makes of the end of its patience depends on where it was.
+        # The error that FFmpeg raises for a timeout depends on where it occurs.
         is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
         reason = _why_unreachable(address, error) if is_late else _why_closed(address, error)
         raise CameraError(f"{shown_source(address)}: {reason}") from error

@@ -60,7 +60,7 @@ async def _follow(config: Config) -> None:
         notifier.ready()
         while not end.is_set():
             await follower.turn(at=time.monotonic())
-            notifier.status(follower.said)
+            notifier.status(follower.last_poll)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(end.wait(), OBSERVE_SECONDS)
     except OSError as error:

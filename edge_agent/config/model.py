@@ -36,7 +36,7 @@ CHECKOUT = INSTALLED.parent
 
 
 LONGEST_PREFIX = 200
-"""Of topics: a broker takes 65535 bytes, but what is written out by people is shorter."""
+"""Longest topic prefix: brokers accept topics of 65535 bytes, but those chosen by people are short."""
 
 
 def _is_a_topic(value: str) -> str:
@@ -348,7 +348,7 @@ class MotionConfig(_Section):
 
 
 DEFAULT_MIN_SCORE = 0.6
-"""Of detectors without a card."""
+"""Minimum score of detectors without a card."""
 
 
 SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}

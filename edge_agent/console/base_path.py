@@ -59,9 +59,9 @@ class BasePath:
 
     def _prefix(self, headers: Headers) -> str:
         for name in HEADERS:
-            said = headers.get(name, "").rstrip("/")
-            if said and len(said) <= LONGEST_PREFIX and BASE_PATH.fullmatch(said):
-                return said
+            prefix = headers.get(name, "").rstrip("/")
+            if prefix and len(prefix) <= LONGEST_PREFIX and BASE_PATH.fullmatch(prefix):
+                return prefix
         return self._configured
 
 

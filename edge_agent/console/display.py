@@ -93,9 +93,9 @@ class _Screen:
         self._is_admitted = asyncio.Event()
 
     async def serve(self) -> None:
-        await serve_until_one_ends(self._socket, self._hear(), self._show())
+        await serve_until_one_ends(self._socket, self._receive(), self._show())
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         try:
             first = await asyncio.wait_for(receive_json(self._socket), FIRST_MESSAGE_SECONDS)
         except asyncio.TimeoutError:
@@ -103,12 +103,12 @@ class _Screen:
         token = first.get("token")
         if not self._context.auth.admits_display(self._visitor, token if isinstance(token, str) else ""):
             raise ClosedError(LOGGED_OUT, NO_ACCESS)
-        self._hear_one(first)
+        self._apply(first)
         self._is_admitted.set()
         while True:
-            self._hear_one(await receive_json(self._socket))
+            self._apply(await receive_json(self._socket))
 
-    def _hear_one(self, message: Mapping[str, Any]) -> None:
+    def _apply(self, message: Mapping[str, Any]) -> None:
         if isinstance(width_px := message.get("width_px"), int):
             self._width_px = width_px
         if message.get("drawn"):
@@ -126,14 +126,14 @@ class _Screen:
         try:
             reply = await self._context.agent.nearest(self._camera)
         except UnansweredError:
-            await self._say("away")
+            await self._send_state("away")
             return
         if self._is_stale(reply):
-            await self._say("away")
+            await self._send_state("away")
         elif reply.nearest is None:
-            await self._say("empty")
+            await self._send_state("empty")
         else:
-            await self._say(reply.nearest.sign, person=reply.nearest.track)
+            await self._send_state(reply.nearest.sign, person=reply.nearest.track)
             if self._context.config.display.picture == "mirrored" and not self._is_drawing:
                 await self._send_picture()
 
@@ -145,7 +145,7 @@ class _Screen:
             self._number, self._number_at = reply.number, at
         return at - self._number_at > STALE_SECONDS
 
-    async def _say(self, sign: Shown, *, person: int = 0) -> None:
+    async def _send_state(self, sign: Shown, *, person: int = 0) -> None:
         message = {"sign": sign, "person": person}
         if message != self._sent:
             self._sent = message

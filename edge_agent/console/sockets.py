@@ -112,9 +112,9 @@ class _LiveViewer:
         self._look_at = float("-inf")
 
     async def serve(self) -> None:
-        await serve_until_one_ends(self._socket, self._hear(), self._show())
+        await serve_until_one_ends(self._socket, self._receive(), self._show())
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         while True:
             message = await receive_json(self._socket)
             if isinstance(watch := message.get("watch"), list):

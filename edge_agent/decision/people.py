@@ -88,7 +88,7 @@ class PeopleCounter:
             self._passages.setdefault(verdict.track.id, _Passage()).take(verdict)
         return self._leave([number for number in self._passages if number not in following], when)
 
-    def everybody_leaves(self, when: datetime) -> tuple[Person, ...]:
+    def flush(self, when: datetime) -> tuple[Person, ...]:
         """Return all people in view as having left, because no more frames follow."""
         return self._leave([*self._passages], when)
 

@@ -155,7 +155,7 @@ class Tracker:
         """The ids of all tracks that are not lost, including people out of view for a moment."""
         return frozenset(followed.track.id for followed in self._followed)
 
-    def forget_everybody(self) -> None:
+    def reset(self) -> None:
         """Drop all tracks: the next faces start new ones."""
         self._followed = []
 

@@ -63,7 +63,7 @@ def look_at_broker(config: Config) -> str | Finding:
     topics = Topics(mqtt.topic_prefix, device)
     with _Visit(mqtt, client_id=first_id) as visit:
         status = _own_status(visit, topics)
-        troubles = _said_in(status)
+        troubles = _problems_in(status)
         if at_work or not is_seen or status.get("state", "offline") != "offline":
             troubles += _try_topics(visit, config, topics)
             return _concluded(visit, troubles, "; an agent is connected, so its status and will were not tested")
@@ -152,7 +152,7 @@ def _own_status(visit: _Visit, topics: Topics) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _said_in(status: dict[str, Any]) -> list[str]:
+def _problems_in(status: dict[str, Any]) -> list[str]:
     """What the status reports about the device's name and the broker."""
     if status.get("state", "offline") == "offline":
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 STEADY_SECONDS = 10.0
-"""What is lost again sooner has not recovered: its delays keep growing."""
+"""A loss within this time after a recovery counts as the same one: delays keep growing."""
 
 
 class Backoff:

@@ -95,8 +95,8 @@ def request_id(payload: bytes) -> str:
 
 
 def _explained(error: ValidationError) -> str:
-    said = []
+    errors = []
     for mistake in error.errors(include_url=False, include_input=False):
         key = ".".join(map(str, mistake["loc"]))
-        said.append(f"{key}: {mistake['msg']}" if key else mistake["msg"])
-    return "; ".join(said)
+        errors.append(f"{key}: {mistake['msg']}" if key else mistake["msg"])
+    return "; ".join(errors)

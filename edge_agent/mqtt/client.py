@@ -59,7 +59,7 @@ ANY_PACKET_BYTES = 268_435_455
 LARGEST_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
-"""Of a WebSocket's frame."""
+"""Length field of a WebSocket frame whose length follows in eight bytes (RFC 6455, section 5.2)."""
 
 # OpenSSL's verification errors (X509_V_ERR_...): a certificate of another name or address, one that is not valid yet
 # or no longer, and keys or signatures that its security level refuses.
@@ -191,7 +191,7 @@ def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, devi
     except _OldBrokerError:
         version = MQTTProtocolVersion.MQTTv311
     except _SilentBrokerError:
-        version = _spoken_version(mqtt)
+        version = _supported_version(mqtt)
     return Connection(mqtt, version, client_id=client_id, device=device, limits=limits)
 
 
@@ -586,7 +586,7 @@ def _drop_what_was_read(frame: Any) -> None:
         frame._payload_head = 0  # noqa: SLF001
 
 
-def _spoken_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
+def _supported_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
     # A 3.1.1 broker expects properties, will and user of a CONNECT elsewhere: amqtt reads other bytes as their length
     # and waits for more. Without them it reads to the end and refuses the version.
     bare = mqtt.model_copy(update={"username": "", "password_file": None})

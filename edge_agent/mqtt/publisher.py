@@ -295,13 +295,11 @@ class Publisher:
             self._answer_seconds, self._window = 0.0, 1
             self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
-                self._leave_out(RETAIN, "the broker does not support them")
+                self._omit(RETAIN, "the broker does not support them")
             if not connection.limits.qos:
-                self._leave_out(AT_LEAST_ONCE, "the broker supports only QoS 0: lost messages are not sent again")
+                self._omit(AT_LEAST_ONCE, "the broker supports only QoS 0: lost messages are not sent again")
             if not connection.limits.will:
-                self._leave_out(
-                    LAST_WILL, f"the broker refuses one on {self._topics.status}: a lost device stays 'online'"
-                )
+                self._omit(LAST_WILL, f"the broker refuses one on {self._topics.status}: a lost device stays 'online'")
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -345,7 +343,7 @@ class Publisher:
 
     def _send_volatile(self, connection: Connection) -> None:
         while self._suspect_seconds(time.monotonic()) <= 0 and (publication := self._volatile.take()) is not None:
-            what = self._left_out_as(publication.topic)
+            what = self._omission_of(publication.topic)
             if what in self._left_out:
                 continue
             if publication.largest_packet_bytes > connection.largest_packet_bytes:
@@ -363,7 +361,7 @@ class Publisher:
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send the messages that may be sent now; return the seconds until the next check."""
         self._forget_old_refusals(at)
-        self._review_unheard(at)
+        self._release_unheard(at)
         if (suspect_seconds := self._suspect_seconds(at)) > 0:
             return suspect_seconds
         messages_a_row = 2 if self._mqtt.publish_crops else 1
@@ -400,7 +398,7 @@ class Publisher:
         patience = self._timing.refused_row_seconds
         self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
 
-    def _review_unheard(self, at: float) -> None:
+    def _release_unheard(self, at: float) -> None:
         """Release messages that have reached a subscriber, and forget those dropped from the full outbox."""
         if self._is_heard_again.is_set():
             self._is_heard_again.clear()
@@ -445,9 +443,9 @@ class Publisher:
     def _settle(self, answers: list[PubAck], connection: Connection) -> None:
         acknowledged = []
         for answer in answers:
-            self._clear_of_suspicion(answer.number)
+            self._clear_suspect(answer.number)
             if (topic := self._volatile_topics.pop(answer.number, None)) is not None:
-                self._word_answered(topic, answer, connection)
+                self._volatile_answered(topic, answer, connection)
                 continue
             sent = self._in_flight.pop(answer.number)
             self._answered_at = time.monotonic()
@@ -492,7 +490,7 @@ class Publisher:
         self._unheard[sent.key] = _Unheard(before.since, pause_seconds, min(at + pause_seconds, end))
         return True
 
-    def _old_topic_answered(self, topic: str, refusal: str) -> None:
+    def _former_topic_answered(self, topic: str, refusal: str) -> None:
         """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
         if refusal:
             log.warning(
@@ -508,9 +506,9 @@ class Publisher:
         if self._retained:
             self._retained.forget(topic)
 
-    def _word_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
+    def _volatile_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
         if self._retained and topic in self._retained.stale:
-            self._old_topic_answered(topic, answer.refusal)
+            self._former_topic_answered(topic, answer.refusal)
         elif answer.refusal and topic.startswith(self._topics.crop("")):
             self._crops_refused(answer, connection)
         elif answer.refusal:
@@ -573,7 +571,7 @@ class Publisher:
         waits = [at - sent.at for sent in self._in_flight.values()]
         return max([self._answer_seconds, *waits]) > self._timing.slow_seconds
 
-    def _left_out_as(self, topic: str) -> str:
+    def _omission_of(self, topic: str) -> str:
         """The name under which a message is left out: its topic, but for the status first only its retention."""
         if topic == self._topics.status:
             return STATUS if RETAIN in self._left_out else RETAIN
@@ -631,20 +629,20 @@ class Publisher:
             for _ in range(min(times, len(self._lost_at))):
                 self._lost_at.pop()
             if self._retained and suspect in self._retained.stale:
-                self._old_topic_answered(suspect, "the broker closes the connection on it")
+                self._former_topic_answered(suspect, "the broker closes the connection on it")
             else:
-                self._leave_out(suspect, "the broker closes the connection on it")
+                self._omit(suspect, "the broker closes the connection on it")
 
     def _suspect_seconds(self, at: float) -> float:
         """For how long an answer is waited for after a loss: of several, the message to blame would not be known."""
         return self._sent_at + HANG_UP_SECONDS - at if self._is_careful and self._unanswered else 0.0
 
-    def _clear_of_suspicion(self, number: int) -> None:
+    def _clear_suspect(self, number: int) -> None:
         """Clear an acknowledged message: the broker does not disconnect because of it."""
         if self._unanswered.pop(number, "") == self._hung_up_on[0]:
             self._hung_up_on = ("", 0)
 
-    def _leave_out(self, what: str, why: str) -> None:
+    def _omit(self, what: str, why: str) -> None:
         """Stop sending something until the next start or reload, and log it once."""
         if what in self._left_out:
             return

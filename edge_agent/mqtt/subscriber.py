@@ -53,22 +53,22 @@ def follow_alerts(
     client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
     logged: set[str] = set()
     backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
-    said = ""
+    trouble = ""
     while not stop.is_set():
         try:
             with open_connection(mqtt, client_id=client_id) as connection:
                 connection.subscribe(Topics(mqtt.topic_prefix, device).alerts)
-                if said:
+                if trouble:
                     log.info("%s: reconnected", connection.address)
-                said = ""
+                trouble = ""
                 backoff.reset()
                 if on_connected is not None:
                     on_connected()
                 yield from _arriving(connection, stop, logged)
         except UnavailableError as error:
-            if str(error) != said:
+            if str(error) != trouble:
                 log.warning("%s", error)
-            said = str(error)
+            trouble = str(error)
             stop.wait(backoff.take())
 
 

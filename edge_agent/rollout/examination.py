@@ -65,7 +65,7 @@ def _elsewhere(work: Callable[..., Any], *arguments: Any, patience_seconds: floa
         try:
             if not ours.poll(patience_seconds):
                 raise ModelError(f"does not answer within {patience_seconds:.0f} s")
-            is_done, said = ours.recv()
+            is_done, result = ours.recv()
         except EOFError:
             process.join(patience_seconds)
             raise ModelError(f"crashes (exit status {process.exitcode})") from None
@@ -73,8 +73,8 @@ def _elsewhere(work: Callable[..., Any], *arguments: Any, patience_seconds: floa
             process.kill()
             process.join()
     if not is_done:
-        raise ModelError(said)
-    return said
+        raise ModelError(result)
+    return result
 
 
 def _answer(theirs: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -60,7 +60,7 @@ class Follower:
         self._device, self._group, self._version = device, group, version
         self._poll_seconds, self._poll_at = poll_seconds, at
         self._trouble = ""
-        self.said = "has not asked yet"
+        self.last_poll = "not polled yet"
         """Result and time of the last poll."""
         self._probation: Probation | None = None
         self._run_id: str | None = None
@@ -77,12 +77,12 @@ class Follower:
             try:
                 await self._poll()
             except UnavailableError as error:
-                self.said = f"asked {when}: {in_one_line(error)}"
+                self.last_poll = f"polled {when}: {in_one_line(error)}"
                 if str(error) != self._trouble:
                     log.warning("%s", in_one_line(error))
                 self._trouble = str(error)
             else:
-                self.said = f"asked {when}: follows wish {self._installation.rollout.number}"
+                self.last_poll = f"polled {when}: follows wish {self._installation.rollout.number}"
                 self._trouble = ""
         if self._installation.rollout.state == "probation":
             await self._observe(at=at)
@@ -157,12 +157,12 @@ class Follower:
                 memory_bytes=now.memory_bytes,
                 at=at,
             )
-        said = self._probation.observe(await self._sample(), at=at)
-        if said == "passed":
+        result = self._probation.observe(await self._sample(), at=at)
+        if result == "passed":
             log.info("model: %s has passed its probation", now.model)
             self._installation.record(now.model_copy(update={"state": "accepted"}))
-        elif said != "continues":
-            await self._reject(now.model, said, number=now.number)
+        elif result != "continues":
+            await self._reject(now.model, result, number=now.number)
 
     async def _reject(self, model: str | None, reason: str, *, number: int) -> None:
         """Return to the previous model, and record the reason."""
@@ -180,9 +180,9 @@ class Follower:
     async def _reload(self) -> None:
         """Make the agent load the linked model; one that does not respond loads it when it starts."""
         with suppress(UnansweredError):
-            said = await self._agent.command("reload", b"{}")
-            if said["state"] != "done":
-                log.warning("the agent does not reload: %s", said["reason"])
+            result = await self._agent.command("reload", b"{}")
+            if result["state"] != "done":
+                log.warning("the agent does not reload: %s", result["reason"])
 
     async def _sample(self) -> Sample | None:
         try:

@@ -156,7 +156,7 @@ def _check_tensors(interpreter: Interpreter, card: ClassifierCard, *, name: str)
         "outputs per face": (int(np.prod(given.shape)), card.outputs),
         "output dtype": (given.dtype.name, card.output.dtype),
     }
-    wrong = [f"{what} {actual} against {said}" for what, (actual, said) in wanted.items() if actual != said]
+    wrong = [f"{what} {actual} against {stated}" for what, (actual, stated) in wanted.items() if actual != stated]
     # A float output is not quantized: its scale is 0 in the tensor and 1 on the card.
     if given.scale and not np.allclose((given.scale, given.zero_point), (card.output.scale, card.output.zero_point)):
         wrong.append(f"output scale {given.scale:g} against {card.output.scale:g}")

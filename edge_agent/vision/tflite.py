@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RuntimeName: TypeAlias = Literal["litert", "tflite-runtime"]
 RuntimeChoice: TypeAlias = Literal["auto", "litert", "tflite-runtime"]
 
-# LiteRT first: it runs int8 through XNNPACK, 18 times faster than tflite-runtime on x86-64 (DESIGN.md section 5).
+# LiteRT first: it runs int8 through XNNPACK, 18 times faster than tflite-runtime on x86-64.
 PREFERENCE: tuple[RuntimeName, ...] = ("litert", "tflite-runtime")
 
 STDERR = 2

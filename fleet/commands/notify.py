@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from fleet.commands.turns import repeat
+from fleet.commands.periodic import repeat
 from fleet.config import load
 from fleet.notify import Notifier
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "notify"
 SUMMARY = "forward alerts and resolutions to Prometheus Alertmanager"
 EXAMPLE = "maskwatch-fleet notify --set 'notify.alertmanagers=[http://one:9093, http://two:9093]'"
-TURN_SECONDS = 2.0
+INTERVAL_SECONDS = 2.0
 
 
 def add_options(_parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     config = load(options.config, overrides=options.set)
     notifier = Notifier(config.notify)
 
-    def turn(connection: psycopg.Connection) -> None:
-        notifier.turn(connection, when=datetime.now(timezone.utc), at=time.monotonic())
+    def post(connection: psycopg.Connection) -> None:
+        notifier.post(connection, when=datetime.now(timezone.utc), at=time.monotonic())
 
-    repeat(config.database, turn, every_seconds=TURN_SECONDS, application="maskwatch-fleet notify")
+    repeat(config.database, post, every_seconds=INTERVAL_SECONDS, application="maskwatch-fleet notify")
     return 0

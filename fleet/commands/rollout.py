@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.errors import ConfigError
 from edge_agent.messages.rollout import ModelName, Version
-from fleet.commands.turns import repeat
+from fleet.commands.periodic import repeat
 from fleet.config import load
 from fleet.rollout import reports
 from fleet.rollout.keys import make_key, read_public_key, read_signer
-from fleet.rollout.release import decide, ended_well
+from fleet.rollout.release import accepted_devices, decide
 from fleet.rollout.repository import ONLINE_DAYS, Repository
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 NAME = "rollout"
 SUMMARY = "release a new model to devices in stages, or sign the models they should run"
 EXAMPLE = "maskwatch-fleet rollout wish --model masks-2.tflite --named hall-3"
-TURN_SECONDS = 60.0
-EVERYBODY_READS = 0o022
+INTERVAL_SECONDS = 60.0
+READABLE_UMASK = 0o022
 RENEWED_EACH = timedelta(days=1)
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the chosen action."""
     # nginx runs as another user and must be able to read the files; private keys get their own mode.
-    os.umask(EVERYBODY_READS)
+    os.umask(READABLE_UMASK)
     options.do(load(options.config, overrides=options.set), options)
     return 0
 
@@ -120,10 +120,12 @@ def _serve(config: FleetConfig, _options: argparse.Namespace) -> None:
         if repository.valid_until() - when < timedelta(days=ONLINE_DAYS) - RENEWED_EACH:
             repository.renew(signer, when=when)
 
-    def turn(connection: psycopg.Connection) -> None:
+    def release(connection: psycopg.Connection) -> None:
         release_stages(repository, signer, connection, config, when=datetime.now(timezone.utc))
 
-    repeat(config.database, turn, every_seconds=TURN_SECONDS, application="maskwatch-fleet rollout", always=renew)
+    repeat(
+        config.database, release, every_seconds=INTERVAL_SECONDS, application="maskwatch-fleet rollout", always=renew
+    )
 
 
 def release_stages(
@@ -140,8 +142,8 @@ def release_stages(
         if progress is None:
             continue
         devices = reports.devices(connection, group)
-        well = ended_well(wish, progress, devices)
-        alerts = reports.alerts(connection, well, since=progress.since, when=when)
+        accepted = accepted_devices(wish, progress, devices)
+        alerts = reports.alerts(connection, accepted, since=progress.since, when=when)
         after = decide(wish, progress, devices, alerts, settings=config.rollout, when=when)
         if after is None:
             continue
@@ -163,7 +165,7 @@ def _create(config: FleetConfig, options: argparse.Namespace) -> None:
         online_key=_online(config).public_key,
         when=datetime.now(timezone.utc),
     )
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _wish(config: FleetConfig, options: argparse.Namespace) -> None:
@@ -181,7 +183,7 @@ def _wish(config: FleetConfig, options: argparse.Namespace) -> None:
         when=datetime.now(timezone.utc),
     )
     print(f"group {options.group}: {_wished(wish)}")
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _model(file: Path) -> tuple[str, bytes, bytes]:
@@ -203,7 +205,7 @@ def _model(file: Path) -> tuple[str, bytes, bytes]:
 
 def _sign(config: FleetConfig, options: argparse.Namespace) -> None:
     print(f"signed: {', '.join(_repository(config).sign(read_signer(options.key)))}")
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _publish(config: FleetConfig, _options: argparse.Namespace) -> None:
@@ -214,12 +216,12 @@ def _publish(config: FleetConfig, _options: argparse.Namespace) -> None:
 def _replace_key(config: FleetConfig, options: argparse.Namespace) -> None:
     old, new = read_public_key(options.old), read_public_key(options.new)
     _repository(config).stage_key(options.role, old=old, new=new, when=datetime.now(timezone.utc))
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _renew(config: FleetConfig, options: argparse.Namespace) -> None:
     _repository(config).stage_again(options.role, when=datetime.now(timezone.utc))
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _print_root(config: FleetConfig, _options: argparse.Namespace) -> None:
@@ -253,7 +255,7 @@ def _status(config: FleetConfig, _options: argparse.Namespace) -> None:
     stages = repository.stages().groups
     for group, wish in repository.wishes().groups.items():
         print(f"group {group}: {_wished(wish)}; {_described(stages[group])}")
-    _say_missing(config)
+    _print_missing_signatures(config)
 
 
 def _wished(wish: Wish) -> str:
@@ -266,7 +268,7 @@ def _described(progress: Progress) -> str:
     return f"stage '{progress.stage}' since {progress.since:%Y-%m-%d %H:%M} UTC, {state}{reason}"
 
 
-def _say_missing(config: FleetConfig) -> None:
+def _print_missing_signatures(config: FleetConfig) -> None:
     for role, count in _repository(config).missing_signatures().items():
         print(f"staged: {role}, " + (f"{count} signatures are missing" if count else "to be published"))
 

@@ -17,7 +17,7 @@ from fleet import database
 from fleet.config import load
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth, console_config
-from fleet.web.users import ROLES, keep_user
+from fleet.web.users import ROLES, set_user
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ NAME = "web"
 SUMMARY = "serve the pages and API of the fleet, or add a user"
 EXAMPLE = "maskwatch-fleet web --user alice --role operator"
 MOST_CONNECTIONS = 8
-"""To the database; a query takes milliseconds."""
+"""Database connections; a query takes milliseconds."""
 WAIT_SECONDS = 3.0
 FEED_SECONDS = 5.0
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
             password = (
                 getpass.getpass(f"Password of {options.user}: ") if is_typed else sys.stdin.readline().rstrip("\n")
             )
-            keep_user(connection, options.user, options.role, password)
+            set_user(connection, options.user, options.role, password)
             return 0
     asyncio.run(_serve(config))
     return 0

@@ -11,7 +11,7 @@ from edge_agent.errors import UnavailableError
 from fleet import database
 from fleet.finding import Finding
 from fleet.rollout import reports
-from fleet.rollout.release import ended_well
+from fleet.rollout.release import accepted_devices
 from fleet.rollout.repository import Repository
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ def _stage(group: str, wish: Wish, progress: Progress | None, devices: Sequence[
     name = f"group {group}, {wish.model or 'as configured'}"
     if progress is None:
         return Finding("roll-out", "warning", f"{name}: no stage yet: start maskwatch-fleet@rollout")
-    well = len(ended_well(wish, progress, devices))
+    accepted = len(accepted_devices(wish, progress, devices))
     rejected = sum(one.number == wish.number and one.state == "rejected" for one in devices)
-    text = f"{name}: stage '{progress.stage}', {well} devices run it well, {rejected} rejected it"
+    text = f"{name}: stage '{progress.stage}', accepted by {accepted} devices, rejected by {rejected}"
     if progress.is_rolled_back:
         return Finding("roll-out", "warning", f"{text}; rolled back ({progress.reason})")
     if progress.is_paused:

@@ -41,7 +41,7 @@ class Alerts:
     since: int
 
 
-def ended_well(wish: Wish, progress: Progress, devices: Sequence[Device]) -> list[str]:
+def accepted_devices(wish: Wish, progress: Progress, devices: Sequence[Device]) -> list[str]:
     """The devices of a stage that run the wished model and have completed its probation."""
     return [
         one.name
@@ -71,8 +71,8 @@ def decide(
         return None
     reached = [one for one in devices if is_reached(one.name, wish, progress.stage)]
     is_over = when - progress.since >= timedelta(hours=settings.min_stage_hours)
-    well = len(ended_well(wish, progress, devices))
-    if reached and (not is_over or well < settings.min_accepted_fraction * len(reached)):
+    accepted = len(accepted_devices(wish, progress, devices))
+    if reached and (not is_over or accepted < settings.min_accepted_fraction * len(reached)):
         return None
     return Progress(number=wish.number, stage=ORDER[ORDER.index(progress.stage) + 1], since=when)
 

@@ -270,7 +270,7 @@ class Repository:
 
     def root_bytes(self) -> bytes:
         """The root of trust that devices are installed with."""
-        return self._made("root").read_bytes()
+        return self._newest_or_raise("root").read_bytes()
 
     # Files.
 
@@ -379,9 +379,9 @@ class Repository:
         return self._read(staged, kind) if staged.exists() else self._current(role, kind)
 
     def _current(self, role: str, kind: type[Part]) -> Metadata[Part]:
-        return self._read(self._made(role), kind)
+        return self._read(self._newest_or_raise(role), kind)
 
-    def _made(self, role: str) -> Path:
+    def _newest_or_raise(self, role: str) -> Path:
         newest = self._newest(role)
         if newest is None:
             raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")

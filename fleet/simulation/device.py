@@ -104,7 +104,7 @@ class Device:
         """Number of messages not acknowledged by a broker."""
         return len(self._outbox) + len(self._in_flight)
 
-    def arise(self, *, historical: bool = False) -> AlertMessage:
+    def raise_alert(self, *, historical: bool = False) -> AlertMessage:
         """Add an alert to the outbox."""
         when = datetime.now(timezone.utc)
         self._sequences["alert"] += 1
@@ -185,7 +185,7 @@ class Device:
             self._tally.sent += 1
         return None
 
-    def is_out_of_patience(self, *, at: float) -> bool:
+    def has_timed_out(self, *, at: float) -> bool:
         """Whether the broker has acknowledged nothing, or not completed the connection, for too long."""
         if not self.is_connected:
             return at - self.connected_at > WELCOME_SECONDS
@@ -228,7 +228,7 @@ class Device:
         if isinstance(sent.message, AlertMessage):
             self._ledger.note(sent.message.id, self.name)
 
-    def welcomed(self) -> None:
+    def accepted(self) -> None:
         """The broker accepted the connection."""
         self.is_connected = True
         self._acknowledge_seconds, self._window = 0.0, 1
@@ -253,7 +253,7 @@ class Device:
 
     def listen(self, *, clock: Callable[[], float], lost: Callable[[], Any]) -> None:
         """Register the client's callbacks."""
-        self.client.on_connect = lambda *answer: lost() if answer[3].is_failure else self.welcomed()
+        self.client.on_connect = lambda *answer: lost() if answer[3].is_failure else self.accepted()
         self.client.on_disconnect = lambda *_: lost()
         self.client.on_publish = lambda _client, _data, number, reason, _properties: self.acknowledged(
             number, refusal=reason.is_failure, at=clock()

@@ -92,9 +92,9 @@ class Simulation:
         self._ends_at = begin + seconds
         for device in self.devices:
             for _ in range(self._load.backlog):
-                device.arise(historical=True)
+                device.raise_alert(historical=True)
             self._after(self._random.uniform(0, self._load.reconnect_spread_seconds), partial(self._connect, device))
-            self._after(self._random.uniform(0, MISC_SECONDS), partial(self._look_after, device))
+            self._after(self._random.uniform(0, MISC_SECONDS), partial(self._check, device))
         if self._load.alerts_per_second:
             self._alert_at = begin
             self._after(0.0, self._next_alert)
@@ -185,11 +185,11 @@ class Simulation:
         spread = self._random.uniform(0, self._load.reconnect_spread_seconds) if was_connected else 0.0
         self._after(pause + spread, lambda: self._connect(device))
 
-    def _look_after(self, device: Device) -> None:
-        self._after(MISC_SECONDS, lambda: self._look_after(device))
+    def _check(self, device: Device) -> None:
+        self._after(MISC_SECONDS, lambda: self._check(device))
         if device not in self._files:
             return
-        if device.is_out_of_patience(at=time.monotonic()):
+        if device.has_timed_out(at=time.monotonic()):
             self.tally.impatient += 1
             self._lost(device)
             return
@@ -200,7 +200,7 @@ class Simulation:
         if time.monotonic() >= self._ends_at:
             return
         device = self._random.choice(self.devices)
-        alert = device.arise()
+        alert = device.raise_alert()
         self._after(RESOLVED_AFTER_SECONDS, lambda: self._resolve(device, alert))
         self._pump(device)
         # Scheduled by the clock and not from now: a busy machine generates no fewer alerts.

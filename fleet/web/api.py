@@ -114,8 +114,8 @@ def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
             for alert_id, device, content in queries.reviewed_pictures(connection, kind):
                 suffix = ".jpg" if content.startswith(JPEG_MAGIC) else ".jpg.age"
                 archive.writestr(f"{kind}/{device}_{alert_id}{suffix}", content)
-                yield _taken(out)
-    yield _taken(out)
+                yield _read_and_clear(out)
+    yield _read_and_clear(out)
 
 
 class _Unseekable(io.RawIOBase):
@@ -132,7 +132,7 @@ class _Unseekable(io.RawIOBase):
         return self._out.write(content)
 
 
-def _taken(out: io.BytesIO) -> bytes:
+def _read_and_clear(out: io.BytesIO) -> bytes:
     content = out.getvalue()
     out.seek(0)
     out.truncate()

@@ -47,13 +47,13 @@ def log_in(
     visitor, auth = request.state.visitor, request.app.state.auth
     wanted = own_page(wanted)
     if auth.wait_seconds(visitor):
-        return _again("wait", wanted)
+        return _redirect("wait", wanted)
     if not is_same(csrf, visitor.csrf):
-        return _again("expired", wanted)
+        return _redirect("expired", wanted)
     role = role_of(connection, person, password)
     if role is None:
         auth.was_wrong(visitor)
-        return _again("wrong", wanted)
+        return _redirect("wrong", wanted)
     scheme = request.scope["scheme"]
     answer = RedirectResponse(wanted, SEE_OTHER)
     cookie = auth.begin(visitor, person, role)
@@ -71,5 +71,5 @@ def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     return RedirectResponse("/login", SEE_OTHER)
 
 
-def _again(trouble: str, wanted: str) -> Response:
+def _redirect(trouble: str, wanted: str) -> Response:
     return RedirectResponse(f"/login?{urlencode({'trouble': trouble, 'next': wanted})}", SEE_OTHER)

@@ -21,7 +21,7 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
 LONGEST_NAME = 100
 
 
-def keep_user(connection: Connection, name: str, role: Role, password: str) -> None:
+def set_user(connection: Connection, name: str, role: Role, password: str) -> None:
     """Add a user, or change the role and password of one.
 
     Raises:
@@ -30,7 +30,7 @@ def keep_user(connection: Connection, name: str, role: Role, password: str) -> N
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise ConfigError("a user's name has 1 to 100 characters that can be printed")
     if len(password) < LEAST_CHARACTERS:
-        raise ConfigError(f"the password has fewer than {LEAST_CHARACTERS} characters, which anybody can guess")
+        raise ConfigError(f"the password has fewer than {LEAST_CHARACTERS} characters; choose a longer one")
     salt = secrets.token_bytes(SALT_BYTES)
     connection.execute(
         "insert into users values (%s, %s, %s, %s) on conflict (name) do update set role = excluded.role, "

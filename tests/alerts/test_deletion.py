@@ -24,7 +24,7 @@ ALERT = an_id(1)
 
 @pytest.fixture
 def history(tmp_path) -> Iterator[AlertHistory]:
-    """Two alerts, of which the broker has the first."""
+    """Two alerts, the first of which is delivered."""
     file = tmp_path / "alerts.sqlite"
     with closing(AlertStore(file, boot_id=BOOT_ID)) as store, closing(AlertHistory(file)) as opened:
         put(store, 1, 2)

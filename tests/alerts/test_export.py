@@ -53,14 +53,14 @@ def a_crop(folder: Path, number: int) -> None:
     cv2.imwrite(str(folder / "crops" / f"{an_id(number)}.jpg"), picture)
 
 
-def review(alerts: Alerts, folder: Path, number: int, said: Review) -> None:
+def review(alerts: Alerts, folder: Path, number: int, label: Review) -> None:
     put(alerts.store, number)
-    alerts.history.review(an_id(number), said)
+    alerts.history.review(an_id(number), label)
     a_crop(folder, number)
 
 
-def exported(alerts: Alerts, folder: Path, **asked: Any) -> Any:
-    entries = reviewed_alerts(alerts.history, **asked)
+def exported(alerts: Alerts, folder: Path, **filters: Any) -> Any:
+    entries = reviewed_alerts(alerts.history, **filters)
     return export_faces(entries, crops_folder=folder / "crops", into=folder / "reviewed")
 
 
@@ -110,8 +110,8 @@ def test_alerts_are_filtered_by_camera_and_first_day(alerts, tmp_path, monkeypat
     for number, camera, age_days in ((1, "door", 3), (2, "yard", 0), (3, "door", 1), (4, "door", 0)):
         put(alerts.store, number, camera=camera, when=NOON - timedelta(days=age_days))
 
-    def found(**asked: Any) -> list[int]:
-        return [entry.message["sequence"] for entry in reviewed_alerts(alerts.history, also_others=True, **asked)]
+    def found(**filters: Any) -> list[int]:
+        return [entry.message["sequence"] for entry in reviewed_alerts(alerts.history, also_others=True, **filters)]
 
     assert found() == [4, 3, 2, 1]
     assert found(camera="door") == [4, 3, 1]

@@ -39,7 +39,7 @@ TIMELINE = Timeline((POINT,), 6.8, -2.3, (4, 5, 44, 55))
 
 
 def an_id(number: int) -> str:
-    """Later ones are larger."""
+    """An id; later ones are larger."""
     return f"01950000-0000-7000-8000-{number:012x}"
 
 
@@ -51,7 +51,7 @@ def an_alert_message(
 
 
 def resolve(store: AlertStore, number: int, *later: TimelinePoint) -> dict[str, Any]:
-    """Say what became of an alert."""
+    """Add the resolution of an alert."""
     message = a_message("resolved", NOON, sequence=store.next_sequence("resolved"), alert=an_id(number))
     store.put(message, history_resolution(message, later))  # type: ignore[arg-type]
     return message.as_json()
@@ -91,8 +91,8 @@ def put(store: AlertStore, *numbers: int, now: datetime = NOON, **more: Any) -> 
         store.put(message, history_entry(message, TIMELINE, now=now))
 
 
-def numbers(history: AlertHistory, **asked: Any) -> list[int]:
-    return [entry.message["sequence"] for entry in history.find(**asked)]
+def numbers(history: AlertHistory, **filters: Any) -> list[int]:
+    return [entry.message["sequence"] for entry in history.find(**filters)]
 
 
 def test_an_entry_equals_the_stored_alert(store, history):
@@ -108,7 +108,7 @@ def test_an_entry_equals_the_stored_alert(store, history):
 
 
 def test_an_inaccessible_store_is_not_mistaken_for_an_empty_one(tmp_path):
-    # The kernel refuses a name that is so long, to root as well.
+    # The kernel rejects so long a name, even for root.
     history = AlertHistory(tmp_path / ("x" * 300) / "alerts.sqlite")
 
     with pytest.raises(UnavailableError, match="name too long"):
@@ -470,16 +470,16 @@ def read_as_another_user(file: Path) -> str:
         os.setgid(OTHER_GROUP)
         os.setuid(OTHER_USER)
         try:
-            said = str([entry.id for entry in AlertHistory(file, only_reads=True).find()])
+            text = str([entry.id for entry in AlertHistory(file, only_reads=True).find()])
         except Exception as error:  # noqa: BLE001  (the only way to say why)
-            said = repr(error)
-        os.write(writes, said.encode())
+            text = repr(error)
+        os.write(writes, text.encode())
         os._exit(0)
     os.close(writes)
-    with os.fdopen(reads) as said_there:
-        said = said_there.read()
+    with os.fdopen(reads) as output:
+        text = output.read()
     os.waitpid(child, 0)
-    return said
+    return text
 
 
 @pytest.fixture

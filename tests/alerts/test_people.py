@@ -197,6 +197,6 @@ def test_a_killed_agent_counts_each_person_once(tmp_path):
         lines = Counter(line.split()[0] for line in ledger.read_text().splitlines())
         with closing(AlertStore(store, boot_id=BOOT)):
             kept = sum(count for *_, count, _ in stored_people(store))
-        # Of each life at most the one who was leaving in the moment of the kill may be there or not.
+        # In each run only a person who was leaving at the moment of the kill may or may not be counted.
         assert lines["counted"] <= kept <= lines["leaves"]
         assert lines["leaves"] - lines["counted"] <= kill

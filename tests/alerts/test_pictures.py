@@ -24,7 +24,7 @@ def noise(width_px, height_px):
 
 
 def a_reading(bystanders, *, image=None):
-    """Somebody at 40, 40 to 60, 60 in a picture of 200 by 100, whose cutout begins at 30, 30."""
+    """A person at 40, 40 to 60, 60 in a picture of 200 by 100, whose cutout begins at 30, 30."""
     image = noise(200, 100) if image is None else image
     frame = Frame("door", 0, image, 0.0, NOON)
     box = Box(40, 40, 60, 60)

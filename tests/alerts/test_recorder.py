@@ -161,7 +161,7 @@ def test_a_pending_crop_is_never_swept_and_others_make_room_for_a_new_one(store,
     delivered = Crops(tmp_path / "crops", CropsConfig(jpeg_quality=90)).save(
         "01950000-0000-7000-8000-000000000001", a_frame().image
     )
-    # What is free changes with all that runs beside this.
+    # The free space changes with other processes.
     floor_bytes = shutil.disk_usage(tmp_path).total
     recording = Recording(
         store,
@@ -224,14 +224,14 @@ def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(recording
 
 
 class Hanging:
-    """A disk that does not answer until it is released."""
+    """A disk that hangs until it is released."""
 
     def __init__(self, crops: Crops) -> None:
         self._pictures = crops
-        self.asked, self.released = threading.Event(), threading.Event()
+        self.called, self.released = threading.Event(), threading.Event()
 
     def keep_reading(self, picture_id: str, reading: Any) -> Any:
-        self.asked.set()
+        self.called.set()
         assert self.released.wait(2 * PATIENCE_SECONDS)
         return self._pictures.keep_reading(picture_id, reading)
 
@@ -250,7 +250,7 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
     recording.alert()
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
 
     began = time.monotonic()
     recording.alert(100)
@@ -291,7 +291,7 @@ def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continu
 def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
     recording, disk = hanging
     recording.alert(2)
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
     time.sleep(0.3)
     disk.released.set()
     recording.finish()
@@ -302,10 +302,10 @@ def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
 def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging, caplog):
     recording, disk = hanging
     recording.alert()
-    assert disk.asked.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(PATIENCE_SECONDS)
 
     recording.alert(MOST_QUEUED + 3)
-    # Each kind has room of its own: figures are no reason to drop an alert, nor the other way round.
+    # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
     recording.recorder.record_telemetry(figures(), when=NOON)
 
     assert recording.recorder.dropped()["alert"] == 3

@@ -35,7 +35,7 @@ def crops_in(folder):
 
 
 def put_scene(folder, crop):
-    """The scene of the same alert, as large and as old."""
+    """The scene of the same alert, of the same size and age."""
     return Path(shutil.copy2(folder / crop, folder / crop.replace(".jpg", ".scene.jpg"))).name
 
 
@@ -108,7 +108,7 @@ def test_the_plan_respects_all_limits(crops, keep_days, keep_bytes, missing_byte
     assert all(crop.saved_when >= too_old for crop in free)
     kept_bytes = sum(crop.size_bytes for crop in kept)
     removed_bytes = sum(crop.size_bytes for crop in removals)
-    # Whatever could still go has gone, where the rest does not fit or the disk lacks room.
+    # If the rest does not fit or the disk lacks space, everything removable was removed.
     assert (kept_bytes <= keep_bytes and removed_bytes >= missing_bytes) or not free
     # No removal was unnecessary: with the youngest one that is not too old, the rest would not fit.
     young = [crop for crop in removals if crop.saved_when >= too_old]
@@ -223,7 +223,7 @@ def test_the_time_in_which_the_device_was_off_counts(tmp_path):
 
 
 class RetentionAgainstAModel(RuleBasedStateMachine):
-    """A folder of crops, a clock that runs and is set, restarts; beside it a list of ages that only time changes."""
+    """A folder of crops with restarts and clock steps, compared with a model: ages that only elapsed time changes."""
 
     KEEP_DAYS, KEEP_BYTES = 30, 1000
 

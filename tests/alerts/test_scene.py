@@ -37,7 +37,7 @@ def hiding() -> Callable[[Picture], list[Face]]:
 
 @pytest.fixture(scope="module")
 def two_people() -> tuple[Image, list[Box]]:
-    """Hopper and Collins before the wall."""
+    """Hopper and Collins in front of the wall."""
     return scene((HOPPER, False, *HOPPER_PLACE), (COLLINS, False, *COLLINS_PLACE))
 
 

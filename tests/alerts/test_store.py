@@ -538,7 +538,7 @@ class StoreAgainstAModel(RuleBasedStateMachine):
 
     @rule()
     def lose_the_process(self):
-        """What the file holds without a last word of the one who had it open."""
+        """The content of the file if its process ends without closing it."""
         lost = self.store
         copy = Path(tempfile.mkdtemp()) / self.path.name
         for suffix in ("", "-wal"):

@@ -21,7 +21,7 @@ def timelines() -> Timelines:
 
 
 def a_look(track: Track, *, at: float, llr: float = 1.0) -> Outcome:
-    """A frame in which one person was read."""
+    """A frame in which one person was classified."""
     reading = a_reading(track=track, at=at)
     verdict = Verdict(track, "undecided", "without_mask", 0.9, 1, llr, reading)
     return Outcome(True, (track,), (reading,), (verdict,), (), (), {})

@@ -11,8 +11,8 @@ from edge_agent.bridge.protocol import SOCKET_NAME
 from tests.console.served import OVERVIEW, a_bridge, a_config
 
 
-def asked(socket_file: Path) -> str:
-    """Why a request for the status came to nothing."""
+def error_of(socket_file: Path) -> str:
+    """The error of a request for the status."""
 
     async def ask() -> str:
         agent = AgentClient(socket_file)
@@ -27,14 +27,14 @@ def asked(socket_file: Path) -> str:
 
 
 def test_a_missing_agent_is_reported_within_a_second(tmp_path):
-    assert "not running" in asked(tmp_path / SOCKET_NAME)
+    assert "not running" in error_of(tmp_path / SOCKET_NAME)
 
 
 def test_a_socket_path_that_is_too_long_is_reported(tmp_path):
-    assert "x" * 120 in asked(tmp_path / ("x" * 120) / SOCKET_NAME)
+    assert "x" * 120 in error_of(tmp_path / ("x" * 120) / SOCKET_NAME)
 
 
-def test_many_ask_for_the_status_and_the_agent_once(tmp_path, monkeypatch):
+def test_concurrent_status_requests_share_one_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "STATUS_SECONDS", 60.0)
     config = a_config(tmp_path)
 

@@ -85,7 +85,7 @@ def heard(line):
     return number, json.loads(head), pixels
 
 
-def test_a_frame_comes_with_its_pixels_once(bridge, line):
+def test_the_pixels_of_a_frame_are_sent_once(bridge, line):
     frame = a_frame(brightness=7)
     bridge.record_frame(frame, EMPTY)
 
@@ -98,7 +98,7 @@ def test_a_frame_comes_with_its_pixels_once(bridge, line):
     assert nothing == []
 
 
-def test_a_camera_that_shows_nothing_has_no_number(bridge, line):
+def test_a_camera_without_a_frame_has_no_number(bridge, line):
     bridge.record_frame(a_frame(), EMPTY)
     bridge.forget_frame("door")
 
@@ -106,7 +106,7 @@ def test_a_camera_that_shows_nothing_has_no_number(bridge, line):
     assert ask(line, FrameRequest(camera="roof"))[1]["number"] == 0
 
 
-def test_the_status_is_wanted_only_while_there_are_requests(bridge, line):
+def test_the_status_is_built_only_while_it_is_requested(bridge, line):
     assert not bridge.wants_status
     line.send_multipart([b"1", StatusRequest().model_dump_json().encode()])
     wait_until(lambda: bridge.wants_status, "the question")
@@ -138,7 +138,7 @@ def test_a_command_is_answered_and_an_expired_one_is_not_executed(bridge, line, 
     assert list(bridge.commands()) == []
 
 
-def test_commands_do_not_pile_up(bridge, line):
+def test_the_number_of_waiting_commands_is_limited(bridge, line):
     for number in range(MOST_COMMANDS + 5):
         line.send_multipart([str(number).encode(), CommandRequest(name="pause", payload="").model_dump_json().encode()])
     for _ in range(5):
@@ -147,7 +147,7 @@ def test_commands_do_not_pile_up(bridge, line):
     assert len(bridge.commands()) == MOST_COMMANDS
 
 
-def test_changes_return_their_result(bridge, line):
+def test_changes_of_alerts_return_their_result(bridge, line):
     assert ask(line, DeleteRequest(alert="there"))[1]["state"] == "done"
     assert ask(line, DeleteRequest(alert="gone"))[1]["state"] == "missing"
     assert ask(line, DeleteRequest(alert="pending"))[1]["state"] == "refused"
@@ -167,7 +167,7 @@ def test_an_invalid_request_is_answered_with_an_error(bridge, line, nonsense):
     assert ask(line, MetricsRequest())[1]["cameras"]["door"]["frames"] == 0
 
 
-def test_a_request_that_is_too_large_ends_the_line_and_not_the_bridge(bridge, line, socket_file):
+def test_an_oversized_request_closes_only_its_connection(bridge, line, socket_file):
     line.send_multipart([b"1", bytes(10 * MAX_REQUEST_BYTES)])
     with a_line(socket_file) as other:
         assert ask(other, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
@@ -182,7 +182,7 @@ def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, lin
         for _ in range(50):
             assert ask(other, FrameRequest(camera="door"))[2]
         assert time.monotonic() - began < 20
-    # What is dropped is gone: far fewer answers than questions were kept for it.
+    # Dropped replies are lost: far fewer replies than requests were kept.
     answers = 0
     while line.poll(500):
         line.recv_multipart()

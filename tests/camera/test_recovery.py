@@ -13,11 +13,11 @@ from tests.rtsp_server import RtspServer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cameras.md"
 SEEN_SECONDS = 2.0
-"""After a loss, and beyond `read_timeout_seconds` after a stall."""
+"""A loss is reported within this time, a stall within this time after `read_timeout_seconds`."""
 BACK_SECONDS = 15.0
-"""After a short loss."""
+"""Longest recovery after a short loss."""
 BUSY_SECONDS = 45.0
-"""A machine that is busy with other tests may take longer, by no more than this."""
+"""Allowance for a busy machine."""
 
 
 @contextmanager

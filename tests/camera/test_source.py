@@ -66,7 +66,7 @@ def test_an_address_without_a_scheme_is_an_error_without_its_password():
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "output"),
     [
         ("ffmpeg -i rtsp://admin:hunter2@camera/live", "rtsp://admin:hunter2@camera/live: 401 Unauthorized"),
         ("ffmpeg -i rtsp://admin:hunter2@camera/live", "user admin with hunter2 is refused"),
@@ -79,14 +79,14 @@ def test_an_address_without_a_scheme_is_an_error_without_its_password():
         ("camera", "found password=hunter2 in http://admin:hunter2@camera"),
     ],
 )
-def test_credentials_are_redacted_from_program_output(command, said):
-    shown = without_secrets(said, command=command.split())
+def test_credentials_are_redacted_from_program_output(command, output):
+    shown = without_secrets(output, command=command.split())
 
     assert "ter2" not in shown
     assert "***" in shown
 
 
 def test_output_without_credentials_is_unchanged():
-    said = "[rtsp @ 0x55] Connection to tcp://camera:554 failed: Connection refused"
+    output = "[rtsp @ 0x55] Connection to tcp://camera:554 failed: Connection refused"
 
-    assert without_secrets(said, command=["ffmpeg", "-i", "rtsp://camera:554/live"]) == said
+    assert without_secrets(output, command=["ffmpeg", "-i", "rtsp://camera:554/live"]) == output

@@ -36,7 +36,7 @@ def basic(header, _method, _path):
 
 def digest(header, method, path, *, algorithm="MD5"):
     """RFC 7616, section 3.4.1."""
-    said = dict(re.findall(r'(\w+)="?([^",]+)"?', header))
+    fields = dict(re.findall(r'(\w+)="?([^",]+)"?', header))
 
     def hashed(*parts):
         name = algorithm.removesuffix("-sess").replace("-", "").lower()
@@ -44,9 +44,9 @@ def digest(header, method, path, *, algorithm="MD5"):
 
     secret = hashed(USER, "cam", PASSWORD)
     if algorithm.endswith("-sess"):
-        secret = hashed(secret, NONCE, said.get("cnonce", ""))
-    parts = [NONCE, *(said[key] for key in ("nc", "cnonce", "qop") if key in said)]
-    return said.get("response") == hashed(secret, *parts, hashed(method, path))
+        secret = hashed(secret, NONCE, fields.get("cnonce", ""))
+    parts = [NONCE, *(fields[key] for key in ("nc", "cnonce", "qop") if key in fields)]
+    return fields.get("response") == hashed(secret, *parts, hashed(method, path))
 
 
 BASIC = 'Basic realm="cam"'

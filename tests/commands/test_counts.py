@@ -60,7 +60,7 @@ def test_the_default_period_ends_today(counts):
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9999-12-31", "2026-02-30", "yesterday"])
-def test_a_day_that_no_clock_shows_is_refused(counts, day):
+def test_a_day_out_of_range_is_rejected(counts, day):
     for option in ("--since", "--until"):
         with pytest.raises(SystemExit):
             counts(option, day)

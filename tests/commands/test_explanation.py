@@ -24,7 +24,7 @@ BARE: Label = "without_mask"
 
 
 def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
-    """Everybody bare, for a bit more than a second."""
+    """People without a mask, for slightly more than a second."""
     rules = Rules(RulesConfig(), new_id=uuid7)
     evidence = SequentialTest(DecisionConfig(), violations=(BARE,))
     explanation = Explanation(evidence)

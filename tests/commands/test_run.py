@@ -22,7 +22,7 @@ from types import SimpleNamespace
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """The command sets handlers of signals and the level of the log."""
+    """Restore signal handlers and log level, which the command sets."""
     level, known = logging.getLogger().level, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     handlers = {number: signal.getsignal(number) for number in known}
     yield
@@ -32,7 +32,7 @@ def as_before() -> Iterator[None]:
 
 
 class Life:
-    """Agents that are opened one after the other: each fails to open, or runs and does what comes next."""
+    """Agents opened one after the other: each fails to open, or runs and performs its action."""
 
     def __init__(self, *turns: str) -> None:
         self.turns = list(turns)
@@ -57,7 +57,7 @@ class Life:
 
 
 def ports(monkeypatch: pytest.MonkeyPatch, folder: Path, life: Life) -> int:
-    """Run with a configuration whose port counts up each time that it is read; gives the exit status."""
+    """Run with a configuration whose port increases each time it is read; returns the exit status."""
     file = folder / "config.yaml"
     read = iter(range(2001, 2100))
 

@@ -35,7 +35,7 @@ def test_the_default_configuration_has_no_changes():
     assert as_yaml(Config(), only_changes=True) == "# Every key has its default.\n"
 
 
-def test_of_a_camera_s_own_rules_those_that_are_written_are_shown_also_where_they_are_the_default(tmp_path):
+def test_rules_written_for_a_camera_are_shown_even_if_they_are_the_default(tmp_path):
     overrides = [
         "rules={min_face_px: 40, quiet_hours: ['mon-fri 22:00-06:00']}",
         "cameras={door: {rules: {min_face_px: 24, exclusion_zones: [[[0, 0], [0.5, 0], [0, 1]]]}}, gate: {}}",

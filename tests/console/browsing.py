@@ -36,7 +36,7 @@ PATIENCE_MS = 60_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 CAMERA, AWAY = "entrance", "yard"
 TWO_PEOPLE_SECONDS = 7.3
-"""Into the example: both are seen whole, one with a mask."""
+"""Position in the example at which two people are fully visible, one with a mask."""
 AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(str(EXAMPLE))} -q:v 3 -f mjpeg -"
 
 
@@ -65,15 +65,15 @@ def two_people(folder: Path) -> Path:
 
 
 class Visitor:
-    """A user who visits pages and records what they must not do."""
+    """A browser user who records errors of the visited pages."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
-        """`troubles` are errors in the browser console and requests to other hosts."""
+        """`errors` are those in the browser console, and requests to other hosts."""
         self.context, self.origin = context, origin
-        self.troubles: list[str] = []
+        self.errors: list[str] = []
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", self._note_request)
-        context.on("console", lambda said: self._note(said.type, said.text))
+        context.on("console", lambda message: self._note(message.type, message.text))
         context.on("weberror", lambda failed: self._note("error", str(failed.error)))
         self.page = context.new_page()
 
@@ -85,22 +85,22 @@ class Visitor:
     def _note(self, kind: str, text: str) -> None:
         # On a busy machine the server may answer that it is too busy; pages retry.
         if kind in ("error", "warning") and "503 (Service Unavailable)" not in text:
-            self.troubles.append(text)
+            self.errors.append(text)
 
     def _note_request(self, request: Any) -> None:
         if not request.url.startswith((self.origin, "blob:", "data:", self.origin.replace("http", "ws"))):
-            self.troubles.append(f"asks elsewhere: {request.url}")
+            self.errors.append(f"request to another host: {request.url}")
 
 
 @contextmanager
-def a_visitor(browser: Browser, origin: str, *, is_calm: bool = True, **options: Any) -> Iterator[Visitor]:
-    """Open a separate browser context. `is_calm`: pages may not log errors or send requests to other hosts."""
+def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **options: Any) -> Iterator[Visitor]:
+    """Open a separate browser context. `fails_on_errors`: pages must not log errors or call other hosts."""
     context = browser.new_context(**{"viewport": DESK, "accept_downloads": True, **options})
     visitor = Visitor(context, origin)
     try:
         yield visitor
-        if is_calm:
-            assert not visitor.troubles, visitor.troubles
+        if fails_on_errors:
+            assert not visitor.errors, visitor.errors
     finally:
         context.close()
 
@@ -127,7 +127,7 @@ class WatchedDoor(AgentProcess):
                 "cameras": {name: {"source": source} for name, source in cameras.items()},
                 **QUICK,
                 "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
-                # A test clicks faster than a person.
+                # Tests click faster than people.
                 "console": {"port": self.port, "max_requests_per_second": 1000.0, **console},
                 "display": dict(display or {}),
             },
@@ -135,7 +135,7 @@ class WatchedDoor(AgentProcess):
         self.console = ConsoleProcess(self.config_file, log_file=folder / "console.log")
 
     def start(self) -> None:
-        """Start both."""
+        """Start the agent, and the console unless it is running."""
         super().start()
         if self.console.process is None:
             self.console.start()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def slow_to_forgive(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_login_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lengthen the delay after wrong passwords, so that it has not ended when a busy machine tries again."""
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
 
@@ -31,10 +31,10 @@ def console(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def ask(console: Served) -> Iterator[httpx.Client]:
+def client(console: Served) -> Iterator[httpx.Client]:
     """An HTTP client on the same machine."""
-    with console.client() as client:
-        yield client
+    with console.client() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ALERTS = 4
-"""Two of each person, the recording seen twice."""
+"""Two playbacks of the recording, with two alerts each."""
 DAYS_AGO = (0, 0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 5, 6, 8, 9, 9, 10, 12, 12, 13, 15, 16, 16, 17, 19, 22, 23, 23, 26)
-"""When copies of the alerts are said to have been, so that the chart of days has days to show."""
+"""Ages of the copied alerts, in days, so that the chart shows several days."""
 TWO = 2
 JPEG_QUALITY = 82
 

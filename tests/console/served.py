@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
 PATIENCE_SECONDS = 60.0
-"""For a machine that is busy with other tests."""
+"""Timeout for a busy machine."""
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
 OVERVIEW: dict[str, Any] = {
@@ -356,12 +356,12 @@ def at_the_door(nearest: Nearest | None) -> Outcome:
     return replace(one_bare_person(), nearest=nearest)
 
 
-def one_bare_person(*, looked: bool = True) -> Outcome:
+def one_bare_person(*, analysed: bool = True) -> Outcome:
     """The outcome of a frame with one person without a mask."""
     track = a_track(7, face=a_face(100.0, 60.0))
     reading = a_reading("without_mask", 0.93, track=track)
     verdict = a_verdict("violation", track=track)
     stages = {"motion": 0.001, "faces": 0.02, "masks": 0.003, "decision": 0.0001}
-    if not looked:
-        return Outcome(looked, (), (), (), (), (), stages)
-    return Outcome(looked, (track,), (reading,), (verdict,), (an_alert(track=track),), (), stages)
+    if not analysed:
+        return Outcome(analysed, (), (), (), (), (), stages)
+    return Outcome(analysed, (track,), (reading,), (verdict,), (an_alert(track=track),), (), stages)

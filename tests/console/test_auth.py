@@ -22,7 +22,7 @@ EVERYTHING = ["/api/v1/status", "/api/v1/alerts", "/api/v1/cameras/door/frame.jp
 
 
 class Browser:
-    """What a browser does: keeps the cookie, sends the origin, knows the token of its page."""
+    """Acts like a browser: keeps the cookie, sends the origin and the CSRF token of its page."""
 
     def __init__(self, console, **options):
         self.client = console.client(follow_redirects=False, **options)
@@ -36,7 +36,7 @@ class Browser:
 
     @property
     def csrf(self):
-        """As it stands in each page."""
+        """The CSRF token of the current page."""
         page = self.client.get("/login", follow_redirects=True)
         assert page.status_code == 200
         found = re.search(r'name="csrf-token" content="([0-9a-f]{64})"', page.text)
@@ -60,8 +60,8 @@ def browser(locked):
 
 @pytest.mark.parametrize("path", EVERYTHING)
 def test_nothing_is_served_without_the_token(locked, path):
-    with locked.client() as ask:
-        answer = ask.get(path)
+    with locked.client() as client:
+        answer = client.get(path)
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -69,53 +69,53 @@ def test_nothing_is_served_without_the_token(locked, path):
 
 
 def test_the_token_opens_everything_and_needs_no_cookie(locked):
-    with locked.client(token=TOKEN) as ask:
-        assert ask.get("/api/v1/status").status_code == 200
-        assert ask.post("/api/v1/commands/pause").status_code == 200
-        assert ask.get("/metrics").status_code == 200
-        assert not ask.cookies
+    with locked.client(token=TOKEN) as client:
+        assert client.get("/api/v1/status").status_code == 200
+        assert client.post("/api/v1/commands/pause").status_code == 200
+        assert client.get("/metrics").status_code == 200
+        assert not client.cookies
 
 
 @pytest.mark.parametrize(
     "authorization", ["Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer", f"Basic {TOKEN}", TOKEN]
 )
 def test_a_wrong_token_is_rejected(locked, authorization):
-    with locked.client() as ask:
-        assert ask.get("/api/v1/status", headers={"Authorization": authorization}).status_code == 401
+    with locked.client() as client:
+        assert client.get("/api/v1/status", headers={"Authorization": authorization}).status_code == 401
 
 
-@pytest.mark.usefixtures("slow_to_forgive")
+@pytest.mark.usefixtures("long_login_delay")
 def test_guessing_tokens_is_delayed_increasingly(locked):
-    with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
-        answers = [ask.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
+    with locked.client(token=GUESS) as client, locked.client(token=TOKEN) as program:
+        answers = [client.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
 
         assert [answer.status_code for answer in answers] == [401] * FREE_MISTAKES + [429]
         assert int(answers[-1].headers["retry-after"]) >= 1
-        # From that address not even the right one counts now: it could be the next guess.
+        # Even the right token is rejected now: it could be the next guess.
         assert program.get("/api/v1/status").status_code == 429
 
 
 def test_a_known_client_is_not_locked_out_by_its_neighbour(locked):
-    with locked.client(token=GUESS) as ask, locked.client(token=TOKEN) as program:
+    with locked.client(token=GUESS) as client, locked.client(token=TOKEN) as program:
         assert program.get("/api/v1/status").status_code == 200
-        assert [ask.get("/api/v1/status").status_code for _ in range(5)] == [401] * 5
+        assert [client.get("/api/v1/status").status_code for _ in range(5)] == [401] * 5
         assert program.get("/api/v1/status").status_code == 200
 
 
 def test_health_endpoints_need_no_login(locked):
-    with locked.client() as ask:
-        assert ask.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
-        assert ask.get("/ready").status_code == 200
+    with locked.client() as client:
+        assert client.get("/health").json() == {"ok": True, "reasons": ["camera_away"]}
+        assert client.get("/ready").status_code == 200
 
 
-# people
+# users
 
 
 def test_a_page_without_a_login_leads_to_it_and_back(locked, browser):
-    sent_away = browser.client.get("/alerts?camera=door")
+    redirect = browser.client.get("/alerts?camera=door")
 
-    assert sent_away.status_code == 303
-    assert sent_away.headers["location"] == "/login?next=%2Falerts%3Fcamera%3Ddoor"
+    assert redirect.status_code == 303
+    assert redirect.headers["location"] == "/login?next=%2Falerts%3Fcamera%3Ddoor"
 
     assert browser.log_in().headers["location"] == "/alerts?camera=door"
     assert browser.client.get("/api/v1/status").status_code == 200
@@ -125,22 +125,22 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
     before = browser.csrf
     cookie_before = browser.cookie.value
     answer = browser.log_in()
-    (said,) = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
+    (cookie,) = http.cookies.SimpleCookie(answer.headers["set-cookie"]).values()
 
-    assert (said["httponly"], said["samesite"], said["path"], said["secure"]) == (True, "Strict", "/", "")
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "Strict", "/", "")
     assert "max-age" not in answer.headers["set-cookie"].lower()
     # A cookie planted before the login is invalid after it.
     assert browser.cookie.value != cookie_before
     assert browser.csrf != before
 
 
-@pytest.mark.usefixtures("slow_to_forgive")
+@pytest.mark.usefixtures("long_login_delay")
 def test_a_wrong_password_is_reported_and_the_fourth_is_delayed(browser):
     answers = [browser.log_in("wrong") for _ in range(FREE_MISTAKES + 1)]
 
     assert ["wrong" in answer.headers["location"] for answer in answers] == [True] * FREE_MISTAKES + [False]
     assert answers[-1].headers["location"].startswith("/login?problem=wait&seconds=")
-    # The right one would be as well a guess.
+    # Even the right password is rejected now: it could be the next guess.
     assert "problem=wait" in browser.log_in().headers["location"]
     assert browser.client.get("/api/v1/status").status_code == 401
 
@@ -224,43 +224,43 @@ def test_no_password_is_accepted_if_only_a_token_is_configured(tmp_path):
         browser.client.close()
 
 
-# this machine alone
+# without a password: loopback only
 
 
 @pytest.mark.parametrize("host", ["evil.example", "192.0.2.1", "localhost.evil.example", "127.0.0.1.evil.example"])
-def test_a_rebound_host_name_is_not_answered(console, ask, host):
-    answer = ask.get("/api/v1/status", headers={"Host": host})
+def test_a_rebound_host_name_is_not_answered(console, client, host):
+    answer = client.get("/api/v1/status", headers={"Host": host})
 
     assert answer.status_code == 421
     assert "console.password_file" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "LOCALHOST:1", "[::1]:8080", "127.1.2.3"])
-def test_the_names_of_this_machine_are_answered(ask, host):
-    assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 200
+def test_the_names_of_this_machine_are_answered(client, host):
+    assert client.get("/api/v1/status", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["", "a b", "local_host/../", "user@localhost", "localhost:port", "a" * 300])
-def test_an_invalid_host_is_rejected(ask, host):
-    assert ask.get("/api/v1/status", headers={"Host": host}).status_code == 400
+def test_an_invalid_host_is_rejected(client, host):
+    assert client.get("/api/v1/status", headers={"Host": host}).status_code == 400
 
 
-def test_a_page_elsewhere_cannot_have_a_browser_change_anything_here(console, ask):
+def test_a_page_of_another_site_cannot_change_anything_through_a_browser(console, client):
     for origin in (
         "https://evil.example",
         "null",
         "http://localhost:1",
         f"https://127.0.0.1:{console.config.console.port}",
     ):
-        answer = ask.post("/api/v1/commands/pause", headers={"Origin": origin})
+        answer = client.post("/api/v1/commands/pause", headers={"Origin": origin})
         assert answer.status_code == 403
     assert console.commands == []
 
 
-def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(console, ask):
+def test_a_local_program_needs_no_csrf_token_and_a_page_needs_one(console, client):
     browser = Browser(console)
 
-    assert ask.post("/api/v1/commands/pause").status_code == 200
+    assert client.post("/api/v1/commands/pause").status_code == 200
     assert browser.client.post("/api/v1/commands/pause", headers=browser.origin).status_code == 403
     token = {"X-CSRF-Token": browser.csrf}
     assert browser.client.post("/api/v1/commands/pause", headers={**browser.origin, **token}).status_code == 200
@@ -270,18 +270,18 @@ def test_a_program_on_this_machine_needs_no_token_and_a_page_of_ours_does(consol
 # behind a proxy on this machine
 
 
-@pytest.mark.usefixtures("slow_to_forgive")
+@pytest.mark.usefixtures("long_login_delay")
 def test_forwarding_headers_of_a_local_proxy_are_trusted(locked):
-    told = {"Host": "camera.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
+    forwarded = {"Host": "camera.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.9"}
     browser = Browser(locked)
-    browser.client.headers.update(told)
+    browser.client.headers.update(forwarded)
     browser.origin = {"Origin": "https://camera.example"}
     page = browser.client.get("/login")
 
     assert page.headers["strict-transport-security"].startswith("max-age=")
     assert page.headers["set-cookie"].startswith("__Host-maskwatch-")
     assert "; Secure" in page.headers["set-cookie"]
-    # Guesses through the proxy are those of who made them.
+    # Guesses through the proxy are attributed to the forwarded address.
     with locked.client(token=GUESS) as guesser, locked.client(token=TOKEN) as program:
         for _ in range(FREE_MISTAKES + 1):
             guesser.get("/api/v1/status", headers={"X-Forwarded-For": "203.0.113.7"})
@@ -300,24 +300,24 @@ def test_forwarding_headers_of_a_local_proxy_are_trusted(locked):
     ],
 )
 @pytest.mark.parametrize("path", ["/api/v1/status", "/api/v1/cameras/door/frame.jpg", "/alerts", "/metrics", "/health"])
-def test_a_page_of_another_site_reads_nothing_though_no_password_is_set(console, ask, headers, path):
+def test_a_page_of_another_site_reads_nothing_though_no_password_is_set(console, client, headers, path):
     console.show(portrait(HOPPER))
 
-    assert ask.get(path, headers=headers).status_code == 403
+    assert client.get(path, headers=headers).status_code == 403
 
 
-def test_a_link_on_another_site_leads_to_a_page(ask):
+def test_a_link_on_another_site_leads_to_a_page(client):
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
-    assert ask.get("/alerts", headers=headers).status_code == 200
+    assert client.get("/alerts", headers=headers).status_code == 200
 
 
-# everybody
+# all clients
 
 
-def test_every_response_has_the_security_headers(console, ask):
+def test_every_response_has_the_security_headers(console, client):
     for path in ("/health", "/nothing", "/api/v1/alerts/x", "/static/nothing"):
-        headers = ask.get(path).headers
+        headers = client.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
@@ -327,10 +327,10 @@ def test_every_response_has_the_security_headers(console, ask):
 
 
 def test_a_flood_of_requests_is_rate_limited(tmp_path):
-    with served(tmp_path, max_requests_per_second=0.1) as console, console.client() as ask:
-        first, second = ask.get("/health"), ask.get("/health")
+    with served(tmp_path, max_requests_per_second=0.1) as console, console.client() as client:
+        first, second = client.get("/health"), client.get("/health")
 
         assert (first.status_code, second.status_code) == (200, 429)
         assert 1 <= int(second.headers["retry-after"]) <= 11
-        # Another address has its own share.
-        assert ask.get("/health", headers={"X-Forwarded-For": "198.51.100.9"}).status_code == 200
+        # Each address has its own limit.
+        assert client.get("/health", headers={"X-Forwarded-For": "198.51.100.9"}).status_code == 200

@@ -61,13 +61,13 @@ def test_every_address_of_every_page_leads_back_through_the_proxy(tmp_path, way)
 
 
 @pytest.mark.parametrize(
-    "said", ["//evil.example", "https://evil.example", "/a//b", "/a b", '/"><script>', "/" + "a" * 300, "/a/../b/%2e"]
+    "prefix", ["//evil.example", "https://evil.example", "/a//b", "/a b", '/"><script>', "/" + "a" * 300, "/a/../b/%2e"]
 )
-def test_an_invalid_prefix_is_ignored(tmp_path, said):
+def test_an_invalid_prefix_is_ignored(tmp_path, prefix):
     with served(tmp_path, **secret_files(tmp_path)) as console, console.client() as client:
-        sent_away = client.get("/alerts", headers={"X-Forwarded-Prefix": said})
-        assert sent_away.headers["location"] == "/login?next=%2Falerts"
-        assert 'href="/static/style.css"' in client.get("/login", headers={"X-Forwarded-Prefix": said}).text
+        redirect = client.get("/alerts", headers={"X-Forwarded-Prefix": prefix})
+        assert redirect.headers["location"] == "/login?next=%2Falerts"
+        assert 'href="/static/style.css"' in client.get("/login", headers={"X-Forwarded-Prefix": prefix}).text
 
 
 @pytest.mark.parametrize("wrong", ["maskwatch", "//maskwatch", "/a b", "https://host/x", "/a?b"])

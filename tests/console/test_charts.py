@@ -43,7 +43,7 @@ def test_bars_are_stacked_and_match_the_grid_lines():
     assert wrongly.y == {line.text: line.at for line in chart.lines}["8"]
 
 
-def test_days_without_an_alert_have_no_bar_and_all_lie_inside():
+def test_days_without_an_alert_have_no_bar_and_all_bars_lie_inside():
     chart = days_chart(DAYS, {("2026-11-20", "without_mask"): 1}, labels=LABELS)
 
     assert [day.key for day in chart.columns if day.bars] == ["2026-11-20"]
@@ -59,14 +59,14 @@ def test_a_column_has_a_summary_for_screen_readers():
     assert chart.columns[-3].summary == "23 Nov: 0 alerts"
 
 
-def test_no_alert_at_all_is_a_chart_too():
+def test_a_chart_without_alerts_is_drawn_too():
     chart = days_chart(DAYS, {}, labels=LABELS)
 
     assert [line.text for line in chart.lines] == ["0", "1"]
 
 
 @pytest.mark.parametrize(("highest", "step"), [(1, 1), (4, 1), (5, 2), (17, 5), (60, 20), (99_999, 50_000)])
-def test_lines_across_are_few_and_round(highest, step):
+def test_grid_lines_are_few_and_at_round_numbers(highest, step):
     chart = days_chart(DAYS, {("2026-11-25", "without_mask"): highest}, labels=LABELS)
 
     texts = [int(line.text) for line in chart.lines]
@@ -75,7 +75,7 @@ def test_lines_across_are_few_and_round(highest, step):
     assert len(texts) <= 5
 
 
-def test_the_newest_day_has_a_word_below():
+def test_the_newest_day_is_labelled():
     words = [day.text for day in days_chart(DAYS, {}, labels=LABELS).columns if day.text]
 
     assert words == ["28 Oct", "4 Nov", "11 Nov", "18 Nov", "25 Nov"]
@@ -97,7 +97,7 @@ def test_the_alert_is_drawn_at_its_time():
     assert (end.at, end.text) == (100.0, "left the picture")
 
 
-def test_a_single_reading_and_none_are_drawn_without_ado():
+def test_timelines_with_one_reading_and_with_none_are_drawn():
     assert a_timeline([a_point(0.0, 5.4)]).dots[0].x == 0
     assert a_timeline([]).summary == "No reading was kept."
 
@@ -108,7 +108,7 @@ def test_a_clearer_face_has_a_larger_dot():
     assert clear.size_px > blurred.size_px
 
 
-def test_no_value_lies_outside_however_far_the_evidence_goes():
+def test_extreme_evidence_is_drawn_inside_the_chart():
     chart = a_timeline([a_point(-200.0, -9.0), a_point(400.0, 22.0)], resolved=(401.5, "put the mask on"))
 
     assert all(0 <= dot.x <= 100 and 0 <= dot.y <= TIMELINE_PX for dot in chart.dots)

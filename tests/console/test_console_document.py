@@ -23,13 +23,13 @@ DOCUMENT = "\n".join(
 SUFFIX = {"counter": "_total", "info": "_info"}
 
 
-def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
+def test_the_table_lists_every_metric_with_its_labels_and_no_other():
     machine = {"temperature_celsius": 50.0, "memory_bytes": 1, "memory_available_bytes": 1, "disk_free_bytes": 1}
     status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
     metrics = Metrics(["door"])
     reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
     text = metrics_text(status, reply, viewers=0, encoded=0).decode()
-    told = {
+    exported = {
         family.name + SUFFIX.get(family.type, ""): {
             label for sample in family.samples for label in sample.labels if label != "le"
         }
@@ -37,24 +37,24 @@ def test_every_figure_is_in_the_table_with_its_labels_and_no_other():
     }
 
     rows = re.findall(r"^\| (`maskwatch_[^|]+)\|([^|]*)\|", DOCUMENT, re.MULTILINE)
-    said = {
+    documented = {
         name: {label.strip() for label in labels.split(",")} - {""}
         for names, labels in rows
         for name in re.findall(r"`(\w+)`", names)
     }
-    assert said == told
+    assert documented == exported
 
 
-def test_every_path_of_the_api_is_shown(ask):
-    paths = ask.get("/openapi.json").json()["paths"]
-    # As in the examples: $D/alerts/01a1fa24-.../crop.
+def test_every_path_of_the_api_has_an_example(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    # Examples contain real values: $D/alerts/01a1fa24-.../crop.
     shown = re.sub(r"/alerts/01a1[-0-9a-f.]*", "/alerts/{alert_id}", DOCUMENT)
     shown = shown.replace("/cameras/entrance/", "/cameras/{name}/").replace("/commands/pause", "/commands/{name}")
 
     assert [path for path in paths if path.removeprefix("/api/v1") not in shown] == []
 
 
-def test_the_numbers_are_the_true_ones():
+def test_the_documented_limits_are_those_of_the_code():
     text = " ".join(DOCUMENT.split())
     for number in (
         f"{auth.LEAST_CHARACTERS} characters",
@@ -77,7 +77,7 @@ def test_the_numbers_are_the_true_ones():
     assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
 
 
-def test_the_priority_is_that_of_the_unit():
+def test_the_documented_priority_is_that_of_the_unit():
     unit = (DOCS.parent / "deploy" / "maskwatch-console.service").read_text(encoding="utf-8")
     for line in ("CPUWeight=3", "Nice=19"):
         assert f"\n{line}\n" in unit

@@ -12,7 +12,7 @@ from tests.console.test_pages import page
 
 @pytest.fixture
 def now(console):
-    """Today at the console's clock; two people of today, one of yesterday, one at the back door."""
+    """The current hour, after counting two people today, one yesterday and one at the back door."""
     now = datetime.now(timezone.utc)
     for person in (
         Person("door", "with_mask", False, now),
@@ -24,8 +24,8 @@ def now(console):
     return now
 
 
-def test_the_page_shows_days_and_hours(ask, now):
-    shown = page(ask, "/counts")
+def test_the_page_shows_days_and_hours(client, now):
+    shown = page(client, "/counts")
 
     assert "4 people in 30 days, 67% with a mask" in shown
     today = now.astimezone()
@@ -34,37 +34,37 @@ def test_the_page_shows_days_and_hours(ask, now):
     assert '<polyline class="curve share"' in shown
 
 
-def test_the_page_of_one_camera_and_day(ask, now):
+def test_the_page_of_one_camera_and_day(client, now):
     yesterday = (now - timedelta(days=1)).astimezone().date()
 
-    shown = page(ask, f"/counts?camera=door&day={yesterday}")
+    shown = page(client, f"/counts?camera=door&day={yesterday}")
 
     assert "3 people in 30 days" in shown
     assert f'id="hours-title">People of {yesterday.day} {yesterday:%b} by hour' in shown
 
 
-def test_without_people_there_is_a_message(ask):
-    assert "no people were counted in this period" in page(ask, "/counts?day=nonsense&camera=%3Cb%3E")
+def test_without_people_there_is_a_message(client):
+    assert "no people were counted in this period" in page(client, "/counts?day=nonsense&camera=%3Cb%3E")
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
-def test_a_day_out_of_range_means_today(ask, day):
-    assert f"People of {datetime.now().astimezone():%-d %b} by hour" in page(ask, f"/counts?day={day}")
+def test_a_day_out_of_range_means_today(client, day):
+    assert f"People of {datetime.now().astimezone():%-d %b} by hour" in page(client, f"/counts?day={day}")
 
 
-def test_programs_ask_by_day_hour_and_camera(ask, now):
-    by_camera = ask.get("/api/v1/counts", params={"by": "camera"}).json()["counts"]
+def test_the_api_returns_counts_by_day_hour_and_camera(client, now):
+    by_camera = client.get("/api/v1/counts", params={"by": "camera"}).json()["counts"]
     shares = [(one["of"], one["people"], one["compliance"]) for one in by_camera]
     assert shares == [("back", 1, None), ("door", 3, 0.6667)]
 
-    by_day = ask.get("/api/v1/counts", params={"camera": "door", "last": 1}).json()["counts"]
+    by_day = client.get("/api/v1/counts", params={"camera": "door", "last": 1}).json()["counts"]
     assert [(one["of"], one["with_mask"], one["without_mask"]) for one in by_day] == [
         (now.astimezone().date().isoformat(), 1, 1)
     ]
 
 
-def test_a_spreadsheet_gets_hours(ask, now):
-    answer = ask.get("/counts.csv", params={"camera": "door"})
+def test_the_csv_file_has_one_row_per_hour(client, now):
+    answer = client.get("/counts.csv", params={"camera": "door"})
 
     assert answer.headers["content-type"].startswith("text/csv")
     first, *rows = answer.text.splitlines()

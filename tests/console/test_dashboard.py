@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 PROMETHEUS = GRAFANA.parent / "prometheus"
-# `instance` and `job` are Prometheus' own words for who was asked.
+# Prometheus adds `instance` and `job`, which identify the scraped target.
 ADDED_LABELS = {"instance", "job"}
 
 
@@ -30,7 +30,7 @@ def dashboard() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def exposition(tmp_path_factory) -> Iterator[str]:
-    """The page that Prometheus reads, of a device whose machine tells everything."""
+    """The metrics of a device that exports all of them."""
     with served(tmp_path_factory.mktemp("console")) as console, console.client() as client:
         machine = {**OVERVIEW["telemetry"]["machine"], "memory_available_bytes": 10**9}
         console.overview["telemetry"] = {**OVERVIEW["telemetry"], "machine": machine}
@@ -39,8 +39,8 @@ def exposition(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def told(exposition) -> dict[str, set[str]]:
-    """The labels of every figure."""
+def exported_labels(exposition) -> dict[str, set[str]]:
+    """The labels of each metric."""
     families = text_string_to_metric_families(exposition)
     labels: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
@@ -48,29 +48,29 @@ def told(exposition) -> dict[str, set[str]]:
     return labels
 
 
-def asked(dashboard: dict[str, Any]) -> list[str]:
-    """Every query, of panels and of the choices above them."""
+def queries(dashboard: dict[str, Any]) -> list[str]:
+    """Every query of the panels and of the variables."""
     panels = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     return panels + [choice["definition"] for choice in dashboard["templating"]["list"]]
 
 
-def test_every_queried_metric_is_exported(dashboard, told):
-    names = {name for query in asked(dashboard) for name in re.findall(r"\bmaskwatch_\w+", query)}
+def test_every_queried_metric_is_exported(dashboard, exported_labels):
+    names = {name for query in queries(dashboard) for name in re.findall(r"\bmaskwatch_\w+", query)}
 
-    assert names <= told.keys()
+    assert names <= exported_labels.keys()
     assert len(names) > 20
 
 
-def test_every_queried_label_is_exported(dashboard, told):
-    for query in asked(dashboard):
-        known = ADDED_LABELS.union(*(told[name] for name in re.findall(r"\bmaskwatch_\w+", query)))
+def test_every_queried_label_is_exported(dashboard, exported_labels):
+    for query in queries(dashboard):
+        known = ADDED_LABELS.union(*(exported_labels[name] for name in re.findall(r"\bmaskwatch_\w+", query)))
         chosen = set(re.findall(r'(\w+)=~?"', query))
         grouped = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", query) for label in group.split(",")}
 
         assert chosen | grouped <= known, query
 
 
-def test_every_panel_lies_beside_the_others_and_has_a_number_of_its_own(dashboard):
+def test_panels_do_not_overlap_and_have_unique_ids(dashboard):
     panels = dashboard["panels"]
     places = [
         (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)
@@ -84,28 +84,28 @@ def test_every_panel_lies_beside_the_others_and_has_a_number_of_its_own(dashboar
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
-def test_the_dashboard_names_no_data_source_of_ours(dashboard):
+def test_the_dashboard_uses_the_data_source_chosen_on_import(dashboard):
     sources = {panel["datasource"]["uid"] for panel in dashboard["panels"] if "datasource" in panel}
 
     assert sources == {"${DS_PROMETHEUS}"}
     assert [needed["name"] for needed in dashboard["__inputs"]] == ["DS_PROMETHEUS"]
 
 
-def test_every_panel_over_time_has_a_smallest_step_of_four_scrapes(dashboard):
+def test_time_series_panels_have_a_minimum_interval_of_four_scrapes(dashboard):
     over_time = [panel for panel in dashboard["panels"] if panel["type"] in {"timeseries", "state-timeline"}]
 
     assert {panel["interval"] for panel in over_time} <= {"1m", "5m"}
     assert "scrape_interval: 15s" in (GRAFANA / "README.md").read_text(encoding="utf-8")
 
 
-def promtool(*arguments: str | Path, said: str = "") -> str:
+def promtool(*arguments: str | Path, text: str = "") -> str:
     command = ["promtool", *map(str, arguments)]
-    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_the_figures_keep_to_the_conventions_of_prometheus(exposition):
-    assert promtool("check", "metrics", said=exposition) == ""
+def test_metrics_follow_the_conventions_of_prometheus(exposition):
+    assert promtool("check", "metrics", text=exposition) == ""
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_figures_keep_to_the_conventions_of_prometheus(exposition):
     ids=["well", "switched off", "a console without an agent", "degraded without a broker"],
 )
 def test_the_current_panels_are_right_for_a_dead_device_too(dashboard, tmp_path, figures, shown):
-    """Beside another that is well, of which the panels must not be."""
+    """The panels must not show the values of another, healthy device."""
     another = {"maskwatch_healthy": 1, "maskwatch_broker_connected": 1}
     values = [
         {"series": f'{name}{{job="maskwatch",instance="{instance}"}}', "values": f"{value}x20"}
@@ -128,7 +128,7 @@ def test_the_current_panels_are_right_for_a_dead_device_too(dashboard, tmp_path,
     ]
     titles = ("Healthy", "Not degraded", "Broker connected", "Cameras away or devices down")
     panels = {panel["title"]: panel["targets"][0]["expr"] for panel in dashboard["panels"] if panel["title"] in titles}
-    asked_now = [
+    expected = [
         {
             "expr": panels[title].replace("$instance", ".*").replace("$camera", ".*"),
             "eval_time": "2m",
@@ -137,7 +137,7 @@ def test_the_current_panels_are_right_for_a_dead_device_too(dashboard, tmp_path,
         for title, value in zip(titles, shown, strict=True)
     ]
     file = tmp_path / "panels.yaml"
-    tests = [{"interval": "15s", "input_series": values, "promql_expr_test": asked_now}]
+    tests = [{"interval": "15s", "input_series": values, "promql_expr_test": expected}]
     file.write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": tests}))
 
     assert promtool("test", "rules", file) == ""
@@ -148,10 +148,10 @@ def test_the_alerting_rules_fire_when_they_should():
     assert promtool("test", "rules", PROMETHEUS / "maskwatch.rules.test.yaml") == ""
 
 
-def test_the_alerting_rules_query_exported_metrics_and_are_tested(told):
+def test_the_alerting_rules_query_exported_metrics_and_are_tested(exported_labels):
     rules = yaml.safe_load((PROMETHEUS / "maskwatch.rules.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     names = {name for rule in rules for name in re.findall(r"\bmaskwatch_\w+", rule["expr"])}
     tests = (PROMETHEUS / "maskwatch.rules.test.yaml").read_text(encoding="utf-8")
 
-    assert names <= told.keys()
+    assert names <= exported_labels.keys()
     assert [rule["alert"] for rule in rules if f"alertname: {rule['alert']}\n        exp_alerts" not in tests] == []

@@ -30,14 +30,14 @@ from tests.console.served import (
 )
 from tests.faces import HOPPER, portrait
 
-WORD = "only-for-the-screen"
-"""Opens displays."""
+DISPLAY_KEY = "only-for-the-screen"
+"""Token of the display."""
 SIGNS: tuple[Sign, ...] = ("compliant", "without_mask", "mask_worn_incorrectly", "undecided")
 
 
 @pytest.fixture(autouse=True)
 def frames_stay_new(monkeypatch):
-    """A busy machine shows the next one late."""
+    """A busy machine may show the next frame late."""
     monkeypatch.setattr(display, "STALE_SECONDS", 600.0)
 
 
@@ -49,7 +49,7 @@ def door(tmp_path):
 
 @pytest.fixture
 def locked(tmp_path):
-    (tmp_path / "display").write_text(f"{WORD}\n")
+    (tmp_path / "display").write_text(f"{DISPLAY_KEY}\n")
     shown = {"enabled": True, "token_file": str(tmp_path / "display")}
     with served(tmp_path, display=shown, **secret_files(tmp_path)) as console:
         yield console
@@ -63,8 +63,8 @@ def a_screen(console, camera="door", *, token="", **headers):
         yield line
 
 
-def said(line):
-    """The next sign; pictures before it are drawn."""
+def next_sign(line):
+    """Return the next sign; pictures received before it are acknowledged as drawn."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         message = line.recv(timeout=max(0.0, deadline - time.monotonic()))
@@ -73,8 +73,8 @@ def said(line):
         line.send(json.dumps({"drawn": True}))
 
 
-def why_closed(line):
-    """The code, whatever is sent before."""
+def close_code(line):
+    """Return the close code, skipping all messages before it."""
     with pytest.raises(ConnectionClosed) as closed:
         deque(line, maxlen=0)
     assert closed.value.rcvd
@@ -84,9 +84,9 @@ def why_closed(line):
 def test_it_is_off_by_default_and_not_imported(tmp_path):
     with served(tmp_path) as console, console.client() as client:
         assert client.get("/display/door").status_code == 404
-    asks = "import sys; from edge_agent.commands import run, console; from edge_agent.console import app; "
-    asks += "sys.exit('edge_agent.console.display' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
+    code = "import sys; from edge_agent.commands import run, console; from edge_agent.console import app; "
+    code += "sys.exit('edge_agent.console.display' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_while_it_is_off_its_address_leads_to_the_login_like_any_other(tmp_path):
@@ -96,21 +96,21 @@ def test_while_it_is_off_its_address_leads_to_the_login_like_any_other(tmp_path)
 
 def test_the_sign_is_that_of_the_nearest_person(door):
     with a_screen(door) as line:
-        assert said(line) == {"sign": "away", "person": 0}, "no frame yet"
+        assert next_sign(line) == {"sign": "away", "person": 0}, "no frame yet"
         door.show(portrait(HOPPER), outcome=at_the_door(None))
-        assert said(line) == {"sign": "empty", "person": 0}
+        assert next_sign(line) == {"sign": "empty", "person": 0}
         for index, sign in enumerate(SIGNS):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, sign, is_sure=True)))
-            assert said(line) == {"sign": sign, "person": 7}
+            assert next_sign(line) == {"sign": sign, "person": 7}
         door.bridge.forget_frame("door")
-        assert said(line) == {"sign": "away", "person": 0}, "the camera is paused"
+        assert next_sign(line) == {"sign": "away", "person": 0}, "the camera is paused"
 
 
 def test_pictures_are_sent_as_they_are_drawn_and_only_while_a_person_is_in_view(door):
     with a_screen(door) as line:
-        assert said(line)["sign"] == "away"
+        assert next_sign(line)["sign"] == "away"
         door.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
-        assert said(line)["sign"] == "compliant"
+        assert next_sign(line)["sign"] == "compliant"
         assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
         for index in range(1, 4):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
@@ -120,16 +120,16 @@ def test_pictures_are_sent_as_they_are_drawn_and_only_while_a_person_is_in_view(
         line.send(json.dumps({"drawn": True}))
         assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
         door.show(portrait(HOPPER), index=9, outcome=at_the_door(None))
-        assert said(line)["sign"] == "empty"
+        assert next_sign(line)["sign"] == "empty"
         with pytest.raises(TimeoutError):
             line.recv(timeout=0.5)
 
 
 def test_without_pictures_none_leaves_the_agent(tmp_path):
     with served(tmp_path, display={"enabled": True, "picture": "none"}) as console, a_screen(console) as line:
-        assert said(line)["sign"] == "away"
+        assert next_sign(line)["sign"] == "away"
         console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "without_mask", is_sure=True)))
-        assert said(line)["sign"] == "without_mask"
+        assert next_sign(line)["sign"] == "without_mask"
         with pytest.raises(TimeoutError):
             line.recv(timeout=0.5)
 
@@ -137,30 +137,30 @@ def test_without_pictures_none_leaves_the_agent(tmp_path):
 def test_a_stale_frame_is_not_shown(door, monkeypatch):
     monkeypatch.setattr(display, "STALE_SECONDS", 0.3)
     with a_screen(door) as line:
-        assert said(line)["sign"] == "away"
+        assert next_sign(line)["sign"] == "away"
         door.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "without_mask", is_sure=True)))
-        assert said(line)["sign"] == "without_mask"
-        assert said(line)["sign"] == "away"
+        assert next_sign(line)["sign"] == "without_mask"
+        assert next_sign(line)["sign"] == "away"
 
 
-def test_without_an_agent_the_display_is_calm(tmp_path):
+def test_without_an_agent_the_display_reports_no_camera(tmp_path):
     config = a_config(tmp_path, display={"enabled": True})
     with a_console(config):
         address = f"ws://127.0.0.1:{config.console.port}"
         with connect(f"{address}/display/door/line", origin=Origin(address.replace("ws", "http"))) as line:
             line.send("{}")
-            assert said(line) == {"sign": "away", "person": 0}
+            assert next_sign(line) == {"sign": "away", "person": 0}
 
 
 def test_its_own_token_opens_the_display_and_nothing_else(locked):
-    with locked.client() as client, a_screen(locked, token=WORD) as line:
+    with locked.client() as client, a_screen(locked, token=DISPLAY_KEY) as line:
         assert client.get("/display/door").status_code == 200
-        assert said(line)["sign"] == "away"
-    with locked.client(token=WORD) as client:
+        assert next_sign(line)["sign"] == "away"
+    with locked.client(token=DISPLAY_KEY) as client:
         assert client.get("/api/v1/alerts").status_code == 401
         assert client.get("/metrics").status_code == 401
     with a_screen(locked, Authorization=f"Bearer {TOKEN}") as line:
-        assert said(line)["sign"] == "away", "who may see everything may see this"
+        assert next_sign(line)["sign"] == "away", "the console's token opens the display too"
 
 
 @pytest.mark.parametrize("first", [{}, {"token": ""}, {"token": "wrong-token"}, {"token": 7}, {"token": TOKEN}])
@@ -169,25 +169,25 @@ def test_without_the_token_nothing_is_shown(locked, first):
     address = f"{locked.url.replace('http', 'ws')}/display/door/line"
     with connect(address, origin=locked.url) as line:
         line.send(json.dumps(first))
-        assert why_closed(line) == 4401
+        assert close_code(line) == 4401
 
 
-@pytest.mark.usefixtures("slow_to_forgive")
+@pytest.mark.usefixtures("long_login_delay")
 def test_guessing_is_delayed_increasingly_also_for_the_right_token(locked):
     for number in range(4):
         with a_screen(locked, token=f"guess {number}") as line:
-            assert why_closed(line) == 4401
-    with a_screen(locked, token=WORD) as line:
-        assert why_closed(line) == 4401
+            assert close_code(line) == 4401
+    with a_screen(locked, token=DISPLAY_KEY) as line:
+        assert close_code(line) == 4401
 
 
 def test_a_silent_display_is_disconnected(locked, monkeypatch):
     monkeypatch.setattr(display, "FIRST_MESSAGE_SECONDS", 0.2)
     with connect(f"{locked.url.replace('http', 'ws')}/display/door/line", origin=locked.url) as line:
-        assert why_closed(line) == 4401
+        assert close_code(line) == 4401
 
 
-def test_the_words_are_those_of_the_setting_or_of_the_address(tmp_path):
+def test_the_language_comes_from_the_setting_or_the_url(tmp_path):
     with served(tmp_path, display={"enabled": True, "language": "de"}) as console, console.client() as client:
         assert '<html lang="de" dir="ltr"' in client.get("/display/door").text
         arabic = client.get("/display/door?lang=ar").text
@@ -219,7 +219,7 @@ def test_an_unknown_language_and_an_invalid_token_are_rejected_at_start(tmp_path
 
 def test_a_display_counts_as_a_viewer(tmp_path):
     with served(tmp_path, display={"enabled": True}, max_viewers=1) as console, a_screen(console) as line:
-        assert said(line)["sign"] == "away"
+        assert next_sign(line)["sign"] == "away"
         address = f"{console.url.replace('http', 'ws')}/display/door/line"
         with connect(address, origin=Origin(console.url)) as another:
-            assert why_closed(another) == 4429
+            assert close_code(another) == 4429

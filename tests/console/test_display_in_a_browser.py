@@ -35,11 +35,11 @@ SIGNS: dict[Sign, str] = {
     "undecided": "One moment",
 }
 LATEST_SECONDS = 1.0
-"""From the moment in which a face is whole in the picture to its sign on the screen."""
+"""Longest delay from a fully visible face to its sign on the screen."""
 EMPTY_SECONDS = 6
-"""Before the first person of a round: nothing is looked at for so long, and the display is calm."""
+"""Time without people before each round: detection pauses and the display shows no sign."""
 ROUNDS = 7
-"""Of the recording, at most: a machine that is busy with other tests may need more than one."""
+"""Repetitions of the recording at most: a busy machine may need more than one."""
 NOTE_SIGNS = """() => {
     window.shown = [];
     new MutationObserver(() => window.shown.push([Date.now() / 1000, document.body.dataset.sign]))
@@ -72,8 +72,8 @@ def visible_shapes(page: Page) -> list[str]:
     return found
 
 
-def over_the_edge(page: Page) -> Any:
-    """What of words and shape is cut off."""
+def cut_off(page: Page) -> Any:
+    """Bounding boxes of text and shapes that are partly outside the screen."""
     return page.evaluate(
         """() => [document.getElementById("words"),
                   ...[...document.querySelectorAll(".shape")].filter(one => one.checkVisibility())]
@@ -97,18 +97,18 @@ def test_every_sign_has_its_own_words_and_shape(browser, console, width, height)
             expect(page.locator("#words")).to_have_text(words)
             expect(page.locator("canvas")).to_be_visible()
             shapes.append(visible_shapes(page))
-            assert over_the_edge(page) == []
+            assert cut_off(page) == []
             picture, side = page.locator("canvas").bounding_box(), page.locator(".sign").bounding_box()
             assert picture
             assert side
-            # Side by side, or one above the other: both have half.
+            # Picture and sign each fill half of the screen, in either orientation.
             assert picture["width"] * picture["height"] == pytest.approx(width * height / 2, rel=0.01)
             assert side["width"] * side["height"] == pytest.approx(width * height / 2, rel=0.01)
         assert all(len(one) == 1 for one in shapes)
         assert len({one[0] for one in shapes}) == len(shapes)
 
 
-def test_it_has_no_controls_and_is_easy_to_see_and_to_hear(browser, console):
+def test_it_has_no_controls_and_passes_the_accessibility_check(browser, console):
     from axe_playwright_python.sync_playwright import Axe
 
     with a_visitor(browser, console.url) as visitor:
@@ -127,7 +127,7 @@ def test_the_picture_is_mirrored_and_nothing_is_stored(browser, console):
         page = visitor.see("/display/door")
         show(console, page, "without_mask")
 
-        # The picture comes after the sign, and what is hidden has no transform.
+        # The picture arrives after the sign, and a hidden element has no transform.
         expect(page.locator("#picture")).to_be_visible()
         assert (
             page.evaluate("getComputedStyle(document.querySelector('canvas')).transform") == "matrix(-1, 0, 0, 1, 0, 0)"
@@ -142,7 +142,7 @@ def test_long_and_foreign_words_fit(browser, console, language):
         for sign in SIGNS:
             show(console, page, sign)
             expect(page.locator("#words")).not_to_be_empty()
-            assert over_the_edge(page) == []
+            assert cut_off(page) == []
         assert page.evaluate("document.documentElement.lang") == language
 
 
@@ -165,9 +165,9 @@ def test_a_sign_is_played_once_per_person(browser, tmp_path, sound):
         people: list[tuple[int, Sign]] = [(1, "undecided"), (1, "without_mask"), (1, "compliant"), (2, "compliant")]
         for person, sign in people:
             show(console, page, sign, person=person)
-            # Nothing more is heard of a sign that stays.
+            # An unchanged sign is not played again.
             show(console, page, sign, person=person)
-        wait_until(lambda: len(page.evaluate("heard")) >= {"tone": 6, "speech": 3}[sound], "what is heard")
+        wait_until(lambda: len(page.evaluate("heard")) >= {"tone": 6, "speech": 3}[sound], "the sounds")
         heard = page.evaluate("heard")
 
     if sound == "speech":
@@ -182,7 +182,7 @@ def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
     display = {"enabled": True, "token_file": str(tmp_path / "display")}
     with served(tmp_path, display=display, token_file=str(tmp_path / "token")) as console:
         console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
-        with a_visitor(browser, console.url, is_calm=False) as visitor:
+        with a_visitor(browser, console.url, fails_on_errors=False) as visitor:
             page = visitor.see("/display/door")
             expect(page.locator("#trouble")).to_contain_text("display.token_file")
             expect(page.locator("body")).to_have_attribute("data-sign", "away")
@@ -193,7 +193,7 @@ def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
 
 
 def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, float]:
-    """For each second of the recording, how long after it the sign that is right then came; the best of all rounds."""
+    """Delay of the expected sign for each event of the recording, in seconds; the shortest of all rounds."""
     shown = page.evaluate("window.shown")
     best = dict.fromkeys(expected, float("inf"))
     for began in map(float, log.read_text().split()):
@@ -206,7 +206,7 @@ def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, 
 def test_a_face_has_its_sign_within_a_second_also_after_a_while_without_people(browser, tmp_path):
     events = json.loads(EXAMPLE.with_suffix(".events.json").read_text())
     signs = {"with_mask": "compliant", "without_mask": "without_mask"}
-    # Those who come alone.
+    # The first three events have one person each.
     expected = {event["from_seconds"]: signs[event["label"]] for event in events[:3]}
     log = tmp_path / "rounds"
     log.touch()
@@ -228,5 +228,5 @@ def test_a_face_has_its_sign_within_a_second_also_after_a_while_without_people(b
             )
             found = delays(page, log, expected)
 
-    print("from face to sign:", found)  # noqa: T201  (docs/display.md quotes it)
+    print("delay from face to sign:", found)  # noqa: T201  (docs/display.md quotes it)
     assert max(found.values()) <= LATEST_SECONDS, found

@@ -19,7 +19,7 @@ from tests.console.served import PATIENCE_SECONDS, connect
 from tests.journeys.agent import END_SECONDS, AgentProcess, ConsoleProcess, run_command, wait_until
 from tests.mosquitto import free_port
 
-# On a machine that is busy with other tests.
+# A busy machine may answer late.
 get, post = partial(httpx.get, timeout=PATIENCE_SECONDS), partial(httpx.post, timeout=PATIENCE_SECONDS)
 
 
@@ -35,7 +35,7 @@ def kept_alerts(door):
 
 
 def has_alerted(door, count):
-    # Heard as the service manager would: else the agent waits to be heard, and says so.
+    # Read notifications like a service manager: otherwise the socket fills up, and the agent waits and logs that.
     assert door.notifications
     return len(kept_alerts(door)) >= count
 
@@ -47,22 +47,22 @@ def alerts(origin):
 def test_frames_and_alerts_of_the_agent_are_shown(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
-        heard: dict[str, Any] = {}
-        while not {"picture", "overview", "alert"} <= heard.keys():
+        received: dict[str, Any] = {}
+        while not {"picture", "overview", "alert"} <= received.keys():
             message = line.recv(timeout=PATIENCE_SECONDS)
             if isinstance(message, bytes):
-                heard["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
+                received["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
                 line.send(json.dumps({"shown": CAMERA}))
             else:
-                heard.update(json.loads(message))
+                received.update(json.loads(message))
 
-    assert heard["picture"]["camera"] == CAMERA
-    (camera,) = heard["overview"]["cameras"]
+    assert received["picture"]["camera"] == CAMERA
+    (camera,) = received["overview"]["cameras"]
     assert (camera["name"], camera["is_open"], camera["frame_size"]) == (CAMERA, True, [640, 360])
-    assert heard["alert"]["label"] == "without_mask"
-    alert = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}").json()
+    assert received["alert"]["label"] == "without_mask"
+    alert = get(f"{door.origin}/api/v1/alerts/{received['alert']['id']}").json()
     assert alert["timeline"]
-    crop = get(f"{door.origin}/api/v1/alerts/{heard['alert']['id']}/crop")
+    crop = get(f"{door.origin}/api/v1/alerts/{received['alert']['id']}/crop")
     assert crop.content.startswith(b"\xff\xd8")
     figures = get(f"{door.origin}/metrics").text
     assert f'maskwatch_alerts_total{{camera="{CAMERA}",label="without_mask"}}' in figures
@@ -78,7 +78,8 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(door):
     assert answer.json()["result"] == {"cameras": [CAMERA], "seconds": None}
     wait_until(lambda: get(frame).status_code == 404, "the picture to go")
     wait_until(
-        lambda: get(f"{door.origin}/health").json() == {"ok": True, "reasons": ["paused"]}, "the health to say so"
+        lambda: get(f"{door.origin}/health").json() == {"ok": True, "reasons": ["paused"]},
+        "the health endpoint to report it",
     )
     post(f"{door.origin}/api/v1/commands/resume")
     wait_until(lambda: get(frame).status_code == 200, "the picture to come back")
@@ -107,12 +108,12 @@ def test_stopping_or_killing_the_console_does_not_affect_detection(door):
         for how in (signal.SIGSTOP, signal.SIGKILL):
             before = len(kept_alerts(door))
             door.console.process.send_signal(how)
-            # The recording begins anew every nine seconds, with the same people.
+            # The recording restarts every nine seconds, with the same people.
             wait_until(partial(has_alerted, door, before + 2), f"two alerts after {how.name}")
             assert door.process.poll() is None
 
     lines = door.log.partition("alert: ")[2].splitlines()
-    # On a busy machine nothing but this test's socket, which stands for systemd's, may be full for a while.
+    # On a busy machine the notification socket, which this test reads late, may be full for a while.
     assert not [line for line in lines if "WARNING" in line and "NOTIFY_SOCKET" not in line]
     door.console.process.wait()
     door.console.start()
@@ -122,7 +123,7 @@ def test_stopping_or_killing_the_console_does_not_affect_detection(door):
 
 def test_a_killed_agent_is_reported_and_found_again(door):
     door.end(signal.SIGKILL)
-    # What was told within the last second still counts.
+    # A status of the last second is still valid.
     wait_until(lambda: get(f"{door.origin}/health").status_code == 503, "the end to be noticed")
     assert get(f"{door.origin}/alerts").status_code == 200
 
@@ -138,13 +139,13 @@ def test_a_port_in_use_ends_only_the_console(door):
     second.start()
 
     assert second.process is not None
-    # 75: systemd tries again.
+    # 75: systemd restarts it.
     assert second.process.wait(timeout=PATIENCE_SECONDS) == 75
     assert f"port {door.port}" in second.log
     assert get(f"{door.origin}/health").json()["ok"]
 
 
-def test_beyond_this_machine_it_does_not_start_without_a_password(tmp_path):
+def test_beyond_loopback_it_does_not_start_without_a_password(tmp_path):
     (tmp_path / "config.yaml").write_text("console: {host: 0.0.0.0}\n", encoding="utf-8")
 
     done = run_command("console", "--config", tmp_path / "config.yaml")

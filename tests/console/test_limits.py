@@ -14,7 +14,7 @@ from edge_agent.console.limits import (
 )
 
 
-def test_an_address_may_ask_so_often_and_a_moment_later_again():
+def test_requests_of_an_address_are_limited_and_allowed_again_later():
     rate = Rate(5.0)
 
     assert [rate.wait_seconds("a", at=0.0) for _ in range(5)] == [0.0] * 5
@@ -32,7 +32,7 @@ def test_a_rate_below_one_allows_a_request():
     assert rate.wait_seconds("a", at=10.0) == 0.0
 
 
-def test_a_million_addresses_are_not_all_remembered():
+def test_a_million_addresses_use_bounded_memory():
     rate, attempts = Rate(1.0), Attempts()
     for number in range(MOST_ADDRESSES + 100):
         rate.wait_seconds(f"address {number}", at=0.0)
@@ -42,12 +42,12 @@ def test_a_million_addresses_are_not_all_remembered():
     assert len(attempts._mistakes) == MOST_ADDRESSES
 
 
-def test_each_mistake_makes_the_pause_longer_up_to_a_limit():
+def test_failed_logins_increase_the_delay_up_to_a_limit():
     attempts, at, pauses = Attempts(), 0.0, []
     for _ in range(14):
         attempts.was_wrong("a", "token", at=at)
         pauses.append(attempts.wait_seconds("a", "token", at=at))
-        # So late that the limit of all addresses together has no say.
+        # Late enough that the limit of all addresses together does not apply.
         at += 400.0
 
     assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3

@@ -18,16 +18,16 @@ FACE = AnnotatedFace(box=(100.0, 60.0, 140.0, 110.0), track=7, label="without_ma
 
 
 class Agent(AgentClient):
-    """Shows a new grey frame at every question, until it is paused or gone."""
+    """Returns a new grey frame for every request, unless it is paused or unavailable."""
 
     def __init__(self, size=(640, 360)):
         super().__init__(Path("nowhere"))
         self.width, self.height = size
-        self.asked, self.number = 0, 0
+        self.requests, self.number = 0, 0
         self.is_paused = self.is_gone = False
 
     async def frame(self, camera, *, after):
-        self.asked += 1
+        self.requests += 1
         if self.is_gone:
             raise UnansweredError("gone")
         if self.is_paused:
@@ -54,13 +54,13 @@ async def shown(live):
     return frame
 
 
-def test_the_agent_is_not_asked_without_viewers(worker):
+def test_no_frames_are_requested_without_viewers(worker):
     agent = Agent()
     live = Live(agent, worker)
 
     run(live.tick)
 
-    assert (agent.asked, live.encoded) == (0, 0)
+    assert (agent.requests, live.encoded) == (0, 0)
 
 
 def test_twenty_viewers_are_served_by_one_frame_and_one_encoding(worker):
@@ -73,11 +73,11 @@ def test_twenty_viewers_are_served_by_one_frame_and_one_encoding(worker):
 
     pictures = run(look)
 
-    assert (agent.asked, live.encoded) == (1, 1)
+    assert (agent.requests, live.encoded) == (1, 1)
     assert len({id(picture) for picture in pictures}) == 1
 
 
-def test_all_viewers_together_see_no_more_frames_a_second_than_one(worker):
+def test_many_viewers_request_no_more_frames_than_one(worker):
     agent = Agent()
     live = Live(agent, worker)
 
@@ -90,7 +90,7 @@ def test_all_viewers_together_see_no_more_frames_a_second_than_one(worker):
 
     run(look)
 
-    assert agent.asked <= MOST_PER_SECOND + 1
+    assert agent.requests <= MOST_PER_SECOND + 1
 
 
 def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
@@ -114,7 +114,7 @@ def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
     assert np.ptp(pixels[200, 300].astype(int)) < 10
 
 
-def test_odd_widths_are_not_each_encoded(worker):
+def test_similar_widths_share_one_encoding(worker):
     live = Live(Agent(size=(1280, 720)), worker)
 
     async def look():
@@ -143,7 +143,7 @@ def test_a_paused_camera_shows_nothing(worker):
     assert after is None
 
 
-def test_a_missing_agent_is_reported_to_all_viewers_and_asked_again(worker):
+def test_a_missing_agent_is_reported_to_all_viewers_and_retried(worker):
     agent = Agent()
     agent.is_gone = True
     live = Live(agent, worker)

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
     from tests.console.served import Served
 
-NOBODY = "01950000-9da8-75b7-a2bc-cb65fb43ca63"
+UNKNOWN = "01950000-9da8-75b7-a2bc-cb65fb43ca63"
 
 
-def page(ask: httpx.Client, path: str, *, status: int = 200) -> str:
-    """A page as a browser asks for it."""
-    answer = ask.get(path, headers={"Accept": "text/html,application/xhtml+xml"})
+def page(client: httpx.Client, path: str, *, status: int = 200) -> str:
+    """The HTML of a page, requested like a browser does."""
+    answer = client.get(path, headers={"Accept": "text/html,application/xhtml+xml"})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
     return answer.text
 
 
-def test_without_any_alert_there_is_neither_chart_nor_filter_but_a_sentence(ask):
-    gallery = page(ask, "/alerts")
+def test_without_alerts_a_message_replaces_chart_and_filter(client):
+    gallery = page(client, "/alerts")
 
     assert "No alert yet" in gallery
     assert "filter-camera" not in gallery
-    assert "No alerts yet." in page(ask, "/")
+    assert "No alerts yet." in page(client, "/")
 
 
-def test_a_missing_or_encrypted_crop_has_a_reason(console, ask):
+def test_a_missing_or_encrypted_crop_has_a_reason(console, client):
     gone = console.keep_alert(crop=jpeg())
     (console.config.crops_folder / f"{gone}.jpg").unlink()
     sealed = console.keep_alert(crop=jpeg())
@@ -40,35 +40,35 @@ def test_a_missing_or_encrypted_crop_has_a_reason(console, ask):
     picture.rename(picture.with_suffix(".jpg.age"))
     never = console.keep_alert()
 
-    assert "Deleted by age or size (crops.keep_days, keep_bytes)." in page(ask, f"/alerts/{gone}")
-    assert "Only the owner of one of the keys" in page(ask, f"/alerts/{sealed}")
-    assert ".jpg.age" in page(ask, f"/alerts/{sealed}")
-    assert "No picture" in page(ask, f"/alerts/{never}")
-    assert "<img src" not in page(ask, f"/alerts/{never}").partition("<main")[2]
+    assert "Deleted by age or size (crops.keep_days, keep_bytes)." in page(client, f"/alerts/{gone}")
+    assert "Only the owner of one of the keys" in page(client, f"/alerts/{sealed}")
+    assert ".jpg.age" in page(client, f"/alerts/{sealed}")
+    assert "No picture" in page(client, f"/alerts/{never}")
+    assert "<img src" not in page(client, f"/alerts/{never}").partition("<main")[2]
 
 
-def test_a_page_of_many_alerts_leads_to_the_older_ones_and_back(console, ask):
+def test_a_page_of_many_alerts_leads_to_the_older_ones_and_back(console, client):
     ids = [console.keep_alert() for _ in range(30)]
 
-    first = page(ask, "/alerts?label=without_mask")
+    first = page(client, "/alerts?label=without_mask")
     assert ids[-1] in first
     assert ids[0] not in first
     assert f"/alerts?label=without_mask&amp;before={ids[6]}" in first
-    second = page(ask, f"/alerts?label=without_mask&before={ids[6]}")
+    second = page(client, f"/alerts?label=without_mask&before={ids[6]}")
     assert [alert for alert in ids if alert in second] == ids[:6]
     assert 'href="/alerts?label=without_mask">' in second
 
 
-def test_values_of_an_alert_are_escaped(console, ask):
+def test_values_of_an_alert_are_escaped(console, client):
     console.keep_alert(camera="<script>alert(1)</script>")
 
     for path in ("/", "/alerts", "/newest"):
-        assert "<script>alert(1)" not in page(ask, path)
-        assert "&lt;script&gt;alert(1)" in page(ask, path)
+        assert "<script>alert(1)" not in page(client, path)
+        assert "&lt;script&gt;alert(1)" in page(client, path)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "query",
     [
         "day=yesterday",
         "review=perhaps",
@@ -80,69 +80,69 @@ def test_values_of_an_alert_are_escaped(console, ask):
         "until=9999-12-31T23:59",
     ],
 )
-def test_invalid_query_parameters_give_a_page(console, ask, asked):
+def test_invalid_query_parameters_give_a_page(console, client, query):
     console.keep_alert()
 
-    assert "<h1>Alerts</h1>" in page(ask, f"/alerts?{asked}")
+    assert "<h1>Alerts</h1>" in page(client, f"/alerts?{query}")
 
 
-def test_a_time_range_is_local_to_the_device_and_kept_in_links(console, ask):
+def test_a_time_range_is_local_to_the_device_and_kept_in_links(console, client):
     alert_id = console.keep_alert()
-    (message,) = ask.get("/api/v1/alerts").json()["alerts"]
+    (message,) = client.get("/api/v1/alerts").json()["alerts"]
     when = datetime.fromisoformat(message["when"].replace("Z", "+00:00")).astimezone()
     minute, hour = (f"{when + timedelta(minutes=ahead):%Y-%m-%dT%H:%M}" for ahead in (0, 60))
 
-    inside = page(ask, f"/alerts?since={minute}&until={hour}")
+    inside = page(client, f"/alerts?since={minute}&until={hour}")
     assert f"/alerts/{alert_id}" in inside
     assert f'value="{minute}"' in inside
-    assert f"/alerts/{alert_id}" not in page(ask, f"/alerts?since={hour}")
-    assert f"/alerts/{alert_id}" not in page(ask, f"/alerts?until={minute}")
-    assert "since=" in page(ask, f"/alerts?since={minute}").split('id="unreviewed"')[0].rsplit("href=", 1)[1]
+    assert f"/alerts/{alert_id}" not in page(client, f"/alerts?since={hour}")
+    assert f"/alerts/{alert_id}" not in page(client, f"/alerts?until={minute}")
+    assert "since=" in page(client, f"/alerts?since={minute}").split('id="unreviewed"')[0].rsplit("href=", 1)[1]
 
 
-def test_a_person_gets_a_page_where_a_program_gets_json(ask):
-    assert "<h1>No such alert</h1>" in page(ask, f"/alerts/{NOBODY}", status=404)
-    assert "Not Found" in page(ask, "/nowhere", status=404)
-    assert ask.get("/nowhere").json() == {"detail": "Not Found"}
+def test_a_person_gets_a_page_where_a_program_gets_json(client):
+    assert "<h1>No such alert</h1>" in page(client, f"/alerts/{UNKNOWN}", status=404)
+    assert "Not Found" in page(client, "/nowhere", status=404)
+    assert client.get("/nowhere").json() == {"detail": "Not Found"}
 
 
-def test_an_unreadable_history_gives_an_error_page(console: Served, ask):
+def test_an_unreadable_history_gives_an_error_page(console: Served, client):
     for suffix in ("", "-wal", "-shm"):
         console.config.store_file.with_name(console.config.store_file.name + suffix).unlink(missing_ok=True)
     console.config.store_file.mkdir()
 
-    assert str(console.config.store_file) in page(ask, "/alerts", status=503)
-    # A browser asks again by itself.
-    assert ask.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
+    assert str(console.config.store_file) in page(client, "/alerts", status=503)
+    # The browser reloads the page by itself.
+    assert client.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
 
 
-def test_scripts_and_style_may_be_cached_and_pages_may_not(ask):
-    script = ask.get("/static/live.js")
+def test_scripts_and_style_may_be_cached_and_pages_may_not(client):
+    script = client.get("/static/live.js")
     assert script.headers["content-type"].startswith(("text/javascript", "application/javascript"))
     assert script.headers["cache-control"].startswith("public, max-age=")
-    assert ask.get("/static/live.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304
+    assert client.get("/static/live.js", headers={"If-None-Match": script.headers["etag"]}).status_code == 304
 
-    assert ask.get("/static/nothing.js").headers["cache-control"] == "no-store"
-    assert ask.get("/static/..%2f__init__.py").status_code == 404
-    assert ask.get("/alerts").headers["cache-control"] == "no-store"
-
-
-def test_the_favicon_is_served(ask):
-    assert ask.get("/favicon.ico").content == ask.get("/static/favicon.ico").content
+    assert client.get("/static/nothing.js").headers["cache-control"] == "no-store"
+    assert client.get("/static/..%2f__init__.py").status_code == 404
+    assert client.get("/alerts").headers["cache-control"] == "no-store"
 
 
-def test_the_zones_of_a_camera_are_there_to_be_drawn_on(tmp_path):
+def test_the_favicon_is_served(client):
+    assert client.get("/favicon.ico").content == client.get("/static/favicon.ico").content
+
+
+def test_the_exclusion_zones_of_a_camera_can_be_edited(tmp_path):
     with (
         served(tmp_path, rules={"exclusion_zones": [[[0, 0], [0.5, 0], [0, 0.5]]]}) as console,
-        console.client() as ask,
+        console.client() as client,
     ):
-        assert 'data-zones="[[[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]]]"' in page(ask, "/zones/door")
-        assert 'data-zones="[]"' in page(ask, "/zones/back")
-        assert "No such camera" in page(ask, "/zones/elsewhere", status=404)
-        assert "/zones/door" in page(ask, "/")
+        assert 'data-zones="[[[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]]]"' in page(client, "/zones/door")
+        assert 'data-zones="[]"' in page(client, "/zones/back")
+        assert "No such camera" in page(client, "/zones/elsewhere", status=404)
+        assert "/zones/door" in page(client, "/")
 
 
-def test_people_read_titles_and_addresses_hold_keys(tmp_path):
+def test_pages_show_titles_and_urls_contain_keys(tmp_path):
     with served(tmp_path, titles=("Library <3", "Main entrance"), display={"enabled": True}) as console:
         alert = console.keep_alert()
         with console.client() as client:

@@ -45,7 +45,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
-    """Asks for the browser first: without one, no agent needs to run."""
+    """Depends on the browser: without one, no agent is started."""
     folder = tmp_path_factory.mktemp("door")
     cameras = {CAMERA: AGAIN_AND_AGAIN, AWAY: str(folder / "unplugged")}
     with WatchedDoor(folder, cameras=cameras, mqtt_port=free_port()) as running:
@@ -54,14 +54,14 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
 
 @pytest.fixture
 def visitor(browser, door) -> Iterator[Visitor]:
-    # What it tells the service manager is to be taken, or it waits.
+    # Read its notifications like a service manager: otherwise the agent blocks.
     assert door.notifications
     with a_visitor(browser, door.origin) as visitor:
         yield visitor
 
 
 def an_alert(visitor: Visitor) -> str:
-    """The address of the newest unreviewed alert, once there is one."""
+    """The URL of the newest unreviewed alert, once there is one."""
     page = visitor.see("/")
     page.locator("#newest .alert-card").first.wait_for()
     visitor.see("/alerts?review=unreviewed")
@@ -70,8 +70,8 @@ def an_alert(visitor: Visitor) -> str:
     return address
 
 
-def waits_for_unreviewed(visitor: Visitor, count: int) -> None:
-    """Wait until there are so many alerts that have no review."""
+def wait_for_unreviewed(visitor: Visitor, count: int) -> None:
+    """Wait until there are this many unreviewed alerts."""
     wait_until(
         lambda: visitor.see("/alerts?review=unreviewed").locator(".gallery .alert-card").count() >= count,
         f"{count} alerts",
@@ -82,8 +82,8 @@ def pixels(page: Page) -> Any:
     return page.evaluate("document.querySelector('[data-camera] canvas').toDataURL('image/jpeg', 0.5)")
 
 
-def waits_for(page: Page, what: str) -> None:
-    """Wait until an expression is true. The browser's own waiting evaluates text, which the pages' policy forbids."""
+def wait_for(page: Page, what: str) -> None:
+    """Wait until an expression is true. Playwright's own function uses eval, which the pages' CSP forbids."""
     wait_until(lambda: page.evaluate(what), what)
 
 
@@ -93,7 +93,7 @@ def test_the_live_picture_moves(visitor):
     expect(canvas).to_be_visible()
     first, index = pixels(page), canvas.get_attribute("data-index")
 
-    waits_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) > {int(index or 0) + 8}")
+    wait_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) > {int(index or 0) + 8}")
 
     assert pixels(page) != first
 
@@ -104,7 +104,7 @@ def test_the_live_page_shows_the_status(visitor):
     expect(page.locator("#device-state")).to_have_text("degraded")
     expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
     expect(page.locator(f"[data-camera={CAMERA}] [data-figure=size]")).to_have_text(re.compile("640.360"))
-    waits_for(page, "parseFloat(document.querySelector('[data-figure=rate]').textContent) > 1")
+    wait_for(page, "parseFloat(document.querySelector('[data-figure=rate]').textContent) > 1")
     expect(page.locator("#latencies")).to_contain_text("whole frame")
     expect(page.locator("[data-device=waiting]")).to_contain_text("message")
     expect(page.locator("#broker-state")).to_have_text("broker away")
@@ -123,7 +123,7 @@ def test_an_alert_appears_without_a_reload_and_is_announced(visitor):
     page.evaluate("window.isTheSamePage = true")
     known = page.locator("#newest > li").count()
 
-    waits_for(page, f"document.querySelectorAll('#newest > li').length > {known}")
+    wait_for(page, f"document.querySelectorAll('#newest > li').length > {known}")
 
     expect(page.locator("#newest-message")).to_have_text(f"New alert: no mask at {CAMERA}")
     assert page.locator("#newest-message").get_attribute("aria-live") == "polite"
@@ -170,7 +170,7 @@ def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
     expect(page.locator(".chart a[aria-current]")).to_have_count(1)
     expect(page.locator(".gallery > li").first).to_be_visible()
     page.get_by_text("As a table").click()
-    # The same in figures: of a label, of the other, of both.
+    # Columns: one count per label, and their sum.
     counts = page.locator("tbody tr").first.locator("td").all_inner_texts()
     assert int(counts[0]) + int(counts[1]) == int(counts[2]) > 0
 
@@ -193,8 +193,8 @@ def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_pa
 
 
 def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
-    # Two are reviewed, and the last step needs one that is not.
-    waits_for_unreviewed(visitor, 3)
+    # Two are reviewed, and the last step needs an unreviewed one.
+    wait_for_unreviewed(visitor, 3)
     page = visitor.see(an_alert(visitor))
     page.keyboard.press("1")
     expect(page.locator("#review-state")).to_have_text("confirmed")
@@ -211,7 +211,7 @@ def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
     expect(page.locator("#review-state")).to_have_text("not reviewed yet")
 
     page.keyboard.press("2")
-    # Another violation than was alerted.
+    # The label of another violation confirms the alert too.
     expect(page.locator("#review-state")).to_have_text("confirmed")
     page = visitor.see("/alerts")
     page.locator("#unreviewed").click()
@@ -221,7 +221,7 @@ def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
 def test_several_alerts_are_reviewed_at_once(visitor):
     an_alert(visitor)
     page = visitor.see("/")
-    waits_for(page, "document.querySelectorAll('#newest > li').length >= 2")
+    wait_for(page, "document.querySelectorAll('#newest > li').length >= 2")
     page = visitor.see("/alerts")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
 
@@ -278,13 +278,13 @@ def test_a_new_alert_is_played_if_sound_is_on(visitor):
     page = visitor.see("/")
     page.evaluate(SOUNDED)
     known = page.locator("#newest > li").count()
-    waits_for(page, f"document.querySelectorAll('#newest > li').length > {min(known, 11)}")
+    wait_for(page, f"document.querySelectorAll('#newest > li').length > {min(known, 11)}")
     assert page.evaluate("window.tones") == 0
 
     page.get_by_role("button", name="Sound: off").click()
     heard = page.evaluate("window.tones")
     assert heard > 0
-    waits_for(page, f"window.tones > {heard}")
+    wait_for(page, f"window.tones > {heard}")
 
     page = visitor.see("/alerts")
     page.get_by_role("button", name="Sound: on").click()
@@ -292,22 +292,22 @@ def test_a_new_alert_is_played_if_sound_is_on(visitor):
     expect(page.get_by_role("button", name="Sound: off")).to_be_visible()
 
 
-def lines_of(page: Page) -> Any:
-    """The zones in the lines for config.yaml."""
+def rules_shown(page: Page) -> Any:
+    """The rules in the lines for config.yaml."""
     return yaml.safe_load(page.get_by_label("Lines for config.yaml").input_value())["cameras"][CAMERA]["rules"]
 
 
-def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configuration_takes(visitor):
+def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(visitor):
     page = visitor.see(f"/zones/{CAMERA}")
-    waits_for(page, "document.getElementById('frame').naturalWidth > 0")
-    assert lines_of(page) == {"exclusion_zones": []}
+    wait_for(page, "document.getElementById('frame').naturalWidth > 0")
+    assert rules_shown(page) == {"exclusion_zones": []}
 
     page.get_by_role("button", name="Add a zone").click()
     first = page.get_by_role("button", name="Corner 1 of zone 1")
     expect(first).to_be_focused()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Shift+ArrowUp")
-    assert lines_of(page)["exclusion_zones"] == [[[0.34, 0.3], [0.65, 0.35], [0.65, 0.65], [0.35, 0.65]]]
+    assert rules_shown(page)["exclusion_zones"] == [[[0.34, 0.3], [0.65, 0.35], [0.65, 0.65], [0.35, 0.65]]]
 
     area = page.locator("#picture").bounding_box()
     corner = page.get_by_role("button", name="Corner 3 of zone 1").bounding_box()
@@ -316,24 +316,24 @@ def test_a_zone_is_drawn_by_mouse_and_by_keys_and_becomes_lines_that_the_configu
     page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
     page.mouse.down()
     page.mouse.move(area["x"] + 0.9 * area["width"], area["y"] + 0.8 * area["height"])
-    # Beyond the edge is at the edge.
+    # A corner dragged beyond the edge stays at the edge.
     page.mouse.move(area["x"] + 1.1 * area["width"], area["y"] + 0.8 * area["height"])
     page.mouse.up()
-    x, y = lines_of(page)["exclusion_zones"][0][2]
+    x, y = rules_shown(page)["exclusion_zones"][0][2]
     assert x == 1
     assert y == pytest.approx(0.8, abs=0.01)
 
     page.locator("#picture").click(position={"x": 0.2 * area["width"], "y": 0.5 * area["height"]})
-    (zone,) = lines_of(page)["exclusion_zones"]
+    (zone,) = rules_shown(page)["exclusion_zones"]
     assert len(zone) == 5
-    # On the side that was nearest: between the last corner and the first.
+    # Inserted into the nearest side: between the last corner and the first.
     assert zone[4] == [pytest.approx(0.2, abs=0.01), pytest.approx(0.5, abs=0.01)]
     page.keyboard.press("Delete")
-    assert len(lines_of(page)["exclusion_zones"][0]) == 4
-    Config.model_validate({"cameras": {CAMERA: {"source": "door.mp4", "rules": lines_of(page)}}})
+    assert len(rules_shown(page)["exclusion_zones"][0]) == 4
+    Config.model_validate({"cameras": {CAMERA: {"source": "door.mp4", "rules": rules_shown(page)}}})
 
     page.get_by_role("button", name="Remove zone 1").click()
-    assert lines_of(page) == {"exclusion_zones": []}
+    assert rules_shown(page) == {"exclusion_zones": []}
     page.get_by_role("button", name="Reload").click()
     expect(page.locator("#said")).to_have_text("The agent has reloaded its configuration.")
 
@@ -357,7 +357,7 @@ def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
     page = visitor.see(an_alert(visitor))
 
     crop = page.locator(".crop img")
-    waits_for(page, "document.querySelector('.crop img').naturalWidth > 30")
+    wait_for(page, "document.querySelector('.crop img').naturalWidth > 30")
     assert crop.get_attribute("alt")
     assert page.locator(".chart .dot").count() >= 2
     expect(page.locator(".chart .threshold")).to_have_count(2)
@@ -383,7 +383,7 @@ def test_an_alert_is_deleted_after_a_confirmation(visitor):
 
     assert page.goto(visitor.origin + address).status == 404
     expect(page.get_by_role("heading", name="No such alert")).to_be_visible()
-    visitor.troubles = [trouble for trouble in visitor.troubles if "404" not in trouble]
+    visitor.errors = [error for error in visitor.errors if "404" not in error]
 
 
 def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
@@ -391,7 +391,7 @@ def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
 
     page.get_by_role("button", name="Open my camera").click()
 
-    waits_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
+    wait_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
     expect(page.locator("#found")).to_contain_text("px, face")
     assert drawn(page) > 100
     assert page.evaluate("document.getElementById('video').videoWidth") == 640
@@ -419,14 +419,14 @@ def test_a_dropped_picture_is_analysed(visitor, tmp_path):
 
 
 def test_an_uploaded_video_is_analysed_while_it_plays(visitor, tmp_path):
-    # What any Chromium plays; one without the makers' codecs knows no H.264.
+    # WebM plays in every Chromium; builds without proprietary codecs lack H.264.
     recording = tmp_path / "door.webm"
     ffmpeg("-ss", 3, "-t", 1, "-i", EXAMPLE, "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M", recording)
     page = visitor.see("/webcam")
 
     page.locator("#file").set_input_files(recording)
 
-    waits_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
+    wait_for(page, "Number(document.getElementById('boxes').dataset.faces) > 0")
     expect(page.locator("#pace-rate")).to_contain_text("a second")
 
 
@@ -458,26 +458,26 @@ def test_a_phone_scrolls_no_page_sideways(browser, door, path):
         page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
 
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        # Nothing reaches over its card either; what is wide scrolls by itself.
+        # Nothing is wider than its card either; wide elements scroll separately.
         over = page.evaluate(
             """() => [...document.querySelectorAll(".card p, .card table, .card dd, .card h2, .card h3, .card pre")]
                 .filter(part => !part.closest(".scrolls, .strip, pre, .only-heard"))
                 .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML)"""
         )
         assert over == []
-        # The places are where the thumb is.
+        # The navigation is at the bottom of the screen.
         box = page.get_by_role("navigation", name="Pages").bounding_box()
         assert box
         assert box["y"] + box["height"] == PHONE["height"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_hard_to_see_or_to_hear(browser, door, scheme):
+def test_every_page_passes_the_accessibility_check(browser, door, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
         found = []
-        # What is no matter of colour is the same in the dark, and so are the colours of most pages.
+        # In dark mode only colours differ, and they are the same on most pages.
         options = {"resultTypes": ["violations"], **({} if scheme == "light" else {"runOnly": ["color-contrast"]})}
         for path in [an_alert(visitor), *(PAGES if scheme == "light" else ["/"])]:
             page = visitor.see(path)
@@ -487,7 +487,7 @@ def test_nothing_is_hard_to_see_or_to_hear(browser, door, scheme):
         assert found == []
 
 
-def test_the_dark_is_dark_and_the_light_is_light(browser, door):
+def test_pages_follow_the_preferred_colour_scheme(browser, door):
     grounds = {}
     for scheme in ("light", "dark"):
         with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
@@ -506,7 +506,7 @@ def test_reduced_motion_is_respected(browser, door):
         assert page.evaluate("getComputedStyle(document.querySelector('.alert-card')).animationName") == "none"
 
 
-def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
+def test_every_control_is_reachable_by_keyboard_with_visible_focus(visitor):
     page = visitor.see("/")
     expect(page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
     reached = []
@@ -517,7 +517,7 @@ def test_everything_is_reached_by_the_keyboard_and_the_focus_is_seen(visitor):
             """() => { const {outlineStyle, outlineWidth} = getComputedStyle(document.activeElement);
                 return outlineStyle !== "none" && parseFloat(outlineWidth) >= 2; }"""
         )
-        assert ring, f"the focus on {reached[-1]} is not seen"
+        assert ring, f"the focus on {reached[-1]} is not visible"
 
     assert reached[0] == "Skip to the content"
     assert reached[2:7] == ["Live", "Alerts", "Counts", "Webcam", "API"]
@@ -546,7 +546,7 @@ def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
 
 
 def test_no_inline_script_is_run(browser, door):
-    with a_visitor(browser, door.origin, is_calm=False) as visitor:
+    with a_visitor(browser, door.origin, fails_on_errors=False) as visitor:
         page = visitor.see("/")
         page.evaluate(
             """() => { const script = document.createElement("script");
@@ -554,7 +554,7 @@ def test_no_inline_script_is_run(browser, door):
         )
 
         assert page.evaluate("window.wasRun") is None
-        assert "Content Security Policy" in " ".join(visitor.troubles)
+        assert "Content Security Policy" in " ".join(visitor.errors)
 
 
 def test_a_picture_refused_by_a_busy_device_is_requested_again(visitor):
@@ -568,13 +568,13 @@ def test_a_picture_refused_by_a_busy_device_is_requested_again(visitor):
     visitor.page.route("**/crop", answer)
     page = visitor.see("/alerts")
 
-    waits_for(page, "[...document.querySelectorAll('.gallery img')].every(picture => picture.naturalWidth > 0)")
+    wait_for(page, "[...document.querySelectorAll('.gallery img')].every(picture => picture.naturalWidth > 0)")
     assert refused.count(refused[0]) == 2
     expect(page.locator(".gallery img[hidden]")).to_have_count(0)
 
 
 def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, door):
-    with a_visitor(browser, door.origin, is_calm=False) as visitor:
+    with a_visitor(browser, door.origin, fails_on_errors=False) as visitor:
         page = visitor.see("/")
         page.evaluate("window.isTheSamePage = true")
         canvas = page.locator(f"[data-camera={CAMERA}] canvas")
@@ -584,20 +584,20 @@ def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, doo
         expect(page.get_by_role("alert").filter(has_text="is lost")).to_contain_text("Trying again")
         door.console.start()
         door.wait_until_ready()
-        # A slow machine may have tried again by itself, and the button is gone.
+        # On a slow machine the page may have reconnected already, and the button is hidden.
         page.evaluate(
             "document.getElementById('line-again').offsetParent && document.getElementById('line-again').click()"
         )
 
         expect(page.locator("#line-lost")).to_be_hidden()
         index = int(canvas.get_attribute("data-index") or 0)
-        waits_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) != {index}")
+        wait_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) != {index}")
         expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
         assert page.evaluate("window.isTheSamePage")
 
 
 def drawn(page: Page) -> int:
-    """How many pixels of the layer of boxes are not clear."""
+    """Number of pixels of the box layer that are not transparent."""
     counted = page.evaluate(
         """() => { const layer = document.getElementById("boxes");
             const copy = new OffscreenCanvas(layer.width, layer.height).getContext("2d", {willReadFrequently: true});
@@ -609,7 +609,7 @@ def drawn(page: Page) -> int:
 
 
 def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until something has the focus."""
+    """Press Tab until the selected element has the focus."""
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):

@@ -33,7 +33,7 @@ def test_frames_are_counted_and_stages_lie_in_their_buckets():
     metrics = Metrics(["door", "back"])
     for _ in range(3):
         metrics.record("door", one_bare_person())
-    metrics.record("door", one_bare_person(looked=False))
+    metrics.record("door", one_bare_person(analysed=False))
 
     found = samples(metrics)
 

@@ -24,7 +24,7 @@ def console(tmp_path_factory):
 
 
 def schemathesis(console, folder, *options):
-    """Run it over the whole document; gives what it prints where it found something. Its own files go to a folder."""
+    """Run schemathesis on the whole document, in `folder`; returns its output if it found problems."""
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
     done = subprocess.run(
         [*command, f"{console.url}/openapi.json", "--generation-deterministic", "--continue-on-failure", *options],
@@ -39,7 +39,7 @@ def schemathesis(console, folder, *options):
 
 
 def test_any_request_is_answered_as_documented(console, tmp_path):
-    # What is no picture is refused, although as base64 it fits the document: that check cannot know. Who is let in is
+    # Base64 that is not a picture matches the schema but is rejected, which the first check would report. Access is
     # tested below.
     left_out = "positive_data_acceptance,ignored_auth"
     found = schemathesis(
@@ -52,9 +52,9 @@ def test_any_request_is_answered_as_documented(console, tmp_path):
     )
 
     assert not found, found
-    with console.client() as ask:
-        assert ask.get("/health").status_code == 200
-    # No name but these came as far as the agent.
+    with console.client() as client:
+        assert client.get("/health").status_code == 200
+    # Only known commands reached the agent.
     assert {command.name for command in console.commands} <= {"pause", "resume", "snapshot", "reload", "diagnostics"}
 
 
@@ -62,12 +62,12 @@ def test_protected_endpoints_need_a_login(tmp_path):
     with served(tmp_path, **secret_files(tmp_path)) as console:
         with console.client(token=TOKEN) as program:
             document = program.get("/openapi.json").json()
-        asking = {
-            path for path, item in document["paths"].items() if all(said.get("security") for said in item.values())
+        protected = {
+            path for path, item in document["paths"].items() if all(one.get("security") for one in item.values())
         }
-        assert document["paths"].keys() - asking == {"/health", "/ready"}
-        with console.client() as ask:
-            for path in asking:
+        assert document["paths"].keys() - protected == {"/health", "/ready"}
+        with console.client() as client:
+            for path in protected:
                 for method in document["paths"][path]:
-                    answer = ask.request(method, path.replace("{alert_id}", UNKNOWN).replace("{name}", "door"))
+                    answer = client.request(method, path.replace("{alert_id}", UNKNOWN).replace("{name}", "door"))
                     assert answer.status_code == 401, path

@@ -53,42 +53,42 @@ def test_it_stops_at_once_during_a_response(tmp_path, monkeypatch):
 def test_it_opens_again_on_the_same_port(tmp_path):
     port = free_port()
     for _ in range(3):
-        with served(tmp_path, port=port) as console, console.client() as ask:
-            assert ask.get("/health").status_code == 200
+        with served(tmp_path, port=port) as console, console.client() as client:
+            assert client.get("/health").status_code == 200
 
 
 def test_one_line_is_logged_at_the_start_and_no_more(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with served(tmp_path) as console, console.client() as ask:
+    with served(tmp_path) as console, console.client() as client:
         for path in ("/health", "/nothing", "/api/v1/alerts?secret=1", "/../../etc"):
-            ask.get(path)
+            client.get(path)
         with socket.create_connection(("127.0.0.1", console.config.console.port)) as line:
             line.sendall(b"nonsense\r\n\r\n")
             line.recv(100)
         form = {"Content-Type": "multipart/form-data; boundary=x"}
-        ask.post("/api/v1/detect", content=b"--x\r\nContent-Disposition\r\r: y\r\n\r\n", headers=form)
+        client.post("/api/v1/detect", content=b"--x\r\nContent-Disposition\r\r: y\r\n\r\n", headers=form)
 
-    said = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
-    assert said == [f"console: {console.url}"]
+    logged = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
+    assert logged == [f"console: {console.url}"]
 
 
 def test_a_bug_is_logged_without_the_request(tmp_path, caplog, monkeypatch):
-    with served(tmp_path) as console, console.client() as ask:
+    with served(tmp_path) as console, console.client() as client:
         monkeypatch.setattr("edge_agent.alerts.history.AlertHistory.find", lambda *_, **__: 1 / 0)
-        answer = ask.get("/api/v1/alerts?camera=secret")
+        answer = client.get("/api/v1/alerts?camera=secret")
 
         assert answer.status_code == 500
         assert answer.json() == {"detail": "the console failed; see its log"}
-        assert ask.get("/health").status_code == 200
+        assert client.get("/health").status_code == 200
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.getMessage() == "the console failed at /api/v1/alerts; please report this"
 
 
-# what it refuses to start with
+# invalid settings
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "camera.local"])  # noqa: S104
-def test_beyond_this_machine_it_wants_a_password_or_a_token(host):
+def test_beyond_loopback_a_password_or_a_token_is_required(host):
     with pytest.raises(ValueError, match="password_file"):
         ConsoleConfig(host=host)
 
@@ -115,13 +115,13 @@ def test_an_unusable_certificate_prevents_the_start(tmp_path):
             pass
 
 
-def test_localhost_is_all_of_this_machine_s_addresses_for_itself(tmp_path):
+def test_localhost_means_every_loopback_address_of_the_machine(tmp_path):
     with served(tmp_path, host="localhost") as console:
         for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
             try:
                 line = socket.create_connection((address, console.config.console.port), timeout=PATIENCE_SECONDS)
             except OSError as error:
-                # This machine may have no IPv6; then there is nothing to listen at.
+                # Without IPv6 on this machine there is no such listener.
                 assert ":" in address, error  # noqa: PT017
             else:
                 line.close()

@@ -32,7 +32,7 @@ def test_logging_out_ends_the_session():
     assert sessions.holds(other, at=1.0)
 
 
-def test_the_number_of_sessions_is_bounded_and_the_quietest_goes():
+def test_the_number_of_sessions_is_bounded_and_the_least_recently_used_ends():
     sessions = Sessions()
     quiet, used = sessions.begin(at=0.0), sessions.begin(at=0.0)
     assert sessions.holds(used, at=1.0)
@@ -43,7 +43,7 @@ def test_the_number_of_sessions_is_bounded_and_the_quietest_goes():
     assert sessions.holds(used, at=3.0)
 
 
-def test_the_token_against_forgery_is_another_for_every_cookie_and_every_run():
+def test_the_csrf_token_differs_for_every_cookie_and_every_run():
     sessions = Sessions()
 
     assert sessions.csrf("one") == sessions.csrf("one")
@@ -51,7 +51,7 @@ def test_the_token_against_forgery_is_another_for_every_cookie_and_every_run():
     assert sessions.csrf("one") != Sessions().csrf("one")
 
 
-def test_any_text_is_compared_as_a_secret():
+def test_secrets_of_any_characters_and_length_are_compared():
     assert is_same("pässwörd\udcff", "pässwörd\udcff")
     assert not is_same("", "a")
     assert not is_same("a" * 10_000, "b")

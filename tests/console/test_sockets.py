@@ -29,17 +29,17 @@ class Shown:
 
 
 class Page:
-    """The live page: it watches, and says what it has shown."""
+    """The live page: subscribes to cameras and acknowledges shown pictures."""
 
     def __init__(self, console, **options):
         address = f"{console.url.replace('http', 'ws')}/live"
         self.line: ClientConnection = connect(address, origin=console.url, **options)
 
-    def say(self, **said):
-        self.line.send(json.dumps(said))
+    def send(self, **message):
+        self.line.send(json.dumps(message))
 
-    def heard(self, kind):
-        """The next of a kind: "picture", or the key of a text."""
+    def receive(self, kind):
+        """Return the next message of a kind: "picture", or the key of a JSON message."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             message = self.line.recv(timeout=max(0.0, deadline - time.monotonic()))
@@ -47,8 +47,8 @@ class Page:
                 if kind == "picture":
                     (length,) = struct.unpack(">I", message[:4])
                     return Shown(json.loads(message[4 : 4 + length]), message[4 + length :])
-            elif kind in (said := json.loads(message)):
-                return said[kind]
+            elif kind in (content := json.loads(message)):
+                return content[kind]
 
     def __enter__(self):
         return self
@@ -65,32 +65,32 @@ def refused(console, path="/live", **headers) -> int:
 
 def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
     with Page(console) as page:
-        page.say(watch=["door", "unknown"], width_px=320)
+        page.send(watch=["door", "unknown"], width_px=320)
         console.show(portrait(HOPPER), index=1)
-        first = page.heard("picture")
+        first = page.receive("picture")
         for number in range(2, 9):
             console.show(portrait(HOPPER), index=number)
-        # Two overviews later still none has come.
-        told = [page.line.recv(timeout=PATIENCE_SECONDS) for _ in range(2)]
-        assert all(isinstance(message, str) for message in told)
-        page.say(shown="door")
-        second = page.heard("picture")
+        # Two overviews arrive meanwhile, and no picture.
+        messages = [page.line.recv(timeout=PATIENCE_SECONDS) for _ in range(2)]
+        assert all(isinstance(message, str) for message in messages)
+        page.send(shown="door")
+        second = page.receive("picture")
 
     assert (first.head["index"], second.head["index"]) == (1, 8)
     assert first.head["width"] == 320
     assert decode_picture(first.jpeg).shape[1] == 320
 
 
-def test_twenty_viewers_share_one_encoding(console, ask):
+def test_twenty_viewers_share_one_encoding(console, client):
     pages = [Page(console) for _ in range(20)]
     for page in pages:
-        page.say(watch=["door"])
+        page.send(watch=["door"])
     console.show(portrait(HOPPER), index=1)
 
-    heads = [page.heard("picture").head["index"] for page in pages]
+    heads = [page.receive("picture").head["index"] for page in pages]
 
     assert heads == [1] * 20
-    figures = ask.get("/metrics").text
+    figures = client.get("/metrics").text
     assert "maskwatch_console_pictures_encoded_total 1.0" in figures
     assert "maskwatch_console_viewers 20.0" in figures
     for page in pages:
@@ -99,28 +99,28 @@ def test_twenty_viewers_share_one_encoding(console, ask):
 
 def test_a_page_gets_alerts_and_the_status(console):
     with Page(console) as page:
-        assert page.heard("overview")["cameras"][1]["reason"] == "unplugged"
+        assert page.receive("overview")["cameras"][1]["reason"] == "unplugged"
         alert_id = console.keep_alert()
-        alert = page.heard("alert")
+        alert = page.receive("alert")
 
     assert (alert["id"], alert["label"], alert["crop"]) == (alert_id, "without_mask", "none")
 
 
 def test_a_hanging_agent_is_reported_to_the_page(console):
     with Page(console) as page:
-        page.heard("overview")
+        page.receive("overview")
         console.is_silent = True
-        assert page.heard("error")
+        assert page.receive("error")
 
 
 @pytest.mark.parametrize(
-    "said", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda said: repr(said)[:12]
+    "text", ["", "[]", "null", "{", '"watch"', "[" * 3000, b"\0\1", "x" * 5000], ids=lambda text: repr(text)[:12]
 )
-def test_a_page_that_sends_invalid_messages_is_disconnected(console, said):
+def test_a_page_that_sends_invalid_messages_is_disconnected(console, text):
     with Page(console) as page:
-        page.line.send(said)
+        page.line.send(text)
         with pytest.raises(ConnectionClosed) as closed:
-            page.heard("nothing")
+            page.receive("nothing")
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code in (1003, 1009)
@@ -128,27 +128,27 @@ def test_a_page_that_sends_invalid_messages_is_disconnected(console, said):
 
 def test_invalid_messages_of_a_page_are_ignored(console):
     with Page(console) as page:
-        page.say(watch="door", width_px="wide", shown=7)
-        page.say(watch=[1, None, {"a": "b"}], width_px=-5, shown="nobody")
-        page.say(watch=["door"], width_px=10**400)
+        page.send(watch="door", width_px="wide", shown=7)
+        page.send(watch=[1, None, {"a": "b"}], width_px=-5, shown="unknown")
+        page.send(watch=["door"], width_px=10**400)
         console.show(portrait(HOPPER))
-        assert page.heard("picture").head["camera"] == "door"
+        assert page.receive("picture").head["camera"] == "door"
 
 
 def send_three_megabytes(page):
     page.line.send(b"x" * 3_000_000)
-    page.heard("nothing")
+    page.receive("nothing")
 
 
 def test_a_message_of_three_megabytes_is_rejected(console):
     with Page(console) as page, pytest.raises(ConnectionClosed) as closed:
         send_three_megabytes(page)
 
-    # What is still being sent may meet a closed connection before the reason has been read.
+    # Sending may fail on the closed connection before the close code is read.
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
-# who may
+# access
 
 
 def test_a_page_of_another_site_gets_no_socket(console):
@@ -172,17 +172,17 @@ def test_the_number_of_viewers_is_limited(tmp_path):
     with served(tmp_path, max_viewers=2) as console:
         with Page(console), Page(console), Page(console) as third:
             with pytest.raises(ConnectionClosed) as closed:
-                third.heard("nothing")
+                third.receive("nothing")
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4429, "too many viewers; close another page")
         with Page(console) as page:
-            assert page.heard("overview")
+            assert page.receive("overview")
 
 
-# who is slow
+# slow clients
 
 
-def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console, ask):
+def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console, client):
     deaf = socket.create_connection(("127.0.0.1", console.config.console.port))
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     key = base64.b64encode(os.urandom(16)).decode()
@@ -191,16 +191,16 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     with Page(console) as page:
-        page.say(watch=["door"])
+        page.send(watch=["door"])
         indices: list[int] = []
         deadline = time.monotonic() + 2 * PATIENCE_SECONDS
-        while "maskwatch_console_viewers 2.0" not in ask.get("/metrics").text:
+        while "maskwatch_console_viewers 2.0" not in client.get("/metrics").text:
             assert time.monotonic() < deadline
-        while "maskwatch_console_viewers 2.0" in ask.get("/metrics").text:
+        while "maskwatch_console_viewers 2.0" in client.get("/metrics").text:
             assert time.monotonic() < deadline
             console.show(portrait(HOPPER), index=len(indices))
-            indices.append(page.heard("picture").head["index"])
-            page.say(shown="door")
+            indices.append(page.receive("picture").head["index"])
+            page.send(shown="door")
     deaf.close()
 
     assert indices == sorted(indices)
@@ -210,7 +210,7 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console
 # the webcam
 
 
-def test_a_webcam_is_answered_as_the_api_answers(console, ask):
+def test_a_webcam_is_answered_as_the_api_answers(console, client):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send(jpeg())
         found = json.loads(line.recv(timeout=PATIENCE_SECONDS))
@@ -221,8 +221,8 @@ def test_a_webcam_is_answered_as_the_api_answers(console, ask):
         line.send(jpeg())
         again = json.loads(line.recv(timeout=PATIENCE_SECONDS))
 
-    asked = ask.post("/api/v1/detect", files={"file": jpeg()}).json()
-    assert found["faces"] == again["faces"] == asked["faces"]
+    answer = client.post("/api/v1/detect", files={"file": jpeg()}).json()
+    assert found["faces"] == again["faces"] == answer["faces"]
     assert wrong == {"error": "not a JPEG, PNG, WebP or BMP picture"}
     assert set(half) == {"error"}
 
@@ -237,12 +237,12 @@ def test_a_webcam_that_sends_text_is_disconnected(console):
     assert closed.value.rcvd.code == 1003
 
 
-def test_a_webcam_that_does_not_wait_for_answers_gets_them_one_by_one(console, ask):
+def test_a_webcam_that_does_not_wait_for_answers_gets_them_one_by_one(console, client):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         for _ in range(10):
             line.send(jpeg())
         answers = [json.loads(line.recv(timeout=PATIENCE_SECONDS)) for _ in range(10)]
         # Meanwhile others are served.
-        assert ask.get("/health").status_code == 200
+        assert client.get("/health").status_code == 200
 
     assert all(len(answer["faces"]) == 1 for answer in answers)

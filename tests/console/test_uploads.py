@@ -19,7 +19,7 @@ from tests.console.served import PATIENCE_SECONDS, jpeg, served
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory):
-    """One for all of these: whatever came in before, it goes on."""
+    """One console for all tests, so that each upload follows those before."""
     with served(tmp_path_factory.mktemp("uploads")) as opened:
         yield opened
 
@@ -37,23 +37,23 @@ def png_of(width_px: int, height_px: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def send(ask, content):
-    return ask.post("/api/v1/detect", files={"file": content})
+def send(client, content):
+    return client.post("/api/v1/detect", files={"file": content})
 
 
-def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, ask):
+def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, client):
     bomb = png_of(10_000, 10_000)
     assert len(bomb) < 200_000
 
-    answer = send(ask, bomb)
+    answer = send(client, bomb)
 
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith(f"the picture: 10000x10000 pixels in {len(bomb)} bytes are too large; ")
-    assert send(ask, jpeg()).status_code == 200
+    assert send(client, jpeg()).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "said"),
+    ("content", "status", "reason"),
     [
         (b"not a picture", 415, "not a JPEG, PNG, WebP or BMP picture"),
         (b"", 422, "the picture is empty"),
@@ -64,28 +64,28 @@ def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, ask
         (b"II*\0" + bytes(100), 415, "not a JPEG"),
     ],
 )
-def test_an_upload_that_is_not_a_picture_is_rejected(ask, content, status, said):
+def test_an_upload_that_is_not_a_picture_is_rejected(client, content, status, reason):
     for answer in (
-        send(ask, content),
-        ask.post("/api/v1/detect", json={"image": base64.b64encode(content).decode()}),
+        send(client, content),
+        client.post("/api/v1/detect", json={"image": base64.b64encode(content).decode()}),
     ):
         assert answer.status_code == status
-        assert said in answer.json()["detail"]
+        assert reason in answer.json()["detail"]
 
 
-def test_a_truncated_picture_is_rejected(ask):
+def test_a_truncated_picture_is_rejected(client):
     whole = jpeg()
-    statuses = {send(ask, whole[:length]).status_code for length in (20, 300, len(whole) // 2, len(whole) - 2)}
+    statuses = {send(client, whole[:length]).status_code for length in (20, 300, len(whole) // 2, len(whole) - 2)}
 
     assert statuses <= {200, 422}
-    assert send(ask, png_of(64, 64)[:60]).status_code == 422
+    assert send(client, png_of(64, 64)[:60]).status_code == 422
 
 
-def test_random_bytes_after_a_valid_header_are_rejected(ask):
+def test_random_bytes_after_a_valid_header_are_rejected(client):
     random = np.random.default_rng(1)
     for start in (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF\x10\x00\x00\x00WEBPVP8 "):
         for _ in range(5):
-            assert send(ask, start + random.bytes(500)).status_code in (200, 422)
+            assert send(client, start + random.bytes(500)).status_code in (200, 422)
 
 
 @pytest.mark.parametrize(
@@ -111,20 +111,20 @@ def test_random_bytes_after_a_valid_header_are_rejected(ask):
         ({"content": b""}, 415),
     ],
 )
-def test_an_invalid_body_is_rejected(ask, options, status):
-    answer = ask.post("/api/v1/detect", **options)
+def test_an_invalid_body_is_rejected(client, options, status):
+    answer = client.post("/api/v1/detect", **options)
 
     assert answer.status_code == status, answer.text
     assert answer.json()["detail"]
 
 
 def test_too_many_bytes_are_refused_before_they_are_sent(tmp_path):
-    with served(tmp_path, largest_upload_bytes=100_000) as console, console.client() as ask:
+    with served(tmp_path, largest_upload_bytes=100_000) as console, console.client() as client:
         with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
             head = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             line.sendall(f"{head}Content-Length: 999999999999\r\n\r\n".encode())
             answer = line.recv(65536)
-        stated = send(ask, bytes(200_000))
+        stated = send(client, bytes(200_000))
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert stated.status_code == 413
         assert "console.largest_upload_bytes" in stated.json()["detail"]
@@ -139,16 +139,16 @@ def test_excess_bytes_are_rejected_on_arrival_without_a_content_length(tmp_path)
             sent += 65_536
             yield bytes(65_536)
 
-    with served(tmp_path, largest_upload_bytes=100_000) as console, console.client() as ask:
-        # The line may be cut while the client still writes.
+    with served(tmp_path, largest_upload_bytes=100_000) as console, console.client() as client:
+        # The server may close the connection while the client is still writing.
         with suppress(httpx.WriteError, httpx.ReadError):
-            answer = ask.post("/api/v1/detect", content=endless(), headers={"Content-Type": "application/json"})
+            answer = client.post("/api/v1/detect", content=endless(), headers={"Content-Type": "application/json"})
             assert answer.status_code == 413
         assert sent < 20_000_000
-        assert send(ask, jpeg()[:90_000]).status_code in (200, 422)
+        assert send(client, jpeg()[:90_000]).status_code in (200, 422)
 
 
-def test_an_upload_that_ends_in_the_middle_leaves_nothing_behind(console, ask):
+def test_an_upload_that_ends_in_the_middle_leaves_nothing_behind(console, client):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", console.config.console.port)) as line:
             head = (
@@ -156,25 +156,25 @@ def test_an_upload_that_ends_in_the_middle_leaves_nothing_behind(console, ask):
             )
             line.sendall(f"{head}Content-Length: 10000000\r\n\r\n--x\r\n".encode() + bytes(100_000))
 
-    assert send(ask, jpeg()).status_code == 200
+    assert send(client, jpeg()).status_code == 200
 
 
-def test_no_upload_is_written_to_the_disk(console, ask, tmp_path, monkeypatch):
+def test_no_upload_is_written_to_the_disk(console, client, tmp_path, monkeypatch):
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     folder.chmod(0o500)
     large = jpeg() + bytes(5_000_000)
 
-    assert send(ask, large).status_code == 200
+    assert send(client, large).status_code == 200
     assert list(folder.iterdir()) == []
 
 
-def test_base64_of_the_largest_size_is_accepted(console, ask):
+def test_base64_of_the_largest_size_is_accepted(console, client):
     image = base64.b64encode(jpeg() + bytes(14_000_000)).decode()
 
     assert (
-        ask.post(
+        client.post(
             "/api/v1/detect", content=json.dumps({"image": image}), headers={"Content-Type": "application/json"}
         ).status_code
         == 200

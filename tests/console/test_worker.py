@@ -24,10 +24,10 @@ def test_an_error_is_raised_in_the_caller(worker):
         asyncio.run(worker.do(fail))
 
 
-def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(worker):
+def test_calls_beyond_the_queue_limit_are_rejected_until_others_are_done(worker):
     gate = threading.Event()
 
-    async def ask():
+    async def calls():
         waiting = [asyncio.ensure_future(worker.do(gate.wait)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
@@ -36,13 +36,13 @@ def test_more_than_may_wait_is_refused_and_room_is_made_when_work_is_done(worker
         assert await asyncio.gather(*waiting) == [True] * 3
         return await worker.do(gate.wait)
 
-    assert asyncio.run(ask())
+    assert asyncio.run(calls())
 
 
 def test_a_cancelled_caller_counts_until_its_work_is_done(worker):
     gate = threading.Event()
 
-    async def ask():
+    async def calls():
         for _ in range(3):
             waiting = asyncio.ensure_future(worker.do(gate.wait))
             await asyncio.sleep(0)
@@ -52,14 +52,14 @@ def test_a_cancelled_caller_counts_until_its_work_is_done(worker):
             await worker.do(gate.wait)
         gate.set()
 
-    asyncio.run(ask())
+    asyncio.run(calls())
 
 
 def test_a_request_that_would_wait_long_is_rejected_at_once(monkeypatch):
     monkeypatch.setattr("edge_agent.console.worker.LONGEST_WAIT_SECONDS", 0.05)
     worker = Worker("test", most_waiting=100)
 
-    async def ask():
+    async def calls():
         await worker.do(time.sleep, 0.1)
         waits = asyncio.ensure_future(worker.do(time.sleep, 0.1))
         await asyncio.sleep(0)
@@ -67,5 +67,5 @@ def test_a_request_that_would_wait_long_is_rejected_at_once(monkeypatch):
             await worker.do(time.sleep, 0.1)
         await waits
 
-    asyncio.run(ask())
+    asyncio.run(calls())
     worker.close()

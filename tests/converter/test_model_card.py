@@ -40,7 +40,7 @@ def an_evaluation():
     return Evaluation(models, (agreement,), ())
 
 
-def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for():
+def test_a_model_card_lists_data_terms_metrics_by_size_limits_and_out_of_scope_uses():
     text = classifier_model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
 
     assert "| street | photographs of people in streets" in text
@@ -55,11 +55,11 @@ def test_it_tells_data_with_terms_metrics_by_size_limits_and_what_it_is_not_for(
     assert "ab" * 32 in text
 
 
-def test_a_run_that_says_nothing_of_its_data_is_told_so():
+def test_the_model_card_says_that_a_run_did_not_record_its_data():
     assert "Not recorded by the training run." in classifier_model_card(a_card(training_data=[]), [], smallest_px=16)
 
 
-def test_thresholds_are_told_where_there_are_any():
+def test_the_model_card_lists_thresholds_if_there_are_any():
     text = classifier_model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], smallest_px=16)
 
     assert "| thresholds | without_mask 0.3, with_mask 0.7 |" in text

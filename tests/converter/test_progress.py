@@ -70,7 +70,7 @@ def test_the_innermost_step_and_other_lines_are_shown():
 def test_a_message_replaces_the_progress_line_of_a_terminal():
     with shown(on_terminal=True) as stderr:
         assert stderr.waits_for("\r\033\\[Kworking \\.\\.\\. \\d+ s")
-        progress.say("done")
+        progress.print_message("done")
 
     assert "\r\033[Kdone\n" in stderr.getvalue()
 

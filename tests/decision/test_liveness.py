@@ -19,7 +19,7 @@ from tests.values import NOON
 MARGIN = 0.4
 WIDTH_PX, HEIGHT_PX = 320, 180
 SIZE = 0.35
-"""Faces of 30 and 58 px."""
+"""Scale of the portraits: faces of 30 and 58 px."""
 
 
 def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
@@ -31,13 +31,13 @@ def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
 
 
 def hung(who: Portrait, *, x: float = 80.0, y: float = 20.0, size: float = SIZE) -> tuple[Image, Box]:
-    """A portrait before a wall."""
+    """A portrait in front of a wall."""
     image, (box,) = scene((who, False, size, (x, y)), width_px=WIDTH_PX, height_px=HEIGHT_PX)
     return image, box
 
 
 class Camera:
-    """Sees with noise, as a small sensor does, and finds faces a little beside where they are, as detectors do."""
+    """A camera with the noise of a small sensor and the inaccurate boxes of a detector."""
 
     def __init__(self, *, noise: float = 4.0, box_jitter_px: float = 0.8, seed: int = 1) -> None:
         self.noise, self.box_jitter_px = noise, box_jitter_px
@@ -56,7 +56,7 @@ class Camera:
 
 
 def swaying(at: float) -> float:
-    """How far a head that is held still has drifted sideways, in widths: 1 % a second at least, as in recordings."""
+    """Sideways drift of a head that is held still, in widths: at least 1 % a second, as in recordings."""
     return 0.02 * math.sin(1.7 * at) + 0.01 * math.sin(4.1 * at)
 
 
@@ -78,14 +78,14 @@ def test_a_person_standing_nearly_still_is_live_within_a_second_and_a_half(frame
 
 
 def behind(hand_at: float, image: Image, box: Box) -> Image:
-    """A face with a hand before it, whose middle is this share of the face down."""
+    """A face with a hand in front of it; its centre is at this fraction of the face's height."""
     hand = (round(box.centre[0]), round(box.y1 + hand_at * (box.y2 - box.y1)))
     size = (round(0.55 * box.width_px), round(0.25 * box.width_px))
     return np.asarray(cv2.ellipse(image.copy(), hand, size, 20.0, 0, 360, (90, 120, 190), -1), np.uint8)
 
 
 HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
-"""Where a hand is that takes a mask off, from one look to the next."""
+"""Positions of a hand that takes a mask off, frame by frame."""
 
 
 @pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
@@ -225,7 +225,7 @@ def test_people_passing_in_front_do_not_make_a_picture_live():
     camera = Camera()
     for step in range(60):
         at = step / 5
-        # Somebody goes by every four seconds, and covers half of the face when it is still found.
+        # A passer-by every four seconds covers half of the face, which is still detected.
         passer_by = WIDTH_PX * ((at % 4) / 4 - 0.25)
         image, (box, other) = scene(
             (COLLINS, False, SIZE, (80.0, 20.0)),

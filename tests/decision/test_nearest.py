@@ -16,7 +16,7 @@ NOTHING: frozenset[int] = frozenset()
 
 
 class Door:
-    """A camera that is shown frames."""
+    """A nearest-person filter that gets frames one by one."""
 
     def __init__(self, **rules):
         self.nearest = NearestPerson(RulesConfig(**rules))

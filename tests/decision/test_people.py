@@ -17,7 +17,7 @@ NO_TRACKS: frozenset[int] = frozenset()
 
 
 class Door:
-    """A counter that is shown frames, half a second apart."""
+    """A people counter that gets frames, half a second apart."""
 
     def __init__(self, **rules):
         self.counter = PeopleCounter(RulesConfig(**rules), camera="door")
@@ -143,5 +143,5 @@ def test_at_the_end_all_people_are_counted_as_left():
     for _ in range(2):
         door.shows(a_verdict(decision="violation"))
 
-    assert len(door.counter.everybody_leaves(door.when)) == 1
+    assert len(door.counter.flush(door.when)) == 1
     assert door.shows() == ()

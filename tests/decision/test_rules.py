@@ -35,23 +35,23 @@ def judged(
     seen: Iterable[int] | None = None,
     still: Iterable[int] = (),
 ) -> list[Alert | Resolved]:
-    """What the rules say `at` seconds after noon in Greenwich; who is followed is seen, unless it is said."""
+    """Evaluate the rules `at` seconds after noon UTC; by default all followed tracks are also seen."""
     when, follow = NOON + timedelta(seconds=at), set(following)
     return rules.evaluate(
         verdicts, seen=follow if seen is None else set(seen), still=set(still), following=follow, at=at, when=when
     )
 
 
-def said(events: Iterable[Alert | Resolved]) -> list[str]:
-    """Each event in a word, with the track that it is about."""
+def described(events: Iterable[Alert | Resolved]) -> list[str]:
+    """Each event as a word with its track."""
     return [
         f"alert {one.verdict.track.id}" if isinstance(one, Alert) else f"{one.reason} {one.track.id}" for one in events
     ]
 
 
 def turns(rules: Rules, *decisions: str, track: Track | None = None) -> list[list[str]]:
-    """What each verdict in turn gives, a second apart."""
-    return [said(judged(rules, a_verdict(one, track=track), at=float(at))) for at, one in enumerate(decisions)]
+    """The events of each verdict, one second apart."""
+    return [described(judged(rules, a_verdict(one, track=track), at=float(at))) for at, one in enumerate(decisions)]
 
 
 def violations(*numbers: int) -> list[Verdict]:
@@ -113,7 +113,7 @@ def test_without_an_alert_there_is_no_resolution():
 
 
 def test_two_people_are_two_alerts():
-    assert said(judged(the_rules(), *violations(1, 2))) == ["alert 1", "alert 2"]
+    assert described(judged(the_rules(), *violations(1, 2))) == ["alert 1", "alert 2"]
 
 
 def test_a_small_face_raises_no_alert_until_it_is_larger():
@@ -127,11 +127,11 @@ def test_an_unsure_face_raises_its_alert_once_it_is_live():
     rules = the_rules()
 
     assert judged(rules, *violations(1), still={1}) == []
-    assert said(judged(rules, still=(), at=0.5)) == ["alert 1"]
+    assert described(judged(rules, still=(), at=0.5)) == ["alert 1"]
 
 
 def test_static_faces_raise_alerts_if_configured():
-    assert said(judged(the_rules(ignore_static_faces=False), *violations(1), still={1})) == ["alert 1"]
+    assert described(judged(the_rules(ignore_static_faces=False), *violations(1), still={1})) == ["alert 1"]
 
 
 def test_an_alert_is_raised_after_the_dwell_time():
@@ -139,7 +139,7 @@ def test_an_alert_is_raised_after_the_dwell_time():
 
     assert judged(rules, *violations(1), at=1.0) == []
     assert judged(rules, at=2.9) == []
-    assert said(judged(rules, at=3.0)) == ["alert 1"]
+    assert described(judged(rules, at=3.0)) == ["alert 1"]
 
 
 def test_time_out_of_sight_does_not_count_as_dwell_time():
@@ -155,21 +155,21 @@ NOTCHED = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.4), (0.2, 0.5), (0.5, 0.6), (0.5, 1.0
 
 
 @pytest.mark.parametrize(
-    ("centre", "is_told"),
+    ("centre", "raises_alert"),
     [((40, 180), False), ((300, 100), False), ((250, 180), True), ((330, 180), True), ((640, 360), True)],
 )
-def test_faces_centred_in_an_exclusion_zone_raise_no_alert(centre, is_told):
+def test_faces_centred_in_an_exclusion_zone_raise_no_alert(centre, raises_alert):
     rules = the_rules(exclusion_zones=(NOTCHED,))
     track = a_track(face=a_face(centre[0] - 20, centre[1] - 25, width=40))
 
-    assert bool(judged(rules, a_verdict(track=track))) is is_told
+    assert bool(judged(rules, a_verdict(track=track))) is raises_alert
 
 
 def test_a_person_who_leaves_an_exclusion_zone_raises_an_alert():
     rules = the_rules(exclusion_zones=(NOTCHED,))
 
     assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
-    assert said(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
+    assert described(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
 
 
 def test_open_violations_raise_alerts_after_quiet_hours_and_ended_ones_are_counted():
@@ -179,7 +179,7 @@ def test_open_violations_raise_alerts_after_quiet_hours_and_ended_ones_are_count
     assert judged(rules, at=1000.0, following={2}) == []
     (alert,) = judged(rules, at=1800.0, following={2})
 
-    assert said([alert]) == ["alert 2"]
+    assert described([alert]) == ["alert 2"]
     assert isinstance(alert, Alert)
     assert alert.suppressed == 1
 
@@ -188,26 +188,26 @@ def test_quiet_hours_are_those_of_the_time_zone():
     at_noon = RulesConfig(quiet_hours=("12:00-13:00",), time_zone="Asia/Tokyo")  # 21:00 there
     in_the_evening = RulesConfig(quiet_hours=("20:30-21:30",), time_zone="Asia/Tokyo")
 
-    assert said(judged(Rules(at_noon, new_id=uuid7), *violations(1))) == ["alert 1"]
+    assert described(judged(Rules(at_noon, new_id=uuid7), *violations(1))) == ["alert 1"]
     assert judged(Rules(in_the_evening, new_id=uuid7), *violations(1)) == []
 
 
 def test_a_camera_has_a_cooldown_after_an_alert():
     rules = the_rules(cooldown_seconds=90.0)
 
-    assert said(judged(rules, *violations(1, 2), at=0.0)) == ["alert 1"]
+    assert described(judged(rules, *violations(1, 2), at=0.0)) == ["alert 1"]
     assert judged(rules, at=89.9) == []
-    assert said(judged(rules, at=90.0)) == ["alert 2"]
+    assert described(judged(rules, at=90.0)) == ["alert 2"]
 
 
 def test_alerts_of_a_crowd_are_limited_and_suppressed_ones_are_counted():
     rules = the_rules(alerts_per_minute=2)
 
-    assert said(judged(rules, *violations(1, 2, 3, 4, 5, 6), at=0.0)) == ["alert 1", "alert 2"]
-    assert said(judged(rules, at=59.9, following={1, 2, 5, 6})) == []
+    assert described(judged(rules, *violations(1, 2, 3, 4, 5, 6), at=0.0)) == ["alert 1", "alert 2"]
+    assert described(judged(rules, at=59.9, following={1, 2, 5, 6})) == []
     later = judged(rules, at=60.0, following={1, 2, 5, 6})
 
-    assert said(later) == ["alert 5", "alert 6"]
+    assert described(later) == ["alert 5", "alert 6"]
     assert [one.suppressed for one in later if isinstance(one, Alert)] == [2, 0]
 
 
@@ -225,8 +225,8 @@ STEPS = st.lists(
     st.tuples(
         st.floats(0.1, 40.0),  # seconds since the step before
         st.dictionaries(st.integers(1, 5), st.sampled_from(["violation", "compliant", "undecided"]), max_size=5),
-        st.frozensets(st.integers(1, 5)),  # who is gone
-        st.frozensets(st.integers(1, 5)),  # who may be a picture
+        st.frozensets(st.integers(1, 5)),  # tracks that have left
+        st.frozensets(st.integers(1, 5)),  # tracks that may be pictures
     ),
     max_size=40,
 )
@@ -242,7 +242,7 @@ def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown
         dwell_seconds=1.0,
     )
     at, told_at, open_alerts = 0.0, deque[float](), set[int]()
-    episodes: dict[int, str] = {}  # track: "told" once it was, "held" while only limits keep it from that
+    episodes: dict[int, str] = {}  # track: "told" once alerted, "held" while only limits delay the alert
     held_back = reported = 0
     for seconds, decisions, gone, still in steps:
         at += seconds
@@ -272,7 +272,7 @@ def test_alerts_and_resolutions_alternate_in_any_sequence(steps, limit, cooldown
 
 
 def model_of_ends(episodes: dict[int, str], decisions: dict[int, str], here: AbstractSet[int]) -> int:
-    """Bring the episodes up to date; gives how many ended that were held back."""
+    """Update the episodes; returns the number of ended ones that were never alerted."""
     ended = 0
     for number in range(1, 6):
         decision = decisions.get(number) if number in here else "compliant"

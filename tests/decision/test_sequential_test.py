@@ -34,7 +34,7 @@ def reading(label: str, score: float = 0.99, *, at: float = 0.0, quality: float 
 def verdicts(
     test: SequentialTest, labels: Iterable[str], *, per_second: float, since: float = 0.0, quality: float = 1.0
 ) -> list[Verdict]:
-    """Read as the pipeline does: at the given frame rate, and only where a reading is due."""
+    """Classify like the pipeline: at the given frame rate, and only when a reading is due."""
     given = []
     for number, label in enumerate(labels):
         at = since + number / per_second
@@ -44,7 +44,7 @@ def verdicts(
 
 
 def first(found: Sequence[Verdict], decision: str) -> float:
-    """When it was decided so, in seconds."""
+    """Time of the first such verdict, in seconds."""
     return next(verdict.best.taken_at for verdict in found if verdict.decision == decision)
 
 
@@ -153,7 +153,7 @@ def test_the_thresholds_are_those_of_wald():
 
 
 def test_the_error_rates_are_kept():
-    """Simulated readings whose ratio is exactly what they claim, far enough apart to be independent."""
+    """Simulated readings with exact likelihood ratios, far enough apart to be independent."""
     import numpy as np
 
     random = np.random.default_rng(7)

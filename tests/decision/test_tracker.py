@@ -117,7 +117,7 @@ def test_a_track_remembers_when_it_was_first_seen():
 
 
 def a_walker_out(tracker: Tracker) -> None:
-    """Walks out over the right side at two frames a second, four face widths a second."""
+    """A walker who leaves on the right at four face widths a second, at two frames a second."""
     for step in range(4):
         ids(tracker, [a_face(900 + 100 * step, width=50)], step / 2)
 
@@ -126,7 +126,7 @@ def test_a_person_who_enters_after_another_has_left_is_a_new_track():
     tracker = a_tracker()
     a_walker_out(tracker)
 
-    # Two frames got lost, in one of which the first would have been seen to be gone.
+    # Two frames were lost, one of which would have shown that the first person had left.
     assert ids(tracker, [a_face(1160, width=50)], 2.5) == [2]
 
 

@@ -22,13 +22,13 @@ from tests.values import NOON
 SCENES = 30
 MIDDLE = 50_000
 FRAME = (2 * MIDDLE, 2 * MIDDLE)
-"""In which no walker reaches a border."""
+"""Frame size, in which no walker reaches a border."""
 STRAY, MISSED = 0.04, 0.05
 
 
 @dataclass(frozen=True)
 class Walker:
-    """Goes on at one speed, in widths of the face a second, with the bob of a walk; may turn back."""
+    """A person walking at constant speed, in face widths a second, with the bob of a walk; may turn back."""
 
     x_px: float
     speed: float
@@ -49,7 +49,7 @@ class Walker:
 
 
 def follow(walkers: list[Walker], *, per_second: int, seconds: float, random: np.random.Generator) -> tuple[int, int]:
-    """Run a scene; later walkers are in front. Gives how often people were mixed up and lost."""
+    """Run a scene, later walkers in front; returns how often people were mixed up and lost."""
     tracker = Tracker(TrackingConfig(), camera="door")
     tracks_of: dict[int, set[int]] = defaultdict(set)
     person_of: dict[int, int] = {}

@@ -55,10 +55,10 @@ def install(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing (Debian package shellcheck)")
 def test_shellcheck_finds_nothing_in_a_script(script):
-    asked = ["shellcheck", "--external-sources", DEPLOY / script]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+    command = ["shellcheck", "--external-sources", DEPLOY / script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    assert said.stdout == ""
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -70,16 +70,16 @@ def test_the_arm64_test_reports_missing_requirements(tmp_path):
     for tool in ("bash", "dirname", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
 
-    said = subprocess.run(
+    done = subprocess.run(
         [DEPLOY / "test-arm64"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60
     )
 
-    assert said.returncode == 1
-    assert "test-arm64 cannot run here" in said.stderr
-    assert "debootstrap: apt-get install debootstrap" in said.stderr
+    assert done.returncode == 1
+    assert "test-arm64 cannot run here" in done.stderr
+    assert "debootstrap: apt-get install debootstrap" in done.stderr
 
 
-def test_service_package_and_installer_put_the_program_in_the_same_place():
+def test_service_package_and_installer_use_the_same_path():
     assert f"ExecStart={PROGRAM} run" in text("edge-agent.service")
     assert f"ExecStart={PROGRAM} console" in text("maskwatch-console.service")
     assert f"ExecStart={PROGRAM} rollout" in text("maskwatch-rollout.service")
@@ -112,7 +112,7 @@ def test_the_fleet_gets_the_version_of_this_checkout():
     assert f"./maskwatch_{version[1]}+deb12_arm64.deb" in text("README.md")
 
 
-def test_the_runbook_has_every_section_that_the_service_is_tested_by():
+def test_the_runbook_has_every_section_that_the_service_test_follows():
     followed = re.findall(r'\b(?:runbook|block) "([^"$]+)"', text("test-service"))
     sections = re.findall(r"^## (.+)$", text("README.md"), re.MULTILINE)
 
@@ -130,7 +130,7 @@ def test_the_fleets_readme_has_every_variable_of_the_role_and_no_other():
     assert defaults == described == set(re.findall(r"`(maskwatch_\w+)`", table))
 
 
-def test_the_fleets_secrets_are_those_that_the_service_is_handed():
+def test_the_secrets_of_the_role_are_those_of_the_service():
     units = text("edge-agent.service") + text("maskwatch-console.service")
     handed = set(re.findall(r"^LoadCredential=([a-z-]+):", units, re.MULTILINE))
     written = set(
@@ -141,18 +141,18 @@ def test_the_fleets_secrets_are_those_that_the_service_is_handed():
 
 
 def test_a_dry_run_of_the_installer_prints_every_step_and_runs_none():
-    said = install("--dry-run")
+    done = install("--dry-run")
 
-    assert said.returncode == 0, said.stderr
-    assert "+ systemctl enable edge-agent.service" in said.stdout
+    assert done.returncode == 0, done.stderr
+    assert "+ systemctl enable edge-agent.service" in done.stdout
     assert not Path("/opt/maskwatch/bin/pip").exists()
 
 
 def test_an_unknown_option_of_the_installer_is_refused():
-    said = install("--uninstal")
+    done = install("--uninstal")
 
-    assert said.returncode == 64
-    assert "--uninstall" in said.stderr
+    assert done.returncode == 64
+    assert "--uninstall" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_bash_completes_commands_and_options(typed, offered):
     words = " ".join(f'"{word}"' for word in typed)
     asks = f'COMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _edge_agent; echo "${{COMPREPLY[@]}}"'
 
-    said = subprocess.run(
+    done = subprocess.run(
         ["bash", "-c", f"{completion()}\n{asks}"], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert said.stdout.split() == [offered]
+    assert done.stdout.split() == [offered]
 
 
 @pytest.mark.parametrize("script", ["build-deb", "install.sh"])
-def test_every_library_of_a_device_is_taken_by_its_hash(script):
+def test_every_library_of_a_device_is_pinned_by_hash(script):
     required = [*(requires("maskwatch") or ()), "setuptools"]
     extras = re.findall(r"--extra (\w+)", (CHECKOUT / "Makefile").read_text(encoding="utf-8"))
     named = re.compile(f"extra == .({'|'.join(extras)})")
@@ -206,15 +206,15 @@ def test_every_library_of_a_device_is_taken_by_its_hash(script):
 
 
 @pytest.mark.parametrize("script", ["debian/edge-agent", "debian/fleet/maskwatch-fleet"])
-def test_a_process_that_a_program_starts_is_not_the_program_again(script, monkeypatch):
-    # multiprocessing runs the file of the first process by this name.
+def test_a_child_process_does_not_run_the_program_again(script, monkeypatch):
+    # multiprocessing runs the main file in each child process under this name.
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "argv", ["edge-agent", "--version"])
 
     runpy.run_path(str(DEPLOY / script), run_name="__mp_main__")
 
 
-def test_the_fleet_package_has_the_programs_of_its_unit_and_its_extra():
+def test_the_fleet_package_contains_the_programs_of_its_unit_and_extra():
     program = "/opt/maskwatch-fleet/bin/maskwatch-fleet"
     brought = {line.partition("==")[0] for line in text("debian/fleet/requirements.txt").splitlines() if "==" in line}
     wanted = [Requirement(line) for line in requires("maskwatch") or [] if "extra ==" in line]
@@ -227,14 +227,14 @@ def test_the_fleet_package_has_the_programs_of_its_unit_and_its_extra():
     assert f"ExecStart={program} %i" in text("maskwatch-fleet@.service")
     assert program.removeprefix("/") in text("build-fleet-deb")
     assert named <= brought | {"maskwatch"}
-    # The same version of what both packages bring.
+    # Libraries in both packages have the same version.
     of_devices = re.findall(r"^([a-z0-9.-]+==[^ ]+) ", text("requirements.txt"), re.MULTILINE)
     for line in text("debian/fleet/requirements.txt").splitlines():
         same = [pinned for pinned in of_devices if pinned.startswith(f"{line.partition('==')[0]}==")]
         assert line in same or not same
 
 
-def test_the_fleet_is_brought_the_package_that_is_built_for_its_system():
+def test_the_role_installs_the_package_built_for_the_system():
     built = dict(re.findall(r"^    ([a-z]+)\) for_python=\S+ system=(\S+) ;;$", text("build-deb"), re.MULTILINE))
     brought = re.search(r"^maskwatch_suffixes: \{(.+)\}$", text("ansible/roles/maskwatch/vars/main.yml"), re.MULTILINE)
 

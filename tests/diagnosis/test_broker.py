@@ -44,47 +44,47 @@ def a_config(tmp_path, mqtt, **keys):
     )
 
 
-def with_acl(tmp_path, *denied):
-    """A broker of one user who may do all that the agent does, but this."""
+def acl_broker(tmp_path, *denied):
+    """A broker with one user who may publish on all topics of the agent except `denied`."""
     (tmp_path / "password").write_text("secret\n")
     written = [f"topic write {topic}" for topic in [*(f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING), HOME]]
     acl = "\n".join(["user door", *(line for line in written if not line.endswith(denied)), ""])
     return Mosquitto(tmp_path / "broker", users=USERS, acl=acl)
 
 
-def looked_at(tmp_path, broker, **keys):
+def check(tmp_path, broker, **keys):
     mqtt = broker.config(username="door", password_file=tmp_path / "password")
     return look_at_broker(a_config(tmp_path, mqtt, **keys))
 
 
 def test_a_broker_that_accepts_everything_is_ok(tmp_path):
-    with with_acl(tmp_path, "none") as broker:
-        assert "answers (MQTT 5) and accepts everything" in looked_at(tmp_path, broker)
+    with acl_broker(tmp_path, "none") as broker:
+        assert "answers (MQTT 5) and accepts everything" in check(tmp_path, broker)
 
 
-def test_every_topic_of_the_agent_is_tried_and_each_that_is_denied_is_named(tmp_path):
+def test_every_topic_of_the_agent_is_tested_and_denied_ones_are_named(tmp_path):
     own = [f"maskwatch/{DEVICE}/{name}" for name in EVERYTHING]
-    with with_acl(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as told:
-        looked_at(tmp_path, broker)
+    with acl_broker(tmp_path, *own, HOME) as broker, pytest.raises(UnavailableError) as expected:
+        check(tmp_path, broker)
 
     named = [*(topic.partition("/+")[0] for topic in own), HOME, "commands/pause/result", "commands/snapshot/result"]
-    assert [topic for topic in named if topic not in str(told.value)] == []
+    assert [topic for topic in named if topic not in str(expected.value)] == []
 
 
 @pytest.mark.parametrize("denied", ["alerts", "counts", "telemetry", "crops/+", HOME])
 def test_a_denied_topic_is_reported_alone(tmp_path, denied):
-    with with_acl(tmp_path, denied) as broker, pytest.raises(UnavailableError) as told:
-        looked_at(tmp_path, broker)
+    with acl_broker(tmp_path, denied) as broker, pytest.raises(UnavailableError) as expected:
+        check(tmp_path, broker)
 
-    assert str(told.value).count("Not authorized") == 1
-    assert denied.partition("/+")[0] in str(told.value)
+    assert str(expected.value).count("Not authorized") == 1
+    assert denied.partition("/+")[0] in str(expected.value)
 
 
 def test_operations_that_the_device_does_not_need_are_not_tested(tmp_path):
     less = {"home_assistant": {"enabled": False}, "telemetry_seconds": 0, "accept_commands": False}
     denied = (HOME, "telemetry", "result", "crops/+", "snapshots/+", "cameras/+/crop")
-    with with_acl(tmp_path, *denied) as broker:
-        assert "accepts everything" in looked_at(tmp_path, broker, **less, publish_crops=False)
+    with acl_broker(tmp_path, *denied) as broker:
+        assert "accepts everything" in check(tmp_path, broker, **less, publish_crops=False)
 
 
 def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
@@ -97,12 +97,12 @@ def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
 
 def test_all_problems_are_found_even_if_the_broker_disconnects_each_time(tmp_path):
     with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
-        with pytest.raises(UnavailableError) as told:
+        with pytest.raises(UnavailableError) as expected:
             look_at_broker(a_config(tmp_path, broker.config()))
 
         assert {topic for topic, _ in broker.taken} == {f"maskwatch/{DEVICE}/{name}" for name in ("alerts", "status")}
     for name in (HOME, f"maskwatch/{DEVICE}/counts", "homeassistant/status", f"maskwatch/{DEVICE}/commands/+"):
-        assert name in str(told.value)
+        assert name in str(expected.value)
 
 
 @pytest.mark.parametrize("setting", ["retain_available false", "max_qos 0"])
@@ -114,7 +114,7 @@ def test_a_broker_without_retained_messages_or_qos_1_is_warned_of(tmp_path, sett
     assert found.severity == "warning"
 
 
-def test_the_status_is_offline_behind_it_and_subscribers_get_probes_that_they_know(tmp_path, broker):
+def test_the_check_leaves_an_offline_status_and_sends_only_marked_probes(tmp_path, broker):
     with Listener(broker.port) as listener:
         look_at_broker(a_config(tmp_path, broker.config()))
 
@@ -127,7 +127,7 @@ def test_the_status_is_offline_behind_it_and_subscribers_get_probes_that_they_kn
         assert {topic.rpartition("/")[2] for topic in others} <= {"violations"}
 
 
-def say(connection, boot, *reasons):
+def publish_status(connection, boot, *reasons):
     status = running(DEVICE, boot_id=boot, reasons=reasons, paused=[], when=WHEN)
     return connection.publish(status_publication(Topics("maskwatch", DEVICE), status))
 
@@ -137,7 +137,7 @@ def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path
     config = a_config(tmp_path, broker.config())
     with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
         if not is_locked:
-            say(agent, boot_id())
+            publish_status(agent, boot_id())
         with Listener(broker.port) as listener:
             if is_locked:
                 with alone_in(config.state):
@@ -148,8 +148,8 @@ def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path
             number = agent.publish(Publication("maskwatch/lobby/alerts", b"{}"))
             while PubAck(number, "") not in agent.turn(5.0):
                 pass
-            heard = [message for message in listener.rest() if message.topic.endswith("/status")]
-            assert [message for message in heard if not message.retain] == []
+            statuses = [message for message in listener.rest() if message.topic.endswith("/status")]
+            assert [message for message in statuses if not message.retain] == []
 
 
 def test_doctor_does_not_disconnect_an_agent_identified_by_certificate(tmp_path):
@@ -170,17 +170,17 @@ def test_doctor_does_not_disconnect_an_agent_identified_by_certificate(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("boot", "reasons", "told"),
+    ("boot", "reasons", "expected"),
     [
         (BOOT_ID, [], "another device"),
         (boot_id(), [Reason(code="refused", text="the broker refuses alerts")], "refuses alerts"),
     ],
     ids=["a device of the same name", "what the agent has found"],
 )
-def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reasons, told):
+def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reasons, expected):
     config = a_config(tmp_path, broker.config())
     with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
-        say(agent, boot, *reasons)
+        publish_status(agent, boot, *reasons)
         agent.turn(1.0)
-        with pytest.raises(UnavailableError, match=told):
+        with pytest.raises(UnavailableError, match=expected):
             look_at_broker(config)

@@ -42,7 +42,7 @@ SECRETS = (
 
 @pytest.fixture
 def config(tmp_path) -> Config:
-    """Cameras and broker with a secret wherever one can be."""
+    """A configuration with a secret in every place that can contain one."""
     password_file = tmp_path / "password"
     password_file.write_text("mqttpassword77\n")
     for name in ("consolepassword66", "consoletoken44", "displaytoken55", "webhooksecret99"):
@@ -68,7 +68,7 @@ def config(tmp_path) -> Config:
 
 
 def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
-    """Write a bundle and give each file's text."""
+    """Write a bundle and return the text of each file."""
     path = tmp_path / "support.tar.gz"
     machine = HostStats(tmp_path).look() if config else None
     write_bundle(path, Examination(findings, look_at_system(), config, machine), journal=journal, when=NOW)
@@ -87,7 +87,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     journal = (
         f"opening {source}\nthe broker refuses mqttpassword77\npassword=oldpass33 was tried\n"
         "rtsp://camuser:oldpass33@old.camera/ is gone\ncam@pass\n"
-        "somebody typed consolepassword66 and sent consoletoken44\n"
+        "typed consolepassword66 and sent consoletoken44\n"
         "displaytoken55 or webhooksecret99 for https://hooks.example/webhookpath88"
     )
     outbox = AlertStore(config.store_file, boot_id="boot")
@@ -118,7 +118,7 @@ def test_the_bundle_has_all_files(tmp_path, config):
     assert (tmp_path / "support.tar.gz").stat().st_mode & 0o777 == 0o600
 
 
-def test_of_an_invalid_configuration_only_lines_and_keys_are_reported(tmp_path):
+def test_an_invalid_configuration_is_reported_by_lines_and_keys_only(tmp_path):
     message = "/etc/maskwatch/config.yaml:\n  line 3   mqtt.port: 'hunter2secret' is not a whole number"
 
     files = bundled(tmp_path, None, findings=[Finding("configuration", "wrong", message)], journal="hunter2secret")
@@ -142,13 +142,13 @@ def test_the_password_in_a_pipe_command_is_removed():
     assert Scrubber(config).scrub("401 for pass77") == "401 for ***"
 
 
-def test_the_password_behind_an_option_of_such_a_command_is_a_secret_too():
+def test_the_password_after_an_option_of_a_pipe_command_is_removed_too():
     config = Config(cameras={"door": {"source": "pipe: curl -u me:optionpass9 http://camera.local/mjpeg"}})
 
     assert "optionpass9" not in Scrubber(config).scrub("curl said: optionpass9 is wrong")
 
 
-def test_a_short_value_of_a_query_does_not_tear_numbers_apart():
+def test_short_query_values_are_not_redacted_within_numbers():
     config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
 
     assert Scrubber(config).scrub("11 frames, longer-secret") == "11 frames, ***"

@@ -21,14 +21,14 @@ NOW = datetime.now(timezone.utc)
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory) -> Path:
-    """An authority and a broker's certificate, good for two days or less."""
+    """An authority and a broker's certificate, valid for two days or less."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-def as_openssl_reads(file: Path) -> datetime:
+def openssl_expiry(file: Path) -> datetime:
     command = ["openssl", "x509", "-in", str(file), "-noout", "-enddate"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    return datetime.strptime(said.removeprefix("notAfter="), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=timezone.utc)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return datetime.strptime(output.removeprefix("notAfter="), "%b %d %H:%M:%S %Y %Z").replace(tzinfo=timezone.utc)
 
 
 def a_certificate(folder: Path, *, days: int) -> Path:
@@ -38,12 +38,12 @@ def a_certificate(folder: Path, *, days: int) -> Path:
     return file
 
 
-# From 2050 on, a certificate writes its dates in another form.
+# From 2050 on, dates in certificates have another encoding (RFC 5280, 4.1.2.5).
 @pytest.mark.parametrize("days", [1, 400, 20_000])
-def test_the_date_is_the_one_that_openssl_reads(tmp_path, days):
+def test_expiry_dates_agree_with_openssl(tmp_path, days):
     file = a_certificate(tmp_path, days=days)
 
-    assert expiry(file.read_bytes()) == as_openssl_reads(file)
+    assert expiry(file.read_bytes()) == openssl_expiry(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", b"MIIB"])
@@ -57,7 +57,7 @@ def test_a_certificate_is_checked_for_its_remaining_validity(tmp_path, days_left
     file = a_certificate(tmp_path, days=40)
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file)
 
-    (finding,) = look_at_certificates(Config(mqtt=mqtt), now=as_openssl_reads(file) - timedelta(days=days_left))
+    (finding,) = look_at_certificates(Config(mqtt=mqtt), now=openssl_expiry(file) - timedelta(days=days_left))
 
     assert (finding.check, finding.severity) == ("mqtt.ca_file", severity)
     assert bool(finding.fix) == (severity != "ok")
@@ -69,10 +69,10 @@ def test_the_certificate_of_a_broker_is_checked_too(tmp_path, certificates):
         found = list(look_at_certificates(Config(mqtt=mqtt), now=NOW))
 
     assert [finding.check for finding in found] == ["mqtt.ca_file", "certificate of broker"]
-    assert f"{as_openssl_reads(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
+    assert f"{openssl_expiry(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
 
 
-def test_a_file_that_is_missing_or_no_certificate_is_wrong(tmp_path):
+def test_a_missing_file_or_one_without_a_certificate_is_an_error(tmp_path):
     (tmp_path / "key.pem").write_text("no certificate")
     mqtt = MqttConfig(
         host="127.0.0.1", port=free_port(), tls=True,
@@ -90,7 +90,7 @@ def test_without_tls_there_is_no_finding():
     assert list(look_at_certificates(Config(), now=NOW)) == []
 
 
-def test_the_consoles_certificate_is_judged(tmp_path):
+def test_the_certificate_of_the_console_is_checked(tmp_path):
     file = a_certificate(tmp_path, days=1)
     console = {"cert_file": file, "key_file": tmp_path / "key"}
 

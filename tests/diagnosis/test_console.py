@@ -19,8 +19,8 @@ from tests.mosquitto import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The extra is not there where the tests run with what a device installs.
-EVERYWHERE = "0.0.0.0"  # noqa: S104  (named, not listened at for long)
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (checked, and listened on only briefly)
+# The real extra is missing in the environment of a device.
 EXTRA_OF_ANY_ENVIRONMENT = ("json",)
 
 
@@ -92,7 +92,7 @@ def test_a_port_of_another_program_is_reported(tmp_path):
 
 
 class Health(BaseHTTPRequestHandler):
-    """Answers as a console does."""
+    """Answers like a console."""
 
     def do_GET(self):
         self.send_response(503)

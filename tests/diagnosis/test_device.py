@@ -25,8 +25,8 @@ WELL = HostState(
 )
 
 
-def troubles(tmp_path, *, machine=None, packages=None, **keys):
-    """What is not in order, by its name; the clock is the test machine's own."""
+def problems(tmp_path, *, machine=None, packages=None, **keys):
+    """Findings that are not ok, by check; without the clock, which is that of the test machine."""
     config = Config(state_dir=tmp_path, **keys)
     system = replace(PI, packages={**PI.packages, **(packages or {})})
     found = look_at_device(config, system, replace(WELL, **(machine or {})))
@@ -34,13 +34,13 @@ def troubles(tmp_path, *, machine=None, packages=None, **keys):
 
 
 def test_a_healthy_device_has_no_findings(tmp_path):
-    assert troubles(tmp_path) == {}
+    assert problems(tmp_path) == {}
 
 
 def test_a_machine_without_sensors_has_no_findings(tmp_path):
-    silent = {"temperature_celsius": None, "memory_available_bytes": None, "disk_free_bytes": None}
+    without_sensors = {"temperature_celsius": None, "memory_available_bytes": None, "disk_free_bytes": None}
 
-    assert troubles(tmp_path, machine=silent) == {}
+    assert problems(tmp_path, machine=without_sensors) == {}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_machine_without_sensors_has_no_findings(tmp_path):
     ],
 )
 def test_each_problem_of_the_machine_has_a_fix(tmp_path, machine, check, severity):
-    found = troubles(tmp_path, machine=machine)
+    found = problems(tmp_path, machine=machine)
 
     assert list(found) == [check]
     assert found[check].severity == severity
@@ -64,8 +64,8 @@ def test_each_problem_of_the_machine_has_a_fix(tmp_path, machine, check, severit
 
 
 def test_more_threads_than_cores_are_warned_of(tmp_path):
-    assert "threads" not in troubles(tmp_path, threads=4)
-    assert "5 on 4 cores" in troubles(tmp_path, threads=5)["threads"].message
+    assert "threads" not in problems(tmp_path, threads=4)
+    assert "5 on 4 cores" in problems(tmp_path, threads=5)["threads"].message
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_more_threads_than_cores_are_warned_of(tmp_path):
     [("auto", "warning", "uninstall tflite-runtime"), ("tflite-runtime", "wrong", "install 'numpy<2'")],
 )
 def test_tflite_runtime_with_numpy_2_is_reported(tmp_path, runtime, severity, fix):
-    found = troubles(tmp_path, packages={"tflite-runtime": "2.14.0"}, runtime=runtime)
+    found = problems(tmp_path, packages={"tflite-runtime": "2.14.0"}, runtime=runtime)
 
     assert found["packages"].severity == severity
     assert fix in found["packages"].fix
-    assert troubles(tmp_path, packages={"tflite-runtime": "2.14.0", "numpy": "1.26.4"}) == {}
+    assert problems(tmp_path, packages={"tflite-runtime": "2.14.0", "numpy": "1.26.4"}) == {}
 
 
 def test_two_packages_of_opencv_are_reported(tmp_path):
-    found = troubles(tmp_path, packages={"opencv-python": "4.11", "opencv-python-headless": "4.11"})
+    found = problems(tmp_path, packages={"opencv-python": "4.11", "opencv-python-headless": "4.11"})
 
     assert "opencv-python and" in found["packages"].message
 
@@ -93,7 +93,7 @@ def test_a_nearly_full_or_damaged_outbox_is_reported(tmp_path):
     outbox.close()
     (tmp_path / "alerts.sqlite.damaged-1").touch()
 
-    found = troubles(tmp_path, outbox={"max_messages": 10})
+    found = problems(tmp_path, outbox={"max_messages": 10})
 
     assert set(found) == {"backlog", "set aside"}
     assert "9 messages are pending since 20" in found["backlog"].message
@@ -103,4 +103,4 @@ def test_a_nearly_full_or_damaged_outbox_is_reported(tmp_path):
 def test_a_damaged_store_is_reported(tmp_path):
     (tmp_path / "alerts.sqlite.damaged-1").touch()
 
-    assert "the alert store was damaged and recreated 1 times" in troubles(tmp_path)["set aside"].message
+    assert "the alert store was damaged and recreated 1 times" in problems(tmp_path)["set aside"].message

@@ -16,7 +16,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
 
 def examined(tmp_path, **keys):
-    """What is found with this configuration, by the name of the check."""
+    """Findings for this configuration, by check."""
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({"state_dir": str(tmp_path / "state"), "mqtt": {"port": free_port()}, **keys}))
     found = examine(file, overrides=[], now=NOW, root=tmp_path).findings
@@ -105,7 +105,7 @@ def test_an_invalid_configuration_is_the_only_finding(tmp_path):
 
 
 def test_an_inaccessible_folder_does_not_end_the_examination(tmp_path):
-    # The kernel refuses a name that is so long, to root as well.
+    # The kernel rejects so long a name, even for root.
     found = examined(tmp_path, state_dir=str(tmp_path / ("x" * 300)))
 
     assert found["outbox"].severity == "wrong"
@@ -117,7 +117,7 @@ def test_a_console_that_would_not_start_has_a_command(tmp_path):
     found = examined(tmp_path, console={"token_file": str(tmp_path / "token")})["console"]
 
     if find_spec("fastapi") is None:
-        # With what a device installs, there is no console.
+        # In the environment of a device without the extra there is no console.
         assert found.severity == "ok"
     else:
         assert (found.severity, found.exit_code) == ("wrong", 78)

@@ -21,5 +21,5 @@ def test_findings_are_sorted_by_severity():
     ("findings", "status"),
     [([], 0), ([OK], 0), ([OK, WARNING], 1), ([WARNING, AWAY], 75), ([AWAY, TO_MEND, OK], 78), ([NOT_KEPT], 75)],
 )
-def test_the_exit_status_is_that_of_the_worst(findings, status):
+def test_the_exit_status_is_that_of_the_worst_finding(findings, status):
     assert exit_status(findings) == status

@@ -19,7 +19,7 @@ STRANGER = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_serv
 
 @pytest.fixture
 def machine(tmp_path):
-    """Give a machine whose cameras are files, closed to all but owner and group."""
+    """Function that adds cameras to a fake /dev: files accessible to owner and group only."""
 
     def plug_in(*names: str) -> None:
         for name in names:
@@ -31,7 +31,7 @@ def machine(tmp_path):
     return plug_in
 
 
-def found(tmp_path, watcher, *sources):
+def findings(tmp_path, watcher, *sources):
     cameras = {f"camera-{number}": {"source": source} for number, source in enumerate(sources or ("/dev/video0",))}
     return list(look_at_groups(Config.model_validate({"cameras": cameras}), watcher, root=tmp_path))
 
@@ -41,7 +41,7 @@ def own_group(tmp_path):
 
 
 def test_a_user_outside_the_group_of_a_camera_gets_the_command_to_join(tmp_path, machine):
-    (finding,) = found(tmp_path, STRANGER)
+    (finding,) = findings(tmp_path, STRANGER)
 
     group = grp.getgrgid(own_group(tmp_path)).gr_name
     assert (finding.check, finding.severity, finding.exit_code) == ("groups", "wrong", 78)
@@ -50,13 +50,13 @@ def test_a_user_outside_the_group_of_a_camera_gets_the_command_to_join(tmp_path,
 
 
 def test_a_user_who_runs_the_agent_has_to_log_in_again(tmp_path, machine):
-    (finding,) = found(tmp_path, replace(STRANGER, is_service=False))
+    (finding,) = findings(tmp_path, replace(STRANGER, is_service=False))
 
     assert finding.fix.endswith("maskwatch, and log in again")
 
 
 def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):
-    (finding,) = found(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))
+    (finding,) = findings(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))
 
     assert finding.severity == "ok"
 
@@ -64,17 +64,17 @@ def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):
 @pytest.mark.parametrize("source", ["/dev/video0", "0"])
 def test_access_follows_owner_group_and_mode(tmp_path, machine, source):
     owner = (tmp_path / "dev" / "video0").stat().st_uid
-    assert [one.severity for one in found(tmp_path, replace(STRANGER, user=0), source)] == ["ok"]
-    assert [one.severity for one in found(tmp_path, replace(STRANGER, user=owner), source)] == ["ok"]
+    assert [one.severity for one in findings(tmp_path, replace(STRANGER, user=0), source)] == ["ok"]
+    assert [one.severity for one in findings(tmp_path, replace(STRANGER, user=owner), source)] == ["ok"]
 
     (tmp_path / "dev" / "video0").chmod(0o666)
-    assert [one.severity for one in found(tmp_path, STRANGER, source)] == ["ok"]
+    assert [one.severity for one in findings(tmp_path, STRANGER, source)] == ["ok"]
 
 
 def test_a_group_that_may_only_read_is_not_enough(tmp_path, machine):
     (tmp_path / "dev" / "video0").chmod(0o640)
 
-    assert [one.severity for one in found(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))] == [
+    assert [one.severity for one in findings(tmp_path, replace(STRANGER, groups=frozenset({own_group(tmp_path)})))] == [
         "wrong"
     ]
 
@@ -82,14 +82,14 @@ def test_a_group_that_may_only_read_is_not_enough(tmp_path, machine):
 def test_every_device_file_of_a_ribbon_camera_is_checked(tmp_path, machine):
     machine("media0", "dma_heap/linux,cma")
 
-    closed = [finding.message.split(":")[0].rsplit("/", 1)[-1] for finding in found(tmp_path, STRANGER, "rpicam")]
+    closed = [finding.message.split(":")[0].rsplit("/", 1)[-1] for finding in findings(tmp_path, STRANGER, "rpicam")]
 
     assert closed == ["linux,cma", "media0", "video0"]
 
 
 @pytest.mark.parametrize("source", ["/dev/video7", "rtsp://viewer:secret@10.0.0.7/live", "pipe: cat x"])
 def test_other_sources_need_no_group(tmp_path, machine, source):
-    assert found(tmp_path, STRANGER, source) == []
+    assert findings(tmp_path, STRANGER, source) == []
 
 
 def test_the_services_user_counts_with_the_groups_that_the_unit_adds():

@@ -47,11 +47,11 @@ def test_of_equal_runtimes_the_preferred_one_is_recommended():
     assert recommend([preferred, other]) is preferred
 
 
-def test_the_slow_runtime_is_not_taken_for_its_one_thread():
+def test_a_slow_runtime_is_not_preferred_for_using_one_thread():
     assert recommend([a_candidate("litert", 2, 20.0), a_candidate("tflite-runtime", 1, 200.0)]).runtime == "litert"
 
 
-def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(tmp_path):
+def test_every_runtime_is_measured_with_every_number_of_threads(tmp_path):
     images = [np.zeros((180, 320, 3), np.uint8)] * 2
 
     found = measure_candidates(Config(state_dir=tmp_path), images, with_progress=iter)
@@ -61,7 +61,7 @@ def test_every_number_of_threads_is_timed_in_every_runtime_on_the_same_pictures(
     assert all(0 < one.faces_ms.p50 <= one.faces_ms.p95 and one.masks_ms.p50 > 0 for one in found)
 
 
-def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
+def test_the_whole_path_is_measured_as_fast_as_it_can_run(tmp_path):
     frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
 
     measured = measure_whole_path(
@@ -75,11 +75,11 @@ def test_the_whole_path_is_run_at_the_rate_at_which_it_manages(tmp_path):
     assert measured.memory_bytes > 10_000_000
 
 
-def test_decoding_counts_as_what_no_pipeline_can_save(tmp_path):
+def test_decoding_counts_towards_the_limit_share(tmp_path):
     frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
     config = Config(state_dir=tmp_path)
 
-    # As if decoding had taken an hour: beside it the pipeline's own time is nothing.
+    # Pretend that decoding took an hour: the time of the pipeline is negligible.
     slow = measure_whole_path(config, frames, decoding_seconds=3600.0, with_progress=iter)
 
     assert decoding_seconds > 0

@@ -18,7 +18,7 @@ RUNNING = {
 
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch):
-    """Give a systemctl that answers with these properties."""
+    """Function that installs a fake systemctl, which prints these properties."""
 
     def install(**properties: str) -> None:
         said = "\n".join(f"{key}={value}" for key, value in {**RUNNING, **properties}.items())
@@ -61,7 +61,7 @@ def test_a_stopped_service_has_a_reason_and_a_fix(systemctl, properties, severit
     assert fix in finding.fix
 
 
-def test_restarts_and_a_unit_that_is_not_started_at_boot_are_warned_of(systemctl):
+def test_restarts_and_a_disabled_unit_are_warnings(systemctl):
     systemctl(NRestarts="7", UnitFileState="disabled")
 
     _, at_boot, restarts = look_at_service(ask_systemd())

@@ -28,7 +28,7 @@ def test_the_address_of_a_webhook_is_reported_without_its_path(tmp_path):
     assert "unsigned" in look_at_webhook(webhook(url="http://127.0.0.1:9/"), number=0)
 
 
-def test_a_secret_that_is_missing_or_none_is_named_with_its_key(tmp_path):
+def test_a_missing_or_invalid_secret_is_named_with_its_key(tmp_path):
     for content in (None, "not a secret"):
         file = tmp_path / "secret"
         if content:
@@ -37,7 +37,7 @@ def test_a_secret_that_is_missing_or_none_is_named_with_its_key(tmp_path):
             look_at_webhook(webhook(url="http://127.0.0.1/", secret_file=file), number=3)
 
 
-def test_names_that_are_unknown_or_lead_to_metadata_are_wrong(monkeypatch):
+def test_unknown_host_names_and_metadata_addresses_are_rejected(monkeypatch):
     with pytest.raises(UnavailableError, match=r"nowhere\.invalid"):
         look_at_webhook(webhook(url="https://nowhere.invalid/"), number=0)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("169.254.169.254", 443))])
@@ -48,7 +48,7 @@ def test_names_that_are_unknown_or_lead_to_metadata_are_wrong(monkeypatch):
 @pytest.mark.parametrize(
     ("url", "warnings"), [("http://hook.example/", 1), ("https://hook.example/", 0), ("http://127.0.0.1/", 0)]
 )
-def test_alerts_in_the_clear_are_a_warning(url, warnings):
+def test_unencrypted_alerts_are_a_warning(url, warnings):
     found = [one.message for one in look_at_exposure(Config.model_validate({"webhooks": [{"url": url}]}), file=None)]
 
     assert len([one for one in found if one.startswith("webhook")]) == warnings

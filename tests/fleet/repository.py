@@ -94,8 +94,8 @@ class Fleet:
         """The repository as seen by a device, which keeps its metadata between calls."""
         return client.Repository(self.server.url, folder=self.folder / name, root=self.root)
 
-    def refused(self) -> str:
-        """Why a device rejects the repository."""
+    def rejection(self) -> str:
+        """The error with which a device rejects the repository."""
         with pytest.raises(UnavailableError) as why:
             self.device().wishes()
         return str(why.value)

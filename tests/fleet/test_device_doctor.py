@@ -30,10 +30,10 @@ def config(fleet: Fleet, tmp_path: Path) -> Config:
 
 
 def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
-    said = look_at_rollout(config)
+    finding = look_at_rollout(config)
 
-    assert isinstance(said, str)
-    assert "wish 1: model-1" in said
+    assert isinstance(finding, str)
+    assert "wish 1: model-1" in finding
     assert not config.models_folder.exists()
 
 
@@ -47,23 +47,23 @@ def test_keys_that_need_not_sign_are_not_reported(config: Config, caplog: pytest
 def test_a_missing_group_is_named(config: Config):
     other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
 
-    said = look_at_rollout(other)
+    finding = look_at_rollout(other)
 
-    assert isinstance(said, Finding)
-    assert said.severity == "warning"
-    assert "default" in said.message
+    assert isinstance(finding, Finding)
+    assert finding.severity == "warning"
+    assert "default" in finding.message
 
 
 def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
     Installation(config.models_folder).record(Rollout(number=1, model="model-1", state="rejected", reason="too slow"))
 
-    said = look_at_rollout(config)
+    finding = look_at_rollout(config)
 
-    assert isinstance(said, Finding)
-    assert "too slow" in said.message
+    assert isinstance(finding, Finding)
+    assert "too slow" in finding.message
 
 
-def refused(config: Config) -> AgentError:
+def error_of(config: Config) -> AgentError:
     with pytest.raises(AgentError) as why:
         look_at_rollout(config)
     return why.value
@@ -71,25 +71,25 @@ def refused(config: Config) -> AgentError:
 
 def test_a_server_that_answers_html_or_nothing_is_reported(config: Config, fleet: Fleet):
     fleet.server.answer = lambda _: b"<!doctype html><title>Welcome</title>"
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)
 
     fleet.server.answer = lambda _: None
     fleet.server.folder = fleet.folder / "nothing"
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)
 
 
-def test_a_root_that_is_none_is_a_matter_for_a_person(config: Config, tmp_path: Path):
+def test_an_invalid_root_file_is_a_configuration_error(config: Config, tmp_path: Path):
     (tmp_path / "root.json").write_text("<html>")
 
-    assert isinstance(refused(config), ConfigError)
-    assert "root_file" in str(refused(config))
+    assert isinstance(error_of(config), ConfigError)
+    assert "root_file" in str(error_of(config))
 
 
 def test_a_missing_extra_is_reported_with_its_command(config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "edge_agent.rollout.repository", None)
 
-    assert isinstance(refused(config), ConfigError)
-    assert "maskwatch[rollout]" in str(refused(config))
+    assert isinstance(error_of(config), ConfigError)
+    assert "maskwatch[rollout]" in str(error_of(config))
 
 
 def test_an_older_repository_than_the_device_has_seen_is_refused(config: Config, fleet: Fleet):
@@ -99,4 +99,4 @@ def test_an_older_repository_than_the_device_has_seen_is_refused(config: Config,
     fleet.device(str(trust.relative_to(fleet.folder)))
     fleet.metadata("timestamp.json").write_bytes(old)
 
-    assert isinstance(refused(config), UnavailableError)
+    assert isinstance(error_of(config), UnavailableError)

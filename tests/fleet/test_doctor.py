@@ -38,8 +38,8 @@ def repository(fleet: Fleet, *, when: datetime | None = None) -> list[Finding]:
     return list(look_at_repository(config_of(fleet), when or fleet.now))
 
 
-def bad(found: list[Finding]) -> list[tuple[str, str]]:
-    """State and first word of what is not well."""
+def problems(found: list[Finding]) -> list[tuple[str, str]]:
+    """State and first word of each finding that is not ok."""
     return [(one.state, one.text.split()[0]) for one in found if one.state != "ok"]
 
 
@@ -54,7 +54,7 @@ def test_a_valid_and_served_repository_is_ok(fleet: Fleet):
         "timestamp",
         fleet.server.url,
     ]
-    assert bad(found) == []
+    assert problems(found) == []
 
 
 def test_without_a_rollout_there_is_no_finding():
@@ -69,7 +69,7 @@ def test_without_a_rollout_there_is_no_finding():
     ],
 )
 def test_metadata_that_the_server_does_not_renew_is_reported(fleet: Fleet, days: int, expected: list[tuple[str, str]]):
-    assert bad(repository(fleet, when=fleet.now + timedelta(days=days))) == expected
+    assert problems(repository(fleet, when=fleet.now + timedelta(days=days))) == expected
 
 
 @pytest.mark.parametrize(("days", "state"), [(340, "warning"), (366, "failed")])
@@ -77,13 +77,13 @@ def test_metadata_to_be_signed_again_is_reported(fleet: Fleet, days: int, state:
     later = fleet.now + timedelta(days=days)
     fleet.repository.renew(fleet.signer("online"), when=later)
 
-    assert bad(repository(fleet, when=later)) == [(state, "root"), (state, "targets")]
+    assert problems(repository(fleet, when=later)) == [(state, "root"), (state, "targets")]
 
 
 def test_staged_files_that_are_not_served_are_reported(fleet: Fleet):
     fleet.wish("model-2")
 
-    assert bad(repository(fleet)) == [("warning", "targets")]
+    assert problems(repository(fleet)) == [("warning", "targets")]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, con
 
     assert stage()[0] == "ok"
 
-    said = {"rollout": {"group": "default", "number": 1, "model": "model-1", "state": "rejected"}}
+    telemetry = {"rollout": {"group": "default", "number": 1, "model": "model-1", "state": "rejected"}}
     connection.execute(
         "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
-        [json.dumps(said)],
+        [json.dumps(telemetry)],
     )
     progress = fleet.repository.stages().groups["default"]
     stopped = progress.model_copy(update={"is_paused": True, "reason": "many reject it"})
@@ -127,7 +127,7 @@ def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, con
 
     state, text = stage()
     assert state == "warning"
-    assert "1 rejected" in text
+    assert "rejected by 1" in text
     assert "many reject it" in text
 
 

@@ -92,15 +92,15 @@ class Ingesting:
         assert not self._thread.is_alive()
 
 
-def eventually(is_so: Callable[[], Any]) -> None:
+def eventually(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def connections_closed(management: Management) -> int:
-    """Have the broker close what connections it lists, and count them; one that has ended is listed for a while."""
+    """Close all connections that the broker lists, and return their number; closed ones stay listed for a while."""
     closed = 0
     for connection in management.get("connections"):
         with suppress(UnavailableError):
@@ -115,7 +115,7 @@ def ids(conninfo: str) -> list[str]:
 
 
 def waiting(config: FleetConfig, queue: str) -> int:
-    """What waits in a queue, and what was taken from it and not acknowledged."""
+    """Number of messages ready for delivery in a queue."""
     with amqp.connect(config.broker) as broker:
         return int(broker.channel().queue_declare(queue, passive=True).method.message_count)
 
@@ -162,7 +162,7 @@ POISON = {
 }
 
 
-def test_poison_goes_to_the_dead_letters_and_blocks_nothing(config: FleetConfig, conninfo: str):
+def test_invalid_messages_become_dead_letters_and_block_nothing(config: FleetConfig, conninfo: str):
     good = [alert(sequence=number) for number in range(1, 4)]
     bad = [("maskwatch.hall-1.alerts", body) for body in POISON.values()]
     publish(config, *sent(good[0]), bad[0], *sent(good[1]), bad[1], *sent(good[2]), bad[2])
@@ -222,7 +222,7 @@ def test_an_outage_of_the_database_loses_nothing(config: FleetConfig, postgres: 
 
 @pytest.fixture
 def small_disk() -> Iterator[Postgres]:
-    """A server whose disk is a small one, in memory."""
+    """A server with its data on a small tmpfs."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk")
     server = Postgres()
@@ -237,7 +237,7 @@ def small_disk() -> Iterator[Postgres]:
 
 
 def fill(file: Path) -> None:
-    """Leave no room on a disk."""
+    """Fill the disk."""
     with file.open("wb", buffering=0) as filler, suppress(OSError):
         while True:
             filler.write(b"\0" * 65_536)
@@ -268,9 +268,9 @@ def test_a_full_disk_under_the_database_loses_nothing(
     assert ids(conninfo) == [one.id for one in alerts]
     assert waiting(config, ALERTS) == 0
     assert (found["database"].state, "disk is full" in found["database"].text) == ("failed", True)
-    said = [record.message for record in caplog.records if record.name == "fleet.ingest"]
-    assert [text for text in said if "disk is full" in text] == said[:1]
-    assert said[-1] == "storing messages again"
+    logged = [record.message for record in caplog.records if record.name == "fleet.ingest"]
+    assert [text for text in logged if "disk is full" in text] == logged[:1]
+    assert logged[-1] == "storing messages again"
 
 
 def test_an_outage_of_the_broker_is_waited_for(config: FleetConfig, conninfo: str):
@@ -397,15 +397,15 @@ def test_all_acknowledged_messages_of_simulated_devices_are_stored(
     command = ["simulate", "--config", str(file), "--broker", f"127.0.0.1:{rabbitmq.mqtt_port}", "--devices", "20"]
     command += ["--username", "guest", "--password-file", str(password), "--ledger", str(tmp_path / "ledger")]
     command += ["--backlog", "2", "--closed-loop", "--seconds", "2", "--reconnect-spread", "0.5", "--json"]
-    # Debian 12's RabbitMQ knows no other.
+    # Debian 12's RabbitMQ supports no later version.
     command += ["--mqtt-version", "3.1.1", "--drain-seconds", "60"]
 
     with Ingesting(config):
         status = main(command)
 
-    said = capsys.readouterr()
-    assert said.err == ""
-    found = json.loads(said.out)
+    output = capsys.readouterr()
+    assert output.err == ""
+    found = json.loads(output.out)
     assert (status, found["missing"], found["twice"], found["gaps"], found["waiting"]) == (0, 0, 0, 0, 0)
     assert found["acknowledged"] == len((tmp_path / "ledger").read_text().splitlines()) > 40
     assert found["connects"] == 20

@@ -51,7 +51,7 @@ def test_a_prefix_of_several_levels_is_removed():
         ("maskwatch.hall-1.crops.0193f5a2-7c00-7000-8000-000000000001", b"x" * 2_000_000),
     ],
 )
-def test_messages_of_another_device_are_poison(routing_key: str, content: bytes):
+def test_messages_in_the_name_of_another_device_are_invalid(routing_key: str, content: bytes):
     with pytest.raises(PoisonError):
         read(routing_key, content, prefix="maskwatch")
 
@@ -63,7 +63,7 @@ def test_a_backslash_before_u0000_is_text():
     assert message.device == "hall-1"
 
 
-def test_a_probe_of_the_doctor_is_neither_stored_nor_poison():
+def test_a_probe_of_the_doctor_is_neither_stored_nor_a_dead_letter():
     probe = ProbeMessage(device="hall-1", when=datetime.now(timezone.utc)).payload()
 
     assert read("maskwatch.hall-1.alerts", probe, prefix="maskwatch") is None

@@ -34,7 +34,7 @@ SITES = 20
 
 
 class Receiver:
-    """Takes Alertmanager's webhook."""
+    """Receives Alertmanager's webhook notifications."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Keep quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
@@ -62,7 +62,7 @@ class Receiver:
         self._server.server_close()
 
     def wait(self, count: int) -> list[dict[str, Any]]:
-        """The messages, once there are so many."""
+        """Wait for this many messages and return them."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(self.messages) < count:
             assert time.monotonic() < deadline, self.messages
@@ -72,15 +72,15 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as taking:
-        yield taking
+    with Receiver() as running:
+        yield running
 
 
 @pytest.fixture
 def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str, subprocess.Popen[bytes]]]]:
-    """Two of them that know each other; each with its process."""
-    # Alertmanager sends at once what began longer ago than the group's wait, even if the others of its group are on
-    # their way. 2,000 alerts take more than five seconds on a busy machine.
+    """A cluster of two Alertmanagers: their addresses and processes."""
+    # An alert that began longer ago than `group_wait` is sent at once, before the others of its group have arrived.
+    # Posting 2,000 alerts takes more than five seconds on a busy machine.
     route = {"receiver": "test", "group_by": ["site"], "group_wait": "20s", "group_interval": "20s"}
     settings = {
         "route": {**route, "repeat_interval": "1h"},
@@ -96,7 +96,7 @@ def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str
             command += [f"--web.listen-address=127.0.0.1:{ports[number]}", "--cluster.peer-timeout=15s"]
             command += [f"--cluster.listen-address=127.0.0.1:{gossip[number]}", "--cluster.gossip-interval=50ms"]
             command += [f"--cluster.advertise-address=127.0.0.1:{gossip[number]}", "--cluster.settle-timeout=1s"]
-            # On a busy machine neither is thought dead, for then each would tell people by itself.
+            # On a busy machine a slow peer must not count as dead: then each of the two would send notifications.
             command += ["--cluster.probe-interval=10s", "--cluster.probe-timeout=9s"]
             command += [f"--cluster.peer=127.0.0.1:{gossip[1 - number]}"]
             started.append(subprocess.Popen(command, stdout=log, stderr=log))
@@ -109,7 +109,7 @@ def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str
 
 
 def _wait_until_settled(status: str) -> None:
-    """Each knows of the other; before, both would tell people."""
+    """Wait until each knows its peer; before that, both would send notifications."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -124,7 +124,7 @@ def _wait_until_settled(status: str) -> None:
 
 
 def _wait_until_considered(address: str) -> None:
-    """It has asked for each site whether its partner has told people; it waits a while for that."""
+    """Wait until it has checked for each site whether its peer has sent the notification."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         with urllib.request.urlopen(f"{address}/metrics", timeout=20) as answer:  # noqa: S310  (ours)
@@ -141,11 +141,11 @@ def put(connection: psycopg.Connection, *messages: Any) -> None:
 
 
 def post(notifier: Notifier, connection: psycopg.Connection, *, at: float = 0.0) -> int:
-    """Post, as soon as the Alertmanagers listen."""
+    """Post, retrying until the Alertmanagers listen."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return notifier.turn(connection, when=now(), at=at)
+            return notifier.post(connection, when=now(), at=at)
         except UnavailableError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -159,7 +159,7 @@ def test_each_site_gets_one_message_for_a_hundred_alerts_and_one_for_their_end(
     old = [alert(f"yard-{number}", historical=True, when=now() - timedelta(hours=2)) for number in range(100)]
     put(connection, *made, *old)
 
-    # Two of them, each telling both, and one of these once more.
+    # Two notifiers post to both Alertmanagers, and the first one posts again.
     first, second = Notifier(config), Notifier(config)
     post(first, connection)
     post(second, connection)
@@ -188,16 +188,16 @@ def test_notifications_are_repeated_only_after_an_interval(connection: psycopg.C
     put(connection, one)
     notifier = Notifier(NotifyConfig(alertmanagers=(receiver.url,)))
 
-    posted = [notifier.turn(connection, when=now(), at=at) for at in (0.0, 5.0, AGAIN_SECONDS)]
+    posted = [notifier.post(connection, when=now(), at=at) for at in (0.0, 5.0, AGAIN_SECONDS)]
     put(connection, resolved(one))
-    posted += [notifier.turn(connection, when=now(), at=AGAIN_SECONDS + 1)]
+    posted += [notifier.post(connection, when=now(), at=AGAIN_SECONDS + 1)]
 
     assert posted == [1, 0, 1, 1]
     ends = [message[0]["endsAt"] for message in receiver.messages]  # type: ignore[index]  # a list, here
     assert ends[0] == ends[1] > ends[2]
 
 
-def test_an_alert_of_a_clock_gone_wrong_is_passed_on(connection: psycopg.Connection):
+def test_an_alert_with_a_wrong_time_is_forwarded(connection: psycopg.Connection):
     put(
         connection,
         alert("hall-1", when=now() + timedelta(days=400)),
@@ -223,7 +223,7 @@ def test_a_missing_alertmanager_is_reported_and_nothing_counts_as_posted(connect
     notifier = Notifier(NotifyConfig(alertmanagers=(f"http://127.0.0.1:{free_port()}",)))
 
     with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
-        notifier.turn(connection, when=now(), at=0.0)
+        notifier.post(connection, when=now(), at=0.0)
     assert notifier._posted == {}
 
 

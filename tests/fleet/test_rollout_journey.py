@@ -43,7 +43,7 @@ def follow(folder: Path, server: Server) -> None:
     )
     fleet.sign("models-1", "models-2")
     fleet.publish()
-    # Long enough for everything that follows.
+    # Longer than the test.
     recording = folder / "door.mp4"
     repeat = ["ffmpeg", "-loglevel", "error", "-stream_loop", "99", "-i", str(EXAMPLE), "-c", "copy", str(recording)]
     subprocess.run(repeat, check=True)
@@ -75,5 +75,5 @@ def follow(folder: Path, server: Server) -> None:
             finally:
                 following.send_signal(signal.SIGTERM)
                 assert following.wait(timeout=60) == 0
-        # Once for each key that has not signed and each poll, two of three being enough.
+        # The TUF library logs each missing signature at each poll, although two of three are enough.
         assert "No signature" not in (folder / "rollout.log").read_text(encoding="utf-8")

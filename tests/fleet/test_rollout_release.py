@@ -17,7 +17,7 @@ from fleet.commands.rollout import release_stages
 from fleet.config import FleetConfig, RolloutConfig
 from fleet.rollout import reports
 from fleet.rollout.keys import read_signer
-from fleet.rollout.release import Alerts, Device, decide, ended_well
+from fleet.rollout.release import Alerts, Device, accepted_devices, decide
 from fleet.rollout.repository import Repository
 from fleet.store import store
 from tests.fleet.samples import alert, now
@@ -92,7 +92,7 @@ def test_a_stage_stops_with_its_reason(stops, reason):
         Alerts(week_before=20, since=0),
     ],
 )
-def test_a_third_to_three_times_as_many_alerts_are_as_before(alerts):
+def test_between_a_third_and_three_times_the_alerts_count_as_unchanged(alerts):
     released = decided(alerts=alerts)
 
     assert released is not None
@@ -130,13 +130,13 @@ def test_stages_reach_their_share_and_contain_each_other():
         (Progress(number=2, stage="all", since=BEGAN, is_paused=True), "zero"),
     ],
 )
-def test_the_model_of_a_device_that_is_not_named(progress, wanted):
+def test_the_model_of_an_unlisted_device_depends_on_the_progress(progress, wanted):
     assert wanted_model(WISH, progress, device="yard-9", running="zero") == wanted
 
 
 def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connection):
-    said = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
-    for name, rollout in (("hall-1", said), ("hall-2", {**said, "group": "other"}), ("hall-3", None)):
+    rollout_state = {"group": "default", "number": 2, "model": "two", "state": "accepted"}
+    for name, rollout in (("hall-1", rollout_state), ("hall-2", {**rollout_state, "group": "other"}), ("hall-3", None)):
         connection.execute(
             "insert into devices (device, site, telemetry, telemetry_received) values (%s, 'hall', %s, now())",
             [name, json.dumps({"rollout": rollout})],
@@ -148,12 +148,12 @@ def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connect
 
     assert reports.devices(connection, "default") == [Device("hall-1", 2, "accepted")]
     assert reports.alerts(connection, ["hall-1"], since=began, when=now() + timedelta(seconds=1)) == Alerts(1, 1)
-    assert ended_well(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
+    assert accepted_devices(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
 
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """As it was, whatever a command makes of it."""
+    """Restore the umask after the test, because commands change it."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -204,7 +204,7 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
     assert repository.stages().groups["default"].is_rolled_back
     assert "goes on" in run("resume")
     assert '"_type": "root"' in run("root")
-    # Another user's nginx serves them, whatever the service's umask.
+    # nginx, which serves the files, runs as another user.
     assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "repository").rglob("*") if file.is_file())
 
 

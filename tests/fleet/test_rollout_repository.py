@@ -15,7 +15,7 @@ from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.repository import ONLINE_DAYS
 
 
-def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):
+def test_a_model_signed_by_two_people_reaches_the_device(fleet):
     fleet.wish_signed("two")
     device = fleet.device()
 
@@ -24,24 +24,24 @@ def test_a_model_that_two_people_have_signed_comes_to_the_device(fleet):
     assert device.stages().groups["default"].stage == "named"
     assert device.minimum_version("two") == "0.1.0"
     assert device.fetch("two") == (b"two" * 100, b"{}")
-    # What is installed is not kept twice.
+    # Downloaded models are not cached: the installation keeps its own copy.
     assert {path.name for path in (fleet.folder / "device/targets").iterdir()} == {WISHES, STAGES}
 
 
-def test_one_of_two_signatures_is_not_published_and_would_not_be_believed(fleet):
+def test_a_single_signature_is_neither_published_nor_trusted(fleet):
     fleet.wish("two")
     fleet.sign("models-2")
     with pytest.raises(ConfigError, match="targets 1"):
         fleet.publish()
 
-    # Were it published all the same, by who has the server: one signature and the server's key.
+    # An attacker who controls the server publishes it with one signature and the server's key.
     staged = fleet.repository.folder / "staged/targets.json"
     for file in (fleet.repository.folder / "staged/targets").iterdir():
         shutil.copy(file, fleet.repository.folder / "targets")
     shutil.copy(staged, fleet.metadata("2.targets.json"))
     fleet.repository.renew(fleet.signer("online"), when=fleet.now)
 
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
 def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
@@ -53,11 +53,11 @@ def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
     assert fleet.repository.missing_signatures() == {"targets": 1}
 
 
-def test_a_stolen_server_s_key_can_name_no_model(fleet):
+def test_a_stolen_server_key_cannot_release_a_model(fleet):
     fleet.wish_signed("two")
     fleet.device().wishes()
     online = fleet.signer("online")
-    # Targets signed by the server's key alone, in a snapshot and timestamp that are right.
+    # Targets signed by the server's key only, with a valid snapshot and timestamp.
     evil: Metadata[Targets] = Metadata.from_file(str(fleet.metadata("2.targets.json")))
     evil.signed.version, evil.signed.targets = 3, {}
     evil.signatures.clear()
@@ -65,10 +65,10 @@ def test_a_stolen_server_s_key_can_name_no_model(fleet):
     evil.to_file(str(fleet.metadata("3.targets.json")))
     fleet.repository.renew(online, when=fleet.now)
 
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
-def test_how_far_it_has_got_is_the_server_s_to_say(fleet):
+def test_the_server_states_the_progress_of_a_roll_out(fleet):
     fleet.wish_signed("two")
     progress = Progress(number=1, stage="some", since=fleet.now, is_rolled_back=True, reason="by hand")
     fleet.repository.advance(fleet.signer("online"), "default", progress, when=fleet.now)
@@ -108,7 +108,7 @@ def test_tampered_metadata_is_refused(fleet):
     document["signed"]["targets"]["two.tflite"]["length"] = 1
     fleet.metadata("2.targets.json").write_text(json.dumps(document))
 
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
 def test_an_older_repository_than_was_seen_is_refused(fleet):
@@ -118,32 +118,32 @@ def test_an_older_repository_than_was_seen_is_refused(fleet):
     fleet.device().wishes()
     fleet.server.folder = old
 
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
 def test_a_frozen_repository_is_refused_once_it_has_expired(fleet):
     fleet.now -= timedelta(days=ONLINE_DAYS + 1)
     fleet.wish_signed("two")
 
-    assert "expired" in fleet.refused()
+    assert "expired" in fleet.rejection()
 
 
 def test_a_server_that_answers_html_is_reported_in_one_sentence(fleet):
     fleet.server.answer = lambda _: b"<html><body>Welcome to the hotel</body></html>"
 
-    said = fleet.refused()
-    assert "\n" not in said
-    assert fleet.server.url in said
+    error = fleet.rejection()
+    assert "\n" not in error
+    assert fleet.server.url in error
 
 
 def test_an_unavailable_or_empty_repository_is_reported_in_one_sentence(fleet, tmp_path):
     (tmp_path / "empty").mkdir()
     fleet.server.folder = tmp_path / "empty"
-    assert "cannot be fetched" in fleet.refused()
+    assert "cannot be fetched" in fleet.rejection()
 
     fleet.server.url, url = "http://127.0.0.1:9", fleet.server.url
     try:
-        assert "cannot be fetched" in fleet.refused()
+        assert "cannot be fetched" in fleet.rejection()
     finally:
         fleet.server.url = url
 
@@ -164,7 +164,7 @@ def test_a_damaged_cache_of_the_device_is_replaced(fleet):
         ("targets", "models-3", ("root-1", "root-2", "models-1", "models-2")),
     ],
 )
-def test_a_stolen_key_is_replaced_and_counts_no_more(fleet, role, old, signers):
+def test_a_stolen_key_is_replaced_and_no_longer_trusted(fleet, role, old, signers):
     fleet.wish_signed("two")
     fleet.device().wishes()
     replacement = read_public_key(fleet.keys / "new.pub")
@@ -178,7 +178,7 @@ def test_a_stolen_key_is_replaced_and_counts_no_more(fleet, role, old, signers):
     assert read_public_key(fleet.keys / f"{old}.pub").keyid not in fleet.repository.keys()[role]
 
 
-def test_a_stolen_server_s_key_is_replaced_and_counts_no_more(fleet):
+def test_a_stolen_server_key_is_replaced_and_no_longer_trusted(fleet):
     fleet.wish_signed("two")
     fleet.device().wishes()
     new = fleet.signer("new")
@@ -190,7 +190,7 @@ def test_a_stolen_server_s_key_is_replaced_and_counts_no_more(fleet):
 
     assert fleet.device().stages().groups["default"].number == 1
     fleet.repository.renew(fleet.signer("online"), when=fleet.now)
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
 def test_a_new_root_needs_two_of_the_old_keys(fleet):
@@ -241,7 +241,7 @@ def test_a_newer_wish_starts_at_its_first_stage_and_keeps_the_previous_model(fle
     assert {group: progress.stage for group, progress in stages.items()} == {"default": "named", "other": "named"}
 
 
-def test_daily_renewal_leaves_no_heap_of_files(fleet):
+def test_daily_renewal_removes_old_metadata_files(fleet):
     fleet.wish_signed("two")
     for _ in range(5):
         fleet.repository.renew(fleet.signer("online"), when=fleet.now)
@@ -255,7 +255,7 @@ def test_daily_renewal_leaves_no_heap_of_files(fleet):
 def test_mix_and_match_of_metadata_is_refused(fleet):
     fleet.wish_signed("two")
     online = fleet.signer("online")
-    # The newest snapshot, with the targets of before under the newest number.
+    # The newest snapshot refers to the previous targets under the newest version number.
     shutil.copy(fleet.metadata("1.targets.json"), fleet.metadata("2.targets.json"))
     snapshot = Metadata(Snapshot(version=9, expires=fleet.now + timedelta(days=1), meta={"targets.json": MetaFile(2)}))
     snapshot.sign(online)
@@ -264,10 +264,10 @@ def test_mix_and_match_of_metadata_is_refused(fleet):
     timestamp.sign(online)
     timestamp.to_file(str(fleet.metadata("timestamp.json")))
 
-    assert "not believed" in fleet.refused()
+    assert "not believed" in fleet.rejection()
 
 
-def test_files_without_a_key_are_reported(tmp_path, keys):
+def test_key_files_without_a_key_are_reported(tmp_path, keys):
     (tmp_path / "empty").write_bytes(b"")
     for wrong in (tmp_path / "empty", tmp_path / "missing", keys / "root-1.pub"):
         with pytest.raises(ConfigError):

@@ -56,7 +56,7 @@ def test_the_ledger_reports_missing_messages_and_gaps(connection: psycopg.Connec
 
 def test_messages_of_a_simulated_device_match_the_schemas():
     one = device()
-    made = one.arise()
+    made = one.raise_alert()
     one.resolve(made, after_seconds=1.0)
 
     for message in one._outbox:
@@ -64,7 +64,7 @@ def test_messages_of_a_simulated_device_match_the_schemas():
         assert isinstance(read(f"maskwatch.sim0-0.{topic}", message.payload(), prefix="maskwatch"), Message)
 
 
-def test_a_simulated_device_is_as_patient_as_a_real_one():
+def test_a_simulated_device_has_the_timeouts_of_a_real_one():
     real = publisher.Timing()
 
     assert (publisher.ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
@@ -72,7 +72,7 @@ def test_a_simulated_device_is_as_patient_as_a_real_one():
     assert (real.acknowledge_seconds, real.forgotten_seconds) == (PATIENCE_SECONDS, FORGOTTEN_SECONDS)
 
 
-def test_more_devices_than_a_process_may_have_files_are_refused(monkeypatch: pytest.MonkeyPatch):
+def test_more_devices_than_the_limit_of_open_files_are_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 1000))
 
     with pytest.raises(ConfigError, match="--prefix"):
@@ -87,7 +87,7 @@ def acknowledge_all(one: Device, *, at: float) -> None:
 def test_a_slow_broker_gets_one_message_at_a_time_and_a_longer_timeout():
     one = device()
     for _ in range(100):
-        one.arise()
+        one.raise_alert()
     for turn in range(4):
         one.pump(at=100.0 + turn)
         assert len(one._in_flight) == min(2**turn, WINDOW)
@@ -98,14 +98,14 @@ def test_a_slow_broker_gets_one_message_at_a_time_and_a_longer_timeout():
     one.pump(at=114.0)
 
     assert len(one._in_flight) == 1
-    assert not one.is_out_of_patience(at=114.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
-    assert one.is_out_of_patience(at=115.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
+    assert not one.has_timed_out(at=114.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
+    assert one.has_timed_out(at=115.0 + PATIENCE_ANSWERS * 2 * SLOW_SECONDS)
 
 
 def test_messages_in_flight_at_a_connection_loss_are_sent_again_in_order():
     one = device()
     one._window = WINDOW
-    made = [one.arise() for _ in range(3)]
+    made = [one.raise_alert() for _ in range(3)]
     one.pump(at=100.0)
 
     one.lost()
@@ -117,14 +117,14 @@ def test_messages_in_flight_at_a_connection_loss_are_sent_again_in_order():
 def test_a_message_being_sent_at_a_connection_loss_is_sent_again(monkeypatch: pytest.MonkeyPatch):
     one = device()
     one._window = WINDOW
-    made = [one.arise() for _ in range(3)]
+    made = [one.raise_alert() for _ in range(3)]
     publish, sent = one.client.publish, 0
 
     def lose_the_second(*arguments: Any, **keys: Any) -> Any:
         nonlocal sent
         sent += 1
         if sent == 2:
-            # paho writes at once, and says from within that the connection is gone.
+            # paho writes immediately, and reports a lost connection from within publish().
             one.lost()
         return publish(*arguments, **keys)
 

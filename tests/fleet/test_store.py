@@ -44,7 +44,7 @@ def test_a_repeated_message_is_stored_once(connection: psycopg.Connection):
     assert rows(connection, "select kind, boot_id, last, received from streams") == [("alert", BOOT, 2, 2)]
 
 
-def test_a_withheld_sequence_is_a_gap_until_it_comes(connection: psycopg.Connection):
+def test_a_missing_sequence_number_is_a_gap_until_it_arrives(connection: psycopg.Connection):
     first, withheld, third = (alert(sequence=number) for number in (1, 2, 3))
 
     put(connection, first, third)
@@ -57,7 +57,7 @@ def test_a_withheld_sequence_is_a_gap_until_it_comes(connection: psycopg.Connect
     assert rows(connection, "select * from gaps") == []
 
 
-def test_a_withheld_sequence_that_nothing_follows_is_a_gap_with_the_next_telemetry(connection: psycopg.Connection):
+def test_a_missing_last_sequence_number_is_a_gap_from_the_next_telemetry_on(connection: psycopg.Connection):
     put(connection, alert(sequence=1))
 
     put(connection, telemetry(rows=1, alert=2, telemetry=7), telemetry(rows=0, alert=2, telemetry=8))
@@ -70,7 +70,7 @@ def test_a_withheld_sequence_that_nothing_follows_is_a_gap_with_the_next_telemet
     assert rows(connection, "select last, received from streams") == [(2, 2)]
 
 
-def test_a_device_without_messages_misses_all(connection: psycopg.Connection):
+def test_a_device_without_messages_lacks_all_of_them(connection: psycopg.Connection):
     put(connection, telemetry(alert=3, counts=1))
 
     assert rows(connection, "select kind, boot_id, missing from gaps order by kind") == [
@@ -79,7 +79,7 @@ def test_a_device_without_messages_misses_all(connection: psycopg.Connection):
     ]
 
 
-def test_every_kind_of_message_finds_its_table(connection: psycopg.Connection):
+def test_every_kind_of_message_is_stored_in_its_table(connection: psycopg.Connection):
     one = alert()
     status = running("hall-1", boot_id=BOOT, reasons=(), paused=(), when=now())
     put(connection, one, resolved(one), counts(entrance=7, yard=1), status, Picture("hall-1", one.id, b"\xff\xd8"))
@@ -101,7 +101,7 @@ def test_hours_without_people_leave_no_gap(connection: psycopg.Connection):
     assert rows(connection, "select last, received from streams") == [(2, 2)]
 
 
-def test_people_of_an_hour_are_summed_by_site_once_however_often_they_come(connection: psycopg.Connection):
+def test_repeated_counts_of_an_hour_are_summed_by_site_once(connection: psycopg.Connection):
     first, second, other = counts("hall-1", entrance=7, yard=1), counts("hall-2", entrance=2), counts("yard-1", gate=1)
     put(connection, first)
     put(connection, first, second, counts("hall-1", sequence=2), other)
@@ -138,7 +138,7 @@ def partition_of(connection: psycopg.Connection, sequence: int) -> str:
     )
 
 
-def test_messages_lie_in_the_day_of_their_id_and_those_of_a_wrong_clock_apart(connection: psycopg.Connection):
+def test_messages_are_partitioned_by_the_day_of_their_id_or_else_by_default(connection: psycopg.Connection):
     today = now()
 
     put(connection, alert(sequence=1, when=today), alert(sequence=2, when=datetime(1970, 1, 2, tzinfo=timezone.utc)))
@@ -167,8 +167,8 @@ def test_days_beyond_the_retention_are_dropped(connection: psycopg.Connection):
     assert rows(connection, "select count(*) from alerts") == [(0,)]
 
 
-def test_the_sequences_of_a_device_are_known_for_its_boot(connection: psycopg.Connection):
-    """Its sequences go on, and messages of months ago must not be missing then."""
+def test_streams_of_the_current_boot_outlive_the_retention(connection: psycopg.Connection):
+    """Numbering continues until the next boot, and messages older than the retention must not count as missing."""
     put(connection, alert(), alert("hall-2"), telemetry(alert=1))
 
     database.maintain(connection, retention_days=5, when=now() + timedelta(days=6))
@@ -176,7 +176,7 @@ def test_the_sequences_of_a_device_are_known_for_its_boot(connection: psycopg.Co
     assert rows(connection, "select device from streams") == [("hall-1",)]
 
 
-def test_the_bounds_of_a_day_are_ids_of_its_first_millisecond(connection: psycopg.Connection):
+def test_a_day_begins_with_the_id_of_its_first_millisecond(connection: psycopg.Connection):
     midnight = datetime(2026, 11, 28, tzinfo=timezone.utc)
     before, after = an_id(midnight - timedelta(milliseconds=1)), an_id(midnight)
 
@@ -187,7 +187,7 @@ def test_the_bounds_of_a_day_are_ids_of_its_first_millisecond(connection: psycop
     assert found == (True, True)
 
 
-def test_a_schema_is_made_once(postgres: Postgres):
+def test_the_schema_is_created_once(postgres: Postgres):
     with database.connect(DatabaseConfig(conninfo=postgres.database()), application="test") as connection:
         with pytest.raises(ConfigError, match="init"):
             database.require_schema(connection)
@@ -205,7 +205,7 @@ def test_a_newer_schema_is_refused(connection: psycopg.Connection, conninfo: str
         database.make_schema(connection)
 
 
-def test_partitions_may_be_made_for_any_days(connection: psycopg.Connection):
+def test_partitions_can_be_created_for_any_day(connection: psycopg.Connection):
     connection.execute("select make_partitions(%s, %s)", [date(2020, 1, 1), date(2020, 1, 1)])
 
     assert rows(connection, "select to_regclass('maskwatch.counts_20200101') is not null") == [(True,)]

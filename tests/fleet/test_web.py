@@ -23,7 +23,7 @@ from fleet.store import store
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
-from fleet.web.users import ROLES, keep_user, role_of
+from fleet.web.users import ROLES, role_of, set_user
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 
 if TYPE_CHECKING:
@@ -49,18 +49,18 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def shared(postgres: Postgres, prepared: str) -> Iterator[str]:
-    """A database with users; to make one and to hash their passwords takes longer than most tests."""
+    """A database with users, shared because creating it and hashing passwords takes longer than most tests."""
     made = postgres.database(template=prepared)
     with database.connect(DatabaseConfig(conninfo=made), application="test") as opened:
         for role in ROLES:
-            keep_user(opened, role, role, PASSWORD)
+            set_user(opened, role, role, PASSWORD)
     yield made
     postgres.drop(made)
 
 
 @pytest.fixture
 def conninfo(shared: str) -> Iterator[str]:
-    """It, and afterwards without what the test stored."""
+    """The shared database, emptied after the test."""
     yield shared
     with database.connect(DatabaseConfig(conninfo=shared), application="test") as opened:
         for table in STORED_IN:
@@ -81,7 +81,7 @@ def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 async def program(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A program with the token."""
+    """An API client with the token."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
@@ -90,7 +90,7 @@ async def program(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def browser(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A person who has not logged in."""
+    """A browser without a session."""
     headers = {"Accept": "text/html"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://fleet.test", headers=headers) as client:
@@ -109,7 +109,7 @@ async def log_in(browser: httpx.AsyncClient, name: str, password: str = PASSWORD
 
 
 def fill(connection: psycopg.Connection) -> list[str]:
-    """Three devices of two sites; gives the ids of the alerts, newest first."""
+    """Store messages of three devices at two sites; returns the ids of the alerts, newest first."""
     made = [
         alert(f"{site}-{number}", sequence=sequence, when=now() - timedelta(minutes=sequence))
         for site, number in (("hall", 1), ("hall", 2), ("yard", 1))
@@ -146,7 +146,7 @@ async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClien
 
 
 async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
-    # Not over before a busy machine has tried again.
+    # Long enough that it has not ended when a busy machine tries again.
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
     answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
 
@@ -154,7 +154,7 @@ async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 200), ("admin", 200)])
-async def test_reviews_take_an_operator(
+async def test_only_operators_may_review(
     browser: httpx.AsyncClient, connection: psycopg.Connection, role: str, status: int
 ):
     newest = fill(connection)[0]
@@ -177,7 +177,7 @@ async def test_a_review_without_the_pages_token_is_refused(browser: httpx.AsyncC
     assert answer.status_code == 403
 
 
-async def test_reviewed_pictures_leave_in_a_folder_for_each_class(
+async def test_reviewed_pictures_are_exported_into_one_folder_per_class(
     browser: httpx.AsyncClient, connection: psycopg.Connection
 ):
     fill(connection)
@@ -199,8 +199,8 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     ids = fill(connection)
     connection.execute("update alerts set review = 'with_mask' where id = %s", [ids[0]])
 
-    async def found(**asked: str) -> int:
-        return len((await program.get("/api/v1/alerts", params=asked)).json()["alerts"])
+    async def found(**parameters: str) -> int:
+        return len((await program.get("/api/v1/alerts", params=parameters)).json()["alerts"])
 
     assert await found() == 9
     assert await found(site="hall") == 6
@@ -291,7 +291,7 @@ async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, conn
     assert "maskwatch_fleet_alerts_last_hour 9.0" in text
 
 
-async def test_every_page_shows(browser: httpx.AsyncClient, connection: psycopg.Connection):
+async def test_every_page_is_rendered(browser: httpx.AsyncClient, connection: psycopg.Connection):
     newest = fill(connection)[0]
     await log_in(browser, "operator")
 
@@ -330,14 +330,14 @@ async def test_a_device_has_its_history(program: httpx.AsyncClient, connection: 
     found = (await program.get("/api/v1/devices/hall-1")).json()
 
     assert (found["site"], found["state"], found["status"]["state"]) == ("hall", "online", "online")
-    # Alerts 1, 2 and 4 came, an end and an hour of people.
+    # Received: alerts 1, 2 and 4, a resolution, and counts of an hour.
     assert [(boot["boot_id"], boot["sent"], boot["missing"]) for boot in found["boots"]] == [(BOOT, 6, 1)]
     assert sum(day["alerts"] for day in found["days"]) == 3
     assert (await program.get("/api/v1/devices/unknown")).status_code == 404
     assert (await program.get("/api/v1/devices/a%00b")).status_code == 404
 
 
-async def test_below_a_path_of_a_proxy_every_address_is_below_it(
+async def test_behind_a_proxy_path_every_link_has_the_prefix(
     browser: httpx.AsyncClient, connection: psycopg.Connection
 ):
     newest = fill(connection)[0]
@@ -346,7 +346,7 @@ async def test_below_a_path_of_a_proxy_every_address_is_below_it(
     page = (await browser.get("/fleet/login")).text
     for address in re.findall(r'(?:href|src|action|data-base)="(/[^"]*)"', page):
         assert address.startswith("/fleet"), address
-    await log_in_below(browser, "/fleet")
+    await log_in_behind_proxy(browser, "/fleet")
     for path in ("/fleet/", "/fleet/devices/hall-1", "/fleet/alerts", f"/fleet/alerts/{newest}", "/fleet/counts"):
         answer = await browser.get(path)
         assert answer.status_code == 200, path
@@ -354,7 +354,7 @@ async def test_below_a_path_of_a_proxy_every_address_is_below_it(
             assert address.startswith("/fleet"), (path, address)
 
 
-async def log_in_below(browser: httpx.AsyncClient, prefix: str) -> None:
+async def log_in_behind_proxy(browser: httpx.AsyncClient, prefix: str) -> None:
     csrf = re.findall(r'name="csrf" value="([^"]+)"', (await browser.get(f"{prefix}/login")).text)[0]
     form = {"name": "admin", "password": PASSWORD, "csrf": csrf, "next": "/alerts"}
     answer = await browser.post(f"{prefix}/login", data=form)
@@ -369,7 +369,7 @@ async def test_a_missing_database_is_reported(program: httpx.AsyncClient, postgr
         postgres.start()
 
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
-    # The pool tries again with growing pauses.
+    # The pool reconnects with increasing delays.
     deadline = time.monotonic() + 120.0
     while (await program.get("/health")).status_code != 200:
         assert time.monotonic() < deadline
@@ -388,11 +388,11 @@ async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient)
     } <= set(paths)
 
 
-def test_a_password_is_right_or_not(connection: psycopg.Connection):
-    keep_user(connection, "ann", "operator", PASSWORD)
+def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
+    set_user(connection, "ann", "operator", PASSWORD)
     assert role_of(connection, "ann", PASSWORD) == "operator"
 
-    keep_user(connection, "ann", "viewer", "another password")
+    set_user(connection, "ann", "viewer", "another password")
 
     assert role_of(connection, "ann", PASSWORD) is None
     assert role_of(connection, "ann", "another password") == "viewer"

@@ -41,6 +41,6 @@ def test_an_inaccessible_file_is_not_missing(tmp_path):
     assert is_there(tmp_path / "file")
     assert not is_there(tmp_path / "missing" / "further")
     assert not is_there(tmp_path / "file" / "below a file")
-    # The kernel refuses a name that is so long, to root as well.
+    # The kernel rejects so long a name, even for root.
     with pytest.raises(OSError, match="name too long"):
         is_there(tmp_path / ("x" * 300))

@@ -3,7 +3,7 @@
 from edge_agent.host.backoff import STEADY_SECONDS, Backoff
 
 
-def test_pauses_double_up_to_the_longest_and_are_shortened_by_no_more_than_a_half():
+def test_delays_double_up_to_the_maximum_with_jitter_of_at_most_half():
     pauses = Backoff(first_seconds=1.0, longest_seconds=5.0)
 
     taken = [pauses.take() for _ in range(5)]
@@ -11,7 +11,7 @@ def test_pauses_double_up_to_the_longest_and_are_shortened_by_no_more_than_a_hal
     assert all(full / 2 <= pause <= full for pause, full in zip(taken, [1.0, 2.0, 4.0, 5.0, 5.0], strict=True))
 
 
-def test_devices_do_not_come_back_in_the_same_moment():
+def test_delays_are_random_so_that_devices_do_not_reconnect_together():
     taken = {Backoff(first_seconds=1.0, longest_seconds=5.0).take() for _ in range(20)}
 
     assert len(taken) == 20
@@ -27,7 +27,7 @@ def test_a_reset_restarts_the_delays():
     assert pauses.take() <= 1.0
 
 
-def test_only_after_it_was_well_for_a_while_delays_begin_short_again():
+def test_delays_are_reset_only_after_a_period_without_failures():
     """A program that dies after each first picture would be started every second."""
     pauses = Backoff(first_seconds=1.0, longest_seconds=64.0)
     for _ in range(4):

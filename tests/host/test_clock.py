@@ -10,7 +10,7 @@ def test_the_boot_id_is_the_one_of_the_kernel():
     assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def test_the_clock_is_judged_as_the_kernel_judges_it():
+def test_the_state_of_the_clock_is_that_of_the_kernel():
     # An independent reading: struct timex begins with modes (int), four longs later comes status (int).
     class Timex(ctypes.Structure):
         _fields_ = (

@@ -10,11 +10,11 @@ from edge_agent.host.disk import DiskThread, LastKnown, NewestWriter, reach
 
 PATIENCE_SECONDS = 60.0
 QUICK_SECONDS = 3.0
-"""What a disk that responds takes no longer than, also on a busy machine."""
+"""Longest response time of a working disk, even on a busy machine."""
 
 
 class Hanging:
-    """Says how often it was asked, from the second time on only once it is released."""
+    """Work that returns its number of calls; from the second call on it hangs until it is released."""
 
     def __init__(self):
         self.released, self.asked = threading.Event(), 0
@@ -106,7 +106,7 @@ def test_a_hanging_disk_blocks_no_thread_and_is_queried_once():
         assert time.monotonic() < deadline
 
 
-def test_a_disk_that_hangs_gets_the_newest_once_it_responds_and_later_ones_as_before():
+def test_a_disk_that_recovers_gets_the_newest_content_and_later_ones():
     released, written = threading.Event(), []
 
     def write(content):
@@ -127,6 +127,6 @@ def test_a_disk_that_hangs_gets_the_newest_once_it_responds_and_later_ones_as_be
         assert time.monotonic() < deadline
 
 
-def test_a_folder_is_reached_that_is_not_there_yet_and_one_that_may_not_be_seen(tmp_path):
+def test_a_missing_or_inaccessible_folder_counts_as_reachable(tmp_path):
     assert reach(tmp_path / "a" / "b")
     assert reach(tmp_path / ("x" * 300))

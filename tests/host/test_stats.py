@@ -63,7 +63,7 @@ def test_a_machine_without_sensors_reports_none(tmp_path):
     assert state.uptime_seconds is None
 
 
-def test_the_disk_of_a_folder_that_is_not_made_yet_is_known(tmp_path):
+def test_the_free_space_of_a_folder_not_created_yet_is_known(tmp_path):
     assert HostStats(tmp_path / "state" / "crops").look().disk_free_bytes == pytest.approx(
         HostStats(tmp_path).look().disk_free_bytes, rel=0.1
     )
@@ -87,6 +87,6 @@ def test_values_of_this_machine(tmp_path):
     assert state.disk_free_bytes is not None
 
 
-def test_a_folder_that_may_not_be_seen_has_no_free_space_to_tell(tmp_path):
-    # Longer than a name may be: the kernel refuses to look, for root as well.
+def test_an_inaccessible_folder_has_no_known_free_space(tmp_path):
+    # Longer than a name may be: the kernel rejects it, even for root.
     assert HostStats(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None

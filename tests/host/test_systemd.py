@@ -84,8 +84,8 @@ def test_without_a_service_manager_nothing_happens(monkeypatch):
     Notifier().ready()
 
 
-def test_a_manager_that_is_gone_is_mentioned_once(monkeypatch, tmp_path, caplog):
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+def test_a_missing_service_manager_is_logged_once(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "missing"))
     notifier = Notifier()
     notifier.ready()
     notifier.stopping()

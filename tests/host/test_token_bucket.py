@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from edge_agent.host.token_bucket import TokenBucket
 
 
-def test_a_few_messages_go_out_at_once_and_the_rest_evenly():
+def test_a_burst_of_one_second_is_allowed_and_the_rest_is_evenly_spaced():
     pace = TokenBucket(20.0)
 
     assert [pace.take(at=100.0) for _ in range(21)] == [True] * 20 + [False]
@@ -15,14 +15,14 @@ def test_a_few_messages_go_out_at_once_and_the_rest_evenly():
     assert not pace.take(at=100.06)
 
 
-def test_after_a_pause_no_more_is_saved_up_than_a_second_is_worth():
+def test_a_pause_saves_up_at_most_one_second_of_tokens():
     pace = TokenBucket(5.0)
     pace.take(at=0.0)
 
     assert sum(pace.take(at=3600.0) for _ in range(100)) == 5
 
 
-def test_one_message_in_ten_seconds_is_a_pace_too():
+def test_a_rate_below_one_message_a_second_is_kept():
     pace = TokenBucket(0.1)
 
     assert pace.take(at=0.0)

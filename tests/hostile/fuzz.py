@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LONGEST_SECONDS = 3.0
-"""Of processor time; a machine that is busy with other things takes longer."""
+"""CPU time of a case; on a busy machine it takes longer."""
 HANGING_SECONDS = 60.0
 MOST_MEGABYTES = 400
 MAX_PIXELS = 1_000_000

@@ -77,7 +77,7 @@ def test_a_configuration_error_shows_no_secret(tmp_path, text):
     assert SECRET not in str(raised.value)
 
 
-def test_exposed_secrets_are_named_and_covered_ones_are_not(tmp_path):
+def test_secrets_readable_by_others_are_named_and_protected_ones_are_not(tmp_path):
     password = tmp_path / "password"
     password.write_text("a long password\n", encoding="utf-8")
     password.chmod(0o644)

@@ -21,9 +21,9 @@ from tests.hostile.bodies import JSON_BOMBS
 
 MEGABYTE = 1_000_000
 MOST_TAKEN_BYTES = 120 * MEGABYTE
-"""A body of 19 MB is held three times, as bytes; parsed it was 580 MB."""
+"""A body of 19 MB is held three times as bytes; parsing it used to take 580 MB."""
 LONGEST_SECONDS = 3.0
-"""Of processor time, with what sending takes."""
+"""CPU time of a request, including that of sending it."""
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def console(tmp_path_factory):
 
 
 @pytest.fixture
-def ask(console):
-    with console.client() as client:
-        yield client
+def client(console):
+    with console.client() as opened:
+        yield opened
 
 
 def memory_bytes(folder):
@@ -51,10 +51,10 @@ def memory_bytes(folder):
 
 
 @pytest.mark.parametrize("kind", JSON_BOMBS)
-def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind):
+def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, client, kind):
     body = JSON_BOMBS[kind]()
     assert len(body) < 20 * MEGABYTE
-    ask.post("/api/v1/detect", json={"image": base64.b64encode(jpeg()).decode()})
+    client.post("/api/v1/detect", json={"image": base64.b64encode(jpeg()).decode()})
     before, peak, stop = memory_bytes(console.config.state), 0, threading.Event()
 
     def watch():
@@ -65,7 +65,7 @@ def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind)
     watcher = threading.Thread(target=watch)
     watcher.start()
     began_at = time.process_time()
-    answer = ask.post("/api/v1/detect", content=body, headers={"Content-Type": "application/json"})
+    answer = client.post("/api/v1/detect", content=body, headers={"Content-Type": "application/json"})
     seconds = time.process_time() - began_at
     stop.set()
     watcher.join()
@@ -85,10 +85,10 @@ def test_json_that_is_expensive_to_parse_is_rejected_at_once(console, ask, kind)
     ],
 )
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
+def test_the_picture_is_read_from_any_valid_json(client, body, slash):
     picture = base64.b64encode(jpeg()).decode().replace("/", slash)
 
-    answer = ask.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
+    answer = client.post("/api/v1/detect", content=body % picture, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["faces"]
@@ -98,14 +98,14 @@ def test_the_picture_is_found_in_any_valid_json(ask, body, slash):
     "path", ["/login", "/logout", "/api/v1/alerts/x/review", "/api/v1/commands/pause", "/nowhere", "/"]
 )
 @pytest.mark.parametrize("stated", [True, False])
-def test_no_other_body_is_read_beyond_its_limit(ask, path, stated):
+def test_bodies_of_other_requests_are_not_read_beyond_their_limit(client, path, stated):
     def chunks():
         for _ in range(400):
             yield b"x" * 65_536
 
     body = b"x" * 26_000_000 if stated else chunks()
     with suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-        answer = ask.request("PUT" if path.endswith("review") else "POST", path, content=body)
+        answer = client.request("PUT" if path.endswith("review") else "POST", path, content=body)
         assert answer.status_code in (303, 401, 403, 404, 405, 413)
 
 
@@ -160,7 +160,7 @@ def test_a_bug_is_logged_with_its_traceback_once_and_then_by_the_minute(caplog):
 
 @pytest.fixture
 def no_more_guesses(monkeypatch):
-    """The budget of guesses is not refilled, however long a busy machine takes."""
+    """Never refill the budget of guesses, because a busy machine may take long."""
     monkeypatch.setattr("edge_agent.console.limits.ONE_MORE_SECONDS", 3600.0)
 
 
@@ -169,10 +169,10 @@ def test_the_delay_does_not_reveal_whether_a_guess_was_right(locked):
     with locked.client(token=TOKEN) as program, locked.client(token=PASSWORD) as guesser:
         assert program.get("/api/v1/status").status_code == 200
         answers = [guesser.get("/api/v1/status").status_code for _ in range(100)]
-        told = program.get("/api/v1/status")
+        answer = program.get("/api/v1/status")
 
     assert answers.count(401) == 30
-    assert (answers[-1], told.status_code) == (429, 429)
+    assert (answers[-1], answer.status_code) == (429, 429)
 
 
 @pytest.mark.usefixtures("no_more_guesses")
@@ -193,7 +193,7 @@ def test_a_flood_of_wrong_logins_does_not_lock_out_known_users(locked):
         assert log_in(person, PASSWORD, "198.51.100.7") == "/"
 
 
-def said_to(console, content):
+def send_raw(console, content):
     with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
         line.sendall(content)
         line.settimeout(PATIENCE_SECONDS)
@@ -217,7 +217,7 @@ def said_to(console, content):
     ],
 )
 def test_ambiguous_requests_are_rejected(console, head):
-    answer = said_to(console, head + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = send_raw(console, head + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
     assert answer.count(b"HTTP/1.1 200") <= 1
@@ -227,7 +227,7 @@ def test_sequential_requests_on_one_connection_are_answered(console):
     one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
-    assert said_to(console, one + last).count(b"HTTP/1.1 200") == 2
+    assert send_raw(console, one + last).count(b"HTTP/1.1 200") == 2
 
 
 @pytest.mark.parametrize(
@@ -242,12 +242,14 @@ def test_sequential_requests_on_one_connection_are_answered(console):
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200),
     ],
 )
-def test_only_pages_of_this_origin_and_links_to_whole_pages_are_answered(ask, headers, status):
-    assert ask.get("/api/v1/status", headers=headers).status_code == status
+def test_only_pages_of_this_origin_and_links_to_whole_pages_are_answered(client, headers, status):
+    assert client.get("/api/v1/status", headers=headers).status_code == status
 
 
-def test_invalid_json_is_not_logged(console, ask, caplog):
+def test_invalid_json_is_not_logged(console, client, caplog):
     caplog.set_level(logging.WARNING)
-    ask.post("/api/v1/detect", content=json.dumps({"image": "\x1b[2J"}), headers={"Content-Type": "application/json"})
+    client.post(
+        "/api/v1/detect", content=json.dumps({"image": "\x1b[2J"}), headers={"Content-Type": "application/json"}
+    )
 
     assert caplog.records == []

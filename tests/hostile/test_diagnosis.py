@@ -21,7 +21,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a fol
 
 
 def everything_in(folder):
-    """Every name below a folder, with owner, mode, time of change and content."""
+    """Every path below a folder, with owner, mode, modification time and content."""
     found = {}
     for path in sorted(folder.rglob("*")):
         status = path.stat()

@@ -49,7 +49,7 @@ def test_a_bundle_replaces_a_link_and_is_readable_by_its_owner_only(tmp_path):
 
 
 def tasks_of(content: Any) -> list[dict[str, Any]]:
-    """Every task in a list of tasks, those in blocks included."""
+    """All tasks of a list, including those in blocks."""
     found = []
     for task in content or []:
         found.append(task)
@@ -61,7 +61,7 @@ def tasks_of(content: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "file", sorted((DEPLOY / "ansible/roles/maskwatch/tasks").glob("*.yml")), ids=lambda file: file.name
 )
-def test_the_role_writes_nothing_under_a_name_that_a_local_user_could_have_taken(file):
+def test_the_role_writes_with_owner_and_mode_outside_shared_folders(file):
     text = file.read_text(encoding="utf-8")
     assert not [folder for folder in SHARED_FOLDERS if f"{folder}/" in text]
     for task in tasks_of(yaml.safe_load(text)):
@@ -70,7 +70,7 @@ def test_the_role_writes_nothing_under_a_name_that_a_local_user_could_have_taken
             if not keys or keys.get("state") == "absent":
                 continue
             assert "mode" in keys, task["name"]
-            # The preview is written where a person sits, as that person.
+            # The preview is written on the user's own machine.
             assert file.name == "preview.yml" or {"owner", "group"} <= keys.keys(), task["name"]
 
 

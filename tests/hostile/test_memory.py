@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-# Opens one agent after the other as SIGHUP does, without waiting for frames, and prints for each what the C library
-# has handed out, what of the process is in memory, in bytes, and how many files are open.
+# Opens agents one after the other as SIGHUP does, without waiting for frames. Prints for each the bytes allocated from
+# the C library, the resident bytes of the process, and the number of open files.
 RELOADS = """
 import argparse, ctypes, json, os, resource, sys
 from pathlib import Path
@@ -52,8 +52,8 @@ def test_endless_reloads_do_not_leak_memory(tmp_path):
         [sys.executable, "-c", RELOADS, str(config)], capture_output=True, text=True, check=True, timeout=120
     )
     in_use, resident, files = zip(*json.loads(done.stdout), strict=True)
-    # The first loads libraries as well.
+    # The first agents load libraries too.
     assert max(in_use[2:]) - min(in_use[2:]) < 300_000
-    # What is free and was kept came to 48 MB from the fourth on.
+    # Without releasing free memory, it came to 48 MB from the fourth agent on.
     assert max(resident) - resident[0] < 15_000_000
     assert len(set(files)) == 1

@@ -21,7 +21,7 @@ from tests.hostile.pictures import HOSTILE, jpeg, two_headed_jpeg
 CHECKOUT = Path(__file__).parents[2]
 LONGEST_SECONDS = 3.0
 BUSY_SECONDS = 30.0
-"""A machine that is busy with other tests may take longer, by no more than this."""
+"""Allowance for a busy machine."""
 MOST_MEGABYTES = 400
 MAX_PIXELS = 40_000_000
 
@@ -123,7 +123,7 @@ def test_a_forked_process_does_not_use_its_parents_decoder():
         try:
             decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
             decoder.close_decoders()
-        except BaseException:  # noqa: BLE001  (it must not go on as a second test run)
+        except BaseException:  # noqa: BLE001  (the child must not continue as a second test run)
             os._exit(1)
         os._exit(0)
 

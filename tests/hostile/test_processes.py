@@ -18,12 +18,12 @@ from tests.journeys.agent import wait_until
 ESCAPES = {
     "a session of its own": "setsid sleep 300 & wait",
     "a grandchild whose parent has gone": "setsid sh -c 'setsid sleep 300 &' & sleep 300",
-    "one that ignores what it is told": "setsid sh -c 'trap \"\" TERM HUP INT; sleep 300' & wait",
+    "one that ignores signals": "setsid sh -c 'trap \"\" TERM HUP INT; sleep 300' & wait",
 }
 
 
-def living(word):
-    """The processes that have a word in their environment."""
+def processes_with(word):
+    """Ids of processes whose environment contains a word."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
@@ -42,11 +42,11 @@ def test_no_child_of_a_pipe_survives_it(tmp_path, escape, monkeypatch):
     script.write_text(f"#!/bin/sh\n{ESCAPES[escape]}\n", encoding="utf-8")
     script.chmod(0o755)
     camera = open_pipe(CameraConfig(source=f"pipe: {script}"), stop=threading.Event())
-    wait_until(lambda: len(living(word)) >= 2, "the children")
+    wait_until(lambda: len(processes_with(word)) >= 2, "the children")
 
     camera.close()
 
-    wait_until(lambda: living(word) == [], "the end of all children")
+    wait_until(lambda: processes_with(word) == [], "the end of all children")
 
 
 def test_endless_reloads_are_applied_one_after_the_other():
@@ -65,7 +65,7 @@ def test_endless_reloads_are_applied_one_after_the_other():
         for number, handler in kept.items():
             signal.signal(number, handler)
 
-    # The first at once, one after the pause; none of the thousands is forgotten.
+    # The first reload is applied at once, and all others together as one after the pause.
     assert taken == 2
 
 

@@ -59,7 +59,7 @@ def replace_by_nothing(path):
     path.with_name("empty").replace(path)
 
 
-def replace_by_itself_of_before(path):
+def replace_by_an_earlier_copy(path):
     shutil.copy(path, path.with_name("copy"))
     path.with_name("copy").replace(path)
 
@@ -72,14 +72,14 @@ def delete_the_log(path):
     "attack",
     [
         delete, delete_with_its_log, delete_the_folder, move_the_folder, replace_by_another, replace_by_nothing,
-        replace_by_itself_of_before, delete_the_log,
+        replace_by_an_earlier_copy, delete_the_log,
     ],
 )  # fmt: skip
 def test_a_store_whose_file_is_deleted_is_restored_and_reported(store, caplog, attack):
     before = [put(store) for _ in range(8)]
     attack(store.path)
 
-    # What the recorder does each second.
+    # Called by the recorder every second.
     store.write_buffered()
     after = put(store)
 
@@ -124,7 +124,7 @@ def put_crop(folder, *, when):
 
 
 @pytest.mark.parametrize("years", [3, 56])
-def test_a_clock_that_steps_before_the_first_crop_makes_none_old(tmp_path, years):
+def test_a_clock_step_before_the_first_crop_does_not_age_crops(tmp_path, years):
     wrong = NOW - timedelta(days=365.25 * years)
     retention = Retention(tmp_path / "crops", keep_days=30, keep_bytes=10**9)
     assert retention.sweep(at=0.0, now=wrong, waiting=frozenset()) == []
@@ -135,7 +135,7 @@ def test_a_clock_that_steps_before_the_first_crop_makes_none_old(tmp_path, years
 
 
 @pytest.mark.parametrize("years", [3, 56])
-def test_a_clock_that_steps_while_the_agent_is_off_before_its_first_sweep_makes_none_old(tmp_path, years):
+def test_a_clock_step_while_the_agent_is_off_does_not_age_crops(tmp_path, years):
     crop = put_crop(tmp_path / "crops", when=NOW - timedelta(days=365.25 * years))
 
     assert (

@@ -26,7 +26,7 @@ IMPATIENT = Timing(first_pause_seconds=0.05, longest_pause_seconds=0.2, acknowle
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of its own, for which the test has to be allowed to mount one."""
+    """A small tmpfs; skipped if the test may not mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -39,7 +39,7 @@ def small_disk(tmp_path):
 
 
 def fill(disk):
-    """Leave not one byte."""
+    """Fill the disk completely."""
     with (disk / "something else").open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -67,14 +67,14 @@ def test_an_agent_with_an_unwritable_disk_alerts_without_pictures(tmp_path, smal
     assert len(alerts) >= 2
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
     assert all(alert["crop"] is None and "cannot be kept" in alert["crop_error"] for alert in alerts)
-    # When it is found, and at the end with what is lost of the history by it.
+    # Logged when the error is found, and at the end with the number of lost history entries.
     assert agent.log.count("the alert store cannot be used") == 2
     assert agent.log.count("of the history that were buffered in memory are lost") == 1
 
 
 @pytest.fixture
 def full_of_alerts(tmp_path):
-    """An outbox in which ten thousand alerts wait; written in one go, for the sake of the disk."""
+    """An outbox with ten thousand pending alerts, written in one transaction to be fast."""
     path = tmp_path / "alerts.sqlite"
     AlertStore(path, boot_id=BOOT_ID).close()
     rows = []
@@ -89,13 +89,13 @@ def full_of_alerts(tmp_path):
 
 
 class Memory:
-    """How much more this process holds than when this began, at the most of the moments at which it was looked at."""
+    """Peak of sampled resident memory of this process above its initial value."""
 
     def __init__(self):
         self._before_bytes = resident_bytes()
         self.used_bytes = 0
 
-    def look(self):
+    def sample(self):
         self.used_bytes = max(self.used_bytes, resident_bytes() - self._before_bytes)
 
 
@@ -103,26 +103,26 @@ def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(t
     outbox = full_of_alerts
     with (
         Mosquitto(tmp_path / "broker", settings="max_queued_messages 0") as broker,
-        # paho needs 10 kB for the properties of each message; what listens here is not to be measured.
+        # With MQTT 5 paho needs 10 kB for the properties of each received message, which would be measured too.
         Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
     ):
         memory = Memory()
         publisher = Publisher(outbox, broker.config(messages_per_second=5000), DEVICE)
         publisher.start()
         eventually(lambda: publisher.state.sent > 100, "some are delivered")
-        young = put(outbox)
+        newest = put(outbox)
         publisher.wake()
         deadline = time.monotonic() + 120
         while outbox.count() and time.monotonic() < deadline:
-            memory.look()
+            memory.sample()
             time.sleep(0.05)
         publisher.close()
         numbers = [json.loads(listener.take("/alerts").payload)["sequence"] for _ in range(MANY)]
 
-    # Most of it is what the listener holds: ten thousand messages of 1 kB and what paho wraps around them.
+    # Most of it belongs to the listener: ten thousand messages of 1 kB with paho's objects around them.
     assert memory.used_bytes < 40_000_000
-    assert numbers.index(young["sequence"]) < MANY / 2
-    numbers.remove(young["sequence"])
+    assert numbers.index(newest["sequence"]) < MANY / 2
+    numbers.remove(newest["sequence"])
     assert numbers == sorted(set(numbers))
 
 
@@ -134,13 +134,16 @@ def test_ten_thousand_pending_alerts_cost_no_memory_and_new_ones_drop_the_oldest
     with broker:
         publisher = Publisher(outbox, broker.config(), DEVICE, timing=IMPATIENT)
         publisher.start()
-        eventually(lambda: "refuses" in publisher.state.reason or "acknowledge" in publisher.state.reason, "it is said")
+        eventually(
+            lambda: "refuses" in publisher.state.reason or "acknowledge" in publisher.state.reason,
+            "the reason to be reported",
+        )
         memory = Memory()
         for _ in range(50):
             put(outbox)
             publisher.wake()
         for _ in range(40):
-            memory.look()
+            memory.sample()
             time.sleep(0.05)
         publisher.close(drain_seconds=0.1)
 

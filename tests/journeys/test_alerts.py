@@ -35,7 +35,7 @@ def an_alert(**values: Any) -> dict[str, Any]:
 
 
 def printed(broker: Mosquitto, *options: str, count: int, sent: list[tuple[str, bytes]]) -> list[str]:
-    """What the command prints of these messages, which are sent until it has had enough."""
+    """Send these messages and return the lines that the command prints until it ends."""
     command = [
         sys.executable, "-m", "edge_agent", "alerts", "--count", str(count), *options,
         "--set", "mqtt.host=127.0.0.1", "--set", f"mqtt.port={broker.port}",

@@ -50,37 +50,37 @@ def test_a_person_at_a_pipe_camera_raises_an_alert(broker, tmp_path):
 
 
 def test_the_password_of_a_camera_is_never_shown(broker, tmp_path):
-    """Whatever the cameras' programs say, and whatever the agent is asked."""
-    talker = tmp_path / "talker"
-    talker.write_text(f'#!/bin/sh\necho "refused: rtsp://admin:{TELLTALE}@camera/live ($*)" >&2\nexit 1\n')
-    talker.chmod(0o755)
+    """Neither in output of camera programs nor in answers to commands."""
+    verbose = tmp_path / "verbose"
+    verbose.write_text(f'#!/bin/sh\necho "refused: rtsp://admin:{TELLTALE}@camera/live ($*)" >&2\nexit 1\n')
+    verbose.chmod(0o755)
     server = RtspServer()
     address = server.address(f"admin:{TELLTALE}")
     config = a_config(
         broker,
         stream={"source": address},
         preset={"source": f"ffmpeg: {address}"},
-        talker={"source": f"pipe: {talker} --user admin --password {TELLTALE} {address}"},
+        verbose={"source": f"pipe: {verbose} --user admin --password {TELLTALE} {address}"},
     )
-    told: list[MQTTMessage] = []
+    messages: list[MQTTMessage] = []
 
-    def heard(text: bytes) -> bool:
-        told.extend(listener.rest())
-        return any(text in message.payload for message in told)
+    def has_received(text: bytes) -> bool:
+        messages.extend(listener.rest())
+        return any(text in message.payload for message in messages)
 
     with Listener(broker.port) as listener, AgentProcess(tmp_path / "agent", config) as agent:
-        for name in (b"camera stream", b"camera preset: ffmpeg: rtsp", b"camera talker: pipe: "):
-            wait_until(partial(heard, name), name.decode())
+        for name in (b"camera stream", b"camera preset: ffmpeg: rtsp", b"camera verbose: pipe: "):
+            wait_until(partial(has_received, name), name.decode())
         listener.publish("maskwatch/door/commands/diagnostics")
-        wait_until(lambda: heard(b"rtsp://***@127.0.0.1"), "the diagnostics")
-        wait_until(lambda: heard(b"maskwatch.telemetry/1"), "the telemetry")
+        wait_until(lambda: has_received(b"rtsp://***@127.0.0.1"), "the diagnostics")
+        wait_until(lambda: has_received(b"maskwatch.telemetry/1"), "the telemetry")
         agent.end()
         written = agent.log + str(agent.notifications)
         checked = run_command("doctor", "--quick", "--json", "--config", agent.config_file)
 
-    said = b"\n".join(message.payload for message in told).decode()
-    assert "refused: rtsp://***@camera/live" in said
-    assert "camera talker" in written
-    assert "camera talker" in checked.stdout
-    for text in (said, written, checked.stdout, checked.stderr):
+    published = b"\n".join(message.payload for message in messages).decode()
+    assert "refused: rtsp://***@camera/live" in published
+    assert "camera verbose" in written
+    assert "camera verbose" in checked.stdout
+    for text in (published, written, checked.stdout, checked.stderr):
         assert TELLTALE not in text

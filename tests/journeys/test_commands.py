@@ -27,7 +27,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").r
 
 
 def lines(text: str) -> list[dict[str, Any]]:
-    """Every line of stdout is JSON, or this fails."""
+    """Parse every line of stdout as JSON."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -47,7 +47,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def replayed(crops: Path) -> list[dict[str, Any]]:
-    """What a replay of the example printed: the alerts, and a summary last."""
+    """The JSON lines of a replay of the example: its alerts, then a summary."""
     done = run_command("replay", "--json", "--crops", crops, EXAMPLE)
 
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     assert refused.returncode == 78
     assert "would replace" in refused.stderr
 
-    # bare.png would be written to bare.jpg, which may be an input as well.
+    # The copy of bare.png would be named bare.jpg, which may be an input too.
     assert run_command("detect", "--annotate", tmp_path, pictures / "bare.png").returncode == 78
     assert not (pictures / "bare.jpg").exists()
 
@@ -135,10 +135,10 @@ def test_a_file_name_that_is_not_utf8_is_printed(pictures):
     assert "\\udcff.png: " in said.stdout
 
 
-# the end
+# exit status
 
 
-def test_a_bug_has_its_own_exit_status(pictures):
+def test_an_internal_error_has_its_own_exit_status(pictures):
     broken = "import sys, cv2; cv2.CascadeClassifier = None; from edge_agent.cli import main; sys.exit(main())"
 
     done = subprocess.run(
@@ -203,17 +203,17 @@ def test_the_example_raises_alerts_while_people_without_a_mask_are_in_view(repla
 
 
 def test_the_same_recording_raises_the_same_alerts(replayed):
-    def what(alerts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    def properties(alerts: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         return [(a["at_seconds"], a["label"], a["score"], a["box"], a["when"]) for a in alerts]
 
     again = lines(run_command("replay", "--json", EXAMPLE).stdout)
 
-    assert what(again[:-1]) == what(replayed[:-1])
+    assert properties(again[:-1]) == properties(replayed[:-1])
 
 
 def test_a_recording_cut_off_in_the_middle_is_replayed_as_far_as_it_goes(tmp_path):
     whole = EXAMPLE.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index stands at the front
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # the index is at the start of the file
 
     done = run_command("replay", "--json", tmp_path / "cut.mp4")
 
@@ -389,7 +389,7 @@ def test_every_command_has_a_help_with_an_example(command, capsys):
     ("video", "alerts"),
     [("unmasked_outdoors.mp4", 1), ("masked_at_laptop.mp4", 0), ("puts_mask_on_close_up.mp4", 1)],
 )
-def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
+def test_the_reference_recordings_raise_the_right_alerts(shared, video, alerts):
     done = run_command(
         "replay", "--json", shared / "videos" / video, "--set", "faces.detector=yunet",
         "--set", f"faces.model={shared / 'weights' / 'face_detection_yunet_2023mar.onnx'}",
@@ -398,7 +398,7 @@ def test_the_reference_recordings_give_their_true_alerts(shared, video, alerts):
     assert lines(done.stdout)[-1]["summary"]["alerts"] == alerts
 
 
-def test_any_name_of_a_source_and_of_the_state_folder_is_used_verbatim(tmp_path):
+def test_names_with_special_characters_are_used_verbatim(tmp_path):
     folder = tmp_path / """it's C:\\new, "odd" #1"""
     folder.mkdir()
     cv2.imwrite(str(folder / "one.png"), portrait(COLLINS))
@@ -436,7 +436,7 @@ def test_a_missing_recording_is_rejected_without_waiting(tmp_path, demo):
     assert "typo.mp4: No such file or directory; give" in done.stderr
 
 
-def test_runtimes_print_nothing(pictures):
+def test_the_messages_of_runtimes_are_not_printed(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from examples.people import Portrait
 
 SYNCS_OF_A_START = 12
-"""Folders and files are made, and the store is begun."""
+"""Syncs while folders, files and the store are created."""
 MAY_TRACE = (
     shutil.which("strace")
     and not subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode
@@ -41,12 +41,12 @@ def test_an_agent_that_is_killed_at_random_moments_loses_nothing_while_the_broke
     assert figures["people"] > 5
 
 
-class Stage:
-    """A camera that shows an empty place, or a person without a mask, as asked."""
+class SimulatedCamera:
+    """A camera whose picture the test chooses: people, or an empty background."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._next = folder / "shown.jpg", folder / "next.jpg"
-        # Ends with the agent that reads it, also with one that is killed.
+        # The loop ends with the agent that reads it, even if that is killed.
         loop = f"while cat {shlex.quote(str(self._file))}; do sleep 0.1; done"
         self.source = f"pipe: sh -c {shlex.quote(loop)}"
 
@@ -57,7 +57,7 @@ class Stage:
 
 
 def alerts_in(store: Path) -> int:
-    """How many alerts an agent has recorded, none before it has begun its store."""
+    """Number of alerts in the store; none while the agent has not created it."""
     if not store.exists():
         return 0
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
@@ -69,12 +69,12 @@ def alerts_in(store: Path) -> int:
 
 
 def test_a_person_in_view_at_the_kill_is_counted_at_most_once(tmp_path):
-    stage, store = Stage(tmp_path), tmp_path / "state" / "alerts.sqlite"
+    camera, store = SimulatedCamera(tmp_path), tmp_path / "state" / "alerts.sqlite"
     bare = (HOPPER, False, 0.5, (200.0, 60.0))
     config = {
         **QUICK,
         "rules": {"ignore_static_faces": False},
-        "cameras": {"door": {"source": stage.source}},
+        "cameras": {"door": {"source": camera.source}},
         "mqtt": {"host": "127.0.0.1", "port": free_port()},
     }
 
@@ -84,29 +84,29 @@ def test_a_person_in_view_at_the_kill_is_counted_at_most_once(tmp_path):
     def is_counted(people: int) -> None:
         wait_until(lambda: crashes.people_in(store) == {"door": people}, f"{people} people")
 
-    stage.show(bare)
+    camera.show(bare)
     with AgentProcess(tmp_path, {"state_dir": str(tmp_path / "state"), **config}) as agent:
         is_alerted(1)
         agent.end(signal.SIGKILL)
         assert crashes.people_in(store) == {}
 
-        # Still there, and then gone.
+        # The person is still in view, then leaves.
         agent.start()
         is_alerted(2)
-        stage.show()
+        camera.show()
         is_counted(1)
 
-        # Elsewhere: where a person stood from an agent's first picture on, the same pixels are no change.
-        stage.show((HOPPER, False, 0.5, (20.0, 60.0)))
+        # At another place: a person visible in the first picture of an agent is part of its background.
+        camera.show((HOPPER, False, 0.5, (20.0, 60.0)))
         is_alerted(3)
         agent.end(signal.SIGKILL)
-        stage.show()
-        # Gone while no agent was running; the next visit counts, and only that.
+        camera.show()
+        # The person leaves while no agent is running: only the next visit is counted.
         agent.start()
         wait_until(lambda: agent.notifications.count("READY=1") == 3, "the third agent")
-        stage.show(bare)
+        camera.show(bare)
         is_alerted(4)
-        stage.show()
+        camera.show()
         is_counted(2)
         assert agent.end() == 0
     assert crashes.people_in(store) == {"door": 2}
@@ -120,5 +120,5 @@ def test_a_power_loss_that_drops_unsynced_writes_loses_no_acknowledged_alert(tmp
     assert {promise: figures[promise] for promise in lost_writes.PROMISES} == dict.fromkeys(lost_writes.PROMISES, 0)
     assert figures["messages"] >= 25
     assert figures["cuts"] >= 20
-    # An alert costs three: file and folder of its crop, and the transaction; what leaves the outbox costs none.
+    # An alert needs three syncs: file and folder of its crop, and the transaction. Removal from the outbox needs none.
     assert figures["syncs"] <= 3 * figures["messages"] + SYNCS_OF_A_START

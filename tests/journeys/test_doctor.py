@@ -23,7 +23,7 @@ def test_doctor_finds_nothing_wrong_on_a_healthy_device(tmp_path):
     }
     assert last["summary"]["wrong"] == 0
     assert last["system"]["packages"]["maskwatch"]
-    # 1 where the machine of the test has something to warn of.
+    # 1 if the test machine has warnings.
     assert done.returncode in {0, 1}
 
 
@@ -36,8 +36,8 @@ def test_the_worst_finding_is_first_and_each_has_a_command(tmp_path):
     _, _, first, *_ = done.stdout.splitlines()
     assert done.returncode == 78
     assert first.startswith("WRONG")
-    wrong, _, well = done.stdout.partition("\nok ")
-    assert "WRONG" not in well
+    wrong, _, ok = done.stdout.partition("\nok ")
+    assert "WRONG" not in ok
     assert wrong.count("\nWRONG") <= wrong.count("-> ")
     assert "-> v4l2-ctl --list-devices" in wrong
     assert "Traceback" not in done.stderr

@@ -18,7 +18,7 @@ from tests.mosquitto import free_port
 
 @pytest.fixture
 def state(tmp_path):
-    """The state folder of an agent that is at work."""
+    """The state folder of a running agent."""
     with closing(Alerts(tmp_path)) as alerts:
         review(alerts, tmp_path, 1, "with_mask")
         review(alerts, tmp_path, 2, "")
@@ -32,7 +32,7 @@ def test_reviewed_alerts_are_written_and_counted_for_a_person_and_for_a_program(
     assert done.stdout == f"{reviewed / 'with_mask'}: 1\n"
     assert (reviewed / "with_mask" / f"{an_id(1)}.png").exists()
 
-    # What stands before the word counts too.
+    # Options before the subcommand apply too.
     done = run_command("alerts", "--set", f"state_dir={state}", "--json", "export", reviewed, "--all")
     pictures = {"with_mask": 1, "without_mask": 1, "mask_worn_incorrectly": 0, "no_face": 0}
     assert json.loads(done.stdout) == {"pictures": pictures, "missing": 0, "encrypted": 0}
@@ -64,12 +64,12 @@ def test_alerts_of_a_killed_agent_are_exported(tmp_path):
 
     done = run_command("alerts", "export", tmp_path / "faces", "--all", "--json", "--config", agent.config_file)
 
-    told = json.loads(done.stdout)
-    assert told["pictures"]["without_mask"] >= 1
-    assert told["missing"] == told["encrypted"] == 0
+    summary = json.loads(done.stdout)
+    assert summary["pictures"]["without_mask"] >= 1
+    assert summary["missing"] == summary["encrypted"] == 0
     with closing(AlertHistory(file, only_reads=True)) as history:
         entry = history.find()[-1]
-    # The evidence grew until it was enough.
+    # The evidence grew up to the threshold.
     timeline = entry.timeline()
     first, last = timeline.points[0], [point for point in timeline.points if point.seconds <= 0.0][-1]
     assert first.llr < timeline.violation_llr <= last.llr

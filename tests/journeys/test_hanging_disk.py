@@ -27,7 +27,7 @@ TELEMETRY_SECONDS = 2
 
 
 class Share:
-    """A folder behind FUSE, which answers nothing while its process is stopped."""
+    """A FUSE mount that hangs while its process is stopped."""
 
     def __init__(self, folder: Path) -> None:
         """Mount it below `folder`."""
@@ -44,7 +44,7 @@ class Share:
 
     @contextmanager
     def hangs(self) -> Iterator[None]:
-        """Let it answer nothing meanwhile."""
+        """Make the file system hang within the block."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -52,7 +52,7 @@ class Share:
             self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Give it back, whatever still uses it."""
+        """Unmount it, even if it is in use."""
         subprocess.run(["umount", "--lazy", self.folder], check=True)
         self.process.terminate()
         self.process.communicate()
@@ -74,7 +74,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def configured(share: Share, broker: Mosquitto) -> dict[str, Any]:
-    # Alerts without end, in real time.
+    # An endless recording in real time, with alerts.
     video = f"ffmpeg -v error -re -stream_loop -1 -i {EXAMPLE} -c:v mjpeg -q:v 4 -f mjpeg -"
     return {
         "device": {"id": DEVICE},
@@ -91,13 +91,13 @@ def configured(share: Share, broker: Mosquitto) -> dict[str, Any]:
 
 
 def newest(listener: Subscriber, name: str) -> dict[str, Any]:
-    """The last message on a topic of the device; empty where there is none."""
+    """The last message on a topic of the device; empty if there is none."""
     found = [payload for topic, payload in list(listener.messages) if topic.endswith(f"/{name}")]
     return json.loads(found[-1]) if found else {}
 
 
 def raised(listener: Subscriber) -> int:
-    """How many alerts the agent says that it has raised."""
+    """Number of alerts in the agent's telemetry."""
     telemetry = newest(listener, "telemetry")
     return telemetry["counts"]["alerts"] if telemetry else 0
 
@@ -120,32 +120,30 @@ def test_a_disk_that_hangs_costs_no_frame_and_no_alert_and_is_reported(tmp_path,
             wait_until(lambda: "would be lost" in agent.log, "a reload to be rejected")
             for command in ("resume", "snapshot"):
                 listener.publish(f"maskwatch/{DEVICE}/commands/{command}", b"{}")
-            wait_until(lambda: newest(listener, "resume/result").get("state") == "done", "a pause to be ended")
-            wait_until(
-                lambda: newest(listener, "snapshot/result").get("state") == "failed", "a snapshot to be given up"
-            )
+            wait_until(lambda: newest(listener, "resume/result").get("state") == "done", "the result of resume")
+            wait_until(lambda: newest(listener, "snapshot/result").get("state") == "failed", "the result of snapshot")
             wait_until(lambda: raised(listener) >= published + 2, "another that waits behind it")
             wait_until(lambda: newest(listener, "telemetry")["counts"]["analysed"] > analysed, "frames to be analysed")
             wait_until(lambda: time.monotonic() - waits_since > HISTORICAL_AFTER_SECONDS, "the first to be old")
-            heard = len(agent.notifications)
-            wait_until(lambda: "WATCHDOG=1" in agent.notifications[heard:], "the watchdog to be fed")
+            earlier = len(agent.notifications)
+            wait_until(lambda: "WATCHDOG=1" in agent.notifications[earlier:], "the watchdog to be fed")
             assert len(listener.alerts) == published
             held = raised(listener)
         listener.wait_for_alerts(held)
-        wait_until(lambda: "outbox_stuck" not in reasons(listener), "the status to be well again")
+        wait_until(lambda: "outbox_stuck" not in reasons(listener), "the status to recover")
         assert agent.end() == 0, agent.log
         alerts = listener.alerts
     assert [alert["sequence"] for alert in alerts] == list(range(1, len(alerts) + 1))
     assert len({alert["id"] for alert in alerts}) == len(alerts)
     assert [alert["when"] for alert in alerts] == sorted(alert["when"] for alert in alerts)
     assert all((share.folder / "state" / "crops" / alert["crop"]["file"]).exists() for alert in alerts)
-    # No news any more.
+    # The first buffered alert was delivered late.
     assert alerts[published]["historical"]
 
 
 def test_an_agent_with_a_hanging_disk_reports_it_and_starts_when_it_responds(tmp_path, share, broker):
     with share.hangs(), AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
-        wait_until(lambda: "the disk is not responding" in agent.log, "a word about the disk")
+        wait_until(lambda: "the disk is not responding" in agent.log, "the log line about the disk")
         wait_until(lambda: any("EXTEND_TIMEOUT" in one for one in agent.notifications), "more time to start")
         assert "READY=1" not in agent.notifications
 
@@ -157,6 +155,6 @@ def test_an_agent_with_a_hanging_disk_reports_it_and_starts_when_it_responds(tmp
 
 def test_an_agent_that_waits_for_its_disk_can_be_stopped(tmp_path, share, broker):
     with share.hangs(), AgentProcess(tmp_path / "agent", configured(share, broker)) as agent:
-        wait_until(lambda: "the disk is not responding" in agent.log, "a word about the disk")
+        wait_until(lambda: "the disk is not responding" in agent.log, "the log line about the disk")
 
         assert agent.end() == 0

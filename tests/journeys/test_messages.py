@@ -27,7 +27,7 @@ PREFIX = f"maskwatch/{DEVICE}/"
 
 
 class Archive:
-    """Everything that was ever said at the broker."""
+    """All messages published on the broker."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -39,16 +39,16 @@ class Archive:
         return self._messages
 
     def on(self, suffix: str) -> list[dict[str, Any]]:
-        """The content of the messages on topics of the device that end so."""
+        """The content of messages on topics of the device with this suffix."""
         own = [one for one in self.messages if one.topic.startswith(PREFIX)]
         return [json.loads(one.payload) for one in own if one.topic.endswith(suffix)]
 
     def discoveries(self) -> int:
-        """How often the device was described to Home Assistant."""
+        """Number of discovery messages for Home Assistant."""
         return sum(one.topic.startswith("homeassistant/device/") for one in self.messages)
 
-    def wait(self, is_so: Callable[[], object], what: str) -> None:
-        wait_until(is_so, what)
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        wait_until(condition, what)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def a_config(broker: Mosquitto, source: str, **sections: Any) -> dict[str, Any]:
 
 
 def check(content: dict[str, Any]) -> str:
-    """Hold a message against the schema that it names; gives its kind."""
+    """Validate a message against the schema that it names, and return its kind."""
     kind = str(content["schema"]).removeprefix("maskwatch.").partition("/")[0]
     schema = json.loads((DOCS / f"{kind}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(content)
@@ -95,39 +95,39 @@ def check(content: dict[str, Any]) -> str:
 def test_every_message_matches_its_schema(broker, tmp_path, pictures):
     config = a_config(broker, pictures, mqtt={"publish_crops": True})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
-        said = Archive(listener)
-        said.wait(lambda: said.on("/resolved"), "an alert and what became of it")
+        archive = Archive(listener)
+        archive.wait(lambda: archive.on("/resolved"), "an alert and its resolution")
         for name, payload in (
             ("snapshot", b'{"id": "1"}'),
             ("pause", b'{"id": "2", "seconds": 60}'),
             ("pause", b'{"seconds": "long"}'),
         ):
             listener.publish(f"{PREFIX}commands/{name}", payload)
-        said.wait(lambda: "paused" in str(said.on("/status")[-1]["reasons"]), "the pause")
+        archive.wait(lambda: "paused" in str(archive.on("/status")[-1]["reasons"]), "the pause")
         listener.publish("homeassistant/status", b"online")
-        said.wait(lambda: said.discoveries() == 2, "the device described again to a Home Assistant that has started")
+        archive.wait(lambda: archive.discoveries() == 2, "discovery after the start of Home Assistant")
         for name in ("resume", "diagnostics", "reload"):
             listener.publish(f"{PREFIX}commands/{name}")
-        said.wait(lambda: said.on("/commands/reload/result"), "the last result")
-        # Read again, the agent begins anew: it says that it stops, and that it is there again.
-        said.wait(
-            lambda: [status["state"] for status in said.on("/status")][-2:] == ["offline", "online"], "the reload"
+        archive.wait(lambda: archive.on("/commands/reload/result"), "the last result")
+        # At a reload the agent goes offline and online again.
+        archive.wait(
+            lambda: [status["state"] for status in archive.on("/status")][-2:] == ["offline", "online"], "the reload"
         )
         assert agent.end() == 0
-        said.wait(lambda: said.on("/status")[-1]["state"] == "offline", "the last word")
+        archive.wait(lambda: archive.on("/status")[-1]["state"] == "offline", "the last status")
 
-    own = [one for one in said.messages if one.topic.startswith(PREFIX)]
+    own = [one for one in archive.messages if one.topic.startswith(PREFIX)]
     commands = [one for one in own if one.topic.startswith(f"{PREFIX}commands/") and not one.topic.endswith("result")]
     folders = (f"{PREFIX}crops/", f"{PREFIX}snapshots/", f"{PREFIX}cameras/example/crop")
-    pictures_said = [one for one in own if one.topic.startswith(folders)]
-    messages = [one for one in own if one not in commands and one not in pictures_said]
+    published_pictures = [one for one in own if one.topic.startswith(folders)]
+    messages = [one for one in own if one not in commands and one not in published_pictures]
     kinds = {check(json.loads(one.payload)) for one in messages}
     assert kinds == {"alert", "resolved", "violations", "status", "telemetry", "result"}
 
-    alert, resolved = said.on("/alerts")[0], said.on("/resolved")[0]
+    alert, resolved = archive.on("/alerts")[0], archive.on("/resolved")[0]
     assert resolved["alert"] == alert["id"]
-    assert pictures_said[0].topic == f"{PREFIX}crops/{alert['id']}"
-    for one in pictures_said:
+    assert published_pictures[0].topic == f"{PREFIX}crops/{alert['id']}"
+    for one in published_pictures:
         assert one.payload.startswith(b"\xff\xd8")
         assert properties(one).ContentType == "image/jpeg"
     for one in messages:
@@ -135,7 +135,7 @@ def test_every_message_matches_its_schema(broker, tmp_path, pictures):
     assert {one.qos for one in own if one.topic.endswith("/telemetry")} == {0}
     named = dict(properties(next(one for one in own if one.topic.endswith("/alerts"))).UserProperty)
     assert named == {"device": DEVICE, "camera": "example", "schema": "maskwatch.alert/1"}
-    results = {one["command"]: one["state"] for one in said.on("/result")}
+    results = {one["command"]: one["state"] for one in archive.on("/result")}
     assert results == {
         "snapshot": "done",
         "pause": "refused",
@@ -150,10 +150,10 @@ def properties(message: MQTTMessage) -> Any:
     return message.properties
 
 
-def frames_since(said: Archive, told: int) -> int:
-    """How many pictures the agent has read, as it said last behind so many figures."""
-    figures = said.on("/telemetry")[told:]
-    return int(figures[-1]["cameras"]["example"]["frames"]) if figures else 0
+def frames_since(archive: Archive, skipped: int) -> int:
+    """Number of pictures that the agent has read, by the last telemetry after the first `skipped` messages."""
+    telemetry = archive.on("/telemetry")[skipped:]
+    return int(telemetry[-1]["cameras"]["example"]["frames"]) if telemetry else 0
 
 
 def test_a_paused_device_raises_no_alert_also_after_a_restart(broker, tmp_path, pictures):
@@ -161,36 +161,38 @@ def test_a_paused_device_raises_no_alert_also_after_a_restart(broker, tmp_path, 
         Listener(broker.port, topic="#") as listener,
         AgentProcess(tmp_path / "agent", a_config(broker, pictures)) as agent,
     ):
-        said = Archive(listener)
-        said.wait(lambda: said.on("/status"), "the agent")
+        archive = Archive(listener)
+        archive.wait(lambda: archive.on("/status"), "the agent")
         listener.publish(f"{PREFIX}commands/pause")
-        said.wait(lambda: said.on("/pause/result"), "the pause")
+        archive.wait(lambda: archive.on("/pause/result"), "the pause")
         agent.end()
-        alerts, told = len(said.on("/alerts")), len(said.on("/telemetry"))
+        alerts, skipped = len(archive.on("/alerts")), len(archive.on("/telemetry"))
 
         agent.start()
-        said.wait(lambda: said.on("/status")[-1]["state"] == "degraded", "the agent again")
-        # So many pictures are the whole recording, with everybody in it.
-        said.wait(lambda: frames_since(said, told) >= PICTURES_OF_THE_RECORDING, "the whole recording, unwatched")
-        assert len(said.on("/alerts")) == alerts
+        archive.wait(lambda: archive.on("/status")[-1]["state"] == "degraded", "the agent again")
+        # This many pictures are the whole recording, with all people in it.
+        archive.wait(
+            lambda: frames_since(archive, skipped) >= PICTURES_OF_THE_RECORDING, "the whole recording, unwatched"
+        )
+        assert len(archive.on("/alerts")) == alerts
 
         listener.publish(f"{PREFIX}commands/resume")
-        said.wait(lambda: len(said.on("/alerts")) > alerts, "an alert after the pause")
+        archive.wait(lambda: len(archive.on("/alerts")) > alerts, "an alert after the pause")
 
 
 def test_the_reload_command_rejects_an_invalid_configuration_and_the_agent_continues(broker, tmp_path, pictures):
     config = a_config(broker, pictures)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
-        said = Archive(listener)
-        said.wait(lambda: "online" in [status["state"] for status in said.on("/status")], "the agent")
+        archive = Archive(listener)
+        archive.wait(lambda: "online" in [status["state"] for status in archive.on("/status")], "the agent")
         agent.configure({**config, "motoin": {}})
         listener.publish(f"{PREFIX}commands/reload")
 
-        said.wait(lambda: said.on("/reload/result"), "the answer")
+        archive.wait(lambda: archive.on("/reload/result"), "the answer")
 
-        assert said.on("/reload/result")[0]["state"] == "refused"
+        assert archive.on("/reload/result")[0]["state"] == "refused"
         assert "did you mean 'motion'?" in agent.log
-        assert said.on("/status")[-1]["state"] == "online"
+        assert archive.on("/status")[-1]["state"] == "online"
 
 
 def test_encrypted_pictures_are_never_in_the_clear_on_disk_or_at_the_broker(broker, tmp_path):
@@ -198,11 +200,11 @@ def test_encrypted_pictures_are_never_in_the_clear_on_disk_or_at_the_broker(brok
     crops = {"encrypt_for": [str(owner.to_public())]}
     config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops=crops)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:
-        said = Archive(listener)
-        said.wait(lambda: said.on("/alerts"), "an alert")
+        archive = Archive(listener)
+        archive.wait(lambda: archive.on("/alerts"), "an alert")
         agent.end()
-        alert = said.on("/alerts")[0]
-        crop = next(one for one in said.messages if one.topic.endswith(f"/crops/{alert['id']}"))
+        alert = archive.on("/alerts")[0]
+        crop = next(one for one in archive.messages if one.topic.endswith(f"/crops/{alert['id']}"))
 
     assert alert["crop"]["file"].endswith(".jpg.age")
     assert pyrage.decrypt(crop.payload, [owner]).startswith(b"\xff\xd8")
@@ -210,18 +212,18 @@ def test_encrypted_pictures_are_never_in_the_clear_on_disk_or_at_the_broker(brok
     kept = [file for file in (tmp_path / "agent" / "state").rglob("*") if file.is_file()]
     assert any(file.name.endswith(".age") for file in kept)
     assert not any(b"JFIF" in file.read_bytes() for file in kept)
-    assert not any(b"JFIF" in one.payload for one in said.messages)
+    assert not any(b"JFIF" in one.payload for one in archive.messages)
 
 
 def test_no_picture_exists_anywhere_if_pictures_are_disabled(broker, tmp_path):
     config = a_config(broker, str(EXAMPLE), mqtt={"publish_crops": True}, crops={"picture": "none"})
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config):
-        said = Archive(listener)
-        said.wait(lambda: said.on("/alerts"), "an alert")
-        alert = said.on("/alerts")[0]
+        archive = Archive(listener)
+        archive.wait(lambda: archive.on("/alerts"), "an alert")
+        alert = archive.on("/alerts")[0]
 
     check(alert)
     assert alert["crop"] is None
     assert "crops.picture: none" in alert["crop_error"]
-    assert not any("/crops/" in one.topic for one in said.messages)
+    assert not any("/crops/" in one.topic for one in archive.messages)
     assert not list((tmp_path / "agent" / "state").rglob("*.jpg*"))

@@ -14,7 +14,7 @@ from tests.mqtt.samples import BOOT_ID
 
 @pytest.fixture
 def put(tmp_path):
-    """Two alerts and a figure wait in a state folder; the messages as they were put."""
+    """Two pending alerts and a telemetry message in a state folder; yields the messages."""
     with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)) as store:
         yield [samples.put(store), samples.put(store), samples.put(store, "telemetry")]
 
@@ -31,7 +31,7 @@ def test_pending_messages_are_shown_as_text_and_json(tmp_path, put):
     assert shown["oldest"] == put[0]["when"]
 
 
-def test_waiting_messages_are_printed_oldest_first(tmp_path, put):
+def test_pending_messages_are_printed_oldest_first(tmp_path, put):
     done = outbox_command(tmp_path, "--messages")
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == put

@@ -41,7 +41,7 @@ def a_config(broker: Mosquitto, **sections: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def a_live_camera(tmp_path_factory) -> str:
-    """Pictures of an empty street for ten minutes: a source that does not end by itself."""
+    """Pictures of an empty street for ten minutes: longer than any test."""
     folder = tmp_path_factory.mktemp("street")
     video = cv2.VideoCapture(str(EXAMPLE))
     picture = folder / "00000.jpg"
@@ -52,17 +52,17 @@ def a_live_camera(tmp_path_factory) -> str:
 
 
 def waiting(agent: AgentProcess) -> int:
-    """How many alerts the outbox holds."""
+    """Number of alerts in the outbox."""
     file = agent.folder / "state" / "alerts.sqlite"
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
             return int(database.execute("SELECT count(*) FROM outbox WHERE kind = 'alert'").fetchone()[0])
-    except sqlite3.OperationalError:  # it is only being made
+    except sqlite3.OperationalError:  # still being created
         return 0
 
 
 def last_state(subscriber: Subscriber) -> str:
-    """What the device said last about itself."""
+    """The last state in the status of the device."""
     said = [payload for topic, payload in subscriber.messages if topic == "maskwatch/test-door/status"]
     return str(json.loads(said[-1])["state"]) if said else ""
 
@@ -136,9 +136,9 @@ def test_systemd_gets_ready_after_the_first_frame_then_the_watchdog_then_stoppin
         notifications = agent.notifications
 
     ready = notifications.index("READY=1")
-    # Once READY is sent there is a status.
+    # A status is sent before READY.
     assert [note for note in notifications[:ready] if note.startswith("STATUS=")][-1].startswith("STATUS=watching")
-    # A busy machine may ask for more time before.
+    # A slow machine may extend the start timeout first.
     assert all("EXTEND_TIMEOUT_USEC" in note for note in notifications[:ready] if note.startswith("WATCHDOG"))
     after = [note for note in notifications[ready + 1 :] if not note.startswith("STATUS=")]
     assert after[-1] == "STOPPING=1"
@@ -162,17 +162,17 @@ def test_sighup_applies_a_valid_configuration_and_rejects_an_invalid_one(broker,
         agent.configure({**config, "motoin": {}})
         assert agent.process is not None
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "did you mean 'motion'?" in agent.log, "the complaint")
+        wait_until(lambda: "did you mean 'motion'?" in agent.log, "the error")
         wait_until(lambda: agent.notifications.count("READY=1") == 2, "ready again")
 
         agent.configure({**config, "masks": {"model": str(tmp_path / "nowhere.tflite")}})
         agent.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "new configuration failed" in agent.log, "the complaint")
+        wait_until(lambda: "new configuration failed" in agent.log, "the error")
 
         state = str(agent.folder / "state")
         agent.configure({**config, "state_dir": state, "cameras": {"new": {"source": str(EXAMPLE)}}})
         agent.process.send_signal(signal.SIGHUP)
-        # The recording plays once, in its own time: a busy machine may see only one of its two people long enough.
+        # The recording plays once in real time: on a busy machine only one of its two people may be decided.
         assert {alert["camera"] for alert in subscriber.wait_for_alerts(1)} == {"new"}
         assert agent.wait() == 0
 

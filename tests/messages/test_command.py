@@ -58,11 +58,11 @@ def test_the_payload_of_a_command_is_parsed():
         (b"[" * 4000, "Invalid JSON"),
     ],
 )
-def test_a_payload_that_is_wrong_is_explained(payload, complaint):
+def test_an_invalid_payload_is_explained(payload, complaint):
     assert complaint in refusal("pause", payload)
 
 
-def test_all_mistakes_are_named_at_once():
+def test_all_errors_are_reported_together():
     assert refusal("pause", b'{"seconds": -1, "on": 3}').count("Input should be") == 2
 
 
@@ -70,7 +70,7 @@ def test_a_retained_command_is_rejected_with_a_reason():
     assert "retained command" in refusal("pause", retained=True)
 
 
-def test_a_payload_that_is_far_too_long_is_not_even_read():
+def test_an_oversized_payload_is_not_parsed():
     long = json.dumps({"id": "x" * LARGEST_REQUEST_BYTES}).encode()
 
     assert "more than the 4096" in refusal("pause", long)
@@ -82,7 +82,7 @@ def test_an_unknown_command_is_rejected_with_the_known_ones():
 
 
 @given(payload=some.binary(max_size=200), name=some.sampled_from([*REQUESTS, "dance", "", "+"]))
-def test_nothing_that_comes_in_does_more_than_be_refused(payload, name):
+def test_any_payload_is_either_read_or_rejected(payload, name):
     with suppress(CommandError):
         read_command(name, payload)
     assert isinstance(request_id(payload), str)

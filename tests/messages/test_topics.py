@@ -3,7 +3,7 @@
 from edge_agent.messages.topics import Topics
 
 
-def test_everything_lies_under_the_prefix_and_the_device():
+def test_every_topic_starts_with_the_prefix_and_the_device():
     topics = Topics("site/maskwatch", "lobby")
 
     assert topics.status == "site/maskwatch/lobby/status"

@@ -295,9 +295,9 @@ def test_the_limits_stated_by_the_broker_are_used(tmp_path):
 def test_response_topic_and_correlation_data_are_received_and_sent(broker):
     with open_connection(broker.config(), client_id="one") as connection, Listener(broker.port) as listener:
         connection.subscribe("ask/+")
-        asked = Properties(PacketTypes.PUBLISH)
-        asked.ResponseTopic, asked.CorrelationData = "answer/here", b"17"
-        listener.publish("ask/time", b"?", properties=asked)
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.ResponseTopic, properties.CorrelationData = "answer/here", b"17"
+        listener.publish("ask/time", b"?", properties=properties)
         assert turn_until(connection, Message) == Message(
             "ask/time", b"?", response_topic="answer/here", correlation_data=b"17"
         )

@@ -840,10 +840,10 @@ def test_telemetry_older_than_its_expiry_is_dropped_on_the_device(broker, tmp_pa
 
 
 def test_the_first_reconnection_after_an_outage_has_jitter(tmp_path, store, monkeypatch):
-    asked: list[float] = []
+    limits: list[float] = []
 
     def uniform(_low: float, high: float) -> float:
-        asked.append(high)
+        limits.append(high)
         return 0.0
 
     monkeypatch.setattr("edge_agent.mqtt.publisher.random.uniform", uniform)
@@ -857,7 +857,7 @@ def test_the_first_reconnection_after_an_outage_has_jitter(tmp_path, store, monk
         broker.start()
         eventually(lambda: publisher.state.connected, "connected again")
 
-    assert 17.0 in asked
+    assert 17.0 in limits
 
 
 def test_messages_still_pending_at_the_end_are_logged(store, caplog):

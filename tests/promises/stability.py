@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 def promised() -> dict[str, list[str]]:
     """All lines by the part that they belong to."""
     parts = {
-        "configuration": _taken(Config.model_json_schema(), "config.yaml"),
+        "configuration": _input_lines(Config.model_json_schema(), "config.yaml"),
         "cards": [
             line
             for card in (ClassifierCard, DetectorCard)
-            for line in _taken(card.model_json_schema(by_alias=True), card.__name__)
+            for line in _input_lines(card.model_json_schema(by_alias=True), card.__name__)
         ],
         "topics": sorted(channel["address"] for channel in asyncapi()["channels"].values()),
-        "messages": [line for name in MESSAGES for line in _given(message_schema(name), name)],
-        "commands": [line for name in REQUESTS for line in _taken(command_schema()["$defs"][name], name)],
+        "messages": [line for name in MESSAGES for line in _output_lines(message_schema(name), name)],
+        "commands": [line for name in REQUESTS for line in _input_lines(command_schema()["$defs"][name], name)],
         "options": [
             line
             for parser in (edge_agent(), edge_convert(), edge_train(), maskwatch_fleet())
@@ -59,13 +59,13 @@ def broken(frozen: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]
     return [f"{part}: {line}" for part, lines in frozen.items() for line in lines if line not in set(now.get(part, ()))]
 
 
-def _given(schema: dict[str, Any], name: str) -> Iterator[str]:
-    """What a reader may rely on: fields, their types, and which are always present."""
+def _output_lines(schema: dict[str, Any], name: str) -> Iterator[str]:
+    """Guarantees to a reader: fields, their types, and which are always present."""
     return _lines(schema, schema.get("$defs", {}), name, always=True)
 
 
-def _taken(schema: dict[str, Any], name: str) -> Iterator[str]:
-    """What a writer may rely on: keys, and the values that are accepted."""
+def _input_lines(schema: dict[str, Any], name: str) -> Iterator[str]:
+    """Guarantees to a writer: keys, and the values that are accepted."""
     return _lines(schema, schema.get("$defs", {}), name, always=False)
 
 

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "mosquitto"
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-PEOPLE = ("server", "bridge", "front-door", "back-door", "homeassistant", "reader")
+USERS = ("server", "bridge", "front-door", "back-door", "homeassistant", "reader")
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory) -> Path:
-    """An authority and a certificate for everybody, made as the README says."""
+    """An authority and a certificate for every user, created as in the README."""
     folder: Path = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     openssl("req", "-x509", *CURVE, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
-    for name in PEOPLE:
+    for name in USERS:
         (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
         openssl("req", *CURVE, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext")
@@ -90,12 +90,12 @@ def mqtt_of(name: str, broker: Mosquitto, certificates: Path) -> MqttConfig:
 
 
 def refusals(broker: Mosquitto, certificates: Path, name: str, *topics: str) -> dict[str, str]:
-    """Publish on each topic as a user, and return what the broker answers: empty if it accepts."""
-    said = {}
+    """Publish on each topic as a user, and return the broker's refusals: empty if it accepts."""
+    answers = {}
     with open_connection(mqtt_of(name, broker, certificates), client_id=f"test-{uuid.uuid4().hex}") as connection:
         for topic in topics:
-            said[topic] = answered(connection, connection.publish(Publication(topic, b"{}"))).refusal
-    return said
+            answers[topic] = answered(connection, connection.publish(Publication(topic, b"{}"))).refusal
+    return answers
 
 
 def answered(connection: Connection, number: int) -> PubAck:
@@ -154,18 +154,18 @@ def test_a_device_receives_only_its_own_commands(broker, certificates):
         open_connection(mqtt_of("back-door", broker, certificates), client_id="back") as back,
     ):
         front.subscribe("maskwatch/front-door/commands/+")
-        # mosquitto grants any subscription, and hands on what may be read.
+        # mosquitto grants any subscription, but delivers only permitted messages.
         back.subscribe("maskwatch/+/commands/+")
         topics = ("maskwatch/front-door/commands/pause", "maskwatch/back-door/commands/resume")
         assert set(refusals(broker, certificates, "homeassistant", *topics).values()) == {""}
 
-        assert heard(front, 1) == [topics[0]]
-        assert heard(back, 1) == [topics[1]]
-        assert heard(back, 0) == []
+        assert received_topics(front, 1) == [topics[0]]
+        assert received_topics(back, 1) == [topics[1]]
+        assert received_topics(back, 0) == []
 
 
-def heard(connection, count: int) -> list[str]:
-    """The topics of so many messages; with 0, of those that come within half a second."""
+def received_topics(connection, count: int) -> list[str]:
+    """The topics of the next `count` messages; with 0, of all that arrive within half a second."""
     topics: list[str] = []
     while len(topics) < count or not count:
         events = connection.turn(0.5 if not count else 5.0)
@@ -203,7 +203,7 @@ def test_clients_without_a_certificate_are_rejected(broker, certificates):
     assert answers == []
 
 
-def test_alerts_go_over_the_bridge_and_figures_stay(broker, second_broker, certificates):
+def test_the_bridge_forwards_alerts_and_no_telemetry(broker, second_broker, certificates):
     mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
     eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
     with open_connection(mqtt, client_id="far") as far:
@@ -211,11 +211,11 @@ def test_alerts_go_over_the_bridge_and_figures_stay(broker, second_broker, certi
         topics = ("maskwatch/front-door/telemetry", "maskwatch/front-door/alerts")
         refusals(broker, certificates, "front-door", *topics)
 
-        assert heard(far, 1) == ["maskwatch/front-door/alerts"]
-        assert heard(far, 0) == []
+        assert received_topics(far, 1) == ["maskwatch/front-door/alerts"]
+        assert received_topics(far, 0) == []
 
 
-def test_alerts_wait_for_a_second_broker_that_is_away(broker, second_broker, certificates):
+def test_alerts_wait_for_an_unavailable_second_broker(broker, second_broker, certificates):
     mqtt = second_broker.config(tls=True, ca_file=certificates / "ca.pem")
     eventually(lambda: "maskwatch-bridge" in second_broker.log_file.read_text(), "the bridge is there")
     second_broker.kill()
@@ -225,4 +225,4 @@ def test_alerts_wait_for_a_second_broker_that_is_away(broker, second_broker, cer
     second_broker.start()
     with open_connection(mqtt, client_id="far") as far:
         far.subscribe("maskwatch/#")
-        assert heard(far, 1) == ["maskwatch/front-door/alerts"]
+        assert received_topics(far, 1) == ["maskwatch/front-door/alerts"]

@@ -11,7 +11,7 @@ from edge_agent.config.render import as_yaml
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 
-def test_config_yaml_is_every_key_with_its_default_and_a_comment():
+def test_config_yaml_lists_every_key_with_its_default_and_a_comment():
     assert CONFIG_FILE.read_text(encoding="utf-8") == as_yaml(Config()), "run: edge-agent config > config.yaml"
 
 

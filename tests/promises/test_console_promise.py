@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import yaml
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 WEB = {"fastapi", "jinja2", "multipart", "prometheus_client", "python_multipart", "starlette", "uvicorn", "websockets"}
 
 
@@ -26,7 +26,7 @@ def test_the_agent_imports_nothing_of_the_web(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-X", "importtime", "-m", "edge_agent", "run", "--config", str(tmp_path / "config.yaml")]
 
-    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
 
     imported = set(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
     assert "edge_agent.agent" in imported

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_test_that_the_page_on_delivery_names_is_there():
+def test_every_test_named_by_the_page_on_delivery_exists():
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8"))
 
     missing = [

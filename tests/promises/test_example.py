@@ -46,7 +46,7 @@ def test_the_recording_stays_small():
     assert RECORDING.stat().st_size < LARGEST_RECORDING_BYTES
 
 
-def test_the_events_are_those_of_the_script():
+def test_the_documented_events_are_those_of_the_script():
     assert json.loads(EVENTS.read_text(encoding="utf-8")) == [asdict(event) for event in events()]
 
 
@@ -55,14 +55,14 @@ def test_two_people_wear_no_mask_and_two_do():
     assert labels == ["with_mask", "with_mask", "without_mask", "without_mask"]
 
 
-def test_the_recording_has_the_size_and_length_that_are_promised(recorded):
+def test_the_recording_has_the_documented_size_and_length(recorded):
     assert len(recorded) == len(moments()) == round(DURATION_SECONDS * FRAMES_PER_SECOND)
     assert {picture.shape for picture in recorded} == {(HEIGHT_PX, WIDTH_PX, 3)}
 
 
 def test_the_recording_is_what_the_script_draws(recorded):
     for drawn, seen in zip(frames(), recorded, strict=True):
-        # H.264, and other versions of OpenCV, move a pixel by a few levels; a changed scene moves many by many.
+        # H.264 and other versions of OpenCV change pixels by a few levels; a changed scene differs much more.
         assert np.abs(drawn.astype(np.int16) - seen).mean() < 6
 
 

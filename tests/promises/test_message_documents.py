@@ -50,14 +50,14 @@ def test_the_documents_are_up_to_date(name):
 
 
 @pytest.mark.parametrize("file", MQTT_SCHEMAS, ids=lambda file: file.name)
-def test_every_schema_is_a_valid_one_and_is_named_by_the_page_and_by_asyncapi(file):
+def test_every_schema_is_valid_and_named_by_the_page_and_by_asyncapi(file):
     jsonschema.Draft202012Validator.check_schema(json.loads(file.read_text(encoding="utf-8")))
 
     assert f"({file.name})" in PAGE
     assert f"./{file.name}" in references(ASYNCAPI)
 
 
-def test_every_reference_of_asyncapi_leads_somewhere():
+def test_every_reference_of_asyncapi_resolves():
     assert ASYNCAPI["asyncapi"].startswith("3.0")
     version = ASYNCAPI["info"]["version"]
     assert f'version = "{version}"' in PYPROJECT.splitlines()
@@ -121,7 +121,9 @@ def test_the_page_has_an_example_of_every_message_that_its_schema_accepts():
 
 def test_the_page_and_asyncapi_agree_on_qos_and_retain():
     table = re.findall(r"^\| `maskwatch/<device>/([^`]+)` \| [^|]+ \| (\d) \| ([^|]+) \|", PAGE, re.MULTILINE)
-    said = {re.sub(r"<[^>]+>", "+", topic): (int(qos), retained.startswith("yes")) for topic, qos, retained in table}
+    documented = {
+        re.sub(r"<[^>]+>", "+", topic): (int(qos), retained.startswith("yes")) for topic, qos, retained in table
+    }
     described = {}
     for operation in ASYNCAPI["operations"].values():
         address = resolved(operation["channel"]["$ref"])["address"].removeprefix("maskwatch/{device}/")
@@ -129,4 +131,4 @@ def test_the_page_and_asyncapi_agree_on_qos_and_retain():
         described[re.sub(r"{\w+}", "+", address)] = (binding["qos"], binding["retain"])
     described["commands/+/result"] = (1, False)
 
-    assert said == described
+    assert documented == described

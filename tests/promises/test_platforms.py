@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tests.proofs.platforms import BEGIN, END, EXTRAS, PAGE, PLATFORMS, Resolution, table
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 def rows() -> list[list[str]]:
-    """The cells of the table, without its head."""
+    """The cells of the table, without its header."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     lines = [line for line in rest.partition(END)[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -19,7 +19,7 @@ def rows() -> list[list[str]]:
 
 def test_every_python_that_the_package_accepts_has_a_system_that_was_resolved():
     accepted = re.search(
-        r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', (HOUSE / "pyproject.toml").read_text(), re.MULTILINE
+        r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
     assert accepted
     first, end = map(int, accepted.groups())

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository with what a release changes."""
+    """A repository with the files that a release changes."""
     (tmp_path / ".ci").mkdir()
-    shutil.copy(HOUSE / ".ci" / "release", tmp_path / ".ci")
+    shutil.copy(ROOT / ".ci" / "release", tmp_path / ".ci")
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0 - unreleased\n\n- new\n\n## 1.1.0 - 2026-01-01\n")
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
@@ -76,8 +76,8 @@ def test_an_unfinished_release_changes_nothing(checkout, wrong):
 
 
 def test_every_action_is_pinned_by_its_hash_and_runs_make_targets():
-    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", (HOUSE / "Makefile").read_text(), re.MULTILINE))
-    for path in (HOUSE / ".github" / "workflows").glob("*.yml"):
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
         for job in yaml.safe_load(path.read_text())["jobs"].values():
             for step in job["steps"]:
                 assert re.search(r"@[0-9a-f]{40}$", step["uses"]) if "uses" in step else step["run"]

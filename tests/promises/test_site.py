@@ -16,7 +16,7 @@ pytest.importorskip("pika", reason="the servers' side is not installed: make tes
 from docs.site.reference import pages
 from tests.promises.stability import promised
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 def entries(nav: Any) -> list[str]:
@@ -27,17 +27,17 @@ def entries(nav: Any) -> list[str]:
 
 
 def test_every_document_is_in_the_navigation_and_nothing_else():
-    site = yaml.safe_load((HOUSE / "mkdocs.yml").read_text(encoding="utf-8"))
-    written = {str(path.relative_to(HOUSE / "docs")) for path in (HOUSE / "docs").rglob("*.md")}
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    written = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
 
     assert sorted(entries(site["nav"])) == sorted(written | {path for path in pages() if path.endswith(".md")})
 
 
 def test_every_table_has_a_header():
     headless = [
-        f"{path.relative_to(HOUSE)}: {table.splitlines()[0]}"
+        f"{path.relative_to(ROOT)}: {table.splitlines()[0]}"
         for folder in ("docs", "deploy")
-        for path in (HOUSE / folder).rglob("*.md")
+        for path in (ROOT / folder).rglob("*.md")
         for table in re.findall(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE)
         if not re.match(r"\|.*\n\|[ :|-]+\|\n", table)
     ]
@@ -63,7 +63,7 @@ def test_the_reference_names_every_key_message_command_and_path():
         assert line.split()[-1] in written[f"reference/{line.split()[0]}.md"]
 
 
-def test_the_reference_links_documents_and_shows_an_empty_choice():
+def test_the_reference_links_documents_and_has_no_empty_code_spans():
     written = {path: text for path, text in pages().items() if path.endswith(".md")}
 
     for path, text in written.items():

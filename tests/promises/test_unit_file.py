@@ -21,15 +21,15 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
 ROLLOUT_UNIT_FILE = DEPLOY / "maskwatch-rollout.service"
 MOST_EXPOSED = 2.0
-"""What `systemd-analyze security` may say at most; 10 is a service without any walls."""
+"""Highest accepted exposure level of `systemd-analyze security`; 10 is a service without a sandbox."""
 
 
 def knows_offline() -> bool:
-    """Whether systemd-analyze is here and can judge a file (from systemd 250 on)."""
+    """Whether systemd-analyze is installed and can check a file (since systemd 250)."""
     if shutil.which("systemd-analyze") is None:
         return False
-    said = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=True)
-    return "--offline" in said.stdout
+    done = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=True)
+    return "--offline" in done.stdout
 
 
 needs_systemd_analyze = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def the_unit(file: Path = UNIT_FILE) -> configparser.ConfigParser:
 
 
 def all_values(key: str, file: Path = UNIT_FILE) -> list[str]:
-    """What a key that may be given several times says."""
+    """All values of a key that may be given several times."""
     return re.findall(rf"^{key}=(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
@@ -55,32 +55,32 @@ def service() -> configparser.SectionProxy:
 
 
 def test_only_configuration_errors_prevent_a_restart_of_the_service(service):
-    kept_down = set(service["RestartPreventExitStatus"].split())
+    not_restarted = set(service["RestartPreventExitStatus"].split())
 
-    assert kept_down == {str(ConfigError.exit_code), str(ModelError.exit_code)}
-    assert str(UnavailableError.exit_code) not in kept_down
+    assert not_restarted == {str(ConfigError.exit_code), str(ModelError.exit_code)}
+    assert str(UnavailableError.exit_code) not in not_restarted
 
 
-def test_the_watchdog_is_more_patient_than_the_camera_and_the_feeding(service):
+def test_the_watchdog_timeout_exceeds_those_of_camera_and_notifications(service):
     seconds = float(service["WatchdogSec"])
 
     assert seconds > 2 * FEED_SECONDS
     assert seconds > 2 * CameraConfig().read_timeout_seconds
 
 
-def test_an_agent_that_hangs_before_it_is_ready_is_not_waited_for_longer_than_one_that_hangs_later(service):
+def test_the_start_timeout_is_at_least_the_watchdog_timeout(service):
     assert float(service["WatchdogSec"]) == PATIENCE_SECONDS
     assert float(service["TimeoutStartSec"]) >= PATIENCE_SECONDS
 
 
-def test_a_service_that_always_fails_is_given_up_and_not_restarted_for_ever():
+def test_a_service_that_always_fails_is_not_restarted_forever():
     unit = the_unit()["Unit"]
     seconds_each = float(the_unit()["Service"]["RestartSec"])
 
     assert float(unit["StartLimitIntervalSec"]) > int(unit["StartLimitBurst"]) * seconds_each
 
 
-def test_stopping_has_time_to_drain(service):
+def test_the_stop_timeout_exceeds_the_drain_time(service):
     assert float(service["TimeoutStopSec"]) > DRAIN_SECONDS + 2
 
 
@@ -90,15 +90,15 @@ def test_the_unit_uses_notifications_and_sighup(service):
     assert " run " in service["ExecStart"]
 
 
-def test_no_wall_of_the_sandbox_hides_the_camera(service):
-    # A list of devices leaves out what it does not name; other keys, such as ProtectClock=, bring such a list along.
+def test_the_sandbox_does_not_hide_the_camera(service):
+    # DeviceAllow= forbids all other devices, and keys such as ProtectClock= imply it.
     assert "char-video4linux rw" in all_values("DeviceAllow")
     assert service.get("PrivateDevices", "no") == "no"
     assert "video" in service["SupplementaryGroups"].split()
 
 
-def test_a_camera_that_is_plugged_in_long_after_the_boot_is_let_through():
-    # systemd.resource-control(5): kinds of device that are not known when the unit starts are not added to the list.
+def test_a_camera_plugged_in_after_the_start_is_accessible():
+    # systemd.resource-control(5): device types unknown to the kernel when the unit starts are ignored.
     modules = {
         "char-video4linux": "videodev",
         "char-media": "mc",
@@ -112,16 +112,16 @@ def test_a_camera_that_is_plugged_in_long_after_the_boot_is_let_through():
         assert all(f"modprobe@{modules[kind]}.service" in names for names in loaded)
 
 
-def test_no_wall_of_the_sandbox_hides_the_network_or_the_machine(service):
+def test_the_sandbox_does_not_hide_the_network_or_host_stats(service):
     families = set(service["RestrictAddressFamilies"].split())
 
     assert {"AF_UNIX", "AF_INET", "AF_INET6"} <= families
     assert service.get("PrivateNetwork", "no") == "no"
-    # /proc/meminfo, /proc/uptime and the id of the boot.
+    # Needed: /proc/meminfo, /proc/uptime and the boot id.
     assert service.get("ProcSubset", "all") == "all"
 
 
-def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(service):
+def test_the_agent_may_read_the_state_of_the_clock_and_not_set_it(service):
     allowed = " ".join(all_values("SystemCallFilter")).split()
 
     assert {"adjtimex", "clock_adjtime"} <= set(allowed)
@@ -130,8 +130,9 @@ def test_the_agent_may_ask_whether_the_clock_is_synchronised_and_not_set_it(serv
 
 
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
-def test_the_local_socket_s_library_may_set_the_policy_of_its_threads(file):
-    # It ends the process otherwise. The last line that names a call counts; realtime stays forbidden.
+def test_the_sandbox_permits_setting_the_policy_of_threads(file):
+    # libzmq, the library of the local socket, sets the policy of its threads. The last line that names a system call
+    # applies; realtime scheduling stays forbidden.
     lines = all_values("SystemCallFilter", file)
 
     assert lines.index("sched_setscheduler") > lines.index("~@privileged @resources")
@@ -145,18 +146,18 @@ def test_the_local_socket_s_library_may_set_the_policy_of_its_threads(file):
         (CONSOLE_UNIT_FILE, {"console-password", "console-token", "console-key"}),
     ],
 )
-def test_each_service_is_handed_its_own_secrets_and_they_may_be_missing(file, secrets):
+def test_each_service_gets_only_its_own_optional_secrets(file, secrets):
     loaded = {line.split(":")[0] for line in all_values("LoadCredential", file)}
     instead = {line.split(":")[0] for line in all_values("SetCredential", file)}
 
     assert loaded == instead == secrets
 
 
-def test_the_console_is_another_user_of_less_weight_without_devices_and_with_nothing_to_write():
+def test_the_console_runs_as_another_user_with_less_weight_and_no_devices():
     agent, console = the_unit()["Service"], the_unit(CONSOLE_UNIT_FILE)["Service"]
 
     assert console["User"] != agent["User"]
-    # What the agent keeps is read, and its socket reached, through the group.
+    # The group gives read access to the agent's files and access to its socket.
     assert console["Group"] == agent["Group"]
     assert (agent["UMask"], console["PrivateDevices"], console["ProtectSystem"]) == ("0027", "yes", "strict")
     assert int(console["CPUWeight"]) < 100
@@ -172,12 +173,12 @@ def test_both_services_have_memory_limits_and_the_console_is_killed_first():
         assert console[key], key
     assert int(agent["CPUWeight"]) > 100 * int(console["CPUWeight"])
     assert int(agent["OOMScoreAdjust"]) < 0 < int(console["OOMScoreAdjust"])
-    # A process that decodes, or gives pictures, may be ended for want of memory without its service.
+    # If a decoder or a camera program is killed for lack of memory, the service continues.
     assert agent["OOMPolicy"] == console["OOMPolicy"] == "continue"
     assert int(console["LimitNOFILE"]) > ConsoleConfig().max_viewers + MOST_BESIDE_VIEWERS
 
 
-def test_a_console_whose_port_is_taken_is_started_again_for_as_long_as_it_takes():
+def test_a_console_whose_port_is_taken_is_restarted_until_it_is_free():
     unit = the_unit(CONSOLE_UNIT_FILE)
 
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
@@ -185,7 +186,7 @@ def test_a_console_whose_port_is_taken_is_started_again_for_as_long_as_it_takes(
     assert " console " in unit["Service"]["ExecStart"]
 
 
-def test_the_roll_out_is_the_agent_s_user_without_its_secrets_and_of_less_weight():
+def test_the_roll_out_runs_as_the_agents_user_with_less_weight_and_no_secrets():
     agent, rollout = the_unit()["Service"], the_unit(ROLLOUT_UNIT_FILE)["Service"]
 
     assert (rollout["User"], rollout["Group"], rollout["UMask"]) == (agent["User"], agent["Group"], agent["UMask"])
@@ -196,22 +197,22 @@ def test_the_roll_out_is_the_agent_s_user_without_its_secrets_and_of_less_weight
 
 @needs_systemd_analyze
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
-def test_systemd_finds_little_that_is_exposed(file):
-    asked = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60)
+def test_systemd_rates_the_sandbox_as_safe(file):
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
-    level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", said.stdout)
+    level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", done.stdout)
 
-    assert level, said.stdout + said.stderr
+    assert level, done.stdout + done.stderr
     assert float(level[1]) <= MOST_EXPOSED
 
 
 @needs_systemd_analyze
 @pytest.mark.parametrize("file", [UNIT_FILE, CONSOLE_UNIT_FILE, ROLLOUT_UNIT_FILE])
-def test_systemd_understands_every_line(file):
-    # It exits with 0 for a key that it does not know, and says so on stderr only.
-    asked = ["systemd-analyze", "verify", "--man=no", str(file)]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
+def test_systemd_accepts_every_line(file):
+    # It exits with 0 despite unknown keys, and only prints a warning to stderr.
+    command = ["systemd-analyze", "verify", "--man=no", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
-    own = [line for line in said.stderr.splitlines() if file.stem in line]
+    own = [line for line in done.stderr.splitlines() if file.stem in line]
     assert [line for line in own if "is not executable" not in line] == []

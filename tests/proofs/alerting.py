@@ -49,7 +49,7 @@ MAX_MESSAGES = 1_000_000
 FEW_QUEUED = 20
 
 
-class TellingStore(AlertStore):
+class ReportingStore(AlertStore):
     """Reports acknowledged messages immediately: data in a pipe survives when the process is killed."""
 
     def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
@@ -58,19 +58,19 @@ class TellingStore(AlertStore):
             crop = getattr(message, "crop", None)
             sha256 = crop.sha256 if crop else ""
             named = {"id": message.id, "boot_id": message.boot_id, "sequence": message.sequence}
-            tell({"kind": message.kind, "crop": sha256, **named})
+            report({"kind": message.kind, "crop": sha256, **named})
 
     def count_person(self, person: Person) -> None:
         super().count_person(person)
         if not self.trouble:
-            tell({"counted": person.camera})
+            report({"counted": person.camera})
 
     def remove(self, *keys: str) -> None:
-        tell({"removes": keys})
+        report({"removes": keys})
         super().remove(*keys)
 
 
-def tell(value: object) -> None:
+def report(value: object) -> None:
     """Write a line atomically: writes of less than 4096 bytes to a pipe are atomic."""
     os.write(1, json.dumps(value).encode() + b"\n")
 
@@ -127,7 +127,7 @@ def live(folder: Path, port: int, boot_id: str, seconds: float) -> None:
     """One life of an agent, unless it is killed earlier."""
     mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000, publish_crop_paths=True)
     file = folder / "state" / "alerts.sqlite"
-    with closing(TellingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
+    with closing(ReportingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
         publisher = Publisher(store, mqtt, "lobby", timing=IMPATIENT)
         publisher.start()
         recorder = a_recorder(store, publisher, folder, boot_id)
@@ -148,7 +148,7 @@ def main() -> None:
         boot_id, seconds = line.split()
         child = os.fork()
         if child == 0:
-            tell({"process": os.getpid()})
+            report({"process": os.getpid()})
             status = 1
             try:
                 live(folder, port, boot_id, float(seconds))
@@ -161,7 +161,7 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(status)
         _, status = os.waitpid(child, 0)
-        tell({"ended": os.waitstatus_to_exitcode(status)})
+        report({"ended": os.waitstatus_to_exitcode(status)})
 
 
 if __name__ == "__main__":

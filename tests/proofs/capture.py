@@ -41,11 +41,11 @@ FRAMES_PER_SECOND = 25
 DETECT_FPS = 10.0
 DETECTOR_WIDTH_PX, DETECTOR_HEIGHT_PX = 640, 360
 SETTLE_SECONDS = 2.0
-"""After the first picture: what opening costs is not counted."""
+"""Wait after the first picture, so that the cost of opening is not counted."""
 MEASURED_SECONDS = 12.0
 SENT_SECONDS = 25
 ENOUGH_FRACTION = 0.9
-"""Of the frames that were sent: with fewer the cost of each would be that of some."""
+"""Share of the sent frames that must be received for a valid result."""
 STREAMS = {"with B-frames": 3, "without": 0}
 LAUNCH = "( filesrc location={} ! matroskademux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 )"
 

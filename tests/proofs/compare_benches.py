@@ -34,7 +34,7 @@ FIGURES = {
     "edge-agent --version, s": ("start", "version_cpu_seconds"),
     "memory of the agent, MB": ("start", "peak_memory_bytes"),
 }
-"""What is compared, and where the bench says it."""
+"""The compared figures, with their paths in the JSON of the bench."""
 MEGABYTE = 1_000_000
 
 
@@ -77,8 +77,8 @@ def _bench(tree: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def _median(runs: Sequence[Mapping[str, Any]], path: Sequence[str]) -> float | None:

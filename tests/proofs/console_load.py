@@ -38,36 +38,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMPTY_SECONDS = 3.0
-"""Added to the example, so that everybody is forgotten (tracking.lost_timeout_seconds) before it begins again."""
+"""Appended to the example, so that all tracks end (tracking.lost_timeout_seconds) before it repeats."""
 LOOP_SECONDS = 9.2 + EMPTY_SECONDS
-"""Of the example, which shows two violations: one alert each."""
+"""Duration of the example, which has two violations with one alert each."""
 LONGEST_PAUSE_SECONDS = 10.5
-"""Between two of its alerts, but for one that is missing: they are 3.5 and 8.7 seconds apart."""
+"""Longest interval between two alerts if none is missing: they are 3.5 and 8.7 seconds apart."""
 FLAT_OUT_TIMES = 8
-"""120 frames a second, of which the decoding still leaves a second core free; a desktop looks at a hundred."""
-RATES = ("frames_per_second", "looked_per_second")
+"""120 frames a second: decoding leaves a second core free, and a desktop analyses a hundred."""
+RATES = ("frames_per_second", "analysed_per_second")
 LOOPS_A_TURN = 2
 SETTLE_SECONDS = 10.0
-"""Until a crowd has come or gone, and what it asked for is done."""
+"""Time for viewers to connect or disconnect, and for pending requests to complete."""
 STARTS_WITHIN_SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
-"""For the last answers of a turn."""
+"""Timeout for the last answers of a phase."""
 ENTRIES_BEFORE = 500
-"""That the history holds at the start: a page of alerts is then a whole one."""
+"""History entries at the start, enough to fill a page of alerts."""
 MOST_LOST_FRACTION = 0.03
 NICENESS = 19
-"""As in deploy/maskwatch-console.service."""
+"""The niceness of deploy/maskwatch-console.service."""
 
 
 @dataclass(slots=True)
-class Turn:
+class Phase:
     """What the agent did in one phase; a rate is frames a second."""
 
     is_crowded: bool
     began_when: datetime
     ended_when: datetime
     frames_per_second: float
-    looked_per_second: float
+    analysed_per_second: float
     crowd: dict[str, Any] = field(default_factory=dict)
 
 
@@ -80,11 +80,11 @@ def measure(
     analyse, every frame takes time from the next one: any loss is fully visible, but alerts are meaningless.
     """
     port = free_port()
-    turn_seconds = SETTLE_SECONDS + LOOPS_A_TURN * LOOP_SECONDS + PATIENCE_SECONDS
+    phase_seconds = SETTLE_SECONDS + LOOPS_A_TURN * LOOP_SECONDS + PATIENCE_SECONDS
     recording = _looped(
         EXAMPLE,
         into=folder / "looped.mp4",
-        seconds=STARTS_WITHIN_SECONDS + 2 * turns * turn_seconds,
+        seconds=STARTS_WITHIN_SECONDS + 2 * turns * phase_seconds,
         times_as_fast=times_as_fast,
     )
     is_flat_out = times_as_fast > 1
@@ -104,15 +104,15 @@ def measure(
             _crowd(port, viewers, requests_per_second, is_hostile=is_hostile) as crowd,
         ):
             wait_until(lambda: (agent.notifications, _is_ready(port))[1], "the console of an agent that watches")
-            taken = []
+            phases = []
             for number in range(2 * turns):
                 # Half of the pairs begin with load, so that a trend over time affects neither.
                 is_crowded = number % 4 in (1, 2)
-                taken.append(_take_turn(agent, subscriber, crowd, is_crowded=is_crowded))
+                phases.append(_run_phase(agent, subscriber, crowd, is_crowded=is_crowded))
             assert agent.process is not None
             assert agent.process.poll() is None, agent.log
-        figures = _rates(taken)
-        return figures if is_flat_out else {**figures, **_missing_alerts(taken, subscriber.alerts)}
+        figures = _rates(phases)
+        return figures if is_flat_out else {**figures, **_missing_alerts(phases, subscriber.alerts)}
 
 
 def _looped(recording: Path, *, into: Path, seconds: float, times_as_fast: int) -> Path:
@@ -164,7 +164,7 @@ def _crowd(port: int, viewers: int, requests_per_second: float, *, is_hostile: b
             crowd.kill()
 
 
-def _say(crowd: subprocess.Popen[str], word: str) -> None:
+def _command(crowd: subprocess.Popen[str], word: str) -> None:
     assert crowd.stdin is not None
     crowd.stdin.write(f"{word}\n")
     crowd.stdin.flush()
@@ -177,16 +177,16 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _take_turn(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Popen[str], *, is_crowded: bool) -> Turn:
+def _run_phase(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Popen[str], *, is_crowded: bool) -> Phase:
     if is_crowded:
-        _say(crowd, "go")
-    _let_pass(agent, SETTLE_SECONDS)
+        _command(crowd, "start")
+    _wait(agent, SETTLE_SECONDS)
     began_when = datetime.now(timezone.utc)
-    _let_pass(agent, LOOPS_A_TURN * LOOP_SECONDS)
+    _wait(agent, LOOPS_A_TURN * LOOP_SECONDS)
     ended_when = datetime.now(timezone.utc)
     answers: dict[str, Any] = {}
     if is_crowded:
-        _say(crowd, "rest")
+        _command(crowd, "stop")
         assert crowd.stdout is not None
         answers = json.loads(crowd.stdout.readline())
     figures = [
@@ -197,13 +197,13 @@ def _take_turn(agent: AgentProcess, subscriber: Subscriber, crowd: subprocess.Po
     first, last = figures[0], figures[-1]
     seconds = (_when(last) - _when(first)).total_seconds()
     frames, analysed = ((last["counts"][name] - first["counts"][name]) / seconds for name in ("frames", "analysed"))
-    turn = Turn(is_crowded, began_when, ended_when, round(frames, 3), round(analysed, 3), answers)
+    phase = Phase(is_crowded, began_when, ended_when, round(frames, 3), round(analysed, 3), answers)
     kind = "crowded" if is_crowded else "quiet"
-    sys.stderr.write(f"{kind}: {frames:.2f} frames and {analysed:.2f} looked at a second {answers}\n")
-    return turn
+    sys.stderr.write(f"{kind}: {frames:.2f} frames and {analysed:.2f} analysed frames a second {answers}\n")
+    return phase
 
 
-def _let_pass(agent: AgentProcess, seconds: float) -> None:
+def _wait(agent: AgentProcess, seconds: float) -> None:
     """Wait, and receive the agent's notifications like the service manager: otherwise the agent blocks."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
@@ -215,43 +215,45 @@ def _when(message: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(message["when"].replace("Z", "+00:00"))
 
 
-def _rates(turns: list[Turn]) -> dict[str, Any]:
-    figures: dict[str, Any] = {"turns_of_each_kind": len(turns) // 2}
+def _rates(phases: list[Phase]) -> dict[str, Any]:
+    figures: dict[str, Any] = {"turns_of_each_kind": len(phases) // 2}
     for name in RATES:
         quiet, crowded = (
-            [getattr(turn, name) for turn in turns if turn.is_crowded is is_crowded] for is_crowded in (False, True)
+            [getattr(phase, name) for phase in phases if phase.is_crowded is is_crowded] for is_crowded in (False, True)
         )
         ratio = statistics.mean(crowded) / statistics.mean(quiet)
         figures[name] = {"quiet": quiet, "crowded": crowded, "ratio": round(ratio, 4)}
-    figures["crowd"] = [turn.crowd for turn in turns if turn.is_crowded]
+    figures["crowd"] = [phase.crowd for phase in phases if phase.is_crowded]
     return figures
 
 
-def _missing_alerts(turns: list[Turn], alerts: list[dict[str, Any]]) -> dict[str, Any]:
+def _missing_alerts(phases: list[Phase], alerts: list[dict[str, Any]]) -> dict[str, Any]:
     """Find the gaps between alerts in which one is missing: those longer than LONGEST_PAUSE_SECONDS."""
     moments = sorted(_when(alert) for alert in {alert["id"]: alert for alert in alerts}.values())
     pauses = [pair for pair in pairwise(moments) if (pair[1] - pair[0]).total_seconds() > LONGEST_PAUSE_SECONDS]
     return {
         "alerts": len(moments),
         "alerts_missing": {
-            kind: sum(_is_in(turns, *pause, is_crowded=is_crowded) for pause in pauses)
+            kind: sum(_is_in(phases, *pause, is_crowded=is_crowded) for pause in pauses)
             for kind, is_crowded in (("quiet", False), ("crowded", True))
         },
     }
 
 
-def _is_in(turns: list[Turn], began: datetime, ended: datetime, *, is_crowded: bool) -> bool:
-    return any(turn.is_crowded is is_crowded and turn.began_when < ended and began < turn.ended_when for turn in turns)
+def _is_in(phases: list[Phase], began: datetime, ended: datetime, *, is_crowded: bool) -> bool:
+    return any(
+        phase.is_crowded is is_crowded and phase.began_when < ended and began < phase.ended_when for phase in phases
+    )
 
 
 def main() -> int:
     """Run all phases and judge the result."""
-    parser = argparse.ArgumentParser(description="Measure what a crowd at the console costs the detection.")
+    parser = argparse.ArgumentParser(description="Measure how much load on the console slows detection.")
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--turns", type=int, default=3, help="of each kind")
+    parser.add_argument("--turns", type=int, default=3, help="phases with load, and as many without")
     parser.add_argument("--viewers", type=int, default=20)
     parser.add_argument("--requests-per-second", type=float, default=50.0)
-    parser.add_argument("--hostile", action="store_true", help="requests that are dear to answer")
+    parser.add_argument("--hostile", action="store_true", help="requests that are expensive to answer")
     options = parser.parse_args()
     load = {
         "viewers": options.viewers,

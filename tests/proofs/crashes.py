@@ -49,15 +49,15 @@ SILENCE_SECONDS = 3.0
 LONGEST_WHOLE_LIFE_SECONDS = 15.0
 WHOLE_CAMERA = {"source": str(EXAMPLE)}
 PEOPLE = json.loads(EXAMPLE.with_suffix(".events.json").read_text(encoding="utf-8"))
-"""Who walk through the example recording, each once."""
-# The broker keeps messages that the judge has not received.
+"""People who walk through the example recording, each once."""
+# The broker keeps messages that the subscriber has not received.
 KEEPS_EVERYTHING = """
 max_queued_messages 0
 max_inflight_messages 100
 """
 
 
-class Diary:
+class EventLog:
     """What was acknowledged and what arrived, in append-only files."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,15 +82,15 @@ class Diary:
         return [json.loads(line) for line in self._files[name]]
 
 
-class Judge:
+class PersistentSubscriber:
     """A subscriber with a persistent session, which misses nothing."""
 
-    def __init__(self, port: int, diary: Diary) -> None:
-        self._diary = diary
-        self._arrived = {(one["kind"], one["message"]["id"]) for one in diary.read("arrived")}
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="judge", protocol=MQTTProtocolVersion.MQTTv5)
+    def __init__(self, port: int, event_log: EventLog) -> None:
+        self._diary = event_log
+        self._arrived = {(one["kind"], one["message"]["id"]) for one in event_log.read("arrived")}
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="proof", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
-        self._client.on_message = self._hear
+        self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *_: client.subscribe("maskwatch/#", qos=1)
         self.heard_at = time.monotonic()
         session = Properties(PacketTypes.CONNECT)
@@ -98,7 +98,7 @@ class Judge:
         self._client.connect("127.0.0.1", port, clean_start=False, properties=session)
         self._client.loop_start()
 
-    def _hear(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         kind = {"alerts": "alert", "resolved": "resolved"}.get(message.topic.split("/")[-1])
         if kind:
             content = json.loads(message.payload)
@@ -121,24 +121,24 @@ class Judge:
         self._client.loop_stop()
 
 
-class Weather:
+class BrokerOutages:
     """A thread that stops and starts a broker at random; at the end the broker is running."""
 
     def __init__(self, broker: Mosquitto, chance: random.Random) -> None:
         self._broker, self._chance = broker, chance
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._change)
-        self.outages = 0
+        self.count = 0
 
     def _change(self) -> None:
         while not self._stop.wait(self._chance.uniform(0.5, 4.0)):
-            # SIGTERM, so that it saves what the judge has not received: that loss would not be the agent's.
+            # SIGTERM lets the broker save messages for the subscriber: their loss would not be a fault of the agent.
             self._broker.stop()
-            self.outages += 1
+            self.count += 1
             self._stop.wait(self._chance.uniform(0.1, 1.5))
             self._broker.start()
 
-    def __enter__(self) -> Weather:
+    def __enter__(self) -> BrokerOutages:
         self._thread.start()
         return self
 
@@ -147,7 +147,7 @@ class Weather:
         self._thread.join()
 
 
-def kill_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
+def kill_agents(folder: Path, port: int, event_log: EventLog, *, kills: int, chance: random.Random) -> None:
     """Let agents raise alerts and kill each at a random time; the last one survives and delivers pending messages."""
     command = [sys.executable, "-m", "tests.proofs.alerting", str(folder), str(port)]
     with (
@@ -158,33 +158,33 @@ def kill_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: ra
     ):
         assert agents.stdin
         assert agents.stdout
-        told = (json.loads(line) for line in agents.stdout)
+        events = (json.loads(line) for line in agents.stdout)
         boot_id = str(uuid.uuid4())
         for number in range(kills):
             if number % NEW_BOOT_EVERY == 0:
                 boot_id = str(uuid.uuid4())
             agents.stdin.write(f"{boot_id} {LONGEST_LIFE_SECONDS * 10}\n")
-            process = next(told)["process"]
+            process = next(events)["process"]
             threading.Timer(chance.uniform(0.0, LONGEST_LIFE_SECONDS), os.kill, (process, signal.SIGKILL)).start()
-            status = _write_down(told, diary)
-            diary.write("kills", {"whole": False, "status": status})
+            status = _log_events(events, event_log)
+            event_log.write("kills", {"whole": False, "status": status})
         agents.stdin.write(f"{boot_id} 0.1\n")
-        next(told)
-        assert _write_down(told, diary) == 0, f"the last agent failed: see {folder}/agents.log"
+        next(events)
+        assert _log_events(events, event_log) == 0, f"the last agent failed: see {folder}/agents.log"
 
 
-def _write_down(told: Iterator[dict[str, Any]], diary: Diary) -> int:
-    for what in told:
+def _log_events(events: Iterator[dict[str, Any]], event_log: EventLog) -> int:
+    for what in events:
         if "ended" in what:
             return int(what["ended"])
         if "sequence" in what:
-            diary.write("acknowledged", what)
+            event_log.write("acknowledged", what)
         elif "counted" in what:
-            diary.write("counted", {"camera": what["counted"], "people": 1})
+            event_log.write("counted", {"camera": what["counted"], "people": 1})
     raise AssertionError("the agents are gone; see agents.log")
 
 
-def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chance: random.Random) -> None:
+def kill_whole_agents(folder: Path, port: int, event_log: EventLog, *, kills: int, chance: random.Random) -> None:
     """Do the same with `edge-agent run` on the example recording, as a separate camera for each life."""
     config = {
         "device": {"id": "whole"},
@@ -200,14 +200,14 @@ def kill_whole_agents(folder: Path, port: int, diary: Diary, *, kills: int, chan
             assert agent.process
             seen = _people_seen(agent, store, life, seconds=chance.uniform(0.0, LONGEST_WHOLE_LIFE_SECONDS))
             agent.process.kill()
-            diary.write("kills", {"whole": True, "status": agent.process.wait()})
-            diary.write("counted", {"camera": life, "people": seen})
-            _write_down_waiting(store, diary)
+            event_log.write("kills", {"whole": True, "status": agent.process.wait()})
+            event_log.write("counted", {"camera": life, "people": seen})
+            _log_pending(store, event_log)
             life = next(lives)
             agent.configure({**config, "cameras": {life: WHOLE_CAMERA}})
             agent.start()
         seen = _people_seen(agent, store, life, seconds=PATIENCE_SECONDS)
-        diary.write("counted", {"camera": life, "people": seen})
+        event_log.write("counted", {"camera": life, "people": seen})
         assert agent.wait() == 0, f"the last agent failed: see {folder}/whole/agent.log"
 
 
@@ -234,7 +234,7 @@ def people_in(store: Path) -> dict[str, int]:
             return {}
 
 
-def _write_down_waiting(store: Path, diary: Diary) -> None:
+def _log_pending(store: Path, event_log: EventLog) -> None:
     """Record the messages in the killed agent's store: they were acknowledged, although this was not observed."""
     if not store.exists():
         return
@@ -243,13 +243,13 @@ def _write_down_waiting(store: Path, diary: Diary) -> None:
             message = json.loads(text)
             crop = message["crop"]["sha256"] if message.get("crop") else ""
             named = {name: message[name] for name in ("id", "boot_id", "sequence")}
-            diary.write("acknowledged", {"kind": kind, "crop": crop, **named})
+            event_log.write("acknowledged", {"kind": kind, "crop": crop, **named})
 
 
-def judge(diary: Diary, *, outages: int, people: Mapping[str, int]) -> dict[str, int]:
+def judge(event_log: EventLog, *, outages: int, people: Mapping[str, int]) -> dict[str, int]:
     """Count every broken promise; `people` is the number in the stores at the end, by camera."""
-    acknowledged, arrived, counted = (diary.read(name) for name in ("acknowledged", "arrived", "counted"))
-    kills = [kill for kill in diary.read("kills") if kill["status"] == -signal.SIGKILL]
+    acknowledged, arrived, counted = (event_log.read(name) for name in ("acknowledged", "arrived", "counted"))
+    kills = [kill for kill in event_log.read("kills") if kill["status"] == -signal.SIGKILL]
     by_id: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     ids: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for one in arrived:
@@ -313,16 +313,16 @@ def prove(folder: Path, *, kills: int, whole_kills: int, seed: int) -> dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)  # noqa: S311  (moments, not secrets)
     broker = Mosquitto(folder / "broker", persistent=True, settings=KEEPS_EVERYTHING)
-    with closing(Diary(folder)) as diary:
-        with broker, closing(Judge(broker.port, diary)) as listener:
-            with Weather(broker, chance) as weather:
-                kill_agents(folder, broker.port, diary, kills=kills, chance=chance)
+    with closing(EventLog(folder)) as event_log:
+        with broker, closing(PersistentSubscriber(broker.port, event_log)) as listener:
+            with BrokerOutages(broker, chance) as outages:
+                kill_agents(folder, broker.port, event_log, kills=kills, chance=chance)
                 if whole_kills:
-                    kill_whole_agents(folder, broker.port, diary, kills=whole_kills, chance=chance)
+                    kill_whole_agents(folder, broker.port, event_log, kills=whole_kills, chance=chance)
             listener.wait_for_silence()
         stores = (folder / "state" / "alerts.sqlite", folder / "whole" / "state" / "alerts.sqlite")
         people = {camera: many for store in stores for camera, many in people_in(store).items()}
-        return judge(diary, outages=weather.outages, people=people)
+        return judge(event_log, outages=outages.count, people=people)
 
 
 def main() -> int:

@@ -4,7 +4,7 @@
 
 With `--hostile` they send expensive requests: every hostile picture in turn, and JSON that is expensive to parse.
 
-Starts at the line `go` on standard input, stops at `rest` and then prints its results as a line of JSON. It is a
+Starts at the line `start` on standard input, stops at `stop` and then prints its results as a line of JSON. It is a
 separate process with the lowest priority, because in the field it runs on another machine.
 """
 
@@ -37,13 +37,13 @@ WIDTH_PX = 640
 DETECT, ALERTS = "/api/v1/detect", "/api/v1/alerts"
 
 
-def honest_questions() -> list[tuple[str, dict[str, Any]]]:
+def normal_requests() -> list[tuple[str, dict[str, Any]]]:
     """Requests of programs, as path and body; no body for requests that only read."""
     picture, _ = scene((COLLINS, True, 0.6, (-20, 40)), (HOPPER, False, 0.3, (300, 180)))
     return [(DETECT, _upload(cv2.imencode(".jpg", picture)[1].tobytes())), (ALERTS, {})]
 
 
-def hostile_questions() -> list[tuple[str, dict[str, Any]]]:
+def hostile_requests() -> list[tuple[str, dict[str, Any]]]:
     """Requests of an attacker who wants to exhaust the console's CPU time or memory."""
     return [
         *((DETECT, _upload(picture())) for picture in HOSTILE.values()),
@@ -62,10 +62,10 @@ class Crowd:
     """Running viewers and programs."""
 
     def __init__(
-        self, url: str, *, viewers: int, requests_per_second: float, questions: list[tuple[str, dict[str, Any]]]
+        self, url: str, *, viewers: int, requests_per_second: float, requests: list[tuple[str, dict[str, Any]]]
     ) -> None:
         self._url, self._viewers, self._pause = url, viewers, 1 / requests_per_second
-        self._questions = questions
+        self._requests = requests
         self._tasks: list[asyncio.Task[None]] = []
         self._begin()
 
@@ -73,13 +73,13 @@ class Crowd:
         self.got: Counter[str] = Counter()
         self.waited_ms: list[float] = []
 
-    def go(self) -> None:
+    def start(self) -> None:
         """Start all viewers and requests."""
         self._begin()
-        self._tasks = [asyncio.ensure_future(self._look()) for _ in range(self._viewers)]
-        self._tasks.append(asyncio.ensure_future(self._ask_steadily()))
+        self._tasks = [asyncio.ensure_future(self._view()) for _ in range(self._viewers)]
+        self._tasks.append(asyncio.ensure_future(self._send_steadily()))
 
-    async def rest(self) -> dict[str, object]:
+    async def stop(self) -> dict[str, object]:
         """Stop, and return the results."""
         for task in self._tasks:
             task.cancel()
@@ -95,7 +95,7 @@ class Crowd:
             "failures": failures,
         }
 
-    async def _look(self) -> None:
+    async def _view(self) -> None:
         """View every camera and confirm each picture, as a page does."""
         socket = f"{self._url.replace('http', 'ws')}/live"
         async with connect(socket, origin=self._url, max_size=None) as line:  # type: ignore[arg-type]
@@ -108,20 +108,20 @@ class Crowd:
                 elif "alert" in json.loads(message):
                     self.got["alerts shown"] += 1
 
-    async def _ask_steadily(self) -> None:
+    async def _send_steadily(self) -> None:
         """Send requests by the clock, even if earlier ones are still unanswered."""
         limits = httpx.Limits(max_connections=CONNECTIONS)
-        asking: set[asyncio.Task[None]] = set()
+        pending: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_SECONDS, limits=limits) as client:
             due = time.monotonic()
-            for path, posted in cycle(self._questions):
-                task = asyncio.ensure_future(self._ask(client, path, posted))
-                asking.add(task)
-                task.add_done_callback(asking.discard)
+            for path, posted in cycle(self._requests):
+                task = asyncio.ensure_future(self._send(client, path, posted))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
                 due += self._pause
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    async def _ask(self, client: httpx.AsyncClient, path: str, posted: dict[str, Any]) -> None:
+    async def _send(self, client: httpx.AsyncClient, path: str, posted: dict[str, Any]) -> None:
         began = time.monotonic()
         try:
             answer = await client.request("POST" if posted else "GET", path, **posted)
@@ -132,19 +132,19 @@ class Crowd:
             self.waited_ms.append(1000 * (time.monotonic() - began))
 
 
-async def obey(crowd: Crowd) -> None:
+async def run_commands(crowd: Crowd) -> None:
     """Execute the commands on standard input, to its end."""
     while line := await asyncio.to_thread(sys.stdin.readline):
-        if line.strip() == "go":
-            crowd.go()
+        if line.strip() == "start":
+            crowd.start()
         else:
-            sys.stdout.write(json.dumps(await crowd.rest()) + "\n")
+            sys.stdout.write(json.dumps(await crowd.stop()) + "\n")
             sys.stdout.flush()
 
 
 def main() -> None:
     """Read the command line and wait for commands."""
-    parser = argparse.ArgumentParser(description="Look at a console and ask it, at a steady rate.")
+    parser = argparse.ArgumentParser(description="View a console and send it requests at a steady rate.")
     parser.add_argument("url")
     parser.add_argument("--viewers", type=int, default=20)
     parser.add_argument("--requests-per-second", type=float, default=50.0)
@@ -156,9 +156,9 @@ def main() -> None:
             options.url,
             viewers=options.viewers,
             requests_per_second=options.requests_per_second,
-            questions=hostile_questions() if options.hostile else honest_questions(),
+            requests=hostile_requests() if options.hostile else normal_requests(),
         )
-        asyncio.run(obey(crowd))
+        asyncio.run(run_commands(crowd))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ EMPTY_YARD = "ffmpeg -v error -re -f lavfi -i testsrc2=size=320x240:rate=5 -c:v 
 began_at = time.monotonic()
 
 
-def say(what: str) -> None:
+def report(what: str) -> None:
     sys.stdout.write(f"{time.monotonic() - began_at:6.1f} s  {what}\n")
     sys.stdout.flush()
 
@@ -58,13 +58,13 @@ def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIE
         if time.monotonic() > deadline:
             sys.exit(f"FAILED: waited {seconds:.0f} s: {what}")
         time.sleep(0.1)
-    say(f"ok: {what}")
+    report(f"ok: {what}")
 
 
 def expect(is_so: object, what: str) -> None:
     if not is_so:
         sys.exit(f"FAILED: {what}")
-    say(f"ok: {what}")
+    report(f"ok: {what}")
 
 
 class HomeAssistant:
@@ -153,8 +153,8 @@ class HomeAssistant:
     def warnings(self) -> list[str]:
         """Warnings and errors in its log."""
         log = (self._folder / "output").read_text(errors="replace")
-        said = [line for line in log.splitlines() if " WARNING " in line or " ERROR " in line]
-        return [line for line in said if BROKER_RESTARTED not in line]
+        subscriber = [line for line in log.splitlines() if " WARNING " in line or " ERROR " in line]
+        return [line for line in subscriber if BROKER_RESTARTED not in line]
 
     def _answers(self) -> bool:
         with suppress(httpx.HTTPError):
@@ -193,13 +193,13 @@ def prove(root: Path, *, restarts: int) -> None:
         stack.callback(home.kill)
         home.start()
         home.set_up()
-        said = stack.enter_context(Subscriber(broker, topic="#", session="proof"))
+        subscriber = stack.enter_context(Subscriber(broker, topic="#", session="proof"))
         mqtt = {"host": "127.0.0.1", "port": broker.port, "publish_crops": True, "telemetry_seconds": 5}
         cameras = {"entrance": {"source": f"pipe: {LOOP}"}, "yard": {"source": f"pipe: {EMPTY_YARD}"}}
         config = {**QUICK, "device": {"id": "front-door"}, "cameras": cameras, "mqtt": mqtt}
         agent = stack.enter_context(AgentProcess(folder / "agent", config))
 
-        prove_entities(home, said)
+        prove_entities(home, subscriber)
         wait_until(lambda: home.state(OF_REMOVED), "a second camera has entities of its own")
         state = str(agent.folder / "state")
         agent.configure({**config, "state_dir": state, "cameras": {"entrance": cameras["entrance"]}})
@@ -208,29 +208,29 @@ def prove(root: Path, *, restarts: int) -> None:
         wait_until(
             lambda: not [name for name in home.states() if "yard" in name], "a camera that is removed has no entity"
         )
-        prove_pause(home, said)
+        prove_pause(home, subscriber)
         time.sleep(SETTLE_SECONDS)
-        before = len(notified(said))
+        before = len(notified(subscriber))
         for number in range(restarts):
             restart(number, agent, broker, home)
             wait_until(lambda: home.state(PAUSE) == "on", f"restart {number + 1}: as it was before")
             time.sleep(SETTLE_SECONDS)
-            expect(len(notified(said)) == before, "no false notification")
+            expect(len(notified(subscriber)) == before, "no false notification")
         home.switch(PAUSE, "turn_off")
-        wait_until(lambda: len(notified(said)) > before, "after all restarts an alert is notified")
+        wait_until(lambda: len(notified(subscriber)) > before, "after all restarts an alert is notified")
         agent.end()
-        new = {alert["id"] for alert in said.alerts if not alert["historical"]}
-        ids = [one["id"] for one in notified(said)]
+        new = {alert["id"] for alert in subscriber.alerts if not alert["historical"]}
+        ids = [one["id"] for one in notified(subscriber)]
         expect(len(ids) == len(set(ids)) and set(ids) <= new, f"{len(ids)} notifications, each of one new alert")
         home.stop()
         warnings = home.warnings()
         expect(not warnings, "no warning in the log of Home Assistant" + "".join(f"\n  {line}" for line in warnings))
 
 
-def prove_entities(home: HomeAssistant, said: Subscriber) -> None:
+def prove_entities(home: HomeAssistant, subscriber: Subscriber) -> None:
     """Check the entities, and what they show after an alert."""
     wait_until(lambda: home.state(CONDITION) == "online", "the device is found and online")
-    wait_until(lambda: notified(said), "an alert is notified")
+    wait_until(lambda: notified(subscriber), "an alert is notified")
     found = {name for name in home.states() if PREFIX in name}
     expect({f"event.{PREFIX}_alert", PAUSE, f"switch.{PREFIX}_pause"} <= found, f"{len(found)} entities")
     wait_until(lambda: home.picture(f"image.{PREFIX}_last_crop_at_entrance")[:2] == b"\xff\xd8", "the picture is there")
@@ -244,14 +244,14 @@ def prove_entities(home: HomeAssistant, said: Subscriber) -> None:
     )
 
 
-def prove_pause(home: HomeAssistant, said: Subscriber) -> None:
+def prove_pause(home: HomeAssistant, subscriber: Subscriber) -> None:
     """Pause and resume from either side; it is paused at the end."""
     home.switch(PAUSE, "turn_on")
-    wait_until(lambda: "paused" in reasons(said), "paused by Home Assistant: the device says so")
+    wait_until(lambda: "paused" in reasons(subscriber), "paused by Home Assistant: the device says so")
     wait_until(lambda: home.state(PAUSE) == "on", "and the switch is on")
-    said.publish("maskwatch/front-door/commands/resume", b"")
+    subscriber.publish("maskwatch/front-door/commands/resume", b"")
     wait_until(lambda: home.state(PAUSE) == "off", "resumed by another client: the switch is off")
-    said.publish("maskwatch/front-door/commands/pause", b"")
+    subscriber.publish("maskwatch/front-door/commands/pause", b"")
     wait_until(lambda: home.state(PAUSE) == "on", "paused by another client: the switch is on")
 
 
@@ -272,14 +272,14 @@ def restart(number: int, agent: AgentProcess, broker: Mosquitto, home: HomeAssis
             home.start()
 
 
-def notified(said: Subscriber) -> list[dict[str, Any]]:
+def notified(subscriber: Subscriber) -> list[dict[str, Any]]:
     """Notifications of the automation."""
-    return [json.loads(payload) for topic, payload in said.messages if topic == NOTIFIED]
+    return [json.loads(payload) for topic, payload in subscriber.messages if topic == NOTIFIED]
 
 
-def reasons(said: Subscriber) -> list[str]:
+def reasons(subscriber: Subscriber) -> list[str]:
     """The reasons in the device's status."""
-    last = [payload for topic, payload in said.messages if topic == "maskwatch/front-door/status"][-1]
+    last = [payload for topic, payload in subscriber.messages if topic == "maskwatch/front-door/status"][-1]
     return [reason["code"] for reason in json.loads(last)["reasons"]]
 
 

@@ -33,10 +33,10 @@ USER, GROUP = "nobody", "nogroup"
 RED_BGR = (26, 32, 176)
 """Colour of the sign for a person without a mask, as in the style sheet."""
 LEAST_RED_SHARE = 0.3
-"""The picture of the camera has the other half."""
+"""The other half of the screen shows the camera."""
 WITHIN_SECONDS = 120.0
 FRAMES, FRAME_SECONDS = 10, 0.3
-"""Of the person at the door, from one picture of the screen to the next."""
+"""Frames of the camera between two screenshots, and their interval."""
 
 
 def shown(console: Served, folder: Path, picture: Path) -> float:

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 # in LiteRT and by 0.12 in tflite-runtime, whose kernels differ more; scores by 0.03 and by 0.05. On x86-64 alone the
 # two runtimes differ by 0.07 and by 0.06.
 BOX_TOLERANCE_FRACTION = 0.15
-"""Of the face's shorter side, for each edge."""
+"""Tolerance of each edge, as a share of the face's shorter side."""
 
 BOX_TOLERANCE_PX = 2.0
-"""For small faces: about two rounding steps of the detector's int8 outputs."""
+"""Tolerance for small faces: about two rounding steps of the detector's int8 outputs."""
 
 SCORE_TOLERANCE = GOLDEN_TOLERANCE
-"""As for golden vectors, and for the same reason."""
+"""The tolerance of golden vectors, for the same reason."""
 
 ALERT_TOLERANCE_SECONDS = 0.2
-"""Three frames of the example: evidence that is a rounding step weaker needs another reading or two."""
+"""Three frames of the example: with slightly weaker evidence a decision needs one or two more readings."""
 
 SAME_FACE_OVERLAP = 0.5
 """Intersection over union from which two boxes are one face."""
@@ -54,7 +54,7 @@ class Likeness:
     face_score: float = 0.0
     label_score: float = 0.0
     alert_seconds: float = 0.0
-    troubles: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """The differences in a line, followed by a line for each problem."""
@@ -67,7 +67,7 @@ class Likeness:
             )
         if self.alerts:
             parts.append(f"{self.alerts} alerts, within {self.alert_seconds:.2f} s")
-        return "\n".join(["; ".join(parts) or "nothing was seen", *self.troubles])
+        return "\n".join(["; ".join(parts) or "no faces and no alerts", *self.errors])
 
 
 def likeness(
@@ -81,8 +81,8 @@ def likeness(
     found = Likeness(min_score=min_score, min_face_px=min_face_px)
     _compare_pictures(_by_name(reference), _by_name(other), found)
     _compare_alerts(_alerts(reference), _alerts(other), found)
-    if not (found.faces or found.alerts or found.troubles):
-        found.troubles.append("no face and no alert in either: this compares nothing")
+    if not (found.faces or found.alerts or found.errors):
+        found.errors.append("no face and no alert in either: nothing to compare")
     return found
 
 
@@ -101,29 +101,29 @@ def _compare_pictures(
     found: Likeness,
 ) -> None:
     if reference.keys() != other.keys():
-        found.troubles.append(f"not the same pictures: {', '.join(sorted(reference.keys() ^ other.keys()))}")
+        found.errors.append(f"not the same pictures: {', '.join(sorted(reference.keys() ^ other.keys()))}")
     for name in reference.keys() & other.keys():
         here, there = reference[name], other[name]
         if here is None or there is None:
-            found.troubles.append(f"{name}: cannot be read {'here' if here is None else 'there'}")
+            found.errors.append(f"{name}: cannot be read {'here' if here is None else 'there'}")
             continue
         found.pictures += 1
         for face in here:
             twin = max(there, key=lambda one: _box(one).overlap(_box(face)), default=None)
             if twin is None or _box(twin).overlap(_box(face)) < SAME_FACE_OVERLAP:
-                _tell_missing(name, face, "there", found)
+                _report_missing(name, face, "there", found)
                 continue
             there = [one for one in there if one is not twin]
             _compare_faces(name, face, twin, found)
         for face in there:
-            _tell_missing(name, face, "here", found)
+            _report_missing(name, face, "here", found)
 
 
-def _tell_missing(name: str, face: dict[str, Any], where: str, found: Likeness) -> None:
+def _report_missing(name: str, face: dict[str, Any], where: str, found: Likeness) -> None:
     """Report a missing face of a required size, unless rounding may have lowered its score below the minimum."""
     is_asked_for = _box(face).shorter_side_px >= found.min_face_px
     if is_asked_for and face["face_score"] - found.min_score > SCORE_TOLERANCE:
-        found.troubles.append(f"{name}: the face at {face['box']}, {face['face_score']:.2f} sure, is missing {where}")
+        found.errors.append(f"{name}: the face at {face['box']}, score {face['face_score']:.2f}, is missing {where}")
 
 
 def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found: Likeness) -> None:
@@ -131,18 +131,20 @@ def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found
     moved_px = max(abs(a - b) for a, b in zip(here["box"], there["box"], strict=True))
     found.box_px = max(found.box_px, moved_px)
     if moved_px > max(BOX_TOLERANCE_PX, BOX_TOLERANCE_FRACTION * _box(here).shorter_side_px):
-        found.troubles.append(f"{name}: the face at {here['box']} is at {there['box']} there")
+        found.errors.append(f"{name}: the face at {here['box']} is at {there['box']} there")
     apart = abs(here["face_score"] - there["face_score"])
     found.face_score = max(found.face_score, apart)
     if apart > SCORE_TOLERANCE:
-        found.troubles.append(f"{name}: the face at {here['box']} is {apart:.3f} more or less sure there")
+        found.errors.append(f"{name}: the face at {here['box']} has a score that differs by {apart:.3f} there")
     if not _is_clear(here):
         found.unclear += 1
         return
     apart = max(abs(score - there["scores"][label]) for label, score in here["scores"].items())
     found.label_score = max(found.label_score, apart)
     if apart > SCORE_TOLERANCE or here["label"] != there["label"]:
-        found.troubles.append(f"{name}: the face at {here['box']} reads {there['scores']} instead of {here['scores']}")
+        found.errors.append(
+            f"{name}: the face at {here['box']} is classified as {there['scores']} instead of {here['scores']}"
+        )
 
 
 def _is_clear(face: dict[str, Any]) -> bool:
@@ -153,17 +155,17 @@ def _is_clear(face: dict[str, Any]) -> bool:
 
 def _compare_alerts(here: list[dict[str, Any]], there: list[dict[str, Any]], found: Likeness) -> None:
     if [alert["label"] for alert in here] != [alert["label"] for alert in there]:
-        found.troubles.append(f"alerts: {_told(there)} instead of {_told(here)}")
+        found.errors.append(f"alerts: {_described(there)} instead of {_described(here)}")
         return
     for one, twin in zip(here, there, strict=True):
         found.alerts += 1
         apart = abs(one["at_seconds"] - twin["at_seconds"])
         found.alert_seconds = max(found.alert_seconds, apart)
         if apart > ALERT_TOLERANCE_SECONDS:
-            found.troubles.append(f"alert: {one['label']} at {twin['at_seconds']} s instead of {one['at_seconds']} s")
+            found.errors.append(f"alert: {one['label']} at {twin['at_seconds']} s instead of {one['at_seconds']} s")
 
 
-def _told(alerts: list[dict[str, Any]]) -> str:
+def _described(alerts: list[dict[str, Any]]) -> str:
     return ", ".join(f"{alert['label']} at {alert['at_seconds']} s" for alert in alerts) or "none"
 
 
@@ -182,7 +184,7 @@ def main() -> int:
     reference, other = (_lines(path) for path in sys.argv[1:3])
     found = likeness(reference, other, min_score=card.min_score, min_face_px=faces.min_face_px)
     sys.stdout.write(f"{found}\n")
-    return 1 if found.troubles else 0
+    return 1 if found.errors else 0
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Inode:
 
     kept: bytearray = field(default_factory=bytearray)
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
-    """Offset and data; without data the file is cut off or filled up to the offset."""
+    """Offset and data; without data the file is truncated or extended to the offset."""
     written_bytes: int = 0
 
     def sync(self) -> None:
@@ -244,12 +244,12 @@ def _is_sync(name: str) -> bool:
 
 def cut_power(calls: Sequence[Call], folder: Path, *, cuts: int, chance: random.Random) -> dict[str, int]:
     """Replay the calls, cut the power directly after acknowledgements and at random, and count the losses."""
-    told = [number for number, call in enumerate(calls) if _is_told(call)]
+    told = [number for number, call in enumerate(calls) if _is_acknowledgement(call)]
     at = set(chance.sample(told, min(cuts, len(told)))) | set(chance.sample(range(len(calls)), min(cuts, len(calls))))
     disk, pending = Disk(folder / "recorded"), Pending()
     figures = Counter(calls=len(calls), syncs=sum(_is_sync(call.name) for call in calls))
     for number, call in enumerate(calls):
-        if _is_told(call):
+        if _is_acknowledgement(call):
             pending.hear(json.loads(call.strings[0]))
         else:
             disk.play(call)
@@ -299,7 +299,7 @@ def _has_crop(left: Path, alert: dict[str, Any]) -> bool:
     return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == alert["crop"]
 
 
-def _is_told(call: Call) -> bool:
+def _is_acknowledgement(call: Call) -> bool:
     return call.name == "write" and call.text.startswith(STDOUT) and bool(call.strings) and call.strings[0][:1] == b"{"
 
 

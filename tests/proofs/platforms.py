@@ -88,18 +88,18 @@ def main() -> int:
         for extra in EXTRAS:
             one = resolve(platform, extra, pip_index=pip_index)
             resolutions.append(one)
-            told = one.failure or f"{len(one.versions)} packages, all as wheels"
-            _say(f"{platform.name}, Python {platform.python}{f' [{extra}]' if extra else ''}: {told}")
+            outcome = one.failure or f"{len(one.versions)} packages, all as wheels"
+            _log(f"{platform.name}, Python {platform.python}{f' [{extra}]' if extra else ''}: {outcome}")
     if any(one.failure for one in resolutions):
         return 1
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(f"{before}{BEGIN}\n{table(resolutions)}\n{END}{after}", encoding="utf-8")
-    _say(f"{PAGE.relative_to(HOUSE)}: written")
+    _log(f"{PAGE.relative_to(HOUSE)}: written")
     return 0
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

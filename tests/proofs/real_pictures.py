@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 HOUSE = Path(__file__).parents[2]
 STREETS = HOUSE.parent / "shared" / "data" / "scenes"
 STREETS_SHOWN = 8
-"""Each takes a second where a processor is emulated."""
+"""Number of street pictures; each takes a second on an emulated CPU."""
 
 EVERY_FRAME = 18
-"""Of the recording's 138: each of its four people is in one of these, and two are half outside."""
+"""Every 18th of the 138 frames: each of the four people is in one of them, and two are partly outside."""
 
 # Masked or not, and the scale: 1.0 is a face of 91 (Collins) and 185 px (Hopper).
 NEAR_AND_FAR = {

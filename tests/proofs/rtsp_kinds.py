@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 LONGEST_MEDIAN_SECONDS = 1.1
 STILL_SECONDS = 8.0
-"""Before the recording, for the agent to connect and to learn what stands still."""
+"""Still frames before the recording, while the agent connects and learns the background."""
 EXAMPLE_SECONDS = 9.2
 AFTER_SECONDS = 2.0
-"""An alert may come so long after the last frame."""
+"""Longest delay of an alert after the last frame."""
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
 NO_B_FRAMES = (*X264, "-bf", "0", "-g", "25")
 H264 = "h264parse ! rtph264pay name=pay0 pt=96 config-interval=1"
@@ -169,7 +169,7 @@ def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
         server = stack.enter_context(RtspServer(launch=launch_of(kind, made(kind, folder / "recording.mkv"))))
         port = stack.enter_context(restamped(server.port, kind.stamp)) if kind.stamp else server.port
         broker = stack.enter_context(Mosquitto(folder / "broker"))
-        said = stack.enter_context(Subscriber(broker))
+        subscriber = stack.enter_context(Subscriber(broker))
         config = {
             "device": {"id": "door"},
             "cameras": {"door": {"source": f"rtsp://127.0.0.1:{port}/live"}},
@@ -179,7 +179,7 @@ def watched(kind: Kind, folder: Path, begins: list[float]) -> dict[str, Any]:
         played_at = server.played_at() + STILL_SECONDS
         arrived: list[float] = []
         while (now := time.monotonic()) < played_at + EXAMPLE_SECONDS + AFTER_SECONDS:
-            arrived += [now] * (len(said.alerts) - len(arrived))
+            arrived += [now] * (len(subscriber.alerts) - len(arrived))
             assert agent.notifications is not None
             time.sleep(0.005)
         delays = [round(at - played_at - begin, 2) for at, begin in zip(arrived, begins, strict=False)]

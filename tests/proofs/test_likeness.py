@@ -36,17 +36,17 @@ def compared(here, there):
 def test_the_same_lines_from_another_folder_are_the_same():
     found = compared([a_picture(a_face()), an_alert(3.5)], [a_picture(a_face(), path="/srv/street.jpg"), an_alert(3.5)])
 
-    assert found.troubles == []
+    assert found.errors == []
     assert (found.pictures, found.faces, found.alerts) == (1, 1, 1)
     assert str(found).startswith("1 faces in 1 pictures: boxes within 0.0 px")
 
 
-def test_differences_of_rounding_are_told_and_no_trouble():
+def test_rounding_differences_are_reported_and_accepted():
     there = a_face((101.5, 100.0, 160.0, 180.0), face_score=0.88, scores=CLEAR | {"with_mask": 0.05})
 
     found = compared([a_picture(a_face()), an_alert(3.5)], [a_picture(there), an_alert(3.6)])
 
-    assert found.troubles == []
+    assert found.errors == []
     assert (found.box_px, found.face_score, found.label_score) == pytest.approx((1.5, 0.02, 0.03))
     assert found.alert_seconds == pytest.approx(0.1)
 
@@ -54,7 +54,7 @@ def test_differences_of_rounding_are_told_and_no_trouble():
 def test_faces_in_another_order_are_the_same_faces():
     near, far = a_face(), a_face((300.0, 10.0, 320.0, 35.0))
 
-    assert compared([a_picture(near, far)], [a_picture(far, near)]).troubles == []
+    assert compared([a_picture(near, far)], [a_picture(far, near)]).errors == []
 
 
 @pytest.mark.parametrize(
@@ -66,39 +66,39 @@ def test_faces_in_another_order_are_the_same_faces():
         pytest.param(a_face(scores={**CLEAR, "with_mask": 0.97, "without_mask": 0.02}), id="read as something else"),
     ],
 )
-def test_a_face_that_is_seen_otherwise_is_a_trouble(there):
-    (trouble,) = compared([a_picture(a_face())], [a_picture(there)]).troubles
+def test_a_different_result_for_a_face_is_an_error(there):
+    (error,) = compared([a_picture(a_face())], [a_picture(there)]).errors
 
-    assert trouble.startswith("street.jpg: the face at [100.0, 100.0, 160.0, 180.0]")
+    assert error.startswith("street.jpg: the face at [100.0, 100.0, 160.0, 180.0]")
 
 
-def test_a_reading_between_two_labels_may_swing_and_is_counted():
+def test_a_reading_between_two_labels_may_change_and_is_counted():
     swung = {"with_mask": 0.01, "without_mask": 0.14, "mask_worn_incorrectly": 0.85}
 
     found = compared([a_picture(a_face(scores=UNCLEAR))], [a_picture(a_face(scores=swung))])
 
-    assert found.troubles == []
+    assert found.errors == []
     assert found.unclear == 1
 
 
 @pytest.mark.parametrize(
-    ("face_score", "width_px", "troubles"), [(0.9, 24, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 24, 0), (0.9, 23, 0)]
+    ("face_score", "width_px", "errors"), [(0.9, 24, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 24, 0), (0.9, 23, 0)]
 )
 @pytest.mark.parametrize("missing", ["here", "there"])
-def test_a_face_may_be_missing_where_rounding_hides_it_or_it_is_too_small(face_score, width_px, troubles, missing):
+def test_a_face_may_be_missing_near_the_minimum_score_or_size(face_score, width_px, errors, missing):
     both = a_picture(a_face())
     more = a_picture(a_face(), a_face((300.0, 10.0, 300.0 + width_px, 40.0), face_score=face_score))
 
     found = compared([both], [more]) if missing == "here" else compared([more], [both])
 
-    assert len(found.troubles) == troubles
-    assert all(trouble.endswith(f"is missing {missing}") for trouble in found.troubles)
+    assert len(found.errors) == errors
+    assert all(error.endswith(f"is missing {missing}") for error in found.errors)
 
 
-def test_one_face_there_stands_for_no_two_faces_here():
+def test_one_face_does_not_match_two_faces():
     nearly_the_same = a_face((104.0, 102.0, 164.0, 182.0))
 
-    assert compared([a_picture(a_face(), nearly_the_same)], [a_picture(a_face())]).troubles
+    assert compared([a_picture(a_face(), nearly_the_same)], [a_picture(a_face())]).errors
 
 
 @pytest.mark.parametrize(
@@ -110,29 +110,27 @@ def test_one_face_there_stands_for_no_two_faces_here():
         pytest.param([an_alert(4.5)], id="a second later"),
     ],
 )
-def test_other_alerts_are_a_trouble(there):
-    assert len(compared([an_alert(3.5)], there).troubles) == 1
+def test_different_alerts_are_an_error(there):
+    assert len(compared([an_alert(3.5)], there).errors) == 1
 
 
-def test_pictures_that_one_of_them_did_not_look_at_are_a_trouble():
+def test_a_picture_missing_on_one_side_is_an_error():
     other = a_picture(a_face(), path="/srv/other.jpg")
 
-    assert compared([a_picture(a_face()), other], [a_picture(a_face())]).troubles == [
-        "not the same pictures: other.jpg"
-    ]
+    assert compared([a_picture(a_face()), other], [a_picture(a_face())]).errors == ["not the same pictures: other.jpg"]
 
 
-def test_a_picture_that_one_of_them_cannot_read_is_a_trouble():
+def test_a_picture_unreadable_on_one_side_is_an_error():
     unread = {"path": "/srv/street.jpg", "error": "cannot be read"}
 
-    assert "street.jpg: cannot be read there" in compared([a_picture(a_face())], [unread]).troubles
+    assert "street.jpg: cannot be read there" in compared([a_picture(a_face())], [unread]).errors
 
 
-def test_nothing_seen_by_both_proves_nothing():
-    assert compared([a_picture()], [a_picture()]).troubles == ["no face and no alert in either: this compares nothing"]
+def test_a_comparison_without_faces_and_alerts_is_an_error():
+    assert compared([a_picture()], [a_picture()]).errors == ["no face and no alert in either: nothing to compare"]
 
 
-def test_the_command_ends_with_1_and_says_why(tmp_path, monkeypatch, capsys):
+def test_the_command_exits_with_1_and_prints_the_reason(tmp_path, monkeypatch, capsys):
     here = [a_picture(a_face())]
     there = copy.deepcopy(here)
     there[0]["faces"][0]["label"] = "with_mask"

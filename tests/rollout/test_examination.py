@@ -33,7 +33,7 @@ def test_a_model_that_matches_its_card_is_accepted(model):
     examined(model)
 
 
-def test_a_model_that_reads_pictures_differently_here_is_not(model):
+def test_a_model_with_different_results_on_this_device_is_rejected(model):
     card = json.loads(model.with_suffix(".json").read_text())
     for golden in card["golden"]:
         golden["scores"] = golden["scores"][::-1]

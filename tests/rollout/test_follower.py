@@ -23,7 +23,7 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 
 
 class Repository:
-    """What people wish, and how far it has got."""
+    """A repository with a wish and its progress."""
 
     def __init__(self) -> None:
         self.wish = Wish(number=1, model="one", previous=None, named=("hall-1",))
@@ -50,7 +50,7 @@ class Repository:
 
 
 class Agent:
-    """Loads what the link says when it is asked to reload."""
+    """An agent that loads the linked model at a reload."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.reloads, self.is_away = folder, 0, False
@@ -84,7 +84,7 @@ class Device:
         self.start()
 
     def start(self) -> None:
-        """As after a loss of power."""
+        """Start again as after a power loss."""
         self.installation = Installation(self.folder)
         self.follower = Follower(
             self.installation,
@@ -111,7 +111,7 @@ class Device:
 
     @property
     def state(self) -> tuple[str | None, str, bytes]:
-        """The model that it is about, what became of it, and what the agent runs."""
+        """The model, its state, and the model that the agent runs."""
         return self.installation.rollout.model, self.installation.rollout.state, self.agent.model
 
 
@@ -144,7 +144,7 @@ def test_a_device_that_the_stage_has_not_reached_waits(device):
         ({"model": b"configured"}, "did not load"),
     ],
 )
-def test_a_model_that_does_worse_on_probation_makes_room_for_the_one_before(device, change, reason):
+def test_a_model_that_does_worse_on_probation_is_rolled_back(device, change, reason):
     device.live(100)
     for name, value in change.items():
         setattr(device.agent, name, value)
@@ -177,7 +177,7 @@ def test_a_model_that_fails_its_examination_never_runs(device):
     assert device.agent.reloads == 0
 
 
-def test_a_model_for_a_newer_agent_is_rejected_in_words(device):
+def test_a_model_for_a_newer_agent_is_rejected_with_a_message(device):
     device.repository.needs = "0.10.0"
 
     assert device.live(100).state == ("one", "rejected", b"configured")
@@ -243,8 +243,8 @@ def test_without_an_agent_no_model_is_changed(device):
 
 def test_the_result_of_the_last_poll_is_reported(device):
     device.live(60)
-    assert device.follower.said.endswith("wish 1")
+    assert device.follower.last_poll.endswith("wish 1")
 
     device.repository.is_away = True
     device.live(120)
-    assert device.follower.said.endswith("away")
+    assert device.follower.last_poll.endswith("away")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PowerCutError(Exception):
-    """Nothing after it happens."""
+    """Raised at a simulated power cut."""
 
 
 def card_of(network: bytes) -> bytes:
@@ -33,7 +33,7 @@ def in_use(folder: Path) -> bytes | None:
 
 
 def switch(folder: Path, *, cut_after: int) -> bool:
-    """Go from the first model to the second, then back; False where the power was cut after so many steps."""
+    """Switch to the second model and back; False if the power was cut after this many steps."""
     steps = 0
 
     def step(_what: str) -> None:
@@ -84,7 +84,7 @@ def test_the_last_two_models_stay_and_no_more(tmp_path):
     assert installation.has("one")
 
 
-def test_a_model_that_was_written_in_part_is_not_there(tmp_path):
+def test_a_partly_written_model_is_not_installed(tmp_path):
     installation = Installation(tmp_path)
     installation.install("one", b"1", card_of(b"another"))
 

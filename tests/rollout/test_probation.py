@@ -10,20 +10,20 @@ SHA256, STEP_SECONDS = "a" * 64, 5.0
 
 
 def observed(*, sample: Sample | None = None, until: float = PROBATION_SECONDS, then: Sample | None = None) -> str:
-    """What comes of samples of five seconds; `then` is the last of them."""
+    """The result of samples every five seconds; `then` is the last one."""
     probation = Probation(model_sha256=SHA256, run_id=None, frames_per_second=10.0, memory_bytes=100, at=0.0)
-    at, said = 0.0, "continues"
-    while said == "continues" and at < until:
+    at, result = 0.0, "continues"
+    while result == "continues" and at < until:
         at += STEP_SECONDS
-        said = probation.observe(sample, at=at)
-    return probation.observe(then, at=at + STEP_SECONDS) if then and said == "continues" else said
+        result = probation.observe(sample, at=at)
+    return probation.observe(then, at=at + STEP_SECONDS) if then and result == "continues" else result
 
 
 def a_sample(run_id: str = "one", sha256: str = SHA256, rate: float | None = 10.0, memory: int = 100) -> Sample:
     return Sample(run_id, sha256, rate, memory)
 
 
-def test_ten_minutes_as_good_as_before_are_enough():
+def test_ten_minutes_without_degradation_are_enough():
     assert observed(sample=a_sample(rate=8.0, memory=150)) == "passed"
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.scenes.judging import Judgement
 
 LEAST_PRECISION, LEAST_RECALL = 1.0, 1.0
-"""Every true violation alerted once and on time, and no false alert."""
+"""Every violation raises one alert on time, and there is no false alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class Line:
         """The scene in a line, followed by a line for each error."""
         judgement = self.judgement
         delays = " ".join(f"{hit.delay_seconds:.1f}" for hit in judgement.hits)
-        told = len(judgement.hits) + len(judgement.mistaken)
+        raised = len(judgement.hits) + len(judgement.mistaken)
         lines = [
-            f"{'right' if judgement.is_right else 'WRONG'}  {self.name:<34} alerts {told} of {len(judgement.events)}"
+            f"{'right' if judgement.is_right else 'WRONG'}  {self.name:<34} alerts {raised} of {len(judgement.events)}"
             f"  after {delays or '-':<12} s  false {len(judgement.mistaken)}"
             f"  people {judgement.counted.total()} of {judgement.people.total()}  ({self.took_seconds:.0f} s)"
         ]

@@ -55,13 +55,13 @@ class Cast:
     name: CastName
     people: tuple[Person, ...]
     passers_by: tuple[Source, ...] = ()
-    """Photographed with a mask on."""
+    """People photographed with a mask."""
     bearded: Person | None = None
     turned: Source | None = None
-    """The bearded one, looking aside."""
+    """The bearded person, turned away."""
     worn_wrongly: Source | None = None
     coughing: Source | None = None
-    """Masked, a hand over the lips."""
+    """A masked person with a hand over the mouth."""
     poster: Source | None = None
     places: tuple[Place, ...] = ()
 

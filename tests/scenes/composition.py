@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 CHANGE_SECONDS = 0.3
-"""One way of wearing the mask turns into the next within this."""
+"""Duration of a transition between two looks."""
 EXPOSURES = 5
-"""Moments within one exposure that make up motion blur."""
+"""Samples within one exposure, averaged to motion blur."""
 
 # A standing person sways by a few centimetres at less than half a hertz, and also nods and moves with each breath; a
 # face is about 15 cm wide. Each row: fraction of the width of the face, hertz.
@@ -101,15 +101,15 @@ class Camera:
     light: float = 1.0
     flicker_fraction: float = 0.0
     drift_fraction: float = 0.02
-    """Clouds, and the camera's own exposure: slow changes of the light."""
+    """Slow changes of the light by clouds and automatic exposure."""
     exposure_seconds: float = 0.0
     defocus_px: float = 0.0
     jpeg_quality: int = 82
-    """As a webcam compresses."""
+    """JPEG quality of a webcam."""
     lost_fraction: float = 0.0
-    """So many frames never arrive, at random, as over a bad radio link."""
+    """Share of frames lost at random, as over a bad radio link."""
     gap_seconds: float = 0.0
-    """And about once a second none arrives for so long."""
+    """Gap without frames, about once a second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +124,7 @@ class Scene:
     frames_per_second: float = 10.0
     camera: Camera = field(default_factory=Camera)
     foreground: Image | None = None
-    """Something before everybody, (height, width, 4) BGRA."""
+    """An object in front of all people, (height, width, 4) BGRA."""
 
 
 @dataclass(frozen=True, slots=True)

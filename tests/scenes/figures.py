@@ -33,11 +33,11 @@ SCENES = SHARED / "data" / "scenes"
 DETECTOR = SHARED / "weights" / "face_detection_yunet_2023mar.onnx"
 
 WORKING_FACE_PX = 110.0
-"""Width of a face while it is cut out: finer than it is ever shown, and GrabCut stays quick."""
+"""Width of a face while it is cut out: larger than it is ever shown, and small enough for GrabCut."""
 SIDE_WIDTHS, ABOVE_HEIGHTS, BELOW_HEIGHTS = 1.7, 0.75, 1.9
-"""How much around the face is taken, in widths and heights of the face."""
+"""Area around the face to cut out, in widths and heights of the face."""
 BODY_HEIGHTS = 8.0
-"""How much body is drawn below the photograph, by going on with its last row."""
+"""Height of the body drawn below the photograph by repeating its last row, in heights of the face."""
 SEED = 20
 SMALLEST_SCORE = 0.3
 PAPER_LEVEL = 222

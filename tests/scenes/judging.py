@@ -1,4 +1,4 @@
-"""Judging: did each violation raise exactly one alert in time, and nothing else any?
+"""Judging: did each violation raise exactly one alert in time, and was there no other alert?
 
 An event is one person in violation, from the time it is visible. Alerts are matched to events by position and time.
 """
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tests.scenes.composition import Seen
 
 LATEST_SECONDS = 2.0
-"""An alert is on time when it comes within this of the moment from which the violation can be seen."""
+"""An alert is on time within this period after the violation became visible."""
 VISIBLE_FRACTION = 0.95
-"""So much of a face must be in sight for the violation to be visible."""
+"""Share of a face that must be visible for the violation to count as visible."""
 PAUSE_SECONDS = 3.0
-"""A person hidden for less time is still the same person in the same violation."""
+"""A person hidden for less time is still in the same violation."""
 LOOK_BACK_SECONDS = 1.0
-"""Where a track was seen last may be as old as this."""
+"""Greatest age of the last position of a track."""
 NEAR_WIDTHS = 0.6
-"""The middle of an alert's box is no farther from the middle of the face, in widths of the face."""
+"""Greatest distance between the centres of an alert's box and of the face, in widths of the face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Judgement:
     hits: tuple[Hit, ...]
     mistaken: tuple[tuple[Given, str], ...]
     people: Counter[str] = field(default_factory=Counter)
-    """Who are really there, by what they count as."""
+    """The true number of people by label."""
     counted: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -97,7 +97,7 @@ class Judgement:
 
     @property
     def is_right(self) -> bool:
-        """Whether every violation raised one alert on time, and nothing else any."""
+        """Whether every violation raised one alert on time, and there is no other alert."""
         return not (self.missed or self.late or self.mistaken)
 
 

@@ -68,10 +68,12 @@ class Player:
             outcome = pipeline.process(Frame("camera", index, shot.image, shot.second, when))
             alerts += _alerts(outcome, at=shot.second)
             people += outcome.people
-        people += pipeline.everybody_leaves(when)
+        people += pipeline.flush_people(when)
         violations, min_face_px = frozenset(self.config.rules.violations), float(self.config.rules.min_face_px)
         events = events_of(moments, violations=violations, min_face_px=min_face_px)
-        assert len(events) == scene.alerts, f"{scene.name}: {scene.alerts} alerts are said to be right, yet {events}"
+        assert len(events) == scene.alerts, (
+            f"{scene.name}: {scene.alerts} alerts are stated as correct, but the events are {events}"
+        )
         return replace(
             judge(moments, events, alerts),
             people=people_of(moments, violations=violations, min_face_px=min_face_px),

@@ -28,7 +28,7 @@ BARE: Label = "without_mask"
 WRONG: Label = "mask_worn_incorrectly"
 
 OUTSIDE_PX = 150
-"""So far outside the frame nothing of anybody is seen."""
+"""Distance outside the frame at which nothing of a person is visible."""
 
 
 def one_bare_and_one_masked_person_cross(cast: Cast) -> Scene:
@@ -377,7 +377,7 @@ FOR_TWO: tuple[Script, ...] = (
     frames_come_in_bursts,
     no_people,
 )
-"""What two people can play."""
+"""Scripts for two people."""
 
 FOR_MANY: tuple[Script, ...] = (
     three_bare_people_walk_together,
@@ -390,7 +390,7 @@ FOR_MANY: tuple[Script, ...] = (
     a_mask_below_the_nose_is_a_violation,
     masked_people_linger,
 )
-"""What needs more people, or a hand."""
+"""Scripts for more people, or with a hand."""
 
 
 def scripts_for(cast: Cast) -> tuple[Script, ...]:

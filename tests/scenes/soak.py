@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 LARGEST_GROWTH_BYTES = 5_000_000
 PAUSE_SECONDS = 3.0
-"""Between two recordings, so that the people of the one have left before the next begins."""
+"""Pause between two recordings, so that tracks end before the next one."""
 TOLD_EVERY_SECONDS = 60.0
 STRETCH_SECONDS = 300.0
-"""Of video, with a broker and then without one."""
+"""Seconds of video with a broker, and then as many without one."""
 
 
 def main() -> int:

@@ -48,7 +48,7 @@ def test_faces_are_drawn_at_their_ground_truth():
     assert bright.max(axis=0) == pytest.approx((70, 90), abs=1)
 
 
-def test_the_truth_follows_the_path():
+def test_the_ground_truth_follows_the_path():
     mover = an_actor(path=(Stop(0.0, 40, 40, 20), Stop(1.0, 120, 60, 40)))
     seen = [shot.seen[0].box for shot in shots(a_scene(mover))]
 

@@ -1,4 +1,4 @@
-"""Does every violation of the scripted scenes raise one alert on time, and nothing else any?
+"""Does every violation of the scripted scenes raise one alert on time, and is there no other alert?
 
 The `premiere` is only for `make scenes`: failing tests are examined in detail, and its pictures must not be.
 """

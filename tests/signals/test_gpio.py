@@ -55,7 +55,7 @@ def test_pins_are_off_at_first_switched_and_off_at_the_end(factory):
     assert [bool(state.state) for state in seen[22].states][-1] is True
 
 
-def test_without_signals_nothing_is_imported_nor_opened():
+def test_without_signals_no_library_is_imported_and_no_chip_opened():
     asks = (
         "import sys; from contextlib import ExitStack; from edge_agent.config.model import Config; "
         "from edge_agent.wiring import open_signals; "
@@ -72,7 +72,7 @@ def test_a_missing_library_is_reported_with_the_command_that_installs_it(monkeyp
         open_signals(Config.model_validate({"signals": {"violation": {"pin": 17}}}), stack)
 
 
-def test_a_pin_that_the_board_does_not_have_is_a_mistake_of_the_configuration(factory):
+def test_a_pin_that_the_board_lacks_is_a_configuration_error(factory):
     config = SignalsConfig.model_validate({"violation": {"pin": 60}})
 
     with pytest.raises(ConfigError, match=r"signals\.violation\.pin: GPIO60"):
@@ -181,7 +181,7 @@ def test_the_doctor_reports_the_group_of_the_chips(chips):
         (["DevicePolicy=closed", "DeviceAllow=/dev/gpiochip0 rw"], 1),
     ],
 )
-def test_the_doctor_names_chips_that_the_unit_keeps_from_the_agent(chips, monkeypatch, lines, closed):
+def test_the_doctor_names_chips_that_the_unit_hides_from_the_agent(chips, monkeypatch, lines, closed):
     said = "\n".join(["LoadState=loaded", *lines])
     program = chips / "systemctl"
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")

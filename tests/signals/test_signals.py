@@ -15,7 +15,7 @@ STEP_SECONDS = 0.1
 
 
 class Pin:
-    """Remembers when it was switched."""
+    """Records when it was switched."""
 
     def __init__(self):
         self.is_on, self.count, self.fails = False, 0, False
@@ -33,7 +33,7 @@ class Pin:
 
 
 class Door:
-    """Signals that are given time step by step."""
+    """Signals that are updated step by step."""
 
     def __init__(self, *, seconds=2.0):
         self.pins: dict[Any, Pin] = {"violation": Pin(), "compliant": Pin(), "fault": Pin()}
@@ -41,7 +41,7 @@ class Door:
         self.at = 100.0
 
     def passes(self, seconds, *, nearest=None, camera="door", has_fault=False, gives_frames=True):
-        """Give which signals were on at the end."""
+        """Let time pass; returns the signals that are on at the end."""
         for _ in range(round(seconds / STEP_SECONDS)):
             self.at += STEP_SECONDS
             if gives_frames:
@@ -83,11 +83,11 @@ def test_shorter_signs_are_ignored():
 @pytest.mark.parametrize(
     "nearest", [None, Nearest(1, "undecided", is_sure=True), Nearest(1, "without_mask", is_sure=False)]
 )
-def test_without_a_sure_sign_nothing_is_on(nearest):
+def test_without_a_certain_sign_no_output_is_on(nearest):
     assert Door().passes(2.0, nearest=nearest) == set()
 
 
-def test_a_signal_of_no_seconds_lasts_as_long_as_its_reason():
+def test_a_signal_without_a_duration_lasts_as_long_as_its_cause():
     door = Door(seconds=0.0)
 
     assert door.passes(10.0, nearest=BARE) == {"violation"}
@@ -103,7 +103,7 @@ def test_two_cameras_share_an_output():
     assert door.passes(1.0, camera="left") == {"compliant"}
 
 
-def test_a_camera_that_is_lost_leaves_nothing_on():
+def test_a_lost_camera_switches_its_outputs_off():
     door = Door(seconds=0.0)
     assert door.passes(1.0, nearest=BARE) == {"violation"}
 

@@ -42,7 +42,7 @@ def test_the_help_of_each_command_ends_with_an_example(command, capsys):
     assert f"example: edge-train {command[0] if command else 'masks'}" in capsys.readouterr().out
 
 
-def test_help_comes_without_tensorflow():
+def test_help_does_not_load_tensorflow():
     loaded = "import sys; from training.cli import main; sys.argv = ['x']; import training.cli"
     done = subprocess.run(
         [sys.executable, "-c", f"{loaded}; print('tensorflow' in sys.modules)"],
@@ -54,13 +54,13 @@ def test_help_comes_without_tensorflow():
     assert done.stdout.strip() == "False"
 
 
-def test_a_wrong_recipe_is_one_message_and_status_78(tmp_path, class_folders, capsys):
+def test_an_invalid_recipe_gives_one_message_and_status_78(tmp_path, class_folders, capsys):
     assert main(["masks", str(a_recipe(tmp_path, class_folders, epohcs=3))]) == 78
 
     assert "epohcs: unknown key" in capsys.readouterr().err
 
 
-def test_an_empty_class_folder_is_one_message_and_status_78(tmp_path, class_folders, capsys):
+def test_an_empty_class_folder_gives_one_message_and_status_78(tmp_path, class_folders, capsys):
     for path in (class_folders / "with_mask").iterdir():
         path.unlink()
     recipe = a_recipe(tmp_path, class_folders)
@@ -87,7 +87,7 @@ def test_an_empty_class_folder_is_reported_before_tensorflow_is_loaded(tmp_path,
     assert "tensorflow" not in done.stdout.split()
 
 
-def test_explore_prints_and_ends_with_status_0(class_folders, capsys):
+def test_explore_prints_a_summary_and_exits_with_status_0(class_folders, capsys):
     assert main(["explore", str(class_folders)]) == 0
 
     assert "near-duplicates" in capsys.readouterr().out
@@ -185,7 +185,7 @@ def _wait_for(happened, *, process) -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_full_disk_is_one_message_and_leaves_no_half_model(tmp_path, class_folders, capsys):
+def test_a_full_disk_gives_one_message_and_leaves_no_partial_model(tmp_path, class_folders, capsys):
     run = tmp_path / "run"
     schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
     recipe = str(a_recipe(tmp_path, class_folders, schedule=schedule))

@@ -36,7 +36,7 @@ def a_card(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a model and its card, and gives the model's path."""
+    """Function that writes a model and its card, and returns the path of the model."""
 
     def write(text: str | None = None, **changes: Any) -> Path:
         (tmp_path / "masks.tflite").write_bytes(CONTENT)
@@ -120,7 +120,7 @@ def test_a_label_counts_by_how_far_it_exceeds_its_threshold(written):
     )
 
     assert card.decide({"with_mask": 0.7, "without_mask": 0.25, "mask_worn_incorrectly": 0.05}) == "without_mask"
-    # Among some of the labels, the others' thresholds do not matter.
+    # With a subset of the labels, thresholds of the others do not matter.
     assert card.decide({"with_mask": 0.8, "mask_worn_incorrectly": 0.2}) == "with_mask"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = shipped("models") / "masks.tflite"
-# tflite-runtime lives with numpy 1 only: the environment with the newest packages has LiteRT alone.
+# tflite-runtime needs numpy 1: the environment with the newest packages has only LiteRT.
 HAS_TFLITE_RUNTIME = importlib.util.find_spec("tflite_runtime") is not None
 TFLITE_RUNTIME = pytest.param(
     "tflite-runtime",
@@ -52,7 +52,7 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("who", [COLLINS, HOPPER])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 0.25])
-def test_real_faces_are_read_right_near_and_far(classifier, who, masked, scale):
+def test_real_faces_are_classified_correctly_near_and_far(classifier, who, masked, scale):
     near = portrait(who, masked=masked)
     size = (round(near.shape[1] * scale), round(near.shape[0] * scale))
     image = cv2.resize(near, size, interpolation=cv2.INTER_AREA)
@@ -87,7 +87,7 @@ def test_both_runtimes_read_the_same_within_a_rounding_step():
 
 
 @pytest.mark.parametrize("box", [Box(-50, -50, 10, 10), Box(600, 600, 700, 700), Box(5, 5, 5, 5), Box(0, 0, 512, 1)])
-def test_a_face_at_or_beyond_the_edge_is_read_without_a_crash(classifier, box):
+def test_a_face_at_or_beyond_the_edge_is_classified_without_a_crash(classifier, box):
     scores = classifier.classify(portrait(COLLINS), box).scores
 
     assert sum(scores.values()) == pytest.approx(1)
@@ -138,7 +138,7 @@ def test_a_mismatched_card_is_rejected_with_the_reason(changed, values, complain
         open_classifier(changed(**values))
 
 
-def test_a_wrong_colour_order_or_scale_is_found_by_the_golden_vectors(changed):
+def test_a_wrong_colour_order_or_scale_is_detected_by_the_golden_vectors(changed):
     values = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))["input"]
 
     with pytest.raises(ModelError, match="golden vector"):
@@ -147,7 +147,7 @@ def test_a_wrong_colour_order_or_scale_is_found_by_the_golden_vectors(changed):
         open_classifier(changed(input=values | {"scale": values["scale"] / 255}))
 
 
-def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
+def test_labels_in_the_wrong_order_are_detected_by_the_golden_vectors(changed):
     card = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))
     golden = [one | {"scores": one["scores"][::-1]} for one in card["golden"]]
 
@@ -155,7 +155,7 @@ def test_labels_in_another_order_are_found_by_the_golden_vectors(changed):
         open_classifier(changed(golden=golden))
 
 
-def test_a_threshold_moves_the_decision_for_its_label(changed):
+def test_a_threshold_shifts_the_decision_for_its_label(changed):
     image, box = portrait(COLLINS), face_box(COLLINS)
     eager = open_classifier(changed(thresholds={"with_mask": 1e-6}))
 

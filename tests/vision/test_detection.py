@@ -24,7 +24,7 @@ class TwoFaces:
 
 
 class LargeOnesAreBare:
-    """Reads a face of 20 px and more as bare; may take others for no face."""
+    """Classifies faces wider than 20 px as bare; optionally rejects others as false detections."""
 
     def __init__(self, *, rejects_small: bool = False) -> None:
         self.rejects_small = rejects_small
@@ -51,7 +51,7 @@ def test_false_detections_are_omitted():
     assert [one.label for _, one in seen.faces] == ["without_mask"]
 
 
-def test_it_is_written_in_pixels_and_in_as_many_digits_as_mean_something():
+def test_json_output_is_in_pixels_and_rounded():
     written = detect(PICTURE, TwoFaces(), LargeOnesAreBare()).as_json()  # type: ignore[arg-type]
 
     assert (written["width"], written["height"]) == (64, 48)

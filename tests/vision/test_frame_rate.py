@@ -5,7 +5,7 @@ import numpy as np
 from edge_agent.vision.frame_rate import FrameRate
 
 
-def test_the_rate_is_not_exceeded_and_not_lowered_by_jitter():
+def test_jitter_neither_raises_nor_lowers_the_rate():
     rate = FrameRate(10)
     jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 300)
 
@@ -34,8 +34,8 @@ def test_a_camera_at_the_configured_rate_loses_no_frame_to_jitter():
     assert all(rate.wants(number / 10 + late) for number, late in enumerate(jitter))
 
 
-def wanted_per_second(asked, share):
-    rate = FrameRate(asked)
+def wanted_per_second(frames_per_second, share):
+    rate = FrameRate(frames_per_second)
     rate.slow_to(share, least_per_second=2)
     return round(sum(rate.wants(number / 50) for number in range(500)) / 10)
 
@@ -45,5 +45,5 @@ def test_a_fraction_of_the_frames_is_selected_but_at_least_the_minimum():
     assert wanted_per_second(1, 0.5) == 1
 
 
-def test_a_share_of_every_frame_is_one_of_thirty_a_second():
+def test_without_a_rate_a_share_refers_to_thirty_frames_a_second():
     assert [wanted_per_second(0, share) for share in (1.0, 0.5)] == [50, 15]

@@ -49,7 +49,7 @@ def png_chunk(kind, content):
 
 
 def write_huge_png(path, *, side_px):
-    """A few hundred kilobytes that state and hold `side_px` squared black pixels."""
+    """A picture of `side_px` squared black pixels in a few hundred kilobytes."""
     header = struct.pack(">IIBBBBB", side_px, side_px, 8, 0, 0, 0, 0)
     rows = zlib.compress(bytes(side_px * (side_px + 1)), 9)
     path.write_bytes(
@@ -59,7 +59,7 @@ def write_huge_png(path, *, side_px):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".JPG"])
-def test_every_kind_is_read(tmp_path, suffix):
+def test_every_format_is_read(tmp_path, suffix):
     image = read_picture(write_picture(tmp_path / f"portrait{suffix}"))
 
     assert image.shape == (20, 30, 3)
@@ -109,7 +109,7 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path):
     assert read_picture(odd).shape == (20, 30, 3)
 
 
-def test_each_way_in_which_a_picture_cannot_be_read_has_its_own_sentence(tmp_path):
+def test_each_reason_why_a_picture_cannot_be_read_has_its_own_message(tmp_path):
     good = write_picture(tmp_path / "good.jpg", np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
@@ -140,7 +140,7 @@ def test_a_hundred_megapixels_are_refused_before_they_are_decoded(tmp_path):
 
 
 def test_the_largest_telephone_pictures_are_read(tmp_path, monkeypatch):
-    # A busy machine may take longer than the sender of a picture would wait.
+    # A busy machine may take longer than the normal time limit.
     monkeypatch.setattr(decoder, "WALL_SECONDS", 60.0)
     path = write_huge_png(tmp_path / "wall.png", side_px=8000)
 
@@ -150,7 +150,7 @@ def test_the_largest_telephone_pictures_are_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", KINDS.values(), ids=KINDS.keys())
 def test_pixels_are_those_that_the_models_were_trained_on(content):
-    # The shipped models learnt from what OpenCV decoded; a rounding step of a lossy kind would do no harm.
+    # The shipped models were trained on pixels decoded by OpenCV; lossy formats may differ by a rounding step.
     trained_on = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
 
     assert np.abs(decode_picture(content).astype(int) - trained_on).max() <= 1
@@ -163,7 +163,7 @@ def test_a_palette_with_transparency_becomes_colour():
     assert decode_picture(kept.getvalue()).shape == NOISE.shape
 
 
-def test_the_limit_is_exact():
+def test_the_limit_of_pixels_is_exact():
     content = KINDS["png"]
 
     assert decode_picture(content, max_pixels=457 * 123).shape == (123, 457, 3)
@@ -172,7 +172,7 @@ def test_the_limit_is_exact():
 
 
 def test_a_jpeg_with_a_marker_that_parsers_disagree_on_is_refused():
-    # FF01 stands alone: who takes the next two bytes for a length jumps over the header that the decoder reads.
+    # FF01 has no length: a parser that reads one skips the header that the decoder uses.
     content = KINDS["jpeg"]
 
     with pytest.raises(PictureError):
@@ -187,7 +187,7 @@ def test_a_png_chunk_that_claims_gigabytes_uses_no_memory():
 
 
 @given(st.sampled_from(sorted(KINDS)), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8), st.data())
-def test_a_mutated_picture_is_decoded_or_refused_and_nothing_else(kind, mutations, data):
+def test_a_mutated_picture_is_either_decoded_or_rejected(kind, mutations, data):
     content = bytearray(KINDS[kind])
     for place, value in mutations:
         content[int(place * (len(content) - 1))] = value

@@ -18,7 +18,7 @@ from tests.values import NOON
 
 WIDTH_PX, HEIGHT_PX = 640, 360
 LIMITED_709 = ColourSpace("bt709", is_full_range=False)
-# As published: the scale of the luma, then of V in red, of U and V in green, and of U in blue.
+# Published coefficients: of luma, of V in red, of U and V in green, and of U in blue.
 COEFFICIENTS = {
     ColourSpace("bt601", is_full_range=False): (1.164, 1.596, -0.392, -0.813, 2.017),
     LIMITED_709: (1.164, 1.793, -0.213, -0.533, 2.112),
@@ -28,7 +28,7 @@ COEFFICIENTS = {
 
 
 def converted(planes):
-    """Each pixel by itself, with the chroma of the four that share one."""
+    """Convert to BGR pixel by pixel; four pixels share a chroma sample."""
     scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[planes.colour]
     luma = scale * (planes.luma.astype(float) - (0 if planes.colour.is_full_range else 16))
     u, v = (plane.repeat(2, axis=0).repeat(2, axis=1).astype(float) - 128 for plane in (planes.u, planes.v))
@@ -36,13 +36,13 @@ def converted(planes):
 
 
 def a_picture():
-    """Smooth colours, BGR."""
+    """A BGR picture of smooth colours."""
     small = np.random.default_rng(4).integers(0, 255, (9, 16, 3), np.uint8)
     return cv2.resize(small, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
 
 
 def planes_of(picture, colour=LIMITED_709):
-    """As a decoder returns them: a line in memory is longer than the picture is wide."""
+    """Planes as a decoder returns them: rows in memory are longer than the picture is wide."""
     scale, v_red, u_green, v_green, u_blue = COEFFICIENTS[colour]
     to_bgr = np.array([[scale, u_blue, 0], [scale, u_green, v_green], [scale, 0, v_red]])
     yuv = picture @ np.linalg.inv(to_bgr).T + (0 if colour.is_full_range else 16, 128, 128)
@@ -66,7 +66,7 @@ def test_the_whole_picture_has_the_colours_of_its_standard(colour):
     assert found.shape == (HEIGHT_PX, WIDTH_PX, 3)
     assert difference(found, converted(planes)) <= 1
     assert difference(found, a_picture()) < 50
-    # Another standard or range is further away than rounding.
+    # Another standard or range differs by more than rounding.
     others = [replace(planes, colour=other) for other in COEFFICIENTS if other != colour]
     assert all(difference(np.asarray(other), found) > 5 for other in others)
 
@@ -109,7 +109,7 @@ def test_a_region_equals_that_part_of_the_whole_frame(rows, columns):
 
 
 @pytest.mark.parametrize("times", [0, 1, 2, 3])
-def test_halving_is_that_of_the_whole_picture_but_for_rounding(times):
+def test_halving_a_region_equals_halving_the_frame_within_rounding(times):
     planes = planes_of(a_picture())
     width_px, height_px = WIDTH_PX >> times, HEIGHT_PX >> times
 
@@ -133,7 +133,7 @@ def test_a_frame_of_planes_is_cut_measured_and_gated_as_one_in_bgr():
     assert face_quality(one.picture, Face(box, 0.9)) == face_quality(other.picture, Face(box, 0.9))
 
 
-def test_the_shipped_models_find_and_classify_the_same_in_planes():
+def test_the_shipped_models_give_the_same_results_in_planes():
     picture, _ = scene((COLLINS, False, 0.9, (80, 60)), (HOPPER, True, 0.9, (700, 80)), width_px=1280, height_px=720)
     planes = planes_of(picture)
     detector, classifier = open_models(Config())
@@ -148,7 +148,7 @@ def test_the_shipped_models_find_and_classify_the_same_in_planes():
     assert {classifier.classify(planes, face.box).label for face in faces} == {"with_mask", "without_mask"}
 
 
-def test_motion_is_seen_in_planes_as_in_bgr():
+def test_motion_is_detected_in_planes_as_in_bgr():
     gates = MotionGate(MotionConfig()), MotionGate(MotionConfig())
     seen = []
     for step in range(4):
@@ -162,7 +162,7 @@ def test_motion_is_seen_in_planes_as_in_bgr():
     assert seen == [[True, True], [False, False], [True, True], [False, False]]
 
 
-def test_they_take_half_of_the_memory():
+def test_planes_take_half_of_the_memory():
     planes = planes_of(a_picture())
 
     assert 2 * planes.nbytes == np.asarray(planes).nbytes

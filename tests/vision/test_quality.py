@@ -16,7 +16,7 @@ PLACE = (200.0, 60.0)
 
 
 def a_picture(*, scale: float = 0.8) -> tuple[Image, Face]:
-    """Somebody before a wall, seen well."""
+    """A clearly visible person in front of a wall."""
     image, (box,) = scene((COLLINS, False, scale, PLACE))
     return image, Face(box, 0.9)
 
@@ -35,7 +35,7 @@ def test_a_large_sharp_face_in_good_light_has_full_quality():
     ],
     ids=["blurred", "dark", "bright", "flat"],
 )
-def test_a_face_that_shows_less_has_less(spoil):
+def test_a_darkened_blurred_or_flat_face_has_lower_quality(spoil):
     image, face = a_picture()
 
     assert LOWEST <= face_quality(spoil(image), face) < 0.7
@@ -48,7 +48,7 @@ def test_quality_grows_with_the_face():
     assert qualities[0] < 0.5 < qualities[-1]
 
 
-def test_a_face_cut_off_by_the_edge_of_the_picture_has_half():
+def test_a_face_cut_off_by_the_edge_of_the_picture_has_half_the_quality():
     image, face = a_picture()
     cut = image[:, round(face.box.x1) :]
     box = Box(0, face.box.y1, face.box.width_px, face.box.y2)
@@ -56,7 +56,7 @@ def test_a_face_cut_off_by_the_edge_of_the_picture_has_half():
     assert face_quality(np.ascontiguousarray(cut), Face(box, 0.9)) == pytest.approx(0.5)
 
 
-def test_a_face_that_the_detector_doubts_and_a_profile_have_less():
+def test_low_face_scores_and_profiles_have_lower_quality():
     image, face = a_picture()
     x, _ = face.box.centre
     narrow = Box(x - 0.25 * face.box.height_px, face.box.y1, x + 0.25 * face.box.height_px, face.box.y2)
@@ -65,7 +65,7 @@ def test_a_face_that_the_detector_doubts_and_a_profile_have_less():
     assert face_quality(image, Face(narrow, 0.9)) < 0.7
 
 
-def test_a_box_outside_of_the_picture_is_the_worst_there_is_and_no_error():
+def test_a_box_outside_the_picture_has_the_lowest_quality():
     image, _ = a_picture()
 
     assert face_quality(image, Face(Box(-300, -300, -200, -200), 0.9)) == LOWEST
@@ -73,7 +73,7 @@ def test_a_box_outside_of_the_picture_is_the_worst_there_is_and_no_error():
 
 
 def test_a_masked_face_has_the_quality_of_a_bare_one():
-    """Or the evidence of the two would weigh differently."""
+    """Otherwise masked and bare faces would contribute different evidence."""
     image, (box,) = scene((HOPPER, True, 0.5, PLACE))
 
     assert box == face_box(HOPPER, scale=0.5, at=PLACE)
@@ -88,5 +88,5 @@ def test_the_quality_is_computed_quickly():
         face_quality(image, face)
         times.append(time.perf_counter() - began)
 
-    # 0.05 to 0.2 ms; the best of fifty on a machine that is busy.
+    # It takes 0.05 to 0.2 ms; the best of fifty runs, because the machine may be busy.
     assert min(times) < 0.002

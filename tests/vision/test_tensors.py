@@ -51,7 +51,7 @@ def test_every_region_is_cut_to_its_size_with_at_least_one_pixel(region: Box):
     assert cut_region(PICTURE, region).shape == (max(y2 - y1, 1), max(x2 - x1, 1), 3)
 
 
-def test_shrinking_averages_so_that_fine_patterns_do_not_turn_into_coarse_ones():
+def test_shrinking_averages_without_aliasing():
     stripes = np.zeros((100, 100, 3), np.uint8)
     stripes[:, ::2] = 200
 
@@ -72,7 +72,7 @@ def a_table(dtype, *, scale, zero_point):
     return table
 
 
-def test_for_a_model_of_this_project_preprocessing_is_a_resize_and_nothing_more():
+def test_for_models_of_this_project_preprocessing_is_only_a_resize():
     table = a_table("uint8", scale=1 / 127.5, zero_point=128)
 
     assert np.abs(table.astype(int) - np.arange(256)).max() <= 1
@@ -86,7 +86,7 @@ def test_a_float_model_gets_minus_one_to_one():
     assert table[255] == pytest.approx(1)
 
 
-def test_an_int8_model_gets_the_same_values_moved():
+def test_an_int8_model_gets_the_same_values_shifted():
     table = a_table("int8", scale=1 / 127.5, zero_point=0)
 
     assert (table.min(), table.max()) in ((-128, 127), (-127, 127), (-128, 128))
@@ -103,7 +103,7 @@ def test_outputs_become_probabilities_that_sum_to_one():
     assert shares.min() > 0
 
 
-def test_a_temperature_above_one_makes_scores_less_sure_and_keeps_their_order():
+def test_a_temperature_above_one_lowers_confidence_and_keeps_the_order():
     card = OutputCard(dtype="float32", scale=1.0)
     output = np.array([[0.9, 0.07, 0.03]], np.float32)
 

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60
 
 
 class Native:
-    """The runtime's interpreter: notes when two threads use it at once, and waits until `meeting` is complete."""
+    """A fake interpreter of a runtime: fails if two threads use it at once; each call waits at a barrier."""
 
     built = 0
 

@@ -34,7 +34,7 @@ KINDS = ("alert", "resolved", "status")
 
 
 class Receiver:
-    """A server that remembers what it is posted; `answers` are its next statuses, then 204."""
+    """A server that records posts; `answers` are its next statuses, then 204."""
 
     def __init__(self):
         self.posts: list[Any] = []
@@ -55,7 +55,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_arguments):
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=x"

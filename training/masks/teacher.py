@@ -50,11 +50,11 @@ def open_teacher(recipe: MaskRecipe) -> Teacher | None:
     model = recipe.teacher.model
     card = model.parent / "run.json"
     try:
-        said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
         network = keras.models.load_model(model, compile=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"{model}: cannot be loaded as a teacher with its run.json: {error}") from error
     for key, wanted in (("labels", list(recipe.labels)), ("margin_fraction", recipe.margin_fraction)):
-        if said.get(key) != wanted:
-            raise ConfigError(f"{model}: its {key} {said.get(key)} differ from the recipe's {wanted}; train it alike")
+        if fields.get(key) != wanted:
+            raise ConfigError(f"{model}: its {key} {fields.get(key)} differ from the recipe's {wanted}; train it alike")
     return Teacher(network, temperature=recipe.teacher.temperature)

@@ -10,7 +10,7 @@ from converter.faces.candidates import DetectorSettings, open_detector_candidate
 from converter.faces.confidence import choose_min_score
 from converter.faces.evaluation import detections_in, scenes_of
 from converter.labelled_faces import faces_in
-from converter.progress import say, with_progress
+from converter.progress import print_message, with_progress
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -73,7 +73,7 @@ def calibrate_detector(options: argparse.Namespace) -> int:
     chosen = choose_min_score(
         found, in_empty, max_false_detections=options.false_detections, lowest=classifier is not None
     )
-    say(
+    print_message(
         f"from {chosen.min_score:g} on: {chosen.recall:.1%} of the faces found, {chosen.precision:.1%} of the "
         f"detections are annotated faces, {chosen.false_detections_in_empty:.3f} detections in each of {len(empty)} "
         "pictures without people"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from converter.faces.conversion import InputSize, calibration_pictures, open_trained_detector, to_detector_tflite
 from converter.faces.proof import detector_files, make_detector_card
 from converter.model_kind import CARD_SUFFIX
-from converter.progress import say
+from converter.progress import print_message
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -59,7 +59,7 @@ def convert_detector(options: argparse.Namespace) -> int:
     pictures = calibration_pictures(place)
     contents = {}
     for size in options.sizes:
-        say(f"converting {size.width}x{size.height}")
+        print_message(f"converting {size.width}x{size.height}")
         contents[size] = to_detector_tflite(detector, size, pictures)
     card = make_detector_card(detector, contents, name=name, smallest_px=options.smallest)
     files = detector_files(card, list(contents.values()), folder=options.output)

@@ -12,7 +12,7 @@ from converter.faces.gate import hold_detector_against
 from converter.faces.proof import detector_files, prove_detector, renamed
 from converter.model_card import detector_model_card, with_part
 from converter.model_kind import CARD_SUFFIX
-from converter.progress import say
+from converter.progress import print_message
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -36,7 +36,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     card_file = _converted_card(options.run)
     card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
-    say(f"judging on {title}")
+    print_message(f"judging on {title}")
     settings = DetectorSettings()
     (converted,) = open_detector_candidates([str(card_file)], settings)
     original = DetectorCandidate(

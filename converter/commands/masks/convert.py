@@ -15,7 +15,7 @@ from converter.masks.making import Made, best_of, make, make_others, make_smalle
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import say, working
+from converter.progress import print_message, working
 from converter.silence import quiet_tensorflow
 from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
@@ -48,7 +48,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
     # Before the slow loading of the model, so that a mistyped folder is reported at once.
     with working("choosing pictures"):
         chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
-    say(f"loading {options.model}")
+    print_message(f"loading {options.model}")
     with working("loading"):
         network = open_network(options.model, stated_by(options))
     name = options.name or network.name
@@ -85,7 +85,7 @@ def _choose(
     pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
     check_number(len(labels), place)
     for sentence in unreadable:
-        say(f"left out: {sentence}")
+        print_message(f"left out: {sentence}")
     choices = choose(network, stated_by(options), pictures, labels, force=options.force)
     return choices, CalibrationSet(pictures[choices.resampling], labels)
 
@@ -102,7 +102,7 @@ def _make_all(
     wants_best = BEST in options.formats
 
     def make_one(form: Format, pictures: CalibrationSet = calibration) -> Made:
-        say(f"converting to {form}")
+        print_message(f"converting to {form}")
         made = make(model, form, name=name, calibration=pictures, shown=calibration, source=source)
         _describe_made(made)
         return made
@@ -111,12 +111,14 @@ def _make_all(
     others = []
     if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
         others = make_others(make_one, calibration, more())
-        say(f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest good one:")
+        print_message(
+            f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest good one:"
+        )
         for line in side_by_side([*made, *others]):
-            say(f"  {line}")
+            print_message(f"  {line}")
     if wants_best:
         made = [best_of([*made, *others])]
-        say(f"best: {made[0].title}")
+        print_message(f"best: {made[0].title}")
     if not options.force:
         for one in made:
             refuse_ruined(one, others)
@@ -168,25 +170,25 @@ def _open_all(models: Sequence[Path]) -> None:
 
 
 def _describe(network: Network, choices: Choices) -> None:
-    say(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
+    print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
     for line in described(choices):
-        say(line)
+        print_message(line)
     if choices.right is None:
-        say(
+        print_message(
             "nothing could be checked: the calibration pictures have no labels; put them into folders named after the "
             "labels, with_mask/ and without_mask/, to check how many are read right"
         )
 
 
 def _describe_made(made: Made) -> None:
-    say(f"{len(made.content)} bytes, runs in {' and '.join(made.proof.proven)}")
+    print_message(f"{len(made.content)} bytes, runs in {' and '.join(made.proof.proven)}")
     for runtime in made.proof.missing:
-        say(f"not tested in {runtime}, which is not installed")
+        print_message(f"not tested in {runtime}, which is not installed")
     found = made.comparison
     before, after = found.source.right(found.truths), found.converted.right(found.truths)
     if before.of:
-        say(f"accuracy on labelled pictures: {after.hits} of {after.of} (source model: {before.hits})")
-    say(
+        print_message(f"accuracy on labelled pictures: {after.hits} of {after.of} (source model: {before.hits})")
+    print_message(
         f"agrees with the source model on {found.same} of {found.pictures} calibration pictures; "
         f"largest score difference {found.largest_score_difference:.3f}"
     )

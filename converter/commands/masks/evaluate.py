@@ -12,7 +12,7 @@ from converter.masks.choices import described
 from converter.masks.evaluation import Evaluation, Judged, evaluate
 from converter.masks.gate import Verdict, hold_against
 from converter.masks.metrics import Metrics, better_order
-from converter.progress import say
+from converter.progress import print_message
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
     candidates = open_candidates([*options.models, *against], stated_by(options), faces=faces, runtime=options.runtime)
     evaluation = evaluate(candidates, faces, only=options.only, with_bands=options.scenes is not None)
     for sentence in evaluation.unreadable:
-        say(f"left out: {sentence}")
+        print_message(f"left out: {sentence}")
     verdict = hold_against(evaluation) if against else None
     if options.json:
         print(json.dumps(evaluation.as_json() | ({"gate": verdict.as_json()} if verdict else {})))

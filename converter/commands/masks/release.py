@@ -14,7 +14,7 @@ from converter.masks.proof import prove
 from converter.masks.run_files import converted_model_of
 from converter.model_card import classifier_model_card, with_part
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import say
+from converter.progress import print_message
 from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -32,10 +32,10 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
     candidates = open_candidates([converted, options.run], faces=tests[0][1])
     evaluations = []
     for title, faces in tests:
-        say(f"judging on {title}")
+        print_message(f"judging on {title}")
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
         for sentence in evaluation.unreadable:
-            say(f"left out: {sentence}")
+            print_message(f"left out: {sentence}")
         verdict = hold_against(evaluation)
         if verdict.objections:
             raise GateError("\n  ".join((f"{title}: the gate stays closed", *verdict.objections)))

@@ -1,13 +1,13 @@
-// Where is the console? A proxy may show it below a path of its own.
+// Addresses of the console, which a reverse proxy may serve below a path prefix.
 
 const { base = "" } = document.documentElement.dataset;
 
-/** The address of a path of the console, as the browser has to ask for it. */
+/** The URL of a path of the console, with the proxy's prefix. */
 export function addressOf(path) {
   return base + path;
 }
 
-/** The page that is open, as a path of the console. */
+/** The current page, as a path of the console. */
 export function openPage() {
   return location.pathname.slice(base.length) + location.search;
 }

@@ -1,4 +1,4 @@
-// One alert: say what it really shows, or delete it.
+// The page of one alert: review it or delete it.
 
 import { addressOf } from "./address.js";
 import { ask } from "./api.js";
@@ -14,7 +14,7 @@ form.addEventListener("submit", (event) => {
 });
 none.addEventListener("click", () => keep(""));
 
-// For who reviews many: a digit saves what it stands for, a letter goes on.
+// Keyboard shortcuts: a digit saves the review it stands for, a letter opens another alert.
 const places = { j: "older", k: "newer", u: "next-unreviewed" };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -32,7 +32,7 @@ async function keep(review) {
     message.textContent = error.message;
     return;
   }
-  // Another violation than was alerted is no false alarm.
+  // The other kind of violation is not a false alarm.
   const isFalse = review === "with_mask" || review === "no_face";
   const badge = document.querySelector("#review-state .badge");
   badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;

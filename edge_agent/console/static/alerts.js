@@ -1,4 +1,4 @@
-// The gallery: a choice filters at once, several alerts are reviewed together, and new ones are announced.
+// The gallery: filters apply at once, several alerts can be reviewed together, and new ones are announced.
 
 import { ask } from "./api.js";
 import { Line } from "./line.js";
@@ -7,7 +7,7 @@ import { announceAlert } from "./tab.js";
 
 const filter = document.getElementById("filter");
 filter?.addEventListener("change", ({ target }) => {
-  // A date is typed in parts; the button, or Enter, sends it.
+  // A date is typed in parts, so it is submitted only by the button or Enter.
   if (!target.type.startsWith("date")) filter.requestSubmit();
 });
 filter?.addEventListener("formdata", ({ formData }) => {
@@ -34,7 +34,7 @@ many?.addEventListener("submit", async (event) => {
   const review = new FormData(many).get("review");
   save.disabled = true;
   try {
-    // One after the other: what is kept stays kept where one cannot be.
+    // One at a time: if a request fails, the reviews before it stay saved.
     for (const box of boxes.filter(({ checked }) => checked)) {
       await ask("PUT", `/api/v1/alerts/${box.dataset.choose}/review`, { review });
       box.checked = false;

@@ -1,8 +1,8 @@
-// Requests to the API of the device, as the person who is logged in.
+// Requests to the device's API in the current session.
 
 import { addressOf } from "./address.js";
 
-/** Ask; gives the parsed answer, or throws an Error whose message is the sentence that the device answered. */
+/** Send a request; returns the parsed response, or throws an Error with the device's error message. */
 export async function ask(method, path, body) {
   let answer;
   try {
@@ -26,7 +26,7 @@ export async function ask(method, path, body) {
 
 function sentence(detail) {
   if (typeof detail === "string") return detail;
-  // What FastAPI says of a request that it cannot read.
+  // FastAPI's format for validation errors.
   return Array.isArray(detail) ? detail.map(({ msg }) => msg).join("; ") : "";
 }
 
@@ -36,7 +36,7 @@ export function percent(fraction) {
   return `${Math.round(fraction * 100)}%`;
 }
 
-/** Make an element with a class and text. */
+/** Create an element with a class and text. */
 export function element(name, className = "", text = "") {
   const made = document.createElement(name);
   if (className) made.className = className;

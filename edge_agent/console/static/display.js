@@ -1,4 +1,4 @@
-// The screen at the door: the sign for the nearest person, and their picture. It has no controls and keeps nothing.
+// The door display: the sign for the nearest person, and their picture. It has no controls and stores nothing.
 
 import { Line } from "./line.js";
 
@@ -37,7 +37,7 @@ async function draw(jpeg) {
   canvas.height = picture.height;
   canvas.getContext("2d").drawImage(picture, 0, 0);
   picture.close();
-  // Somebody may have left meanwhile.
+  // The person may have left while the picture was decoded.
   canvas.hidden = !textOf(body.dataset.sign);
 }
 
@@ -49,7 +49,7 @@ function sound(frequencies) {
     const from = audio.currentTime + number * TONE_SECONDS;
     const tone = new OscillatorNode(audio, { frequency });
     const volume = new GainNode(audio, { gain: 0 });
-    // Swells and fades, for a tone that is cut off clicks.
+    // Fade in and out: an abrupt start or end is audible as a click.
     volume.gain.setValueAtTime(0, from);
     volume.gain.linearRampToValueAtTime(LOUDNESS, from + TONE_SECONDS / 4);
     volume.gain.linearRampToValueAtTime(0, from + TONE_SECONDS);
@@ -62,7 +62,7 @@ function sound(frequencies) {
 function speak(text) {
   const sentence = new SpeechSynthesisUtterance(text);
   sentence.lang = document.documentElement.lang;
-  // What was said to the person before is over.
+  // Stop the sentence for the previous person.
   speechSynthesis.cancel();
   speechSynthesis.speak(sentence);
 }
@@ -83,7 +83,7 @@ line.addEventListener("message", async ({ detail }) => {
   try {
     await draw(detail);
   } finally {
-    // The next one comes only now: a slow screen gets fewer.
+    // The device sends the next picture only after this message, so a slow screen gets fewer.
     line.send({ drawn: true });
   }
 });

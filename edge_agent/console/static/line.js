@@ -5,14 +5,14 @@ import { addressOf, openPage } from "./address.js";
 const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 30;
 const SECOND_MS = 1000;
-// Why the device closes a socket.
+// Close codes of the device.
 const LOGGED_OUT = 4401;
 const CROWDED = 4429;
 
 /**
  * Events: `open`; `message` with `detail` (a parsed object, or an ArrayBuffer); `lost`.
- * While the page is not looked at there is no connection, so that no picture is drawn and sent for a hidden page; one that
- * `staysOpen` asks for no pictures then.
+ * A hidden page closes its connection, so that no picture is rendered and sent for it. With `staysOpen` the connection
+ * stays open while the page is hidden, but requests no pictures.
  */
 export class Line extends EventTarget {
   #path;
@@ -23,7 +23,7 @@ export class Line extends EventTarget {
   #isForPeople;
   #staysOpen;
 
-  /** `isForPeople`: a session that is over leads to the login, which is no place for a screen without a keyboard. */
+  /** `isForPeople`: an expired session leads to the login page, which is useless on a screen without a keyboard. */
   constructor(path, { isForPeople = true, staysOpen = false } = {}) {
     super();
     this.#path = path;
@@ -34,7 +34,7 @@ export class Line extends EventTarget {
       if (this.#isWanted && !this.#staysOpen) document.hidden ? this.#hangUp() : this.#connect();
     });
     window.addEventListener("online", () => this.#isWanted && this.#connect());
-    // A page that is kept for the way back holds no connection.
+    // A page in the back/forward cache must not hold a connection.
     window.addEventListener("pagehide", () => this.#hangUp());
     window.addEventListener("pageshow", () => this.#isWanted && this.#connect());
   }
@@ -54,7 +54,7 @@ export class Line extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Send text, or bytes as they are; what cannot be sent is forgotten, for it would be old news later. */
+  /** Send JSON, or bytes unchanged. Without a connection the message is dropped: it would be outdated later. */
   send(what) {
     if (!this.isOpen) return;
     this.#socket.send(what instanceof Blob || what instanceof ArrayBuffer ? what : JSON.stringify(what));
@@ -83,7 +83,7 @@ export class Line extends EventTarget {
       this.dispatchEvent(new CustomEvent("message", { detail }));
     });
     socket.addEventListener("close", ({ code, reason }) => {
-      // One that was hung up, or that another has replaced, needs no reconnect.
+      // A socket that was closed here or replaced needs no reconnect.
       if (socket !== this.#socket) return;
       if (code === LOGGED_OUT && this.#isForPeople) location.assign(loginAddress());
       else this.#lost(code === CROWDED || code === LOGGED_OUT ? `${sentence(reason)} ` : "");
@@ -94,7 +94,7 @@ export class Line extends EventTarget {
     this.#socket = null;
     const seconds = this.#pauseSeconds;
     this.#pauseSeconds = Math.min(seconds * 2, LONGEST_PAUSE_SECONDS);
-    // Some of a second more or less, so that forty viewers do not all come back at once.
+    // Jitter, so that many viewers do not reconnect at the same moment.
     this.#again = setTimeout(() => this.#connect(), (seconds + Math.random() / 2) * SECOND_MS);
     say(`${why}Trying again in ${seconds} s.`);
     this.dispatchEvent(new CustomEvent("lost", { detail: why.trim() }));
@@ -113,13 +113,13 @@ function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
-/** A session that is over refuses the socket without a word; a page then leads to the login. */
+/** With an expired session the socket is refused without a reason: check it over HTTP, and open the login page. */
 async function goToLoginIfNeeded() {
   try {
     const answer = await fetch(addressOf("/newest"), { redirect: "manual", headers: { Accept: "text/html" } });
     if (answer.type === "opaqueredirect" || answer.status === 401) location.assign(loginAddress());
   } catch {
-    // The device is away, which the page says already.
+    // The device is unreachable, which the page shows already.
   }
 }
 

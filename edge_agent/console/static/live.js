@@ -118,7 +118,7 @@ class Camera {
     this.isAway = !state.is_open;
     if (this.isPaused !== state.paused) this.showPaused(state.paused);
     if (state.paused) {
-      // Said already.
+      // showPaused has set the state.
     } else if (!state.is_open) {
       this.showState("away");
       this.say("No picture from this camera", state.reason, "away");
@@ -162,7 +162,7 @@ class Camera {
 
 const cameras = new Map([...document.querySelectorAll("[data-camera]")].map((card) => [card.dataset.camera, new Camera(card)]));
 
-// Only what is on the screen is asked for.
+// Only cameras in the viewport are requested.
 const inView = new Set();
 const onlooker = new IntersectionObserver(
   (entries) => {
@@ -209,7 +209,7 @@ line.addEventListener("message", async ({ detail }) => {
     try {
       await cameras.get(head.camera)?.show(head, new Uint8Array(detail, LENGTH_BYTES + length));
     } finally {
-      // The next one of this camera comes only now: a slow browser gets fewer, and nothing queues up.
+      // The device sends this camera's next picture only after this message: a slow browser gets fewer, none queue up.
       line.send({ shown: head.camera });
     }
   } else if (detail.overview) showOverview(detail.overview);
@@ -245,7 +245,7 @@ function showOverview(overview) {
   showLatencies(latencies);
 }
 
-/** The console is there, but the agent does not answer. */
+/** The console runs, but the agent does not respond. */
 function showUnanswered(error) {
   showDevice("no answer", "bad");
   showReasons([error]);
@@ -253,7 +253,7 @@ function showUnanswered(error) {
 
 function showDevice(text, kind) {
   const badge = document.getElementById("device-state");
-  // Said aloud, so only when it is news.
+  // Screen readers announce every change, so set the text only if it differs.
   if (badge.textContent !== text) badge.textContent = text;
   badge.className = `badge ${kind}`;
 }
@@ -277,7 +277,7 @@ function showLatencies(latencies) {
   if (rows.length > 0) document.getElementById("latencies").replaceChildren(...rows);
 }
 
-/** Take in the alerts that are not shown yet, and leave the others where they are, with whatever has the focus. */
+/** Add new alerts without replacing those already shown, so that the focus is kept. */
 async function refreshNewest() {
   let page;
   try {

@@ -1,4 +1,4 @@
-// The sound: two short tones for a new alert, off until a person switches it on in this browser.
+// The alert sound: two short tones, off until switched on in this browser.
 
 const KEY = "maskwatch-sound";
 const TONES_HZ = [880, 660];
@@ -15,7 +15,7 @@ function remembered() {
   try {
     return localStorage.getItem(KEY) === "on";
   } catch {
-    // A browser that keeps nothing: on for as long as the page is open.
+    // Without storage the setting lasts as long as the page.
     return false;
   }
 }
@@ -35,19 +35,19 @@ button.addEventListener("click", () => {
   try {
     localStorage.setItem(KEY, isOn ? "on" : "off");
   } catch {
-    // As above.
+    // See remembered().
   }
   show();
-  // So that a person hears what will be heard.
+  // Play a sample.
   if (isOn) sound();
 });
 
-// Browsers let a page sound only after something was clicked or pressed on it.
+// Browsers allow audio only after a click or key press on the page.
 for (const touched of ["pointerdown", "keydown"]) {
   document.addEventListener(touched, () => isOn && allow(), { once: true });
 }
 
-/** Sound for a new alert, if that is wanted; once for several that come together. */
+/** Play the sound for a new alert if it is on; once for several that arrive together. */
 export function sound() {
   const at = performance.now() / 1000;
   if (!isOn || at - soundedAt < QUIET_SECONDS) return;
@@ -58,7 +58,7 @@ export function sound() {
     const loudness = context.createGain();
     const begin = context.currentTime + number * TONE_SECONDS;
     tone.frequency.value = pitch;
-    // Without edges, which would click.
+    // Fade in and out, without audible clicks.
     loudness.gain.setValueAtTime(0, begin);
     loudness.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.02);
     loudness.gain.linearRampToValueAtTime(0, begin + TONE_SECONDS);

@@ -1,4 +1,4 @@
-// The tab: how many alerts have come in while the page was hidden stands before its title, and a sound says so.
+// The browser tab: its title counts the alerts that arrived while the page was hidden, and a sound announces them.
 
 import { sound } from "./sound.js";
 
@@ -11,7 +11,7 @@ document.addEventListener("visibilitychange", () => {
   document.title = title;
 });
 
-/** Have a new alert noticed: heard, where that is wanted, and counted while the page is hidden. */
+/** Announce a new alert: by sound if that is on, and in the title while the page is hidden. */
 export function announceAlert() {
   sound();
   if (!document.hidden) return;

@@ -1,5 +1,5 @@
-// The webcam page: frames of the visitor's camera, or of a picture or a recording, go to the device one at a time, and
-// the faces that it answers with are drawn in place.
+// The webcam page: sends frames of the visitor's camera, a picture or a recording to the device one at a time, and
+// draws the faces that it returns.
 
 import { element, percent, WORDS } from "./api.js";
 import { Line } from "./line.js";
@@ -9,7 +9,7 @@ const JPEG_QUALITY = 0.85;
 const SECOND_MS = 1000;
 // Shortest interval between two announcements to screen readers.
 const SAY_EVERY_MS = 4000;
-// Boxes that come later than this would lie beside a person who moves: the frame that they belong to is shown with them.
+// Boxes later than this would no longer match a moving person, so they are shown on the frame they belong to.
 const LATE_MS = 150;
 const COLOURS = { with_mask: "#1e8cc8", without_mask: "#f06e00", mask_worn_incorrectly: "#963cbe" };
 
@@ -21,7 +21,7 @@ const boxes = part("boxes");
 const small = document.createElement("canvas");
 const line = new Line("/webcam");
 
-/** What is looked at: nothing, or a <video> (`isMoving`), or a picture on the canvas. */
+/** The source: null, a <video> (`isMoving`), or a picture on the canvas. */
 let shown = null;
 let isMoving = false;
 let stream = null;
@@ -52,7 +52,7 @@ stage.addEventListener("drop", (event) => {
   const [file] = event.dataTransfer.files;
   if (file) openFile(file);
 });
-// A file that misses the stage is not to replace the page.
+// A file dropped outside the stage must not replace the page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 document.addEventListener("paste", ({ clipboardData }) => {
   const [file] = clipboardData.files;
@@ -172,7 +172,7 @@ function stop() {
   for (const name of ["rate", "trip", "faces", "masks", "size"]) part(`pace-${name}`).textContent = "–";
 }
 
-/** Send what is shown now, unless an answer is still to come. */
+/** Send the current frame, unless a response is pending. */
 async function ask() {
   if (!shown || isAsking || !line.isOpen) return;
   isAsking = true;
@@ -204,7 +204,7 @@ function showAnswer(answer) {
   list(answer.faces);
 }
 
-/** Boxes lie on a canvas of their own, in pixels of the screen, over a picture that keeps its sides. */
+/** Draw the boxes on a separate canvas, in screen pixels, over the letterboxed picture. */
 function draw({ faces, width, height }, isLate) {
   const ratio = window.devicePixelRatio;
   boxes.width = Math.round(stage.clientWidth * ratio);
@@ -213,7 +213,7 @@ function draw({ faces, width, height }, isLate) {
   const scale = Math.min(boxes.width / width, boxes.height / height);
   const left = (boxes.width - width * scale) / 2;
   const top = (boxes.height - height * scale) / 2;
-  // What was sent last is still on the small canvas.
+  // The small canvas still holds the frame sent last.
   if (isLate) pen.drawImage(small, left, top, width * scale, height * scale);
   pen.lineWidth = 2.5 * ratio;
   pen.font = `600 ${14 * ratio}px system-ui, sans-serif`;

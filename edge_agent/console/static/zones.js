@@ -1,4 +1,4 @@
-// Exclusion zones: polygons drawn over a camera's picture become lines for config.yaml. Nothing is written on the device.
+// Exclusion zones: turns polygons drawn over a camera's picture into lines for config.yaml. The device stores nothing.
 
 import { addressOf } from "./address.js";
 import { ask, element } from "./api.js";
@@ -8,7 +8,7 @@ const AWAY_MS = 5000;
 const STEP = 0.01;
 const LARGE_STEP = 0.05;
 const LEAST_CORNERS = 3;
-// Half a thousandth of the picture is less than anyone draws.
+// Three decimals are finer than anyone draws.
 const DIGITS = 3;
 const LEAST_AREA = 1e-4;
 const NEW = [[0.35, 0.35], [0.65, 0.35], [0.65, 0.65], [0.35, 0.65]];
@@ -30,7 +30,7 @@ function rounded(share) {
   return Number(Math.min(Math.max(share, 0), 1).toFixed(DIGITS));
 }
 
-/** What a polygon covers, as a share of the picture: corners on one line cover nothing. */
+/** The area of a polygon as a share of the picture; 0 if all corners lie on one line. */
 function area(zone) {
   const sum = zone.reduce((total, [x, y], index) => {
     const [nextX, nextY] = zone[(index + 1) % zone.length];
@@ -47,7 +47,7 @@ function lines() {
   return `${head}\n${written.join("\n")}\n`;
 }
 
-/** Draw everything anew; `focus` is a corner's zone and index. */
+/** Redraw everything; `focus` is a corner's zone and index. */
 function show(focus = null) {
   const shapes = zones.map((zone, number) => {
     const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
@@ -147,7 +147,7 @@ function listed(zone, number) {
   return item;
 }
 
-/** Make a zone the one to which a tap adds corners. Nothing is made anew, for something may have the focus. */
+/** Select the zone to which taps add corners. No element is recreated, since one may have the focus. */
 function choose(number) {
   chosen = number;
   [...part("shapes").children].forEach((shape, at) => shape.classList.toggle("chosen", at === number));
@@ -155,13 +155,13 @@ function choose(number) {
   [...part("list").children].forEach((item, at) => item.firstElementChild.setAttribute("aria-pressed", String(at === number)));
 }
 
-/** Where an event is, as shares of the picture. */
+/** The position of an event, as shares of the picture. */
 function shares({ clientX, clientY }) {
   const { left, top, width, height } = picture.getBoundingClientRect();
   return [(clientX - left) / width, (clientY - top) / height];
 }
 
-/** How far a point is from the line between two others. */
+/** The distance of a point from the segment between two others. */
 function distance([x, y], [x1, y1], [x2, y2]) {
   const length = (x2 - x1) ** 2 + (y2 - y1) ** 2;
   const along = length ? Math.min(Math.max(((x - x1) * (x2 - x1) + (y - y1) * (y2 - y1)) / length, 0), 1) : 0;
@@ -195,7 +195,7 @@ part("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(part("lines").value);
     say("Copied.");
   } catch {
-    // Over plain http browsers keep the clipboard to themselves.
+    // Browsers offer no clipboard over plain HTTP.
     say("The lines are selected: copy them with Ctrl+C.");
   }
 });

@@ -230,6 +230,6 @@ def test_a_model_that_no_card_can_describe_is_refused(keras_3, tmp_path, capsys,
     assert not (tmp_path / "a.json").exists()
 
 
-def test_other_than_tflite_files_are_referred_to_another_command(colour_model, capsys):
+def test_the_error_about_a_file_that_is_not_tflite_names_the_command_to_use(colour_model, capsys):
     assert main(["card", str(colour_model)]) == 78
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err

@@ -89,7 +89,7 @@ def mobilenet(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("mobilenet", ["keras_2", "keras_3"], indirect=True)
-def test_a_mobilenet_of_either_generation_becomes_every_format(mobilenet, convert, tmp_path):
+def test_a_mobilenet_of_either_keras_generation_is_converted_to_every_format(mobilenet, convert, tmp_path):
     # It reads what random weights read, which is refused otherwise.
     options = ("--formats", "int8,float32,float16,dynamic", "--name", "m", "--force")
 
@@ -245,7 +245,7 @@ def test_an_empty_class_folder_is_named(colour_model, convert, tmp_path, capsys)
 
 
 @pytest.mark.usefixtures("previous")
-def test_one_class_only_is_refused(colour_model, convert, tmp_path, capsys):
+def test_a_single_class_is_refused(colour_model, convert, tmp_path, capsys):
     write_pictures(tmp_path / "half" / "with_mask", BLUE, count=30)
 
     assert convert(colour_model, calibration=tmp_path / "half") == 78
@@ -286,7 +286,7 @@ def test_an_unknown_layer_is_refused_by_name(keras_3, convert, tmp_path, capsys)
 
 @pytest.mark.usefixtures("previous")
 @pytest.mark.parametrize("larger", [False, True])
-def test_a_full_disk_leaves_no_half_model(colour_model, converted, convert, capsys, larger):
+def test_a_full_disk_leaves_no_partial_model(colour_model, converted, convert, capsys, larger):
     """Room for neither of model and card, and room for the smaller one only."""
     sizes = sorted(path.stat().st_size for path in converted.parent.iterdir())
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -300,12 +300,12 @@ def test_a_full_disk_leaves_no_half_model(colour_model, converted, convert, caps
     assert "nothing was written, what was there is unchanged" in said(capsys)
 
 
-def test_calibration_pictures_are_asked_for(colour_model, tmp_path, capsys):
+def test_missing_calibration_pictures_are_reported(colour_model, tmp_path, capsys):
     assert main(["convert", str(colour_model), "--output", str(tmp_path / "out")]) == 78
     assert "--calibration: needed" in said(capsys)
 
 
-def test_false_alarms_need_faces_to_be_counted_on(colour_model, convert, capsys):
+def test_false_alarms_needs_validation_faces(colour_model, convert, capsys):
     assert convert(colour_model, "--false-alarms", "0.01") == 78
     assert "--false-alarms: needs --validation" in said(capsys)
 
@@ -318,7 +318,7 @@ def test_an_unknown_label_is_refused_with_a_list_of_known_ones(colour_model, con
 
 
 @pytest.mark.reference_data
-def test_a_strangers_teachable_machine_model_is_converted(shared, some_crops, tmp_path, capsys):
+def test_a_foreign_teachable_machine_model_is_converted(shared, some_crops, tmp_path, capsys):
     model = shared / "keras_models" / "teachable_machine_mask.h5"
     places = ("--calibration", str(shared / "data/faces/crops/train"), "--output", str(tmp_path), "--pictures", "24")
 
@@ -334,7 +334,7 @@ def test_a_strangers_teachable_machine_model_is_converted(shared, some_crops, tm
     assert judged["accuracy"] > 0.95
 
 
-def test_conversion_adds_grey_input_and_the_means_of_each_channel(keras_3, convert, faces, tmp_path):
+def test_conversion_adds_grey_input_and_channel_means(keras_3, convert, faces, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         # Masked is what is darker than grey 110, in the pixels of 0..255 less a mean of 100, divided by 50.
@@ -421,7 +421,7 @@ def test_an_existing_model_is_kept_unless_overwriting_is_allowed(colour_model, f
     assert sorted(path.name for path in tmp_path.iterdir()) == ["colours.json", "colours.tflite"]
 
 
-def test_the_best_format_and_a_report_of_it(colour_model, convert, tmp_path):
+def test_the_best_format_is_chosen_and_reported(colour_model, convert, tmp_path):
     assert convert(colour_model, "--format", "best", "--report", str(tmp_path / "report")) == 0
 
     assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["format"] == "int8"

@@ -57,7 +57,7 @@ def test_the_results_are_also_available_as_json_and_as_a_plot(run, tmp_path, cap
     assert read_picture(plot).shape[1] == 1100
 
 
-def test_networks_of_two_recipes_are_told_apart(run, tmp_path, capsys):
+def test_networks_of_two_recipes_are_distinguished_by_name(run, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     (other / "run.json").write_text(json.dumps({"name": "from-scratch", "network": "MobileNetV2 0.5"}))
@@ -68,7 +68,7 @@ def test_networks_of_two_recipes_are_told_apart(run, tmp_path, capsys):
     assert [line.split(" | ")[0] for line in lines] == ["| MobileNetV2 0.5, from-scratch", "| MobileNetV2 0.5, sizes"]
 
 
-def test_smaller_inputs_come_first_in_whatever_order_the_runs_are_given():
+def test_smaller_inputs_come_first_in_any_order_of_the_runs():
     share = Share(9, 10)
     wide, narrow = (Sized("sizes", "MobileNetV2 0.5", side, 1_000_000, 1.0, share, share) for side in (128, 96))
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.reference_data, pytest.mark.ti
 IS_WHOLE = os.environ.get("STRANGERS") == "whole"
 CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE = (300, 781, 0.01) if IS_WHOLE else (60, 130, 0.03)
 LARGE_CALIBRATION_PICTURES, LARGE_FACES, LARGE_DIFFERENCE = (300, 781, 0.01) if IS_WHOLE else (24, 60, 0.05)
-"""What large models get."""
+"""For large models: pictures for calibration, faces for evaluation, and accepted difference."""
 WITH, WITHOUT, WRONG = "with_mask", "without_mask", "mask_worn_incorrectly"
 
 
@@ -215,7 +215,7 @@ def right_by_author(stranger, path, faces):
 @pytest.mark.parametrize(
     "stranger", [one for one in STRANGERS if IS_WHOLE or not one.huge], ids=lambda stranger: stranger.file
 )
-def test_a_strangers_model_reads_as_with_its_authors_preprocessing(stranger, strangers, crops, tmp_path):
+def test_a_foreign_model_is_read_as_with_its_authors_preprocessing(stranger, strangers, crops, tmp_path):
     path = strangers / stranger.file
     pictures, count, difference = CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE
     if stranger.large:
@@ -253,7 +253,9 @@ def test_a_model_that_cannot_be_converted_is_refused_with_a_remedy(strangers, cr
     assert said in capsys.readouterr().err
 
 
-def test_a_gate_does_not_open_against_an_original_that_is_misread(strangers, crops, some_crops, tmp_path, capsys):
+def test_the_gate_stays_closed_if_the_original_is_read_with_the_wrong_preprocessing(
+    strangers, crops, some_crops, tmp_path, capsys
+):
     path = strangers / "06_evaluate_assumes_-1..1.keras"
     places = ("--calibration", str(crops / "train"), "--pictures", "24", "--output", str(tmp_path), "--name", "m")
     assert main(["convert", str(path), "--pixels=-1..1", "--labels", "with_mask,without_mask", *places]) == 3

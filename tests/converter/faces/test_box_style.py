@@ -33,7 +33,7 @@ def scenes(tmp_path: Path) -> list[Scene]:
     return [Scene(tmp_path / "scene.png", "street", np.array([DRAWN], np.float32), NOTHING, 0.0)] * 30
 
 
-def test_boxes_are_moved_to_where_people_drew_them(scenes):
+def test_boxes_are_moved_to_match_the_annotations(scenes):
     (face,) = moved(finds(Face(FOUND, 0.9)), scenes).detect(np.zeros((200, 300, 3), np.uint8))
 
     assert face.score == 0.9

@@ -46,7 +46,7 @@ def test_a_run_is_converted_with_a_card_that_the_device_takes(converted_detector
     assert detector.card.training_data == ["street"]
 
 
-def test_a_model_of_a_run_serves_as_well_as_its_folder(tmp_path, pictures, capsys):
+def test_the_model_file_of_a_run_can_be_given_instead_of_its_folder(tmp_path, pictures, capsys):
     run = a_run(tmp_path / "run")
     places = ("--calibration", str(pictures), "--output", str(tmp_path / "out"), "--name", "other")
 

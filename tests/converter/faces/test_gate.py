@@ -32,7 +32,7 @@ def test_more_than_half_a_point_is_too_much():
     assert "average precision is 0.954 against 0.960 in float, more than 0.005 lower" in objection
 
 
-def test_a_network_that_is_too_large_is_refused_however_good_it_is():
+def test_a_network_that_is_too_large_is_refused_regardless_of_its_accuracy():
     (objection,) = hold_detector_against(a_report(0.99), a_report(0.96), [1000, LARGEST_BYTES + 1])
 
     assert f"a network has {LARGEST_BYTES + 1} bytes" in objection

@@ -217,7 +217,7 @@ def test_without_labelled_pictures_nothing_is_reported_as_checked():
         choose_for(network, labels=[None] * len(TRUTHS))
 
 
-def test_a_meaningless_output_is_distributed_among_the_labels():
+def test_an_ignored_output_is_distributed_among_the_labels():
     network = a_network(Preprocessing(), outputs=3)
 
     choices = choose_for(network, Stated(labels=StatedLabels((*LABELS, "ignore"))))
@@ -284,7 +284,7 @@ def test_scaling_of_pictures_is_tried_unless_known(worse, stated, file, chosen):
 
 @pytest.mark.parametrize("lighter", ["area", "linear"])
 @pytest.mark.parametrize("usual", ["area", "linear"])
-def test_a_tie_is_scaled_as_the_framework_does(lighter, usual):
+def test_a_tie_between_resamplings_is_decided_by_the_framework(lighter, usual):
     scaled = {name: np.clip(pictures(), 0, 250) + np.uint8(name == lighter) for name in ("area", "linear")}
     network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
@@ -295,7 +295,7 @@ def test_a_tie_is_scaled_as_the_framework_does(lighter, usual):
 
 
 @pytest.mark.parametrize("usual", ["area", "linear"])
-def test_pictures_that_are_not_scaled_down_leave_it_as_the_framework_does_it(usual):
+def test_the_resampling_of_the_framework_is_assumed_if_no_picture_is_scaled_down(usual):
     network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
     choices = choose_for(network, Stated(labels=StatedLabels(LABELS)))

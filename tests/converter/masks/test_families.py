@@ -60,7 +60,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.family)
-def test_a_family_reads_right_without_a_word_about_its_preprocessing(request, shades, tmp_path, case):
+def test_a_family_is_read_correctly_without_a_preprocessing_option(request, shades, tmp_path, case):
     keras = request.getfixturevalue(f"keras_{case.generation}")
     with quiet_tensorflow():
         family = FAMILIES[case.family]

@@ -25,7 +25,7 @@ def verdict_on(*models):
 
 
 @pytest.mark.parametrize(("bare_found", "objections"), [(95, 0), (94, 0), (93, 1)])
-def test_one_point_of_recall_may_be_lost_and_no_more(bare_found, objections):
+def test_the_gate_allows_a_loss_of_at_most_one_point_of_recall(bare_found, objections):
     verdict = verdict_on(a_model("int8.tflite", bare_found=bare_found), a_model("float.keras", bare_found=95))
 
     assert len(verdict.objections) == objections
@@ -33,19 +33,19 @@ def test_one_point_of_recall_may_be_lost_and_no_more(bare_found, objections):
     assert verdict.against == "float.keras"
 
 
-def test_the_objection_says_how_much_was_lost():
+def test_the_objection_states_both_recalls():
     (objection,) = verdict_on(a_model("int8.tflite", bare_found=80), a_model("float.keras", bare_found=95)).objections
 
     assert objection.startswith("int8.tflite: recall of without_mask is 80.0% against 95.0% of float.keras")
 
 
-def test_every_model_is_held_against_the_last():
+def test_every_model_is_compared_with_the_last():
     good, bad, original = (a_model(name, bare_found=count) for name, count in (("g", 95), ("b", 50), ("f", 95)))
 
     assert [text.split(":")[0] for text in verdict_on(good, bad, original).objections] == ["b"]
 
 
-def test_labels_in_the_wrong_order_are_an_objection_even_where_both_models_share_them():
+def test_labels_in_the_wrong_order_are_an_objection_even_if_both_models_have_it():
     swapped = {"bare_found": 3, "masked_right": 4}
 
     objections = verdict_on(a_model("int8.tflite", **swapped), a_model("float.keras", **swapped)).objections
@@ -54,6 +54,6 @@ def test_labels_in_the_wrong_order_are_an_objection_even_where_both_models_share
     assert "convert it again with --labels without_mask,with_mask" in objections[0]
 
 
-def test_without_bare_faces_there_is_nothing_to_hold_against():
+def test_the_gate_requires_bare_faces():
     with pytest.raises(ConfigError, match="no face of without_mask was classified, which the gate requires"):
         verdict_on(a_model("a", bare=0, bare_found=0), a_model("b", bare=0, bare_found=0))

@@ -38,7 +38,7 @@ def frozen():
     ],
     ids=["none", "two operations", "rescaling", "per channel", "blue first", "colours apart", "padded", "no scaling"],
 )
-def test_a_scaling_is_added_up_to_the_first_layer(frozen, scale, wanted):
+def test_a_scaling_combines_the_operations_before_the_first_layer(frozen, scale, wanted):
     tf, freeze = frozen
 
     function = freeze(lambda pixels: tf.nn.conv2d(scale(tf, pixels), tf.ones([3, 3, 3, 2]) * 7.0, 1, "SAME"))
@@ -56,7 +56,7 @@ def test_a_scaling_is_added_up_to_the_first_layer(frozen, scale, wanted):
     ],
     ids=["offset", "fraction", "no scaling", "minus nothing"],
 )
-def test_what_rounding_leaves_is_no_part_of_a_scaling(frozen, scale, wanted):
+def test_rounding_errors_are_not_part_of_a_scaling(frozen, scale, wanted):
     tf, freeze = frozen
 
     found = first_scaling(freeze(lambda pixels: tf.nn.conv2d(scale(pixels), tf.ones([3, 3, 3, 2]), 1, "SAME")))
@@ -84,7 +84,7 @@ def written_out_softmax(tf, logits):
         (lambda tf, x: written_out_softmax(tf, tf.reduce_mean(x, [1, 2])), "probabilities"),
     ],
 )
-def test_the_last_operation_tells_what_the_outputs_are(frozen, last, wanted):
+def test_the_last_operation_determines_the_kind_of_outputs(frozen, last, wanted):
     tf, freeze = frozen
 
     assert ending(freeze(lambda pixels: last(tf, pixels))) == wanted

@@ -136,7 +136,7 @@ def a_run(folder, keras, **changes):
     return folder
 
 
-def test_a_training_run_says_labels_margin_and_data(keras_3, tmp_path):
+def test_a_training_run_states_labels_margin_and_data(keras_3, tmp_path):
     loaded = load_model(a_run(tmp_path / "run", keras_3))
 
     assert loaded.path.name == "model.keras"
@@ -147,7 +147,7 @@ def test_a_training_run_says_labels_margin_and_data(keras_3, tmp_path):
     assert loaded.training_data == ("street",)
 
 
-def test_a_run_that_says_no_labels_is_refused(keras_3, tmp_path):
+def test_a_run_without_labels_is_refused(keras_3, tmp_path):
     run = a_run(tmp_path / "run", keras_3, labels=None)
 
     with pytest.raises(ModelError, match=r"run\.json: not the description of a training run"):
@@ -212,7 +212,7 @@ def test_a_lambda_layer_is_not_run(request, tmp_path, generation):
         load_model(tmp_path / "a.h5")
 
 
-def test_a_wrapper_of_a_saved_model_is_named(keras_3, tmp_path):
+def test_a_wrapped_saved_model_is_reported(keras_3, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3).export(tmp_path / "inner", verbose=False)
         layer = keras_3.layers.TFSMLayer(str(tmp_path / "inner"), call_endpoint="serve")
@@ -364,7 +364,7 @@ def test_a_layers_model_of_tensorflow_js_is_rebuilt(keras_2, tmp_path, packed):
         load_model(tmp_path)
 
 
-def test_a_graph_model_of_tensorflow_js_is_sent_back_to_its_source(tmp_path):
+def test_a_graph_model_of_tensorflow_js_is_refused(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({"format": "graph-model", "weightsManifest": []}))
 
     with pytest.raises(ModelError, match=r"a graph model of TensorFlow\.js"):

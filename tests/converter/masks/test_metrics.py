@@ -36,7 +36,7 @@ def readings(**counts):
     return [a_reading(letters[key[0]], letters[key[1]]) for key, count in counts.items() for _ in range(count)]
 
 
-def test_recall_precision_and_accuracy_count_what_they_say():
+def test_recall_precision_and_accuracy_are_counted_from_the_readings():
     metrics = measure(readings(aa=8, ab=2, ba=1, bb=4), labels=LABELS[:2])
 
     assert metrics.faces == 15
@@ -57,7 +57,7 @@ def test_the_interval_is_wilsons():
     assert Share(0, 20).interval == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
-def test_of_nothing_there_is_no_share():
+def test_a_share_of_zero_cases_is_undefined():
     assert Share(0, 0).value is None
     assert Share(0, 0).interval is None
     assert str(Share(0, 0)) == "-"
@@ -65,7 +65,7 @@ def test_of_nothing_there_is_no_share():
 
 
 @given(st.integers(0, 500), st.integers(1, 500))
-def test_the_interval_holds_the_share(hits, more):
+def test_the_interval_contains_the_share(hits, more):
     share = Share(hits, hits + more)
     assert share.interval is not None
     assert share.value is not None
@@ -73,7 +73,7 @@ def test_the_interval_holds_the_share(hits, more):
     assert 0 <= low <= share.value <= high <= 1
 
 
-def test_calibration_error_is_how_far_confidence_is_from_being_right():
+def test_calibration_error_is_the_distance_of_confidence_from_accuracy():
     always_sure = [a_reading("with_mask", "with_mask", score=0.9)] * 6 + [
         a_reading("without_mask", "with_mask", score=0.9)
     ] * 4
@@ -86,7 +86,7 @@ def test_a_score_of_one_falls_into_the_last_bin():
     assert expected_calibration_error([a_reading("with_mask", "with_mask", score=1.0)]) == 0.0
 
 
-def test_bands_are_by_size_domain_and_pose_and_what_is_empty_is_left_out():
+def test_results_are_grouped_by_size_domain_and_pose_without_empty_groups():
     faces = [a_reading("with_mask", "with_mask", side_px=side) for side in (15.9, 16, 23, 47, 100, 500)]
     faces.append(replace(faces[0], domain="press", pose="profile"))
 
@@ -106,7 +106,7 @@ def test_swapped_labels_are_put_in_order():
     assert likeliest_order(metrics)[1] == pytest.approx(19 / 20)
 
 
-def test_turned_labels_are_put_in_order():
+def test_rotated_labels_are_put_in_order():
     # Output 0 is called with_mask and is read for bare faces, and so on around.
     metrics = measure(readings(ba=10, cb=10, ac=10), labels=LABELS)
 
@@ -118,7 +118,7 @@ def test_a_bad_model_is_not_called_swapped():
     assert better_order(measure([], labels=LABELS)) is None
 
 
-def test_json_holds_the_contract_of_evaluate():
+def test_the_json_of_evaluate_has_the_documented_fields():
     told = json.loads(json.dumps(measure(readings(aa=1, bb=1, ba=1), labels=LABELS[:2]).as_json()))
 
     assert told["faces"] == 3

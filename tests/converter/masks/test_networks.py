@@ -30,7 +30,7 @@ def exported(tmp_path, function, shape, dtype="float32", owner=None):
     return tmp_path / "saved"
 
 
-def test_what_is_no_classifier_of_pictures_is_refused(keras_3, tmp_path):
+def test_a_model_that_is_not_a_picture_classifier_is_refused(keras_3, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         numbers = keras_3.Sequential([keras_3.Input((10,)), layers.Dense(2)])
@@ -71,7 +71,7 @@ def test_a_signature_of_a_fixed_batch_of_floats_or_bytes_takes_one_picture(keras
     assert network.probabilities(np.round((BLUE + 1) * 127.5)) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-2)
 
 
-def test_a_batch_that_is_written_into_a_reshape_becomes_one(keras_3, tmp_path):
+def test_a_batch_size_fixed_in_a_reshape_becomes_one(keras_3, tmp_path):
     import tensorflow as tf
 
     model = colour_classifier(keras_3)
@@ -85,7 +85,7 @@ def test_a_batch_that_is_written_into_a_reshape_becomes_one(keras_3, tmp_path):
     assert open_network(path, Stated()).probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
 
 
-def test_channels_first_become_last(keras_3, tmp_path):
+def test_channels_first_inputs_become_channels_last(keras_3, tmp_path):
     import tensorflow as tf
 
     kernel = np.random.default_rng(1).standard_normal((3, 3, 3, 2)).astype(np.float32)
@@ -109,7 +109,7 @@ def test_channels_first_become_last(keras_3, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (SIDE_PX, SIDE_PX, 3)])
-def test_an_input_without_a_batch_is_a_picture(keras_3, tmp_path, shape):
+def test_an_input_without_a_batch_dimension_is_one_picture(keras_3, tmp_path, shape):
     import tensorflow as tf
 
     model = colour_classifier(keras_3)
@@ -126,7 +126,7 @@ def test_an_input_without_a_batch_is_a_picture(keras_3, tmp_path, shape):
     assert network.probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
 
 
-def test_rows_of_pixels_that_a_layer_reshapes_are_a_picture(keras_2, tmp_path):
+def test_a_flat_input_that_a_layer_reshapes_is_a_picture(keras_2, tmp_path):
     layers = keras_2.layers
     with quiet_tensorflow():
         body = colour_classifier(keras_2)
@@ -139,7 +139,7 @@ def test_rows_of_pixels_that_a_layer_reshapes_are_a_picture(keras_2, tmp_path):
     assert network.probabilities(BLUE)[0] > 0.99
 
 
-def test_an_open_size_is_the_one_that_a_layer_resizes_to(keras_3, tmp_path):
+def test_an_undefined_size_is_that_of_the_resizing_layer(keras_3, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         keras_3.Sequential(
@@ -157,7 +157,7 @@ def test_an_open_size_is_the_one_that_a_layer_resizes_to(keras_3, tmp_path):
     assert (network.height_px, network.width_px) == (24, 20)
 
 
-def test_an_open_size_that_no_layer_tells_has_to_be_said(keras_3, tmp_path):
+def test_an_undefined_size_has_to_be_given_if_no_layer_determines_it(keras_3, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         keras_3.Sequential(
@@ -170,7 +170,7 @@ def test_an_open_size_that_no_layer_tells_has_to_be_said(keras_3, tmp_path):
     assert (network.width_px, network.height_px, network.channels) == (SIDE_PX, SIDE_PX, 1)
 
 
-def test_a_convolution_may_stand_in_place_of_a_dense_layer(keras_3, tmp_path):
+def test_a_convolution_may_replace_the_dense_layer(keras_3, tmp_path):
     layers = keras_3.layers
     with quiet_tensorflow():
         convolutions = [layers.Conv2D(4, 3, strides=4), layers.Conv2D(2, SIDE_PX // 4), layers.Softmax()]

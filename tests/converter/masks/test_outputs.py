@@ -31,7 +31,7 @@ def test_labels_are_given_in_order_or_by_name(text, stated):
     assert parse_labels(text) == stated
 
 
-def test_labels_that_are_named_in_part_are_in_order():
+def test_partly_named_labels_are_taken_in_order():
     stated = parse_labels("with_mask,uncertain=ignore,without_mask")
 
     for names in ((), ("0 mascara", "1 uncertain", "2 sem")):
@@ -50,17 +50,17 @@ def test_labels_that_are_named_in_part_are_in_order():
         (("nomask", "Sem", "Com"), "nomask=without_mask,Sem=with_mask,Com=mask_worn_incorrectly"),
     ],
 )
-def test_the_labels_that_are_proposed_are_not_the_wrong_way_round(names, example):
+def test_the_proposed_labels_match_the_names_in_the_file(names, example):
     assert f"--labels '{example}'" in unknown_names("a.h5", names)
 
 
 @pytest.mark.parametrize("text", ["", "cats,dogs", "with_mask,with_mask", "ignore,ignore"])
-def test_what_are_no_labels_is_refused(text):
+def test_invalid_labels_are_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
         parse_labels(text)
 
 
-def test_what_falls_to_an_ignored_output_says_nothing():
+def test_the_probability_of_an_ignored_output_is_distributed_evenly():
     outputs: tuple[Output, ...] = ("ignore", "with_mask", "without_mask")
 
     shares = np.array([[0.8, 0.15, 0.05], [0.0, 0.1, 0.9]]) @ sharing_out(outputs)

@@ -39,7 +39,7 @@ def test_normalization_is_a_range_or_numbers_for_each_channel(model, mean, std, 
     assert normalization_in_metadata(content, channels=channels) == wanted
 
 
-def test_a_file_without_metadata_states_nothing(model):
+def test_a_file_without_metadata_has_no_normalization_and_no_names(model):
     assert normalization_in_metadata(model, channels=3) is None
     assert names_in_metadata(model) == ()
 
@@ -49,7 +49,7 @@ def test_the_label_file_is_packed_behind_the_model(model):
 
 
 @pytest.mark.parametrize("lost", range(8, 160, 8))
-def test_damaged_metadata_states_nothing(model, lost):
+def test_damaged_metadata_is_ignored(model, lost):
     content = with_metadata(model, mean=(127.5,), std=(127.5,), lost_bytes=lost)
 
     assert normalization_in_metadata(content, channels=3) is None

@@ -28,26 +28,26 @@ class Connected:
         node, folder = cluster.nodes[0], cluster.authority.folder
         context = ssl.create_default_context(cafile=folder / "ca.pem")
         context.load_cert_chain(folder / f"{certificate}.pem", folder / f"{certificate}.key")
-        self.is_in, self.is_out, self.heard = False, False, 0
+        self.is_connected, self.is_disconnected, self.received = False, False, 0
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.tls_set_context(context)
-        self._client.on_connect = lambda *answer: setattr(self, "is_in", not answer[3].is_failure)
-        self._client.on_disconnect = lambda *_: setattr(self, "is_out", True)
-        self._client.on_message = lambda *_: setattr(self, "heard", self.heard + 1)
+        self._client.on_connect = lambda *answer: setattr(self, "is_connected", not answer[3].is_failure)
+        self._client.on_disconnect = lambda *_: setattr(self, "is_disconnected", True)
+        self._client.on_message = lambda *_: setattr(self, "received", self.received + 1)
         self._client.reconnect_delay_set(60)
         try:
             self._client.connect(node.address, node.mqtt_port)
         except OSError:
-            self.is_out = True
+            self.is_disconnected = True
             return
         self._client.loop_start()
-        _until(lambda: self.is_in or self.is_out)
+        _until(lambda: self.is_connected or self.is_disconnected)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Whether the broker accepted the message and kept the connection."""
         sent = self._client.publish(topic, payload, qos=1)
-        _until(lambda: sent.is_published() or self.is_out)
-        return not self.is_out
+        _until(lambda: sent.is_published() or self.is_disconnected)
+        return not self.is_disconnected
 
     def subscribe(self, topic: str) -> None:
         """Subscribe to a topic."""
@@ -60,11 +60,11 @@ class Connected:
         self._client.disconnect()
 
 
-def _until(is_so: Callable[[], bool]) -> bool:
+def _until(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + SECONDS
-    while not is_so() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return is_so()
+    return condition()
 
 
 def main() -> int:
@@ -77,19 +77,21 @@ def main() -> int:
         mine, theirs = alert("hall-1"), alert("hall-2")
 
         good = Connected(cluster, "hall-1", client_id="maskwatch-hall-1")
-        results["its own topic is taken"] = good.publish("maskwatch/hall-1/alerts", mine.payload())
+        results["publishing on its own topic is accepted"] = good.publish("maskwatch/hall-1/alerts", mine.payload())
         other = Connected(cluster, "hall-2", client_id="maskwatch-hall-2")
 
-        results["another's topic is refused"] = not good.publish("maskwatch/hall-2/alerts", theirs.payload())
+        results["publishing on another's topic is refused"] = not good.publish(
+            "maskwatch/hall-2/alerts", theirs.payload()
+        )
         listener = Connected(cluster, "hall-1", client_id="maskwatch-hall-1")
         listener.subscribe("maskwatch/hall-2/#")
         other.publish("maskwatch/hall-2/alerts", theirs.payload())
         time.sleep(2.0)
-        results["another's messages are not heard"] = listener.heard == 0
+        results["another's messages are not received"] = listener.received == 0
 
         thief = Connected(cluster, "hall-1", client_id="maskwatch-hall-2")
         time.sleep(1.0)
-        results["another's connection is not taken over"] = not thief.is_in and not other.is_out
+        results["another's connection is not taken over"] = not thief.is_connected and not other.is_disconnected
 
         liar = Connected(cluster, "hall-1", client_id="maskwatch-hall-1")
         liar.publish("maskwatch/hall-1/alerts", alert("hall-2").payload())
@@ -98,14 +100,14 @@ def main() -> int:
 
         results["a device that was not admitted is refused"] = not Connected(
             cluster, "stranger-1", client_id="maskwatch-stranger-1"
-        ).is_in
+        ).is_connected
         results["an expired certificate is refused"] = not Connected(
             cluster, "expired", client_id="maskwatch-hall-1"
-        ).is_in
+        ).is_connected
         for one in (good, other, listener, thief, liar):
             one.close()
-    for what, is_so in results.items():
-        sys.stdout.write(f"{'ok' if is_so else 'FAILED':8}{what}\n")
+    for what, succeeded in results.items():
+        sys.stdout.write(f"{'ok' if succeeded else 'FAILED':8}{what}\n")
     return int(not all(results.values()))
 
 

@@ -29,11 +29,11 @@ def main() -> int:
         command = cluster.command("simulate", "--devices", str(options.devices), "--seconds", str(seconds), "--json")
         command += ["--alerts-per-second", str(options.alerts_per_second), "--ledger", str(cluster.folder / "ledger")]
         command += cluster.device_options()
-        _say("load begins")
+        _log("load begins")
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
             _kill_in_turn(cluster)
-            said = load.communicate()[0]
-        result = json.loads(said)
+            output = load.communicate()[0]
+        result = json.loads(output)
         result["broker_cpu_seconds_since_restart"] = round(cluster.broker_cpu_seconds(), 1)
         result["load_average"] = round(os.getloadavg()[1], 1)
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -43,27 +43,27 @@ def main() -> int:
 def _kill_in_turn(cluster: Cluster) -> None:
     time.sleep(PAUSE_SECONDS)
     leader = cluster.leader()
-    _say(f"killing the leader, node {leader + 1}")
+    _log(f"killing the leader, node {leader + 1}")
     cluster.nodes[leader].kill()
     time.sleep(PAUSE_SECONDS)
     other = (leader + 1) % len(cluster.nodes)
-    _say(f"killing node {other + 1} as well: one of three is left, and takes nothing")
+    _log(f"killing node {other + 1} as well: the remaining node accepts no messages")
     cluster.nodes[other].kill()
     time.sleep(PAUSE_SECONDS)
-    _say("both come back")
+    _log("starting both again")
     for number in (leader, other):
         cluster.nodes[number].start()
     for number in (leader, other):
         cluster.nodes[number].wait()
-    _say("killing a worker")
+    _log("killing a worker")
     cluster.kill("worker 0")
     time.sleep(PAUSE_SECONDS)
     cluster.start_worker(0)
-    _say("killing PostgreSQL")
+    _log("killing PostgreSQL")
     cluster.postgres.stop()
     time.sleep(DATABASE_AWAY_SECONDS)
     cluster.postgres.start()
-    _say("killing everything in turn")
+    _log("killing everything in turn")
     for node in cluster.nodes:
         node.kill()
         node.start()
@@ -72,10 +72,10 @@ def _kill_in_turn(cluster: Cluster) -> None:
     cluster.postgres.stop()
     cluster.postgres.start()
     cluster.start_worker(1)
-    _say("load goes on, then drains")
+    _log("load continues, then pending messages are delivered")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 

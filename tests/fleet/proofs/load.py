@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEVICES_A_PROCESS = 4000
-"""A device takes four files, and a process may often open 20,000 and no more."""
+"""A device needs four open files, and the limit of a process is often 20,000."""
 SLOWEST = ("p50_seconds", "p99_seconds", "drained_seconds", "acknowledge_p99_seconds")
-"""Of several processes that of the slowest; all else adds up."""
+"""Results of which the maximum of all processes counts; others are summed."""
 AWAY_SECONDS = 600.0
 SAMPLE_SECONDS = 10.0
 FULL_QUEUE_BYTES = 5_000_000
-"""Some seven thousand alerts: full within two of the ten minutes, so that the devices hold the rest."""
+"""About seven thousand alerts: full within two of the ten minutes, so that devices keep the others."""
 
 
 def main() -> int:
@@ -73,14 +73,14 @@ def full_queue(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
         back_at = time.monotonic() + seconds
         is_away = True
 
-        def come_back() -> None:
+        def restart_database() -> None:
             nonlocal is_away
             if is_away and time.monotonic() > back_at:
                 cluster.postgres.start()
                 is_away = False
 
         words = ["--seconds", str(seconds), "--drain-seconds", "1800"]
-        return _simulated(cluster, loads, *words, per_second=60.0, meanwhile=come_back)
+        return _simulated(cluster, loads, *words, per_second=60.0, meanwhile=restart_database)
 
 
 def connections(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
@@ -98,7 +98,7 @@ def _admitted(cluster: Cluster, devices: int) -> list[Load]:
     ]
     begin = time.monotonic()
     cluster.admit([name for load in loads for name in load.names()])
-    sys.stderr.write(f"{devices} devices have certificates and are let in after {time.monotonic() - begin:.0f} s\n")
+    sys.stderr.write(f"admitted {devices} devices with certificates in {time.monotonic() - begin:.0f} s\n")
     return loads
 
 
@@ -126,8 +126,8 @@ def _simulated(
                 sample_at += SAMPLE_SECONDS
                 curve.append(_sample(cluster, management, seconds=time.monotonic() - begin))
             time.sleep(0.5)
-        said = [json.loads(process.stdout.read() if process.stdout else "") for process in processes]
-    result = {key: (max if key in SLOWEST else sum)(one[key] for one in said) for key in said[0]}
+        results = [json.loads(process.stdout.read() if process.stdout else "") for process in processes]
+    result = {key: (max if key in SLOWEST else sum)(one[key] for one in results) for key in results[0]}
     result["broker_cpu_seconds"] = round(cluster.broker_cpu_seconds(), 1)
     result["broker_resident_megabytes_at_most"] = max(row[4] for row in curve)
     result["seconds, devices, queue, brokers' CPU-seconds, megabytes of the largest"] = curve

@@ -101,9 +101,9 @@ def _fill(connection: psycopg.Connection, *, alerts: int) -> None:
         connection.execute(ALERTS_SQL, values)
         if number >= DAYS - COUNTED_DAYS:
             connection.execute(COUNTS_SQL, {"begin": begin})
-        _say(f"{(number + 1) * (alerts // DAYS):,} alerts")
+        _log(f"{(number + 1) * (alerts // DAYS):,} alerts")
     connection.execute(SITE_HOURS_SQL)
-    # What autovacuum does over time.
+    # Normally done by autovacuum.
     connection.execute("vacuum analyze")
 
 
@@ -181,7 +181,7 @@ def _plan(connection: psycopg.Connection, wanted: AlertFilter) -> str:
     return "\n".join(str(line[0]) for line in lines if "never executed" not in line[0])
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 RELEASED = Path(__file__).parents[3] / "models" / "faces.json"
-"""Learning goes on from the shipped detector."""
+"""Training continues from the shipped detector."""
 WIDTH_PX, HEIGHT_PX = 160, 128
 SKIN = (120, 150, 200)
 

@@ -68,7 +68,7 @@ def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
 
 
 @pytest.mark.tensorflow
-def test_every_purpose_gets_pictures_of_its_own(tmp_path, capsys):
+def test_every_purpose_gets_separate_pictures(tmp_path, capsys):
     scenes = write_scenes(tmp_path / "scenes", count=4)
     content = json.loads(scenes.read_text())
     for image in content["images"][2:]:

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.tensorflow
 SIDE_PX = 64
 FACE = np.array([[[0, 0, 32, 32]]], np.float32)
 FACE_CELL = 64 + 16
-"""The first cell of stride 32: its middle is that of the face."""
+"""The first cell of stride 32: its centre is that of the face."""
 SECOND_CELL = 64
 """The first cell of stride 16."""
 SPECK, WHOLE = (0.5, 0.5, -3, -3), (0.5, 0.5, 0, 0)
-"""Boxes in the middle of their cell: a twentieth as wide, and the cell itself."""
+"""Boxes at the centre of their cell: a twentieth as wide, and the whole cell."""
 VALUES = np.tile(np.array(SPECK, np.float32), (1, 64 + 16 + 4, 1))
 VALUES[0, [SECOND_CELL, FACE_CELL]] = WHOLE
 NOWHERE = np.zeros((1, 1, 4), np.float32)
@@ -55,7 +55,7 @@ def test_a_cell_of_a_coarse_level_is_as_large_as_its_stride():
     assert boxes[0, SECOND_CELL].tolist() == [0, 0, 16, 16]
 
 
-def test_the_cells_that_fit_a_face_answer_for_it():
+def test_a_face_is_assigned_to_the_cells_that_fit_it():
     cells = cells_of(SIDE_PX, SIDE_PX)
     logits, boxes = np.zeros((1, 84, 2), np.float32), decoded(VALUES, cells)
 
@@ -67,7 +67,7 @@ def test_the_cells_that_fit_a_face_answer_for_it():
     assert np.asarray(assigned.boxes)[0, FACE_CELL].tolist() == FACE[0, 0].tolist()
 
 
-def test_each_of_two_faces_has_a_cell_of_its_own():
+def test_two_faces_are_assigned_to_different_cells():
     cells = cells_of(SIDE_PX, SIDE_PX)
     faces = np.array([[[0, 0, 32, 32], [0, 0, 16, 16]]], np.float32)
     boxes = decoded(VALUES, cells)
@@ -78,7 +78,7 @@ def test_each_of_two_faces_has_a_cell_of_its_own():
     assert {tuple(box) for box in np.asarray(assigned.boxes)[0][positive].tolist()} == {(0, 0, 32, 32), (0, 0, 16, 16)}
 
 
-def test_no_face_means_no_cell():
+def test_without_faces_no_cell_is_assigned():
     cells = cells_of(SIDE_PX, SIDE_PX)
     boxes = decoded(VALUES, cells)
 

@@ -22,7 +22,7 @@ def test_training_can_start_from_another_run(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_answers_for_a_picture_have_a_pair_for_each_stride():
+def test_a_network_has_a_pair_of_outputs_for_each_stride():
     levels = levels_of(open_network(RELEASED).predict_on_batch(np.zeros((1, 96, 128, 3), np.float32)), 0)
 
     assert [level.stride for level in levels] == list(STRIDES)

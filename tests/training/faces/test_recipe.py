@@ -61,7 +61,7 @@ def test_each_error_is_reported_with_its_line(tmp_path):
     assert "line 6   sede: unknown key; did you mean 'seed'?" in str(told.value)
 
 
-def test_single_keys_are_changed_from_outside(tmp_path):
+def test_single_keys_can_be_overridden(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\nmodel: {weights: a.json}\ndata:\n  - scenes: a.json\n")
 

@@ -106,7 +106,7 @@ def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
     assert (one.pixels != other.pixels).any()
 
 
-def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
+def test_the_learning_rate_rises_and_falls_to_zero(tiny_recipe):
     recipe = tiny_recipe(schedule={"steps_per_epoch": 100, "epochs": 10, "rising_steps": 10, "learning_rate": 1e-3})
 
     rates = [learning_rate(recipe, step=step) for step in range(1000)]
@@ -116,7 +116,7 @@ def test_the_learning_rate_rises_and_falls_to_nothing(tiny_recipe):
     assert rates[-1] < 1e-7
 
 
-def test_a_run_learns_from_a_teacher_and_from_its_answers(tiny_recipe, tmp_path):
+def test_a_run_learns_from_a_teacher_and_from_its_predictions(tiny_recipe, tmp_path):
     write_scenes(tmp_path / "photos", count=4)
     recipe = tiny_recipe(
         data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],

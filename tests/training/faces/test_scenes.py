@@ -65,7 +65,7 @@ def test_boxes_of_another_style_are_moved_and_scaled(tmp_path):
     assert moved.tolist() == [[5, 10, 15, 50]]
 
 
-def test_a_teacher_tells_where_background_is_not_sure(tiny_recipe, tmp_path):
+def test_a_teacher_marks_uncertain_background(tiny_recipe, tmp_path):
     def teacher(_image, _path):
         return A_FIND, np.array([0.5], np.float32)
 

@@ -39,7 +39,7 @@ def test_boxes_and_scores_are_those_of_opencv_before_suppression(name, parameter
     assert apart.max() < 1e-3
 
 
-def test_a_missing_file_says_what_is_wanted(tmp_path):
+def test_the_error_about_a_missing_file_says_which_file_to_give(tmp_path):
     with pytest.raises(ModelError, match=r"no such file; give the path of a YuNet face detector"):
         read_convolutions(tmp_path / "yunet.onnx")
 

@@ -49,7 +49,7 @@ def test_all_data_that_is_not_held_out_is_used_for_training(tiny_recipe, class_f
     assert not copied & names(data_set.judging), "a near-duplicate of what is learnt must not judge"
 
 
-def test_shares_say_how_often_a_source_is_drawn(tiny_recipe, class_folders, tmp_path):
+def test_the_share_of_a_source_determines_how_often_it_is_drawn(tiny_recipe, class_folders, tmp_path):
     recipe = tiny_recipe(
         data=[
             {"folders": str(class_folders), "labels": ["with_mask"], "share": 3.0},

@@ -36,7 +36,7 @@ def covered(face: FaceLandmarks, wearing: Wearing, v: float) -> float:
     return float(np.mean([changed(face, wearing, seed)[y, x] for seed in range(10)]))
 
 
-def test_pixels_and_head_are_two_names_of_one_place():
+def test_pixel_and_head_coordinates_convert_into_each_other():
     head = Head.of(a_face(degrees=30, turn_px=4))
     u, v = np.array([0.3, -0.8]), np.array([0.5, 1.6])
 
@@ -49,7 +49,7 @@ def test_pixels_and_head_are_two_names_of_one_place():
     ("wearing", "nose", "lips", "chin"),
     [("properly", True, True, True), ("nose_free", False, True, True), ("chin_only", False, False, True)],
 )
-def test_a_mask_covers_what_its_wearing_says(wearing, nose, lips, chin):
+def test_a_mask_covers_the_parts_of_the_face_that_its_wearing_determines(wearing, nose, lips, chin):
     for v, wanted in ((0.57, nose), (1.02, lips), (1.55, chin)):
         share = covered(a_face(), wearing, v)
         assert share >= 0.9 if wanted else share <= 0.1, f"v {v}: {share}"
@@ -70,7 +70,7 @@ def test_a_mask_turns_with_the_head(degrees):
     assert np.dot(middle, down) / (np.linalg.norm(middle) * np.linalg.norm(down)) > 0.85
 
 
-def test_a_mask_on_a_turned_face_reaches_less_far_on_the_far_side():
+def test_a_mask_on_a_turned_face_is_narrower_on_the_far_side():
     mask = changed(a_face(turn_px=10), "nose_free")
     columns = np.nonzero(mask.any(axis=0))[0]
 

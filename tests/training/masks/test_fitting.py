@@ -45,9 +45,7 @@ def test_a_network_learns_to_distinguish_the_labels(tiny_recipe, data_set, tmp_p
     assert (tmp_path / BEST).is_file()
 
 
-def test_a_network_from_scratch_soon_normalises_by_what_it_sees_and_not_by_what_it_began_with(
-    tiny_recipe, data_set, tmp_path
-):
+def test_batch_normalisation_of_a_network_from_scratch_soon_follows_the_data(tiny_recipe, data_set, tmp_path):
     recipe = tiny_recipe(
         model={**PRETRAINED, "weights": "scratch"},
         schedule={"epochs": 1, "faces_per_epoch": 320, "batch_size": 4, "learning_rate": 1e-12},
@@ -119,7 +117,7 @@ def test_training_stops_when_validation_no_longer_improves(tiny_recipe, data_set
     assert len(history) < 30
 
 
-def test_the_learning_rate_rises_shortly_and_falls_to_nothing(tiny_recipe):
+def test_the_learning_rate_rises_briefly_and_falls_to_zero(tiny_recipe):
     recipe = tiny_recipe(
         model={**PRETRAINED}, schedule={"head_epochs": 1, "head_learning_rate": 0.5, "epochs": 4, "learning_rate": 0.1}
     )
@@ -135,7 +133,7 @@ def test_a_network_from_scratch_has_no_head_epochs(tiny_recipe):
     assert head_epochs(tiny_recipe(model=PRETRAINED)) == 1
 
 
-def test_label_weights_make_every_label_count_alike(tiny_recipe, class_folders, tmp_path):
+def test_label_weights_balance_the_labels(tiny_recipe, class_folders, tmp_path):
     recipe = tiny_recipe(
         data=[
             {"folders": str(class_folders), "labels": ["with_mask"], "share": 3.0},

@@ -30,7 +30,7 @@ def test_without_jitter_the_pixels_are_those_of_the_device():
     assert np.array_equal(pixels, VIEW.cut(an_image(), BOX, whole=False))
 
 
-def test_a_distant_face_has_less_detail_left():
+def test_a_distant_face_has_less_detail():
     far = STILL.model_copy(update={"distance_share": 1.0, "smallest_face_px": 8.0})
     random = np.random.default_rng(1)
     near = detail(VIEW.cut(an_image(), BOX, whole=False))

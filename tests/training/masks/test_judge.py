@@ -29,7 +29,7 @@ def test_precision_and_recall_are_those_of_the_label():
     assert report["confusion"] == [[2, 0], [1, 1]]
 
 
-def test_a_rare_label_counts_for_more_than_its_share_and_less_than_all():
+def test_the_balanced_loss_weights_a_rare_label_between_its_share_and_equal_weight():
     often_right = verdicts([[0.99, 0.01]] * 99 + [[0.9, 0.1]], [0] * 99 + [1])
     frequent, rare = -np.log(0.99), -np.log(0.1)
 

@@ -30,7 +30,7 @@ def test_faces_of_one_label_need_the_label():
         DataRecipe(faces=Path("photos"))
 
 
-def test_faces_that_have_to_be_found_need_a_detector():
+def test_finding_faces_needs_a_detector():
     with pytest.raises(ValidationError, match="detector: needed"):
         MaskRecipe(name="one", data=[{"folders": "faces", "find": True}])
 

@@ -11,7 +11,7 @@ from edge_agent.vision.detector.decoding import MOST_CANDIDATES, Level, candidat
 
 
 def silent(rows: int = 4, columns: int = 6, stride: int = 8) -> Level:
-    """A level that is sure of having no face anywhere."""
+    """The outputs of a level without any face."""
     return Level(stride, np.full((rows, columns, 2), -9, np.float32), np.zeros((rows, columns, 4), np.float32))
 
 

@@ -26,22 +26,22 @@ def tensor(index: int, shape: tuple[int, ...], *, scale: float = SCALE, zero_poi
 
 
 class BrightCells:
-    """An interpreter that takes every cell of 16 px whose middle is bright for a face as large as two cells."""
+    """A fake interpreter that detects a face, two cells wide, at every 16 px cell with a bright centre."""
 
     runtime = "litert"
 
     def __init__(self, width: int, height: int) -> None:
         self.inputs = (tensor(0, (1, height, width, 3), scale=1.0, zero_point=0),)
-        # Boxes before logits and small cells last: converters put outputs in any order.
+        # Boxes before logits, small cells last: converters write outputs in any order.
         shapes = [(1, height // stride, width // stride, channels) for stride in (16, 8) for channels in (4, 2)]
         self.outputs = tuple(tensor(number, shape) for number, shape in enumerate(shapes, 1))
-        self.looked_at: list[Any] = []
+        self.inputs_run: list[Any] = []
 
     def run(self, value: Any) -> list[Any]:
-        self.looked_at.append(value)
+        self.inputs_run.append(value)
         answers = [np.full(output.shape, ZERO_POINT, np.uint8) for output in self.outputs]
         bright = value[0, 8::16, 8::16, 0] > 100
-        answers[0][0, ..., :2] = ZERO_POINT + 5  # the middle of the cell
+        answers[0][0, ..., :2] = ZERO_POINT + 5  # the centre of the cell
         answers[0][0, ..., 2:] = ZERO_POINT + 7  # e ** 0.7, two cells
         answers[1][0] = np.where(bright, ZERO_POINT + 60, 0)[..., None]
         answers[3][0] = 0
@@ -152,7 +152,7 @@ def test_the_detector_runs_only_the_network_it_chose():
 
     detector.detect(a_picture(100, 300, face=None))
 
-    assert (len(landscape.looked_at), len(portrait.looked_at)) == (0, 1)
+    assert (len(landscape.inputs_run), len(portrait.inputs_run)) == (0, 1)
 
 
 @pytest.mark.parametrize("shape", [(1, 640), (640, 1), (1, 1), (5, 8000), (3000, 20)])
@@ -166,7 +166,7 @@ def test_an_empty_picture_has_no_face():
     detector, interpreters = a_detector((64, 64))
 
     assert detector.detect(np.zeros((0, 64, 3), np.uint8)) == []
-    assert not interpreters[0].looked_at
+    assert not interpreters[0].inputs_run
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_an_empty_picture_has_no_face():
     ],
     ids=["grey", "one channel", "four channels", "16 bit", "float"],
 )
-def test_pixels_of_another_layout_are_refused_clearly(pixels):
+def test_pixels_of_another_layout_are_rejected(pixels):
     detector, _ = a_detector((64, 64))
 
     with pytest.raises(PictureError, match="BGR pixels, uint8; these are"):

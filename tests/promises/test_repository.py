@@ -9,22 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 LARGEST_FILE_BYTES = 6 * 1024 * 1024
-"""A clone on a device's slow line stays a matter of seconds."""
+"""So that cloning takes seconds even on the slow connection of a device."""
 
 
 def text(name: str) -> str:
-    return (HOUSE / name).read_text(encoding="utf-8")
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def tracked() -> list[Path]:
-    """Files that git knows."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "-z"], cwd=HOUSE, check=True, capture_output=True, text=True
-    )
-    return [HOUSE / name for name in listed.stdout.split("\0") if name and (HOUSE / name).is_file()]
+    """Files under version control."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def project(key: str) -> str:
@@ -34,11 +32,11 @@ def project(key: str) -> str:
 
 
 def test_make_lists_every_target_with_one_line():
-    # A make that runs inside another one would also say where it is.
+    # Otherwise a make inside another one also prints its folder.
     command = ["make", "--no-print-directory"]
-    listed = subprocess.run(command, cwd=HOUSE, check=True, capture_output=True, text=True).stdout.splitlines()
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text("Makefile"), re.MULTILINE))
-    # The check of the interpreter is a step of other targets and nothing to ask for.
+    # `python` checks the interpreter for other targets and is not listed.
     assert {line.split()[1] for line in listed} == targets - {"python"}
     assert all(len(line.split()) > 2 for line in listed)
 
@@ -78,13 +76,13 @@ def test_every_pinned_tool_is_one_that_development_needs_and_has_a_version():
 
 
 def test_programs_of_the_continuous_integration_exist():
-    for script in (HOUSE / ".ci").iterdir():
+    for script in (ROOT / ".ci").iterdir():
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
         assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
         assert "set -euo pipefail\n" in script.read_text(encoding="utf-8")
 
 
-def test_the_workflow_tries_every_python_that_the_package_accepts():
+def test_the_workflow_tests_every_python_that_the_package_accepts():
     workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
     tried = workflow["jobs"]["device"]["strategy"]["matrix"]["python"]
     first, end = re.findall(r"3\.(\d+)", project("requires-python"))
@@ -92,24 +90,24 @@ def test_the_workflow_tries_every_python_that_the_package_accepts():
     assert f"(3, {first}) <= sys.version_info[:2] <= (3, {int(end) - 1})" in text("Makefile")
 
 
-def test_no_file_is_too_large_for_a_slow_line():
+def test_no_file_exceeds_the_size_limit():
     large = {str(file): file.stat().st_size for file in tracked() if file.stat().st_size > LARGEST_FILE_BYTES}
     assert not large
 
 
-def test_no_file_names_a_folder_of_one_machine():
+def test_no_file_contains_a_local_path():
     folder = re.compile(rb"/(?:work/(?:main|shared)|root/|home/(?!pi\b|jetson\b)[a-z]+/|tmp/[a-z]+/)")
     found = {
-        str(file.relative_to(HOUSE)): match.group().decode()
+        str(file.relative_to(ROOT)): match.group().decode()
         for file in tracked()
         if (match := folder.search(file.read_bytes())) and b"\0" not in file.read_bytes()[:1024]
     }
-    # The pattern itself.
-    found.pop("tests/promises/test_house.py", None)
+    # This file contains the pattern.
+    found.pop("tests/promises/test_repository.py", None)
     assert not found
 
 
-def test_the_licence_is_the_one_that_the_package_names():
+def test_the_licence_file_matches_the_package_metadata():
     licence = text("LICENSE").split()
     assert licence[:4] == ["Apache", "License", "Version", "2.0,"]
     assert "Copyright [yyyy] [name of copyright owner]" in " ".join(licence), "the text of the licence is changed"

@@ -1,4 +1,4 @@
-"""Turns: runs a periodic database task as a service that survives database outages."""
+"""Periodic: runs a periodic database task as a service that survives database outages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 def repeat(
     config: DatabaseConfig,
-    turn: Callable[[psycopg.Connection], None],
+    task: Callable[[psycopg.Connection], None],
     *,
     every_seconds: float,
     application: str,
     always: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `turn` until SIGTERM or Ctrl-C; log a database outage once and retry.
+    """Call `task` until SIGTERM or Ctrl-C; log a database outage once and retry.
 
-    `always` is called before each turn, also during an outage.
+    `always` is called before each attempt, also during an outage.
 
     Raises:
         ConfigError: the database has no schema, or that of another version.
@@ -46,12 +46,12 @@ def repeat(
         try:
             if connection is None or connection.closed:
                 connection = database.open_database(config, application=application)
-            turn(connection)
+            task(connection)
         except (UnavailableError, psycopg.Error) as error:
-            said = f"PostgreSQL: {database.one_line(error)}" if isinstance(error, psycopg.Error) else str(error)
-            if said != trouble:
-                log.warning("%s", said)
-            trouble = said
+            text = f"PostgreSQL: {database.one_line(error)}" if isinstance(error, psycopg.Error) else str(error)
+            if text != trouble:
+                log.warning("%s", text)
+            trouble = text
         else:
             watchdog.ready()
             trouble = ""
