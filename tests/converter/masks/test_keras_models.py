@@ -181,7 +181,7 @@ def test_weights_alone_are_not_a_model(keras_3, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3).save_weights(tmp_path / "a.weights.h5")
 
-    with pytest.raises(ModelError, match=r"holds weights without a model; put the model\.json"):
+    with pytest.raises(ModelError, match=r"contains weights without a model; put the model\.json"):
         load_model(tmp_path / "a.weights.h5")
 
 
