@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium-headless-shell")
 # Headless, without a GPU, and without requests to the vendor of the browser.
 CALM = (
     "--no-sandbox",
@@ -44,7 +44,7 @@ AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(st
 def a_browser(folder: Path) -> Iterator[Browser]:
     """Open Chromium; without it the test is skipped with a reason."""
     if CHROMIUM is None:
-        pytest.skip("needs the Debian package chromium (tests/debian-packages.txt)")
+        pytest.skip("needs the Debian package chromium-headless-shell (tests/debian-packages.txt)")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE_MS)
