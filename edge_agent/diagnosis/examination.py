@@ -135,6 +135,9 @@ def _fix_camera(source: str) -> str:
     name = source.partition(":")[0].strip()
     if name in PROGRAMS:
         return PROGRAMS[name]
+    if name == "ffmpeg":
+        # The last word is the input: an address, a device or a file.
+        source = shlex.split(source)[-1]
     if "://" in source:
         return f"ping -c 3 {_host_of(source)}"
     if source.startswith("/dev/"):

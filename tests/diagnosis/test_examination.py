@@ -29,6 +29,8 @@ def examined(tmp_path, **keys):
         ("/dev/video97", "v4l2-ctl --list-devices"),
         ("rtsp://me:secret@127.0.0.1:1/live", "ping -c 3 127.0.0.1"),
         ("/nowhere/door.mp4", "ls -l /nowhere/door.mp4"),
+        ("ffmpeg: -stream_loop 1 '/nowhere/front door.mp4'", "ls -l '/nowhere/front door.mp4'"),
+        ("ffmpeg: -f v4l2 /dev/video97", "v4l2-ctl --list-devices"),
         ("/dev/null", "fuser -v /dev/null"),
     ],
 )
