@@ -74,7 +74,7 @@ def _runtime(config: Config) -> str:
     """The runtime in use, and why the others are not used."""
     probes = probe_runtimes(model_bytes(config.mask_model))
     classifier = open_mask_classifier(config)
-    reasons = [f"{probe.runtime} {probe.version or 'none'} {probe.failure or 'works'}" for probe in probes]
+    reasons = [" ".join(filter(None, (probe.runtime, probe.version, probe.failure or "works"))) for probe in probes]
     return f"{classifier.runtime}, because runtime is {config.runtime}: {'; '.join(reasons)}"
 
 
