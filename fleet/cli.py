@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(PROGRAM)], force=True)
     # Lost connections are logged by our own code.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # It logs every missing signature of staged metadata; the commands print how many are missing.
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     return run_command(lambda: options.action(options), program=PROGRAM)
 
 

@@ -155,7 +155,7 @@ def release_stages(
 
 
 def _make_key(_config: FleetConfig, options: argparse.Namespace) -> None:
-    print(f"{options.file}: keep it where this person alone has it\n{make_key(options.file)}: give it to the others")
+    print(f"{options.file}: private key; keep it secret\n{make_key(options.file)}: public key")
 
 
 def _create(config: FleetConfig, options: argparse.Namespace) -> None:
@@ -236,10 +236,10 @@ def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
             f"group '{options.group}': nothing is wished; 'maskwatch-fleet rollout status' lists the groups"
         )
     changes = {
-        "pause": {"is_paused": True, "reason": "by hand"},
+        "pause": {"is_paused": True, "reason": "manually"},
         # The alert rate of a stage is measured from here.
         "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": datetime.now(timezone.utc)},
-        "roll-back": {"is_rolled_back": True, "reason": "by hand"},
+        "roll-back": {"is_rolled_back": True, "reason": "manually"},
     }
     progress = progress.model_copy(update=changes[options.rollout])
     repository.advance(_online(config), options.group, progress, when=datetime.now(timezone.utc))
@@ -263,14 +263,14 @@ def _wished(wish: Wish) -> str:
 
 
 def _described(progress: Progress) -> str:
-    state = "rolled back" if progress.is_rolled_back else "paused" if progress.is_paused else "goes on"
+    state = "rolled back" if progress.is_rolled_back else "paused" if progress.is_paused else "in progress"
     reason = f": {progress.reason}" if progress.reason else ""
     return f"stage '{progress.stage}' since {progress.since:%Y-%m-%d %H:%M} UTC, {state}{reason}"
 
 
 def _print_missing_signatures(config: FleetConfig) -> None:
     for role, count in _repository(config).missing_signatures().items():
-        print(f"staged: {role}, " + (f"{count} signatures are missing" if count else "to be published"))
+        print(f"staged: {role}, " + (f"missing signatures: {count}" if count else "to be published"))
 
 
 def _repository(config: FleetConfig) -> Repository:

@@ -253,8 +253,11 @@ class Repository:
 
     def keys(self) -> dict[str, list[str]]:
         """The ids of the keys of each role."""
-        root = self._current("root", Root).signed
-        return {role: sorted(found.keyids) for role, found in root.roles.items()}
+        roles = {**self._current("root", Root).signed.roles}
+        delegations = self._current("targets", Targets).signed.delegations
+        if delegations and delegations.roles:
+            roles |= delegations.roles
+        return {role: sorted(found.keyids) for role, found in roles.items()}
 
     def timestamp_bytes(self) -> bytes:
         """The metadata that devices fetch first.
