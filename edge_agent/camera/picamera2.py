@@ -1,4 +1,4 @@
-"""Picamera2: reads a Raspberry Pi's ribbon camera through Debian's Picamera2 library."""
+"""Picamera2: reads a Raspberry Pi's CSI camera through Debian's Picamera2 library."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RibbonCamera(EagerCamera):
 
 
 def open_picamera2(config: CameraConfig, *, number: str) -> RibbonCamera:
-    """Open the ribbon camera with this number, or the first if it is empty.
+    """Open the CSI camera with this number, or the first if it is empty.
 
     Raises:
         CameraError: the library is not installed, or there is no such camera.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 PACKAGES = {"rpicam-vid": "rpicam-apps", "gst-launch-1.0": "gstreamer1.0-tools", "ffmpeg": "ffmpeg"}
 """The Debian package of each program."""
 
-# Supported by ribbon cameras of Raspberry Pi and Jetson, and sufficient for face detection.
+# Supported by CSI cameras of Raspberry Pi and Jetson, and sufficient for face detection.
 CSI_SIZE = (1280, 720)
 CSI_FRAMES_PER_SECOND = 15.0
 # Does not affect readings; ffmpeg's scale is 2 (best) to 31.
@@ -34,7 +34,7 @@ def command_of(config: CameraConfig) -> list[str]:
 
 
 def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
-    """A ribbon camera of a Raspberry Pi; `options` are additional options of rpicam-vid."""
+    """A CSI camera of a Raspberry Pi; `options` are additional options of rpicam-vid."""
     width_px, height_px = config.frame_size or CSI_SIZE
     return [
         *("rpicam-vid", "--nopreview", "--timeout", "0", "--codec", "mjpeg", "--flush"),
@@ -46,7 +46,7 @@ def _rpicam(config: CameraConfig, options: list[str]) -> list[str]:
 
 
 def _jetson_csi(config: CameraConfig, properties: list[str]) -> list[str]:
-    """A ribbon camera of a Jetson; `properties` are those of nvarguscamerasrc, such as sensor-id=1."""
+    """A CSI camera of a Jetson; `properties` are those of nvarguscamerasrc, such as sensor-id=1."""
     width_px, height_px = config.frame_size or CSI_SIZE
     rate = round(config.capture_fps or CSI_FRAMES_PER_SECOND)
     # Leaky: frames that cannot be passed on at once are outdated, and dropped.

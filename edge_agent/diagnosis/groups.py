@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config, SignalsConfig
     from edge_agent.diagnosis.service import Service
 
-# Device files of a Raspberry Pi's ribbon camera, and of the memory that holds its frames.
+# Device files of a Raspberry Pi's CSI camera, and of the memory that holds its frames.
 RIBBON_CAMERA = ("dev/media*", "dev/video*", "dev/dma_heap/*")
 GPIO_CHIPS = "char-gpiochip"
 DROP_IN = Path(f"/etc/systemd/system/{UNIT}.d/signals.conf")

@@ -79,7 +79,7 @@ def test_a_group_that_may_only_read_is_not_enough(tmp_path, machine):
     ]
 
 
-def test_every_device_file_of_a_ribbon_camera_is_checked(tmp_path, machine):
+def test_every_device_file_of_a_csi_camera_is_checked(tmp_path, machine):
     machine("media0", "dma_heap/linux,cma")
 
     closed = [finding.message.split(":")[0].rsplit("/", 1)[-1] for finding in findings(tmp_path, STRANGER, "rpicam")]
