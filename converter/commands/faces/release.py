@@ -46,7 +46,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     reports = evaluate_detectors([converted, original], scenes, [])
     objections = hold_detector_against(reports[0], reports[1], [len(content) for content in contents])
     if objections:
-        raise GateError("\n  ".join((f"{title}: the gate stays closed", *objections)))
+        raise GateError("\n  ".join((f"{title}: gate failed", *objections)))
     name = options.name or DEFAULT_NAME
     judged = {title: _in_short(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
     card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": judged}})

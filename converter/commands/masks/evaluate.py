@@ -33,7 +33,7 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
     else:
         _print_evaluation(evaluation, verdict)
     if verdict and verdict.objections:
-        raise GateError("\n  ".join(("the gate stays closed", *verdict.objections)))
+        raise GateError("\n  ".join(("gate failed", *verdict.objections)))
     return 0
 
 
@@ -45,7 +45,7 @@ def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
         _print_metrics(judged.metrics)
         _print_bands(judged)
         if better_order(judged.metrics):
-            print("  the labels seem to stand in the wrong order")
+            print("  the labels seem to be in the wrong order")
         print()
     for one in evaluation.agreements:
         print(
@@ -53,7 +53,7 @@ def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
             f"({one.same / max(1, one.faces):.2%}); largest difference of a score {one.largest_score_difference:.3f}"
         )
     if verdict and not verdict.objections:
-        print(safe(f"the gate is open: recall holds against {verdict.against}"))
+        print(safe(f"gate passed against {verdict.against}"))
 
 
 def _print_metrics(metrics: Metrics) -> None:

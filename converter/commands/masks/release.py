@@ -38,7 +38,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
             print_message(f"left out: {sentence}")
         verdict = hold_against(evaluation)
         if verdict.objections:
-            raise GateError("\n  ".join((f"{title}: the gate stays closed", *verdict.objections)))
+            raise GateError("\n  ".join((f"{title}: gate failed", *verdict.objections)))
         evaluations.append((title, evaluation))
     name = options.name or converted.stem
     content = model_bytes(converted)

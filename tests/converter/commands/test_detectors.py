@@ -148,7 +148,7 @@ def test_a_detector_that_lost_too_much_is_not_released(run, scenes, tmp_path, ca
 
     assert release(run, tmp_path, scenes) == 3
 
-    assert "the gate stays closed" in capsys.readouterr().err
+    assert "gate failed" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 

@@ -62,7 +62,7 @@ def test_a_run_that_fails_the_gate_changes_nothing(run, faces, tmp_path, capsys)
 
     assert release(run, tmp_path, "--folders", faces) == 3
 
-    assert "the gate stays closed" in capsys.readouterr().err
+    assert "gate failed" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
 
 
