@@ -36,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             where, what = error.filename or "disk", error.strerror or str(error)
             raise ConfigError(f"{where}: {what}; make room, or choose another folder") from error
         except KeyboardInterrupt:
-            sys.stderr.write(
-                "edge-train: interrupted; a training goes on where it stopped, when the same command is given again\n"
-            )
+            sys.stderr.write("edge-train: interrupted; to resume a training run, give the same command again\n")
             raise
 
     return run_command(action, program="edge-train")

@@ -19,24 +19,26 @@ def add_to(commands: Any) -> None:
         "empty",
         write_pictures,
         summary="gather pictures without people",
-        about="Gathers pictures without people: samples of Python packages, drawn textures, pictures of things and "
-        "animals, and parts of scenes without a face. Writes three folders: learning and choosing (of the train "
+        about="Gathers pictures without people: samples of Python packages, synthetic textures, pictures of objects "
+        "and animals, and parts of scenes without a face. Writes three folders: learning and choosing (of the train "
         "split), and reporting (of the test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --detector yunet_n_320_320.onnx",
     )
-    parser.add_argument("output", type=Path, metavar="DIR", help="a new folder")
+    parser.add_argument("output", type=Path, metavar="DIR", help="new folder")
     parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations of faces")
     parser.add_argument(
         "--detector",
         type=Path,
         required=True,
         metavar="MODEL",
-        help="finds faces not annotated: .onnx or .keras",
+        help="detector for faces without annotation: .onnx or .keras",
     )
     parser.add_argument(
-        "--pictures", type=Path, action="append", default=[], metavar="DIR", help="shows no people; repeatable"
+        "--pictures", type=Path, action="append", default=[], metavar="DIR", help="pictures without people; repeatable"
     )
-    parser.add_argument("--most", type=int, default=250, help="parts of scenes in each folder (default: 250)")
+    parser.add_argument(
+        "--most", type=int, default=250, help="maximum number of parts of scenes in each folder (default: 250)"
+    )
     parser.add_argument("--seed", type=int, default=1)
 
 

@@ -17,13 +17,19 @@ def add_to(commands: Any) -> None:
         commands,
         "explore",
         explore_data,
-        summary="look at a data set",
-        about="Counts faces by label, size and source, finds duplicates and unreadable pictures, draws a sheet.",
+        summary="summarise a data set",
+        about="Counts faces by label, size and source, finds duplicates and unreadable pictures, and draws a "
+        "contact sheet.",
         example="edge-train explore scenes/annotations.json --output sheet.png",
     )
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="class folders or a COCO file")
     parser.add_argument("--output", type=Path, metavar="SHEET.png", help="contact sheet (default: none)")
-    parser.add_argument("--duplicate-bits", type=int, default=6, help="bits in which near-duplicates may differ")
+    parser.add_argument(
+        "--duplicate-bits",
+        type=int,
+        default=6,
+        help="bits in which the hashes of near-duplicates may differ (default: %(default)d)",
+    )
 
 
 def explore_data(options: argparse.Namespace) -> int:

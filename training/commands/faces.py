@@ -18,8 +18,8 @@ def add_to(commands: Any) -> None:
         commands,
         "faces",
         train_faces,
-        summary="train a face detector by a recipe",
-        about="Trains a face detector by a recipe. Started again on the same folder after a kill, it goes on.",
+        summary="train a face detector from a recipe",
+        about="Trains a face detector from a recipe. Given the same folder again, it resumes an interrupted run.",
         example="edge-train faces training/recipes/faces/accurate.yaml --output runs/faces",
     )
     add_recipe_options(parser)

@@ -18,13 +18,13 @@ def add_to(commands: Any) -> None:
         commands,
         "masks",
         train_masks,
-        summary="train a mask classifier by a recipe",
-        about="Trains a mask classifier by a recipe. Started again on the same folder after a kill, it goes on.",
+        summary="train a mask classifier from a recipe",
+        about="Trains a mask classifier from a recipe. Given the same folder again, it resumes an interrupted run.",
         example="edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",
     )
     add_recipe_options(parser)
     parser.add_argument(
-        "--packs", type=Path, metavar="FOLDER", help="where cut faces are kept (default: beside the run)"
+        "--packs", type=Path, metavar="FOLDER", help="cache of cropped faces (default: next to the run)"
     )
 
 

@@ -18,15 +18,17 @@ def add_to(commands: Any) -> None:
         commands,
         "merge",
         merge_runs,
-        summary="write the mean of the weights of two runs of a mask classifier",
-        about="Writes a run with the mean of the weights of two runs, of which one goes on from the other. Its "
-        "validation faces are those that both runs have kept apart.",
+        summary="average the weights of two runs of a mask classifier",
+        about="Writes a run with the average weights of two runs, one of which continued from the other. Its "
+        "validation faces are those that both runs held out.",
         example="edge-train merge runs/masks-2 runs/masks-3 --share 0.3 --output runs/masks",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("other", type=Path, metavar="OTHER", help="folder of a run of the same network")
-    parser.add_argument("--share", type=float, default=0.5, help="part of OTHER in the mean (default: %(default)g)")
-    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="a new folder")
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="weight of OTHER in the average (default: %(default)g)"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="new folder")
 
 
 def merge_runs(options: argparse.Namespace) -> int:
@@ -37,5 +39,5 @@ def merge_runs(options: argparse.Namespace) -> int:
     if not 0 <= options.share <= 1:
         raise ConfigError(f"--share {options.share:g}: has to be between 0 and 1")
     count = merge(options.run, options.other, options.output, share=options.share)
-    print(safe(f"{options.output / 'model.keras'}: {count} validation faces kept apart by both"))
+    print(safe(f"{options.output / 'model.keras'}: {count} validation faces held out by both runs"))
     return 0

@@ -18,15 +18,15 @@ def add_to(commands: Any) -> None:
         commands,
         "mine",
         mine_detections,
-        summary="label what a detector finds in annotated pictures",
-        about="Runs a face detector over the train split of annotated pictures, writes its detections as a COCO file: "
-        "faces with the detector's own boxes and the annotated label, and what is none as 'no_face' (hard negatives).",
+        summary="write the detections in annotated pictures as training data",
+        about="Runs a face detector on the train split of annotated pictures and writes its detections as a COCO file: "
+        "faces with the detector's boxes and the annotated labels, and false detections as 'no_face' (hard negatives).",
         example="edge-train mine runs/mined --scenes scenes/annotations.json --empty runs/empty/learning "
         "--detector models/faces.json --teacher yunet_n_320_320.onnx",
     )
-    parser.add_argument("output", type=Path, metavar="DIR", help="gets annotations.json")
+    parser.add_argument("output", type=Path, metavar="DIR", help="output folder of annotations.json")
     parser.add_argument("--scenes", type=Path, required=True, metavar="ANNOTATIONS", help="COCO annotations of faces")
-    parser.add_argument("--corrections", type=Path, metavar="YAML", help="other labels for some annotations, by id")
+    parser.add_argument("--corrections", type=Path, metavar="YAML", help="corrected labels of annotations, by id")
     parser.add_argument(
         "--empty", type=Path, action="append", default=[], metavar="DIR", help="pictures without people; repeatable"
     )
@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
         "--detector", type=Path, required=True, metavar="MODEL", help="a card, .tflite, .keras or YuNet file (.onnx)"
     )
     parser.add_argument(
-        "--teacher", type=Path, required=True, metavar="MODEL", help="finds faces without an annotation"
+        "--teacher", type=Path, required=True, metavar="MODEL", help="detector for faces without annotation"
     )
 
 

@@ -31,5 +31,5 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="changes",
         metavar="KEY=VALUE",
-        help="change one key of the recipe, as schedule.epochs=3",
+        help="change one key of the recipe, such as schedule.epochs=3",
     )

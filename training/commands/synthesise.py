@@ -20,17 +20,21 @@ def add_to(commands: Any) -> None:
         "synthesise",
         draw_masks,
         summary="draw masks on bare faces",
-        about="Draws masks on bare faces, worn properly or wrongly, and writes a labelled data set.",
+        about="Draws masks on bare faces, worn properly or incorrectly, and writes a labelled data set.",
         example="edge-train synthesise bare_faces --output drawn --detector face_detection_yunet_2023mar.onnx",
     )
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER", help="pictures of bare faces, or a COCO file with without_mask"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--detector", type=Path, required=True, metavar="YUNET.onnx", help="finds faces and landmarks")
-    parser.add_argument("--min-score", type=float, default=0.6, help="of a face, 0..1 (default: 0.6)")
-    parser.add_argument("--wrong-share", type=float, default=0.6, help="masks worn wrongly, 0..1 (default: 0.6)")
-    parser.add_argument("--most", type=int, default=5000, help="pictures to take at most (default: 5000)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder")
+    parser.add_argument(
+        "--detector", type=Path, required=True, metavar="YUNET.onnx", help="detector of faces and landmarks"
+    )
+    parser.add_argument("--min-score", type=float, default=0.6, help="minimum score of a face, 0..1 (default: 0.6)")
+    parser.add_argument(
+        "--wrong-share", type=float, default=0.6, help="share of masks worn incorrectly, 0..1 (default: 0.6)"
+    )
+    parser.add_argument("--most", type=int, default=5000, help="maximum number of pictures (default: 5000)")
     parser.add_argument("--seed", type=int, default=1)
 
 

@@ -63,17 +63,17 @@ class SceneSet:
 
     def table(self) -> str:
         """Pictures and faces by source and side of the split, as text."""
-        lines = [f"{'source':<24} {'learnt':>7} {'faces':>7} {'ignored':>8} {'judging':>8} {'faces':>7}"]
+        lines = [f"{'source':<24} {'training':>8} {'faces':>7} {'ignored':>8} {'validation':>10} {'faces':>7}"]
         for source in sorted({scene.source for scene in (*self.learnt, *self.judging)}):
             learnt = [scene for scene in self.learnt if scene.source == source]
             judging = [scene for scene in self.judging if scene.source == source]
             lines.append(
-                f"{safe(source):<24} {len(learnt):>7} {sum(len(scene.faces) for scene in learnt):>7} "
-                f"{sum(len(scene.ignored) for scene in learnt):>8} {len(judging):>8} "
+                f"{safe(source):<24} {len(learnt):>8} {sum(len(scene.faces) for scene in learnt):>7} "
+                f"{sum(len(scene.ignored) for scene in learnt):>8} {len(judging):>10} "
                 f"{sum(len(scene.faces) for scene in judging):>7}"
             )
         if self.kept_apart:
-            lines.append(f"{self.kept_apart} pictures left out: they, or some like them, judge elsewhere")
+            lines.append(f"{self.kept_apart} pictures excluded: they or a near-duplicate are in a test set")
         return "\n".join(lines)
 
 

@@ -74,18 +74,18 @@ class DataSet:
 
     def table(self) -> str:
         """Counts by source, label and side of the split, as text."""
-        lines = [f"{'source':<28} {'label':<22} {'learnt':>7} {'judging':>8}"]
+        lines = [f"{'source':<28} {'label':<22} {'training':>8} {'validation':>10}"]
         counts: dict[tuple[str, str], list[int]] = {}
         for side, part in enumerate((self.learnt, self.judging)):
             for row in range(len(part)):
                 example = part.example(row)
                 counts.setdefault((example.source, example.label), [0, 0])[side] += 1
         lines += [
-            f"{safe(source):<28} {safe(label):<22} {one:>7} {other:>8}"
+            f"{safe(source):<28} {safe(label):<22} {one:>8} {other:>10}"
             for (source, label), (one, other) in sorted(counts.items())
         ]
         if self.kept_apart:
-            lines.append(f"{self.kept_apart} faces left out: their picture, or one like it, judges elsewhere")
+            lines.append(f"{self.kept_apart} faces excluded: their picture or a near-duplicate is in a test set")
         return "\n".join(lines)
 
 

@@ -42,7 +42,7 @@ def test_weights_are_the_mean_and_validation_is_what_both_kept_apart(runs, tmp_p
     output = tmp_path / "both"
     assert main(["merge", *map(str, runs), "--share", "0.25", "--output", str(output)]) == 0
 
-    assert capsys.readouterr().out == f"{output / 'model.keras'}: 1 validation faces kept apart by both\n"
+    assert capsys.readouterr().out == f"{output / 'model.keras'}: 1 validation faces held out by both runs\n"
     weights = keras.models.load_model(output / "model.keras", compile=False).get_weights()
     assert all(np.allclose(one, 1.5) for one in weights)
     summary = json.loads((output / "run.json").read_text())
