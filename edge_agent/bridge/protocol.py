@@ -33,7 +33,7 @@ class StatusRequest(_Part):
 
 
 class MetricsRequest(_Part):
-    """The counters since the agent's start. Reply: `MetricsReply`."""
+    """The counters since the agent's start or reload. Reply: `MetricsReply`."""
 
     ask: Literal["metrics"] = "metrics"
 
@@ -115,7 +115,7 @@ class ChangeReply(_Part):
 
 
 class MetricsReply(_Part):
-    """The counters since the agent's start."""
+    """The counters since the agent's start or reload."""
 
     cameras: dict[str, CameraMetrics]
     stages: dict[str, StageMetrics]

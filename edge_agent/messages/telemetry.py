@@ -48,7 +48,7 @@ class FrameRates(Part):
 
 
 class CameraFigures(Part):
-    """One camera since the agent's start."""
+    """One camera. A reload does not reset the frames of a camera that it keeps open."""
 
     open: bool
     paused: bool
@@ -56,7 +56,7 @@ class CameraFigures(Part):
     dropped: Count = Field(description="Frames that were due but replaced by a newer one before they were analysed")
     reopened: Count
     frames_per_second: FrameRates
-    people: PeopleCounts = Field(description="People who have left since the agent's start")
+    people: PeopleCounts = Field(description="People who have left since the agent's start or reload")
     people_today: PeopleCounts = Field(
         description="People who have left since midnight in the device's time zone, across restarts"
     )
@@ -70,7 +70,7 @@ class OutboxFigures(Part):
     dropped: dict[str, Count] = Field(
         description="Messages dropped because of the outbox's limits, by kind, since the store was created"
     )
-    sent: Count = Field(description="Messages acknowledged by the broker since the agent's start")
+    sent: Count = Field(description="Messages acknowledged by the broker since the agent's start or reload")
     sequences: dict[str, Count] = Field(
         default_factory=dict,
         description="The last `sequence` of each kind with this `boot_id`, to detect missing messages",
@@ -99,9 +99,9 @@ class Models(Part):
 
 
 class Figures(Part):
-    """All metrics. Counts are since the agent's start, latencies since the last telemetry."""
+    """All metrics. Counts are since the agent's start or reload, latencies since the last telemetry."""
 
-    uptime_seconds: Count = Field(description="Uptime of the agent")
+    uptime_seconds: Count = Field(description="Time since the agent's start or reload")
     counts: Counts
     alerts_today: Count = Field(description="Alerts since midnight in the device's time zone, across restarts")
     people_today: Count = Field(description="People who have left since midnight, at all cameras")
@@ -123,7 +123,7 @@ class Figures(Part):
 
 
 class TelemetryMessage(TitledMessage, Figures):
-    """Counts are since the agent's start, latencies since the last telemetry."""
+    """Counts are since the agent's start or reload, latencies since the last telemetry."""
 
     kind: ClassVar[Kind] = "telemetry"
     model_config = ConfigDict(title="Metrics of a device, as published on <prefix>/<device>/telemetry")
