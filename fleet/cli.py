@@ -55,7 +55,10 @@ def _add(commands: Any, command: Any) -> None:
     )
     parser.set_defaults(action=command.run)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="configuration file (default: /etc/maskwatch/fleet.yaml, if there)"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file (default: /etc/maskwatch/fleet.yaml, if it exists)",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set one key, such as ingest.prefetch=100"

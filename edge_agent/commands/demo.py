@@ -54,11 +54,11 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             late_at = time.monotonic() + LATE_SECONDS
             while len(received) < counts.alerts and time.monotonic() < late_at:
                 time.sleep(LOOK_SECONDS)
-            waiting = agent.store.count()
+            pending = agent.store.count()
         print(
             f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "
             f"{counts.readings} readings, {counts.alerts} alerts raised, {len(received)} received over MQTT, "
-            f"{waiting} waiting\ncrops: {config.crops_folder}"
+            f"{pending} pending\ncrops: {config.crops_folder}"
         )
         return 0 if len(received) >= counts.alerts else UnavailableError.exit_code
 

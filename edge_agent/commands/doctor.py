@@ -115,7 +115,8 @@ def _print_page(examination: Examination) -> None:
     for finding in examination.findings:
         _print_finding(finding, check_width)
     counts = _counts(examination.findings)
-    print(f"\n{counts['wrong']} wrong, {counts['warning']} warnings, {counts['ok']} ok")
+    warnings = "1 warning" if counts["warning"] == 1 else f"{counts['warning']} warnings"
+    print(f"\n{counts['wrong']} wrong, {warnings}, {counts['ok']} ok")
 
 
 def _print_finding(finding: Finding, check_width: int) -> None:

@@ -46,7 +46,7 @@ def add_command(
         type=Path,
         default=argparse.SUPPRESS if is_below else None,
         metavar="FILE",
-        help="configuration file (default: /etc/maskwatch/config.yaml, if there)",
+        help="configuration file (default: /etc/maskwatch/config.yaml, if it exists)",
     )
     parser.add_argument(
         "--set",

@@ -108,4 +108,5 @@ def _print_summary(metrics: Metrics, seconds: float, *, as_json: bool) -> None:
         print_json({"summary": summary})
         return
     stages = ", ".join(f"{stage} {value:.1f} ms" for stage, value in stages_ms.items())
-    print(f"{counts.frames} frames at {summary['fps']} frames/s, {counts.alerts} alerts; per frame: {stages}")
+    alerts = "1 alert" if counts.alerts == 1 else f"{counts.alerts} alerts"
+    print(f"{counts.frames} frames at {summary['fps']} frames/s, {alerts}; per frame: {stages}")

@@ -187,7 +187,7 @@ def test_the_demo_shows_the_whole_path_and_ends_by_itself(tmp_path):
     for alert in shown:
         jsonschema.validate(alert, SCHEMA)
         assert Path(alert["crop"]["file"]).is_file()
-    assert "2 alerts raised, 2 received over MQTT, 0 waiting" in done.stdout
+    assert "2 alerts raised, 2 received over MQTT, 0 pending" in done.stdout
     assert "Traceback" not in done.stderr
 
 
