@@ -58,4 +58,6 @@ def missing_extra(extra: str, error: ImportError) -> ConfigError:
 
 def in_one_line(error: AgentError) -> str:
     """The message of an error on one line, for a log: configuration errors have several lines."""
-    return "; ".join(" ".join(line.split()) for line in str(error).splitlines())
+    lines = "; ".join(" ".join(line.split()) for line in str(error).splitlines())
+    # The first line, such as 'config.yaml:', introduces the others.
+    return lines.replace(":; ", ": ")

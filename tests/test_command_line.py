@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from edge_agent.command_line import run_command
-from edge_agent.errors import ConfigError, PictureError
+from edge_agent.errors import ConfigError, PictureError, in_one_line
 
 
 def failing(error: BaseException):
@@ -30,6 +30,12 @@ def failing(error: BaseException):
 )
 def test_each_reason_has_its_status(error, status):
     assert run_command(failing(error), program="program") == status
+
+
+def test_an_error_of_several_lines_is_one_line_in_the_log():
+    error = ConfigError("config.yaml:\n  line 3    motoin: unknown key\n  line 7    mqtt.port: 'abc' is not a number")
+
+    assert in_one_line(error) == "config.yaml: line 3 motoin: unknown key; line 7 mqtt.port: 'abc' is not a number"
 
 
 def test_an_error_is_one_line_and_names_the_program(capsys):
