@@ -257,7 +257,7 @@ class Publisher:
         if not self._thread.is_alive():
             self._waker.close()
         if waiting := self._store.count():
-            log.info("%d messages remain in the outbox until the next start", waiting)
+            log.info("pending messages kept in the outbox: %d", waiting)
 
     def _run(self) -> None:
         while not self._stop.is_set():

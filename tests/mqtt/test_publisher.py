@@ -866,7 +866,7 @@ def test_messages_still_pending_at_the_end_are_logged(store, caplog):
     with publishing(store, MqttConfig(host="127.0.0.1", port=free_port())):
         pass
 
-    assert caplog.messages[-1] == "1 messages remain in the outbox until the next start"
+    assert caplog.messages[-1] == "pending messages kept in the outbox: 1"
 
 
 HOME = "homeassistant/device/maskwatch_lobby/config"
