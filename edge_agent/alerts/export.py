@@ -1,4 +1,4 @@
-"""Export: writes the crops of reviewed alerts as a data set.
+"""Export: writes the faces of reviewed alerts as a data set.
 
 One folder per label, as `edge-convert evaluate --folders` and the training recipes read them, and `no_face` beside.
 """
@@ -13,11 +13,12 @@ import cv2
 
 from edge_agent.alerts.crops import find_crop
 from edge_agent.alerts.history import REVIEWS
+from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edge_agent.alerts.history import AlertHistory, HistoryEntry
@@ -55,9 +56,12 @@ def reviewed_alerts(
         before = page[-1].id
 
 
-def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: Path) -> Exported:
+def export_faces(
+    entries: Iterable[HistoryEntry], *, crops_folder: Path, into: Path, cut: Callable[[Image, Box], Image]
+) -> Exported:
     """Write the face of each alert into the folder of its reviewed label, or of its label if it was not reviewed.
 
+    `cut` returns the region of a picture that the classifier gets for the face in a box.
     Each picture is in one folder only: it moves when its review changes.
 
     Raises:
@@ -69,7 +73,7 @@ def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: P
         if crop is not None and crop.suffix != ".jpg":
             exported.encrypted += 1
             continue
-        face = _face_in(crop, entry.timeline().face_in_crop) if crop is not None else None
+        face = _face_in(crop, entry.timeline().face_in_crop, cut) if crop is not None else None
         if face is None:
             exported.missing += 1
             continue
@@ -79,15 +83,18 @@ def export_faces(entries: Iterable[HistoryEntry], *, crops_folder: Path, into: P
     return exported
 
 
-def _face_in(crop: Path, place: tuple[int, int, int, int]) -> Image | None:
+def _face_in(crop: Path, place: tuple[int, int, int, int], cut: Callable[[Image, Box], Image]) -> Image | None:
     """Cut the face out of a picture; None if it cannot be read or the face is not in it."""
     try:
         picture = read_picture(crop)
     except PictureError:
         return None
-    x1, y1, x2, y2 = (max(0, side) for side in place)
-    face = picture[y1:y2, x1:x2]
-    return face if face.size else None
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = place
+    if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
+        return None
+    # A face at the edge of the frame reaches outside, but not further than the picture is wide.
+    return cut(picture, Box(max(x1, -width), max(y1, -height), min(x2, 2 * width), min(y2, 2 * height)))
 
 
 def _write(face: Image, *, into: Path, label: str, name: str) -> None:

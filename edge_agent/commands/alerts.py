@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
 from edge_agent.alerts.history import REVIEWS, AlertHistory
@@ -24,6 +24,11 @@ from edge_agent.commands.options import (
 from edge_agent.config.model import NAME_PATTERN
 from edge_agent.domain import LABELS
 from edge_agent.mqtt.subscriber import follow_alerts
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.tensors import cut_region, face_region
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Box, Image
 
 
 def add_to(commands: Any) -> None:
@@ -90,8 +95,14 @@ def export(options: argparse.Namespace) -> int:
                 history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all
             )
         )
+    margin_fraction = read_classifier_card(config.mask_model).margin_fraction
+
+    def cut(picture: Image, box: Box) -> Image:
+        """What the device gives the classifier, so that models are trained and evaluated on the same pixels."""
+        return cut_region(picture, face_region(box, margin_fraction=margin_fraction))
+
     exported = export_faces(
-        with_progress(entries, unit="alerts"), crops_folder=config.crops_folder, into=options.folder
+        with_progress(entries, unit="alerts"), crops_folder=config.crops_folder, into=options.folder, cut=cut
     )
     if options.json:
         pictures = {label: exported.pictures[label] for label in REVIEWS if label}

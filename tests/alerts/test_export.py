@@ -16,6 +16,7 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import AlertStore
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
+from edge_agent.vision.tensors import cut_region
 from tests.alerts.test_history import NOON, TIMELINE, an_id, put
 from tests.mqtt.samples import BOOT_ID
 
@@ -61,7 +62,7 @@ def review(alerts: Alerts, folder: Path, number: int, label: Review) -> None:
 
 def exported(alerts: Alerts, folder: Path, **filters: Any) -> Any:
     entries = reviewed_alerts(alerts.history, **filters)
-    return export_faces(entries, crops_folder=folder / "crops", into=folder / "reviewed")
+    return export_faces(entries, crops_folder=folder / "crops", into=folder / "reviewed", cut=cut_region)
 
 
 def files_in(folder: Path) -> list[str]:

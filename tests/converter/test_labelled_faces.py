@@ -18,10 +18,9 @@ from converter.labelled_faces import (
     opened,
     validation_faces,
 )
-from edge_agent.alerts.export import export_faces, reviewed_alerts
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
-from tests.alerts.test_export import Alerts, review
+from tests.alerts.test_export import Alerts, exported, review
 from tests.alerts.test_history import an_id
 from tests.converter.colour_classifier import BLUE, RED, write_pictures
 
@@ -154,7 +153,7 @@ def test_all_faces_of_an_agent_export_are_labelled_faces(tmp_path):
         review(alerts, tmp_path, 1, "with_mask")
         review(alerts, tmp_path, 2, "without_mask")
         review(alerts, tmp_path, 3, "no_face")
-        export_faces(reviewed_alerts(alerts.history), crops_folder=tmp_path / "crops", into=tmp_path / "reviewed")
+        exported(alerts, tmp_path)
 
     found = labelled_faces_in(tmp_path / "reviewed")
 
