@@ -82,7 +82,7 @@ def make(options: argparse.Namespace) -> int:
     name = options.name or (network.name if made == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
     metrics = {"format": "as given" if made == content else "edited"}
-    with working("proving"):
+    with working("verifying"):
         card = make_card(made, network, choices, name=name, metrics=metrics)
         proof = prove(made, card, in_every_runtime=False)
     _describe_proof(proof)
@@ -108,7 +108,7 @@ def _describe(network: Network, choices: Choices) -> None:
     for line in described(choices):
         print_message(line)
     if choices.right is None:
-        print_message("nothing could be checked: give --calibration, faces in folders named after the labels")
+        print_message("nothing could be verified: give --calibration, faces in folders named after the labels")
 
 
 def _describe_proof(proof: Proof) -> None:
@@ -128,7 +128,7 @@ def _pictures(
     unreadable: list[str] = []
     found = read_pixels(spread(faces, most=options.pictures), network, unreadable=unreadable)
     for sentence in unreadable:
-        print_message(f"left out: {sentence}")
+        print_message(f"skipped: {sentence}")
     return found
 
 

@@ -99,7 +99,7 @@ def fitted_aloud(
     """
     fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
     for sentence in fitted.unreadable:
-        print_message(f"left out: {sentence}")
+        print_message(f"skipped: {sentence}")
     before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
     print_message(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
     if fitted.card.no_face_threshold is not None:

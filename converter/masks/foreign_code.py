@@ -61,6 +61,6 @@ def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
 def layer_of_its_own(path: Path, name: str) -> str:
     """The error message for a model with a layer that Keras does not know."""
     return (
-        f"{path}: has a layer of its own, '{name}', that Keras does not know; export the model where that layer is "
+        f"{path}: has a custom layer, '{name}', which is not executed; export the model where that layer is "
         "defined, with model.export(folder), and convert the folder"
     )

@@ -76,7 +76,7 @@ def make(
         ModelError: TensorFlow cannot convert it, or a runtime cannot run it.
     """
     content = to_tflite(model, form, pixels=calibration.pixels)
-    with working(f"proving {form}"):
+    with working(f"verifying {form}"):
         latency_ms = _latency_ms(content, name)
         if form == "int16" and latency_ms > SLOWEST_MS:
             raise ModelError(f"int16: {latency_ms:.0f} ms a reading, the runtimes here have no fast kernel for it")
@@ -104,7 +104,7 @@ def make_smallest(make_one: Callable[[Format, CalibrationSet], Made], calibratio
         others = make_others(make_one, calibration, calibration)
         if not others:
             raise
-        print_message(f"left out: {error}")
+        print_message(f"skipped: {error}")
         return others
 
 
@@ -129,7 +129,7 @@ def make_others(
         try:
             made.append(make_one(form, pictures))
         except ModelError as error:
-            print_message(f"left out: {error}")
+            print_message(f"skipped: {error}")
     return made
 
 

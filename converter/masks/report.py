@@ -45,7 +45,7 @@ def write_report(
     if before.of:
         figures.insert(0, f"accuracy: source {before}, converted {after}")
     else:
-        figures.insert(0, "nothing could be checked: the pictures have no labels")
+        figures.insert(0, "nothing could be verified: the pictures have no labels")
     pictures = "".join(_picture(index, made, shown) for index in _order(made)[:MOST_SHOWN])
     title = f"{html.escape(made.card.name)}: {html.escape(made.title)} of {html.escape(model.network.path.name)}"
     page = (

@@ -52,7 +52,7 @@ def convert_detector(options: argparse.Namespace) -> int:
     of_run = detector.folder / RUN_SCENES
     place: Path | None = options.calibration or (of_run if of_run.is_file() else None)
     if place is None:
-        raise ConfigError("--calibration: needed, pictures of scenes that int8 learns its ranges from")
+        raise ConfigError("--calibration: required; pictures of scenes to calibrate the int8 ranges")
     name = options.name or detector.name
     if not options.overwrite:
         refuse_to_overwrite([options.output / f"{name}{CARD_SUFFIX}"])

@@ -130,8 +130,11 @@ def _print_table(reports: Sequence[DetectorReport]) -> None:
         at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
         times = f"{one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}"
         print(f"{safe(one.name):{width}} {values}  {at_score} {times}")
-    print("found: share of the faces; false: detections a picture that are no annotated face; time: against the first")
-    what = "found" if first.read_right is None else "found / found and read right"
+    print(
+        "found: share of faces detected; false: detections per picture that match no annotated face; "
+        "time: relative to the first"
+    )
+    what = "detected" if first.read_right is None else "detected / detected and classified correctly"
     for sort, bands in first.bands.items():
         print(f"{what}, by {sort.replace('_px', ' in px')}:")
         for name, band in bands.items():

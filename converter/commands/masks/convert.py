@@ -85,7 +85,7 @@ def _choose(
     pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
     check_number(len(labels), place)
     for sentence in unreadable:
-        print_message(f"left out: {sentence}")
+        print_message(f"skipped: {sentence}")
     choices = choose(network, stated_by(options), pictures, labels, force=options.force)
     return choices, CalibrationSet(pictures[choices.resampling], labels)
 
@@ -112,7 +112,7 @@ def _make_all(
     if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
         others = make_others(make_one, calibration, more())
         print_message(
-            f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest good one:"
+            f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest accurate one:"
         )
         for line in side_by_side([*made, *others]):
             print_message(f"  {line}")
@@ -131,7 +131,7 @@ def _places(options: argparse.Namespace) -> tuple[Path, Sequence[LabelledFace]]:
     given = of_run if of_run.is_file() else None
     calibration_place, validation_place = options.calibration or given, options.validation or given
     if calibration_place is None:
-        raise ConfigError("--calibration: needed, a folder of faces that int8 learns its ranges from")
+        raise ConfigError("--calibration: required; a folder of faces to calibrate the int8 ranges")
     if options.false_alarms is not None and validation_place is None:
         raise ConfigError("--false-alarms: needs --validation, faces to count false alarms on")
     return calibration_place, validation_faces(validation_place) if validation_place else []
@@ -175,8 +175,8 @@ def _describe(network: Network, choices: Choices) -> None:
         print_message(line)
     if choices.right is None:
         print_message(
-            "nothing could be checked: the calibration pictures have no labels; put them into folders named after the "
-            "labels, with_mask/ and without_mask/, to check how many are read right"
+            "nothing could be verified: the calibration pictures have no labels; put them into folders named after the "
+            "labels, with_mask/ and without_mask/, to measure the accuracy"
         )
 
 

@@ -26,7 +26,7 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
     candidates = open_candidates([*options.models, *against], stated_by(options), faces=faces, runtime=options.runtime)
     evaluation = evaluate(candidates, faces, only=options.only, with_bands=options.scenes is not None)
     for sentence in evaluation.unreadable:
-        print_message(f"left out: {sentence}")
+        print_message(f"skipped: {sentence}")
     verdict = hold_against(evaluation) if against else None
     if options.json:
         print(json.dumps(evaluation.as_json() | ({"gate": verdict.as_json()} if verdict else {})))
@@ -60,7 +60,7 @@ def _print_metrics(metrics: Metrics) -> None:
     error = "-" if metrics.calibration_error is None else f"{metrics.calibration_error:.3f}"
     print(f"  {metrics.faces} faces, accuracy {metrics.accuracy}, calibration error {error}")
     width = max(len(label) for label in metrics.labels)
-    print(f"  {'':{width}}  {'recall':22} {'precision':22} read as {', '.join(metrics.labels)}")
+    print(f"  {'':{width}}  {'recall':22} {'precision':22} classified as {', '.join(metrics.labels)}")
     for label in metrics.labels:
         counts = ", ".join(str(metrics.confusion[label][read]) for read in metrics.labels)
         recall, precision = metrics.recall(label), metrics.precision(label)

@@ -35,7 +35,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
         print_message(f"judging on {title}")
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
         for sentence in evaluation.unreadable:
-            print_message(f"left out: {sentence}")
+            print_message(f"skipped: {sentence}")
         verdict = hold_against(evaluation)
         if verdict.objections:
             raise GateError("\n  ".join((f"{title}: gate failed", *verdict.objections)))

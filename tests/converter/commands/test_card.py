@@ -174,7 +174,7 @@ def test_without_pictures_nothing_is_reported_as_checked(keras_3, tmp_path, caps
 
     assert main(["card", str(path), "--labels", "with_mask,without_mask"]) == 0
 
-    assert "nothing could be checked" in capsys.readouterr().err
+    assert "nothing could be verified" in capsys.readouterr().err
 
 
 def test_a_file_that_one_runtime_cannot_run_is_for_devices_with_the_other(keras_3, faces, tmp_path, capsys):

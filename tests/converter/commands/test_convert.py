@@ -281,7 +281,7 @@ def test_an_unknown_layer_is_refused_by_name(keras_3, convert, tmp_path, capsys)
         colour_classifier(keras_3, scaling=own_layer(keras_3)).save(tmp_path / "colours.keras")
 
     assert convert(tmp_path / "colours.keras") == 78
-    assert "a layer of its own, 'Sharpen'" in said(capsys)
+    assert "a custom layer, 'Sharpen'" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")
@@ -302,7 +302,7 @@ def test_a_full_disk_leaves_no_partial_model(colour_model, converted, convert, c
 
 def test_missing_calibration_pictures_are_reported(colour_model, tmp_path, capsys):
     assert main(["convert", str(colour_model), "--output", str(tmp_path / "out")]) == 78
-    assert "--calibration: needed" in said(capsys)
+    assert "--calibration: required" in said(capsys)
 
 
 def test_false_alarms_needs_validation_faces(colour_model, convert, capsys):

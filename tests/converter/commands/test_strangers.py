@@ -244,7 +244,7 @@ def test_a_foreign_model_is_read_as_with_its_authors_preprocessing(stranger, str
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [("13_custom_layer.keras", "a layer of its own, 'Attention'"), ("22_git_lfs_pointer.h5", "a pointer of Git LFS")],
+    [("13_custom_layer.keras", "a custom layer, 'Attention'"), ("22_git_lfs_pointer.h5", "a pointer of Git LFS")],
 )
 def test_a_model_that_cannot_be_converted_is_refused_with_a_remedy(strangers, crops, capsys, file, said):
     places = ("--calibration", str(crops / "train"), "--output", "nowhere")

@@ -137,7 +137,7 @@ def test_too_few_pictures_are_refused(tmp_path):
 def test_pictures_have_to_be_given_for_a_run_without_any(tmp_path, capsys):
     assert main(["convert", str(a_run(tmp_path / "run")), "--output", str(tmp_path)]) == 78
 
-    assert "--calibration: needed, pictures of scenes" in capsys.readouterr().err
+    assert "--calibration: required; pictures of scenes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sizes", ["100x96", "128", "128x96x32", "axb", "0x96", "4096x32"])

@@ -198,7 +198,7 @@ def test_an_unknown_layer_is_named(request, tmp_path, generation, suffix):
     with quiet_tensorflow():
         colour_classifier(keras, scaling=own_layer(keras)).save(tmp_path / f"a.{suffix}")
 
-    with pytest.raises(ModelError, match=r"a layer of its own, 'Sharpen'.*model\.export"):
+    with pytest.raises(ModelError, match=r"a custom layer, 'Sharpen'.*model\.export"):
         load_model(tmp_path / f"a.{suffix}")
 
 
@@ -317,7 +317,7 @@ def test_a_registered_layer_is_named(keras_3, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3, scaling=layer()).save(tmp_path / "a.keras")
 
-    with pytest.raises(ModelError, match="a layer of its own, 'Sharpen'"):
+    with pytest.raises(ModelError, match="a custom layer, 'Sharpen'"):
         load_model(tmp_path / "a.keras")
 
 
