@@ -45,5 +45,5 @@ def add_to(commands: Any) -> None:
 def calibrate(options: argparse.Namespace) -> int:
     """Fit the card of a detector or classifier."""
     if options.split == "test":
-        raise ConfigError("--split test: what a model is judged by must not choose anything; give a validation split")
+        raise ConfigError("--split test: test data must not determine parameters; give a validation split")
     return calibrate_detector(options) if is_detector(options.model) else calibrate_classifier(options)

@@ -64,6 +64,6 @@ def evaluate(options: argparse.Namespace) -> int:
         return evaluate_classifiers(options)
     if others := [str(model) for model in options.models if model not in detectors]:
         raise ConfigError(
-            f"{', '.join(others)}: no face detector, but {detectors[0]} is one; judge the two kinds one after the other"
+            f"{', '.join(others)}: not a face detector, but {detectors[0]} is one; evaluate the two kinds separately"
         )
     return evaluate_detectors_of(options)

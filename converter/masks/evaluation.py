@@ -134,7 +134,7 @@ def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only:
     if len(labels) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
         raise ConfigError(
             f"{candidate.path}: distinguishes {', '.join(candidate.labels)}, the faces are of "
-            f"{', '.join(sorted(str(label) for label in there))}; judge it on faces of two of its labels at least"
+            f"{', '.join(sorted(str(label) for label in there))}; evaluate it on faces of at least two of its labels"
         )
     return labels
 

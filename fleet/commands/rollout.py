@@ -232,9 +232,7 @@ def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
     repository = _repository(config)
     progress = repository.stages().groups.get(options.group)
     if progress is None:
-        raise ConfigError(
-            f"group '{options.group}': nothing is wished; 'maskwatch-fleet rollout status' lists the groups"
-        )
+        raise ConfigError(f"group '{options.group}': has no model; 'maskwatch-fleet rollout status' lists the groups")
     changes = {
         "pause": {"is_paused": True, "reason": "manually"},
         # The alert rate of a stage is measured from here.

@@ -143,5 +143,5 @@ class FaceRecipe(Part):
         if self.teacher is None and any(one.pictures for one in self.data):
             raise ValueError("teacher: needed by data with 'pictures'; give a detector")
         if not any(one.scenes for one in self.data):
-            raise ValueError("data: none has annotations; give at least one with 'scenes', to judge by")
+            raise ValueError("data: none has annotations; give at least one with 'scenes', for validation")
         return self

@@ -115,7 +115,7 @@ def _fit(
             time.monotonic() - started,
         )
         log.info(
-            "epoch %d (%s): loss %.4f, judged %.4f, right %.4f",
+            "epoch %d (%s): loss %.4f, validation loss %.4f, accuracy %.4f",
             epoch,
             stage,
             loss,

@@ -32,7 +32,7 @@ KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
 def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     """Compare with the float network, and write only if the gate passes."""
     if options.scenes is None:
-        raise ConfigError("nothing to judge on; give --scenes, with pictures that the detector never learnt from")
+        raise ConfigError("no test data; give --scenes, with pictures that the detector was not trained on")
     card_file = _converted_card(options.run)
     card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"

@@ -69,9 +69,7 @@ def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
     if options.folders:
         tests.append(("/".join(options.folders.resolve().parts[-2:]), labelled_faces_in(options.folders)))
     if not tests:
-        raise ConfigError(
-            "nothing to judge on; give --scenes or --folders, with faces that the model never learnt from"
-        )
+        raise ConfigError("no test data; give --scenes or --folders, with faces that the model was not trained on")
     return tests
 
 

@@ -80,4 +80,4 @@ def test_a_model_card_with_results_on_training_pictures_is_refused(run, tmp_path
 
 def test_a_release_without_faces_to_judge_on_is_refused(run, tmp_path, capsys):
     assert release(run, tmp_path) == 78
-    assert "nothing to judge on; give --scenes or --folders" in capsys.readouterr().err
+    assert "no test data; give --scenes or --folders" in capsys.readouterr().err
