@@ -61,7 +61,7 @@ class Cast:
     """The bearded person, turned away."""
     worn_wrongly: Source | None = None
     coughing: Source | None = None
-    """A masked person with a hand over the mouth."""
+    """A masked person with a hand before the mask."""
     poster: Source | None = None
     places: tuple[Place, ...] = ()
 
