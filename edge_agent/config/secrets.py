@@ -1,13 +1,28 @@
-"""Secrets: reads a password from the first line of a file, such as a systemd credential (LoadCredential)."""
+"""Secrets: reads passwords from the first line of files, such as systemd credentials (LoadCredential)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_agent.config.model import Config
+
+LEAST_CHARACTERS = 8
+"""Minimum length of a password or token of the console."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSecrets:
+    """The credentials of users, programs and displays; empty: none is set."""
+
+    password: str = ""
+    token: str = ""
+    display_token: str = ""
 
 
 def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
@@ -33,3 +48,21 @@ def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
             f"longer one there ({key}), such as 'openssl rand -hex 16' prints"
         )
     return lines[0]
+
+
+def read_console_secrets(config: Config) -> ConsoleSecrets:
+    """Read the secret files of the console.
+
+    Raises:
+        ConfigError: one cannot be read, or is too short.
+    """
+
+    def read(file: Path | None, key: str) -> str:
+        return "" if file is None else read_password(file, key=key, least_characters=LEAST_CHARACTERS)
+
+    console, display = config.console, config.display
+    return ConsoleSecrets(
+        password=read(console.password_file, "console.password_file"),
+        token=read(console.token_file, "console.token_file"),
+        display_token=read(display.token_file if display.enabled else None, "display.token_file"),
+    )

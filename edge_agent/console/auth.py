@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
+
 from edge_agent.config.model import is_loopback
-from edge_agent.config.secrets import read_password
 from edge_agent.console.limits import Attempts, Rate, neighbourhood
 from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from starlette.datastructures import Headers
 
-    from edge_agent.config.model import Config, ConsoleConfig
+    from edge_agent.config.model import ConsoleConfig
+    from edge_agent.config.secrets import ConsoleSecrets
 
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -35,9 +36,6 @@ OPEN_FOLDER = "/static/"
 DISPLAY_FOLDER = "/display/"
 """Public if displays are enabled: the page shows nothing until its WebSocket is authenticated."""
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
-
-LEAST_CHARACTERS = 8
-"""Minimum length of a password or token."""
 
 Name: TypeAlias = Literal["person", "program", "anonymous", "unauthenticated"]
 
@@ -60,26 +58,11 @@ class Visitor:
         return self.name != "unauthenticated"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request is refused, with the HTTP status."""
-
-    status: int
-    text: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ConsoleSecrets:
-    """The credentials of users, programs and displays; empty: none is set."""
-
-    password: str = ""
-    token: str = ""
-    display_token: str = ""
-
-
 class Auth:
-    """Authenticates and authorises every request. Owned by the event loop; `clock` returns monotonic seconds."""
+    """Authenticates and authorises every request. Owned by the event loop; `clock` returns monotonic seconds.
+
+    Every `check_` raises an HTTPException that refuses the request.
+    """
 
     def __init__(
         self,
@@ -115,10 +98,14 @@ class Auth:
         device = f"-{hashlib.sha256(base_path.encode()).hexdigest()[:8]}" if base_path else ""
         return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}{device}"
 
-    def authenticate(self, headers: Headers, *, scheme: str, address: str, base_path: str = "") -> Visitor | Refusal:
-        """Authenticate a request; wrong tokens are refused with growing pauses."""
+    def authenticate(self, headers: Headers, *, scheme: str, address: str, base_path: str = "") -> Visitor:
+        """Authenticate a request; wrong tokens are refused with growing pauses.
+
+        Raises:
+            HTTPException: 401 or 429: the token is wrong, or was too often.
+        """
         address = neighbourhood(address)
-        cookie = self._cookie(headers, self.cookie_name(scheme, base_path))
+        cookie = _cookie(headers, self.cookie_name(scheme, base_path))
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
             return Visitor("anonymous", cookie, csrf, address)
@@ -138,28 +125,25 @@ class Auth:
         """Whether a visitor who was authenticated before still is."""
         return visitor.name != "person" or self.sessions.holds(visitor.cookie, at=self._clock())
 
-    def refuse_rate(self, address: str) -> Refusal | None:
+    def check_rate(self, address: str) -> None:
         """Refuse an address that exceeds its rate."""
-        wait_seconds = self._rate.wait_seconds(neighbourhood(address), at=self._clock())
-        if not wait_seconds:
-            return None
-        return Refusal(429, "too many requests from this address; slow down", (_retry_after(wait_seconds),))
+        if wait_seconds := self._rate.wait_seconds(neighbourhood(address), at=self._clock()):
+            raise HTTPException(429, "too many requests from this address; slow down", _retry_after(wait_seconds))
 
-    def refuse_host(self, headers: Headers) -> Refusal | None:
+    def check_host(self, headers: Headers) -> None:
         """Refuse foreign host names: protection against DNS rebinding."""
         hosts = headers.getlist("host")
         found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if found is None:
-            return Refusal(400, "the Host header is missing or invalid")
+            raise HTTPException(400, "the Host header is missing or invalid")
         if not self.needs_login and not is_loopback(found["name"]):
-            return Refusal(
+            raise HTTPException(
                 421,
                 "without a password this console answers at localhost and 127.0.0.1 only; set console.password_file "
                 "to reach it by another name",
             )
-        return None
 
-    def refuse_origin(self, headers: Headers, *, scheme: str) -> Refusal | None:
+    def check_origin(self, headers: Headers, *, scheme: str) -> None:
         """Refuse cross-origin requests, including reads; following a link to our pages is allowed."""
         # A page at another port of this host is "same-site"; a typed or bookmarked address is "none".
         is_ours = headers.get("sec-fetch-site", "none") in ("same-origin", "none")
@@ -167,36 +151,33 @@ class Auth:
             headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
         )
         if not is_ours and not is_link:
-            return Refusal(403, "cross-origin request")
-        origins = headers.getlist("origin")
-        if not origins:
-            return None
+            raise HTTPException(403, "cross-origin request")
         # The proxy's public address; pages of other sites cannot set these headers.
         scheme = headers.get("x-forwarded-proto", scheme.replace("ws", "http"))
         hosts = (headers["host"], headers.get("x-forwarded-host", headers["host"]))
-        if len(origins) == 1 and origins[0].lower() in [f"{scheme}://{host}".lower() for host in hosts]:
-            return None
-        return Refusal(403, "cross-origin request; a reverse proxy must forward Host and X-Forwarded-Proto")
+        allowed = [f"{scheme}://{host}".lower() for host in hosts]
+        origins = headers.getlist("origin")
+        if len(origins) > 1 or any(origin.lower() not in allowed for origin in origins):
+            raise HTTPException(403, "cross-origin request; a reverse proxy must forward Host and X-Forwarded-Proto")
 
-    def refuse_unauthenticated(self, visitor: Visitor, *, method: str, path: str, query: str) -> Refusal | None:
+    def check_login(self, visitor: Visitor, *, method: str, path: str, query: str) -> None:
         """Refuse unauthenticated visitors; pages redirect to the login."""
         if visitor.is_in or path in OPEN_PATHS or path.startswith(self._open_folders):
-            return None
+            return
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
             wanted = quote(path + (f"?{query}" if query else ""), safe="")
-            return Refusal(303, "log in first", (("Location", f"/login?next={wanted}"),))
-        return Refusal(401, "log in, or send the token as 'Authorization: Bearer'", (("WWW-Authenticate", "Bearer"),))
+            raise HTTPException(303, "log in first", {"Location": f"/login?next={wanted}"})
+        raise HTTPException(401, "log in, or send the token as 'Authorization: Bearer'", {"WWW-Authenticate": "Bearer"})
 
-    def refuse_forgery(self, visitor: Visitor, headers: Headers, *, method: str, path: str) -> Refusal | None:
+    def check_csrf(self, visitor: Visitor, headers: Headers, *, method: str, path: str) -> None:
         """Refuse changes without a CSRF token, unless a program makes them."""
         if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
-            return None
+            return
         # A request without cookie and Origin comes from a program on this machine, not from a browser.
         if visitor.name == "anonymous" and not visitor.cookie and "origin" not in headers:
-            return None
-        if visitor.csrf and is_same(headers.get("x-csrf-token", ""), visitor.csrf):
-            return None
-        return Refusal(403, "the header X-CSRF-Token is missing or outdated; reload the page")
+            return
+        if not visitor.csrf or not is_same(headers.get("x-csrf-token", ""), visitor.csrf):
+            raise HTTPException(403, "the header X-CSRF-Token is missing or outdated; reload the page")
 
     def wait_seconds(self, visitor: Visitor) -> int:
         """How long until this visitor may try a password again; 0: now."""
@@ -227,24 +208,15 @@ class Auth:
         self._attempts.was_wrong(visitor.address, "display", at=at)
         return False
 
-    def _program(self, token: str, address: str) -> Visitor | Refusal:
-        wait_seconds = self._attempts.wait_seconds(address, "token", at=self._clock())
-        if wait_seconds:
+    def _program(self, token: str, address: str) -> Visitor:
+        if wait_seconds := self._attempts.wait_seconds(address, "token", at=self._clock()):
             # Delay the right token too: otherwise the missing delay would reveal it.
-            return Refusal(429, "too many wrong tokens or passwords; wait", (_retry_after(wait_seconds),))
+            raise HTTPException(429, "too many wrong tokens or passwords; wait", _retry_after(wait_seconds))
         if self._secrets.token and is_same(token, self._secrets.token):
             self._attempts.was_right(address, "token")
             return Visitor("program", "", "", address)
         self._attempts.was_wrong(address, "token", at=self._clock())
-        return Refusal(401, "wrong token", (("WWW-Authenticate", 'Bearer error="invalid_token"'),))
-
-    def _cookie(self, headers: Headers, name: str) -> str:
-        """The value of our cookie, the first if there are several; empty if missing or too long."""
-        for pair in "; ".join(headers.getlist("cookie")).split(";"):
-            key, _, value = pair.strip().partition("=")
-            if key == name:
-                return value if len(value) <= LONGEST_COOKIE else ""
-        return ""
+        raise HTTPException(401, "wrong token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def set_cookie(name: str, value: str, *, scheme: str) -> str:
@@ -259,23 +231,14 @@ def own_page(path: str) -> str:
     return path if is_ours and path.isprintable() else "/"
 
 
-def _retry_after(seconds: float) -> tuple[str, str]:
-    return "Retry-After", str(max(1, round(seconds + 0.5)))
+def _cookie(headers: Headers, name: str) -> str:
+    """The value of our cookie, the first if there are several; empty if missing or too long."""
+    for pair in "; ".join(headers.getlist("cookie")).split(";"):
+        key, _, value = pair.strip().partition("=")
+        if key == name:
+            return value if len(value) <= LONGEST_COOKIE else ""
+    return ""
 
 
-def read_secrets(config: Config) -> ConsoleSecrets:
-    """Read the secret files.
-
-    Raises:
-        ConfigError: one cannot be read, or is too short.
-    """
-    console, display = config.console, config.display
-    return ConsoleSecrets(
-        password=_secret(console.password_file, "console.password_file"),
-        token=_secret(console.token_file, "console.token_file"),
-        display_token=_secret(display.token_file if display.enabled else None, "display.token_file"),
-    )
-
-
-def _secret(file: Path | None, key: str) -> str:
-    return "" if file is None else read_password(file, key=key, least_characters=LEAST_CHARACTERS)
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, round(seconds + 0.5)))}

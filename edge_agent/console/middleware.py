@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import traceback
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 
-from edge_agent.console.auth import OPEN_FOLDER, Refusal, Visitor, set_cookie
+from edge_agent.console.auth import OPEN_FOLDER, set_cookie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import MutableMapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from edge_agent.console.auth import Auth
+    from edge_agent.console.auth import Auth, Visitor
 
 SECURITY_HEADERS = {
     # Only our own resources, no inline scripts or styles, no framing.
@@ -42,7 +42,6 @@ UNKNOWN_ADDRESS = "unknown"
 UPLOAD_PATH = "/api/v1/detect"
 """It has its own limit of bytes, see `uploads`."""
 LARGEST_BODY_BYTES = 65_536
-TOO_LARGE = Refusal(413, f"a request may have {LARGEST_BODY_BYTES} bytes", (("Connection", "close"),))
 FAILURE_SECONDS = 60.0
 MOST_FAILURES = 1000
 
@@ -62,17 +61,18 @@ class Middleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        found = self._decide(scope)
-        cookie = ""
-        if isinstance(found, Visitor) and found.name != "program" and not found.cookie:
-            found = self._auth.with_cookie(found)
-            name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
-            cookie = set_cookie(name, found.cookie, scheme=scope["scheme"])
-        answer = _Answer(send, scope=scope, page_cookie=cookie)
-        if isinstance(found, Refusal):
-            await _refuse(scope, answer.send, found)
+        answer = _Answer(send, scope=scope)
+        try:
+            visitor = self._admit(scope)
+        except HTTPException as refusal:
+            body = {"detail": refusal.detail}
+            await JSONResponse(body, refusal.status_code, refusal.headers)(scope, receive, answer.send)
             return
-        scope["state"]["visitor"] = found
+        if visitor.name != "program" and not visitor.cookie:
+            visitor = self._auth.with_cookie(visitor)
+            name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
+            answer.page_cookie = set_cookie(name, visitor.cookie, scheme=scope["scheme"])
+        scope["state"]["visitor"] = visitor
         is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
         try:
             await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
@@ -85,25 +85,25 @@ class Middleware:
             if not answer.is_whole:
                 raise
 
-    def _decide(self, scope: Scope) -> Visitor | Refusal:
-        """Identify the visitor, or find the first reason to refuse. Cheap checks come first, against floods."""
+    def _admit(self, scope: Scope) -> Visitor:
+        """Identify the visitor. Cheap checks come first, against floods.
+
+        Raises:
+            HTTPException: the request is refused.
+        """
         auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
-        refusal = auth.refuse_rate(address) or auth.refuse_host(headers) or _refuse_body(scope, headers)
-        if refusal is not None:
-            return refusal
-        is_socket = scope["type"] == "websocket"
-        method, path = "GET" if is_socket else scope["method"], scope["path"]
+        auth.check_rate(address)
+        auth.check_host(headers)
+        _check_length(scope, headers)
         visitor = auth.authenticate(headers, scheme=scheme, address=address, base_path=scope["state"]["base_path"])
-        if isinstance(visitor, Refusal):
-            return visitor
-        query = scope["query_string"].decode("latin-1")
-        return (
-            auth.refuse_origin(headers, scheme=scheme)
-            or auth.refuse_unauthenticated(visitor, method="POST" if is_socket else method, path=path, query=query)
-            or auth.refuse_forgery(visitor, headers, method=method, path=path)
-            or visitor
-        )
+        auth.check_origin(headers, scheme=scheme)
+        is_socket, path = scope["type"] == "websocket", scope["path"]
+        method, query = "GET" if is_socket else scope["method"], scope["query_string"].decode("latin-1")
+        # A WebSocket is refused rather than redirected.
+        auth.check_login(visitor, method="POST" if is_socket else method, path=path, query=query)
+        auth.check_csrf(visitor, headers, method=method, path=path)
+        return visitor
 
 
 class Failures:
@@ -127,13 +127,23 @@ class Failures:
             self._logged_at, self._unlogged = at, 0
 
 
-def _refuse_body(scope: Scope, headers: Headers) -> Refusal | None:
-    """Refuse a body whose stated length is too large, or ambiguous (request smuggling)."""
+def _check_length(scope: Scope, headers: Headers) -> None:
+    """Refuse a body whose stated length is too large, or ambiguous (request smuggling).
+
+    Raises:
+        HTTPException: 400 or 413.
+    """
     stated = headers.getlist("content-length")
     if stated and headers.getlist("transfer-encoding"):
-        return Refusal(400, "Content-Length and Transfer-Encoding exclude each other", (("Connection", "close"),))
+        text = "Content-Length and Transfer-Encoding exclude each other"
+        raise HTTPException(400, text, {"Connection": "close"})
     is_large = any(one.isdecimal() and int(one[:20]) > LARGEST_BODY_BYTES for one in stated)
-    return TOO_LARGE if is_large and scope["path"] != UPLOAD_PATH else None
+    if is_large and scope["path"] != UPLOAD_PATH:
+        raise _too_large()
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"a request may have {LARGEST_BODY_BYTES} bytes", {"Connection": "close"})
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -149,18 +159,20 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         received_bytes += len(message.get("body", b""))
         if received_bytes > LARGEST_BODY_BYTES:
-            raise HTTPException(TOO_LARGE.status, TOO_LARGE.text, dict(TOO_LARGE.headers))
+            raise _too_large()
         return message
 
     return bounded
 
 
 class _Answer:
-    """Sends a response and adds the common headers."""
+    """Sends a response and adds the common headers.
 
-    def __init__(self, send: Send, *, scope: Scope, page_cookie: str) -> None:
-        """`page_cookie` is set with pages unless empty: their CSRF token belongs to it."""
-        self._send, self._page_cookie = send, page_cookie
+    `page_cookie` is set with pages unless empty: their CSRF token belongs to it.
+    """
+
+    def __init__(self, send: Send, *, scope: Scope) -> None:
+        self._send, self.page_cookie = send, ""
         self._is_secure = scope["scheme"] == "https"
         self._is_static = scope["path"].startswith(OPEN_FOLDER)
         self.is_whole = False
@@ -180,21 +192,8 @@ class _Answer:
         headers.setdefault("Cache-Control", STATIC_CACHE if is_cacheable else "no-store")
         if self._is_secure:
             headers["Strict-Transport-Security"] = HSTS
-        if self._page_cookie and headers.get("content-type", "").startswith("text/html"):
-            headers.append("Set-Cookie", self._page_cookie)
-
-
-async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Refuse a request, or a WebSocket before its handshake, with a JSON body."""
-    body = json.dumps({"detail": refusal.text}).encode()
-    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    headers: Iterable[tuple[bytes, bytes]] = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in refusal.headers),
-    ]
-    await send({"type": f"{kind}.start", "status": refusal.status, "headers": list(headers)})
-    await send({"type": f"{kind}.body", "body": body})
+        if self.page_cookie and headers.get("content-type", "").startswith("text/html"):
+            headers.append("Set-Cookie", self.page_cookie)
 
 
 def _route(scope: Scope) -> str:

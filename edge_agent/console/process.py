@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.bridge.client import AgentClient
 from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.config.secrets import read_console_secrets
 from edge_agent.console.app import build
-from edge_agent.console.auth import Auth, read_secrets
+from edge_agent.console.auth import Auth
 from edge_agent.console.context import Context
 from edge_agent.console.inference import Inference
 from edge_agent.console.live import Live
@@ -40,7 +41,7 @@ async def serve(
         UnavailableError: the address is not available.
     """
     settings = config.console
-    secrets = read_secrets(config)
+    secrets = read_console_secrets(config)
     with ExitStack() as stack:
         worker = stack.enter_context(closing(Worker("worker", most_waiting=MOST_WAITING)))
         inference = stack.enter_context(closing(Inference(open_models, max_pixels=settings.largest_picture_pixels)))

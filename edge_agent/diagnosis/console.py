@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edge_agent.console.auth import read_secrets
+from edge_agent.config.secrets import read_console_secrets
 from edge_agent.console.tls import open_tls
 from edge_agent.errors import UnavailableError
 
@@ -62,7 +62,7 @@ def _is_served(console: ConsoleConfig) -> bool:
 
 
 def _clients(config: Config) -> str:
-    secrets = read_secrets(config)
+    secrets = read_console_secrets(config)
     ways = [
         *(["people with the password"] if secrets.password else []),
         *(["programs with the token"] if secrets.token else []),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.config.secrets import read_password
-from edge_agent.console.auth import LEAST_CHARACTERS, Auth, ConsoleSecrets, Visitor
+from edge_agent.config.secrets import LEAST_CHARACTERS, ConsoleSecrets, read_password
+from edge_agent.console.auth import Auth, Visitor
 from edge_agent.console.sessions import MOST_SESSIONS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from edge_agent.console.auth import LEAST_CHARACTERS
+from edge_agent.config.secrets import LEAST_CHARACTERS
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:

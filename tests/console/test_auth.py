@@ -11,7 +11,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.console.auth import Auth, ConsoleSecrets, Refusal
+from edge_agent.config.secrets import ConsoleSecrets
+from edge_agent.console.auth import Auth
 from edge_agent.console.limits import FREE_MISTAKES
 from edge_agent.console.sessions import IDLE_SECONDS
 from tests.console.served import PASSWORD, TOKEN, served
@@ -200,18 +201,15 @@ def test_a_session_expires(locked):
     auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD), clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    assert not isinstance(visitor, Refusal)
     cookie = auth.log_in(visitor, PASSWORD)
     headers = Headers({"host": "camera.example", "cookie": f"other=1; {auth.cookie_name('http')}={cookie}"})
 
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    assert not isinstance(visitor, Refusal)
     assert visitor.name == "person"
     assert auth.still_knows(visitor)
     now[0] = IDLE_SECONDS + 1
     assert not auth.still_knows(visitor)
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    assert not isinstance(visitor, Refusal)
     assert visitor.name == "unauthenticated"
 
 

@@ -11,7 +11,8 @@ from edge_agent.bridge import protocol
 from edge_agent.bridge import server as bridge
 from edge_agent.bridge.protocol import MetricsReply
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.console import auth, connection_limits, limits, live, server, sessions, uploads
+from edge_agent.config.secrets import LEAST_CHARACTERS
+from edge_agent.console import connection_limits, limits, live, server, sessions, uploads
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
 from tests.console.served import OVERVIEW, VERSIONS
@@ -57,7 +58,7 @@ def test_every_path_of_the_api_has_an_example(client):
 def test_the_documented_limits_are_those_of_the_code():
     text = " ".join(DOCUMENT.split())
     for number in (
-        f"{auth.LEAST_CHARACTERS} characters",
+        f"{LEAST_CHARACTERS} characters",
         f"at most {live.MOST_PER_SECOND} a second",
         f"`max_viewers` + {server.MOST_BESIDE_VIEWERS}",
         f"longer than {connection_limits.HEAD_SECONDS:.0f} s",
