@@ -19,6 +19,7 @@ from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import api, login, monitoring, pages, sockets
 from edge_agent.console.auth import PROGRAM_PATHS
 from edge_agent.console.base_path import BasePath
+from edge_agent.console.context import page
 from edge_agent.console.middleware import Middleware
 from edge_agent.console.worker import BusyError
 from edge_agent.errors import ModelError, PictureError, UnavailableError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
     from edge_agent.console.context import Context
@@ -49,62 +49,26 @@ def build(context: Context) -> ASGIApp:
         openapi_url="/openapi.json",
         # A redirect would lose the request body.
         redirect_slashes=False,
+        exception_handlers={
+            HTTPException: _answer_http,
+            RequestValidationError: _answer_invalid,
+            PictureError: _answer_picture,
+            **dict.fromkeys((BusyError, UnansweredError, UnavailableError, ModelError), _answer_later),
+            Exception: _answer_bug,
+        },
     )
-    app.state.context = context
-    app.include_router(api.router(context))
-    app.include_router(monitoring.router(context))
-    templates = _templates(context)
-    app.include_router(pages.router(context, templates))
-    app.include_router(login.router)
-    displays = _display_routes(context, templates)
+    app.state.context, app.state.templates = context, _templates(context)
+    routers = [api.router(context), monitoring.router(context), pages.router, login.router, sockets.router]
+    if context.config.display.enabled:
+        from edge_agent.console import display
+
+        routers.append(display.router)
+    for router in routers:
+        app.include_router(router)
     # Browsers request /favicon.ico even if the page names another icon.
     icon = Route("/favicon.ico", lambda _request: FileResponse(STATIC / "favicon.ico"))
-    static = [Mount("/static", StaticFiles(directory=STATIC)), icon]
-    app.router.routes.extend([*sockets.routes(context), *displays, *static])
-
-    def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None) -> Response:
-        """An HTML page for browsers, JSON for programs."""
-        is_page = request.method == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
-        if is_page and "text/html" in request.headers.get("accept", ""):
-            values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
-            page = templates.TemplateResponse(request, "error.html", values, status, headers)
-            if again := page.headers.get("Retry-After"):
-                page.headers["Refresh"] = again
-            return page
-        return JSONResponse({"detail": text}, status, headers)
-
-    async def answer_http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            error.headers = {"Allow": _allowed(app, request.url.path) or (error.headers or {}).get("Allow", "")}
-        return answer(request, str(error.detail), error.status_code, error.headers)
-
-    async def answer_later(request: Request, error: Exception) -> Response:
-        text = str(error) or "the device is too busy; try again"
-        return answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
-
-    app.exception_handler(HTTPException)(answer_http)
-    app.exception_handler(RequestValidationError)(_answer_invalid)
-    app.exception_handler(PictureError)(_answer_picture)
-    app.exception_handler(Exception)(_answer_bug)
-    for kind in (BusyError, UnansweredError, UnavailableError, ModelError):
-        app.exception_handler(kind)(answer_later)
+    app.router.routes.extend([Mount("/static", StaticFiles(directory=STATIC)), icon])
     return BasePath(Middleware(app, auth=context.auth), configured=context.config.console.base_path)
-
-
-def _display_routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
-    if not context.config.display.enabled:
-        return []
-    from edge_agent.console import display
-
-    return display.routes(context, templates)
-
-
-def _allowed(app: FastAPI, path: str) -> str:
-    """All methods of an API path for the Allow header: the router reports only those of the first matching route."""
-    for template, operations in app.openapi()["paths"].items():
-        if compile_path(template)[0].fullmatch(path):
-            return ", ".join(sorted(method.upper() for method in operations))
-    return ""
 
 
 def _templates(context: Context) -> Jinja2Templates:
@@ -116,12 +80,45 @@ def _templates(context: Context) -> Jinja2Templates:
             "device": context.config.device_title,
             "cameras": tuple(context.config.cameras),
             "version": context.version,
-            "needs_login": context.auth.needs_login,
             "takes_password": context.auth.takes_password,
             "is_logged_in": visitor.name == "person",
         }
 
-    return Jinja2Templates(HERE / "templates", context_processors=[everywhere])
+    templates = Jinja2Templates(HERE / "templates", context_processors=[everywhere])
+    templates.env.filters.update(pages.filters(context.config))
+    return templates
+
+
+def _answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """An HTML page for browsers, JSON for programs and sockets."""
+    is_page = request.scope.get("method") == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
+    if not is_page or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": text}, status, headers)
+    values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
+    answer = page(request, "error.html", values, status)
+    answer.headers.update(headers or {})
+    if again := answer.headers.get("Retry-After"):
+        answer.headers["Refresh"] = again
+    return answer
+
+
+async def _answer_http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": _allowed(request.app, request.url.path) or (error.headers or {}).get("Allow", "")}
+    return _answer(request, str(error.detail), error.status_code, error.headers)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """All methods of an API path for the Allow header: the router reports only those of the first matching route."""
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].fullmatch(path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
+
+
+async def _answer_later(request: Request, error: Exception) -> Response:
+    text = str(error) or "the device is too busy; try again"
+    return _answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
 
 
 async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:

@@ -8,26 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.exceptions import HTTPException
-from starlette.routing import Route, WebSocketRoute
 
 from edge_agent.bridge.client import UnansweredError
+from edge_agent.console.context import Current, page
 from edge_agent.console.live import WIDTHS_PX
-from edge_agent.console.sockets import LOGGED_OUT, ClosedError, a_place, receive_json, send, serve_until_one_ends
+from edge_agent.console.sockets import LOGGED_OUT, ClosedError, receive_json, send, serve
 from edge_agent.console.worker import BusyError
 from edge_agent.domain import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-    from starlette.templating import Jinja2Templates
-    from starlette.websockets import WebSocket
 
     from edge_agent.bridge.protocol import FrameReply
     from edge_agent.console.auth import Visitor
@@ -45,38 +41,43 @@ Shown: TypeAlias = Sign | Literal["empty", "away"]
 """`away`: no picture, because agent or camera are not responding, or the camera is paused."""
 
 
-def routes(context: Context, templates: Jinja2Templates) -> list[BaseRoute]:
-    """The page and the WebSocket of every camera's display."""
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/display/{camera}")
+async def display(context: Current, request: Request, camera: str, lang: str = "") -> Response:
+    """The page of a camera's display."""
+    _check_camera(context, camera)
+    words, language = _words(), lang or context.config.display.language
+    if language not in words:
+        raise HTTPException(400, f"lang: unsupported language; supported are {', '.join(words)}")
+    values = {
+        "camera": camera,
+        "language": language,
+        "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
+        "words": words[language],
+        "sound": context.config.display.sound,
+    }
+    return page(request, "display.html", values)
+
+
+@router.websocket("/display/{camera}/line")
+async def line(context: Current, socket: WebSocket, camera: str) -> None:
+    """Send the sign of the nearest person, and their picture."""
+    _check_camera(context, camera)
+    screen = _Screen(socket, context, camera)
+    await serve(socket, context, screen.receive, screen.send_updates)
+
+
+@cache
+def _words() -> Mapping[str, Mapping[str, str]]:
     words: Mapping[str, Mapping[str, str]] = json.loads(WORDS_FILE.read_text(encoding="utf-8"))
-
-    async def page(request: Request) -> Response:
-        camera = _camera_of(request, context)
-        language = request.query_params.get("lang") or context.config.display.language
-        if language not in words:
-            raise HTTPException(400, f"lang: unsupported language; supported are {', '.join(words)}")
-        values = {
-            "camera": camera,
-            "language": language,
-            "direction": "rtl" if language in RIGHT_TO_LEFT else "ltr",
-            "words": words[language],
-            "sound": context.config.display.sound,
-        }
-        return templates.TemplateResponse(request, "display.html", values)
-
-    async def line(socket: WebSocket) -> None:
-        camera = _camera_of(socket, context)
-        async with a_place(socket, context) as is_room:
-            if is_room:
-                await _Screen(socket, context, camera).serve()
-
-    return [Route("/display/{camera}", page), WebSocketRoute("/display/{camera}/line", line)]
+    return words
 
 
-def _camera_of(asked: Request | WebSocket, context: Context) -> str:
-    camera: str = asked.path_params["camera"]
+def _check_camera(context: Context, camera: str) -> None:
     if camera not in context.config.cameras:
         raise HTTPException(404, "no camera of this name is configured")
-    return camera
 
 
 class _Screen:
@@ -92,10 +93,7 @@ class _Screen:
         self._is_drawing = False
         self._is_admitted = asyncio.Event()
 
-    async def serve(self) -> None:
-        await serve_until_one_ends(self._socket, self._receive(), self._show())
-
-    async def _receive(self) -> None:
+    async def receive(self) -> None:
         try:
             first = await asyncio.wait_for(receive_json(self._socket), FIRST_MESSAGE_SECONDS)
         except asyncio.TimeoutError:
@@ -114,7 +112,7 @@ class _Screen:
         if message.get("drawn"):
             self._is_drawing = False
 
-    async def _show(self) -> None:
+    async def send_updates(self) -> None:
         await self._is_admitted.wait()
         while True:
             if not self._context.auth.still_knows(self._visitor):

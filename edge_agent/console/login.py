@@ -5,16 +5,36 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console.auth import own_page, set_cookie
-from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
+from edge_agent.console.context import Current, page
 from edge_agent.console.sessions import is_same
 
 CsrfToken = Annotated[str, Form()]
 
 router = APIRouter(include_in_schema=False, default_response_class=Response)
+
+
+@router.get("/login")
+async def form(
+    request: Request, *, problem: str = "", seconds: str = "", wanted: Annotated[str, Query(alias="next")] = ""
+) -> Response:
+    """Show the login form, and why the last login failed."""
+    if request.state.visitor.is_in:
+        return RedirectResponse("/", status_code=303)
+    match problem:
+        case "wrong":
+            trouble = "Wrong password."
+        case "expired":
+            trouble = "This page has expired. Try again."
+        case "wait":
+            when = f"in {seconds} s" if seconds.isascii() and seconds.isdecimal() else "later"
+            trouble = f"Too many wrong passwords. Try again {when}."
+        case _:
+            trouble = ""
+    return page(request, "login.html", {"trouble": trouble, "next": wanted})
 
 
 @router.post("/login")

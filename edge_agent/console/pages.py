@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from edge_agent.alerts.people import as_csv, following, grouped, midnight_of, parse_day
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state, scene_state
+from edge_agent.console.context import Current, page
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.vision.annotation import WORDS
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from starlette.templating import Jinja2Templates
-
     from edge_agent.alerts.history import AlertHistory, HistoryEntry, Review
-    from edge_agent.console.context import Context
+    from edge_agent.config.model import Config
     from edge_agent.domain import Label
 
 A_PAGE = 24
@@ -47,6 +46,9 @@ REVIEW_FILTERS = (
 WANTED_REVIEWS: dict[str, Review] = {"unreviewed": "", **{value: value for value, _, _ in REVIEWS}}
 ENCRYPTED = "encrypted"
 GONE = "deleted by age or size (crops.keep_days, keep_bytes)"
+
+router = APIRouter(include_in_schema=False, default_response_class=Response)
+"""The routes of the pages. The worker reads the history and the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,97 +85,68 @@ class Choice:
         return bool(self.camera or self.label or self.day or self.since or self.until or self.review)
 
 
-def router(context: Context, templates: Jinja2Templates) -> APIRouter:
-    """The routes of the pages. The worker reads the history and the disk."""
-    _add_filters(templates, context)
-    pages = APIRouter(include_in_schema=False, default_response_class=Response)
-
-    @pages.get("/")
-    async def live(request: Request) -> Response:
-        return templates.TemplateResponse(request, "live.html", {"newest": await context.new_alerts.newest()})
-
-    @pages.get("/newest")
-    async def newest(request: Request) -> Response:
-        return templates.TemplateResponse(request, "newest.html", {"newest": await context.new_alerts.newest()})
-
-    @pages.get("/webcam")
-    async def webcam(request: Request) -> Response:
-        return templates.TemplateResponse(request, "webcam.html", {})
-
-    @pages.get("/login")
-    async def login(request: Request) -> Response:
-        if request.state.visitor.is_in:
-            return RedirectResponse("/", status_code=303)
-        asked = request.query_params
-        return templates.TemplateResponse(
-            request, "login.html", {"trouble": _trouble(asked), "next": asked.get("next", "")}
-        )
-
-    @pages.get("/counts")
-    async def counts(request: Request) -> Response:
-        camera, day = request.query_params.get("camera", ""), _day(request.query_params.get("day", ""))
-        values = await context.worker.do(
-            _counts, context.history, tuple(context.config.cameras), camera=camera, day=day
-        )
-        return templates.TemplateResponse(request, "counts.html", values)
-
-    @pages.get("/counts.csv")
-    async def counts_as_csv(request: Request) -> Response:
-        today = datetime.now().astimezone().date()
-        rows = await context.worker.do(
-            context.history.people,
-            camera=request.query_params.get("camera", ""),
-            first=today - timedelta(days=EXPORTED_DAYS),
-            last=today,
-        )
-        headers = {"Content-Disposition": "attachment; filename=counts.csv"}
-        return Response(as_csv(grouped(rows, "hour"), "hour"), media_type="text/csv", headers=headers)
-
-    _add_zones(pages, context, templates)
-    _add_alerts(pages, context, templates)
-    return pages
+@router.get("/")
+async def live(context: Current, request: Request) -> Response:
+    """The current pictures, and the newest alerts."""
+    return page(request, "live.html", {"newest": await context.new_alerts.newest()})
 
 
-def _add_zones(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
-    @pages.get("/zones/{camera}")
-    async def zones(request: Request, camera: str) -> Response:
-        if camera not in context.config.cameras:
-            values = {"title": "No such camera", "text": f"Known are {', '.join(context.config.cameras)}."}
-            return templates.TemplateResponse(request, "error.html", values, status_code=404)
-        zones = context.config.rules_of(camera).exclusion_zones
-        return templates.TemplateResponse(request, "zones.html", {"camera": camera, "zones": zones})
+@router.get("/newest")
+async def newest(context: Current, request: Request) -> Response:
+    """The newest alerts, as part of the live page."""
+    return page(request, "newest.html", {"newest": await context.new_alerts.newest()})
 
 
-def _add_alerts(pages: APIRouter, context: Context, templates: Jinja2Templates) -> None:
-    @pages.get("/alerts")
-    async def alerts(request: Request) -> Response:
-        choice = Choice.read(request.query_params)
-        values = await context.worker.do(_gallery, context.history, tuple(context.config.cameras), choice)
-        return templates.TemplateResponse(request, "alerts.html", values)
-
-    @pages.get("/alerts/{alert_id}")
-    async def alert(request: Request, alert_id: str) -> Response:
-        entry = await context.worker.do(context.history.entry, alert_id)
-        if entry is None:
-            values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
-            return templates.TemplateResponse(request, "error.html", values, status_code=404)
-        values = _one(entry, context.config.crops_folder) | await context.worker.do(_around, context.history, entry)
-        return templates.TemplateResponse(request, "alert.html", values)
+@router.get("/webcam")
+async def webcam(request: Request) -> Response:
+    """Analyse the visitor's own camera or pictures."""
+    return page(request, "webcam.html")
 
 
-def _trouble(asked: Mapping[str, str]) -> str:
-    """Why the last login failed; empty if none did."""
-    match asked.get("problem", ""):
-        case "wrong":
-            return "Wrong password."
-        case "expired":
-            return "This page has expired. Try again."
-        case "wait":
-            seconds = asked.get("seconds", "")
-            when = f"in {seconds} s" if seconds.isascii() and seconds.isdecimal() else "later"
-            return f"Too many wrong passwords. Try again {when}."
-        case _:
-            return ""
+@router.get("/counts")
+async def counts(context: Current, request: Request, camera: str = "", day: str = "") -> Response:
+    """The number of people by day and hour."""
+    cameras = tuple(context.config.cameras)
+    values = await context.worker.do(_counts, context.history, cameras, camera=camera, day=_day(day))
+    return page(request, "counts.html", values)
+
+
+@router.get("/counts.csv")
+async def counts_as_csv(context: Current, camera: str = "") -> Response:
+    """The number of people by hour, for spreadsheets."""
+    today = datetime.now().astimezone().date()
+    first = today - timedelta(days=EXPORTED_DAYS)
+    rows = await context.worker.do(context.history.people, camera=camera, first=first, last=today)
+    headers = {"Content-Disposition": "attachment; filename=counts.csv"}
+    return Response(as_csv(grouped(rows, "hour"), "hour"), media_type="text/csv", headers=headers)
+
+
+@router.get("/zones/{camera}")
+async def zones(context: Current, request: Request, camera: str) -> Response:
+    """Draw the exclusion zones of a camera."""
+    if camera not in context.config.cameras:
+        values = {"title": "No such camera", "text": f"Known are {', '.join(context.config.cameras)}."}
+        return page(request, "error.html", values, 404)
+    return page(request, "zones.html", {"camera": camera, "zones": context.config.rules_of(camera).exclusion_zones})
+
+
+@router.get("/alerts")
+async def alerts(context: Current, request: Request) -> Response:
+    """The alerts that match a filter."""
+    choice = Choice.read(request.query_params)
+    values = await context.worker.do(_gallery, context.history, tuple(context.config.cameras), choice)
+    return page(request, "alerts.html", values)
+
+
+@router.get("/alerts/{alert_id}")
+async def alert(context: Current, request: Request, alert_id: str) -> Response:
+    """One alert with its evidence."""
+    entry = await context.worker.do(context.history.entry, alert_id)
+    if entry is None:
+        values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
+        return page(request, "error.html", values, 404)
+    around = await context.worker.do(_around, context.history, entry)
+    return page(request, "alert.html", _one(entry, context.config.crops_folder) | around)
 
 
 def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
@@ -367,20 +340,19 @@ def _moment_of(text: str) -> datetime | None:
     return datetime.fromisoformat(text).astimezone() if text else None
 
 
-def _add_filters(templates: Jinja2Templates, context: Context) -> None:
-    """Add the filters of the templates. Times are local to the device."""
-    filters: dict[str, Callable[..., str]] = {
+def filters(config: Config) -> dict[str, Callable[..., str]]:
+    """The filters of the templates. Times are local to the device."""
+    return {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
         "percent": lambda fraction: f"{fraction:.0%}",
         "iso": lambda when: when.isoformat(timespec="milliseconds"),
         "moment": _moment,
         "full_moment": lambda when: f"{charts.short_day(when.astimezone())} {when.astimezone():%Y, %H:%M:%S %Z}",
         "long_day": lambda day: f"{date.fromisoformat(day):%a} {charts.short_day(date.fromisoformat(day))}",
-        "why_no_picture": lambda entry: why_no_picture(entry, context.config.crops_folder),
+        "why_no_picture": lambda entry: why_no_picture(entry, config.crops_folder),
         # Alerts of a camera that was removed or renamed have no title.
-        "title_of": lambda camera: context.config.camera_titles.get(camera) or camera,
+        "title_of": lambda camera: config.camera_titles.get(camera) or camera,
     }
-    templates.env.filters.update(filters)
 
 
 def _moment(when: datetime) -> str:

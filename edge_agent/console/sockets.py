@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from fastapi import APIRouter, WebSocket
 from starlette.exceptions import HTTPException
-from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.alert_view import alert_as_json
+from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
 from edge_agent.console.live import WIDTHS_PX
 from edge_agent.console.uploads import check_kind
 from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
-
-    from starlette.websockets import WebSocket
+    from collections.abc import Callable, Coroutine, Mapping
 
     from edge_agent.console.auth import Visitor
     from edge_agent.console.context import Context
@@ -41,52 +40,54 @@ WEBCAM_SECONDS = 0.1
 
 LOGGED_OUT, CROWDED, TOO_LONG, NOT_UNDERSTOOD, GOING = 4401, 4429, 1009, 1003, 1001
 
-log = logging.getLogger(__name__)
+
+router = APIRouter()
 
 
-def routes(context: Context) -> list[WebSocketRoute]:
-    """The WebSocket routes; the middleware has authorised the client."""
-
-    async def live(socket: WebSocket) -> None:
-        async with a_place(socket, context) as is_room:
-            if is_room:
-                await _LiveViewer(socket, context).serve()
-
-    async def webcam(socket: WebSocket) -> None:
-        async with a_place(socket, context) as is_room:
-            if is_room:
-                await serve_until_one_ends(socket, _answer_webcam(socket, context))
-
-    return [WebSocketRoute("/live", live), WebSocketRoute("/webcam", webcam)]
+@router.websocket("/live")
+async def live(context: Current, socket: WebSocket) -> None:
+    """Stream pictures, the status and new alerts to a page."""
+    viewer = _LiveViewer(socket, context)
+    await serve(socket, context, viewer.receive, viewer.send_updates)
 
 
-@asynccontextmanager
-async def a_place(socket: WebSocket, context: Context) -> AsyncIterator[bool]:
-    """Accept a socket and count it as a viewer; yields False, with the socket closed, if there are too many."""
-    live, is_room = context.live, context.live.viewers < context.config.console.max_viewers
-    live.viewers += is_room
+@router.websocket("/webcam")
+async def webcam(context: Current, socket: WebSocket) -> None:
+    """Analyse the pictures of a webcam."""
+    await serve(socket, context, partial(_answer_webcam, socket, context))
+
+
+async def serve(socket: WebSocket, context: Context, *tasks: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Accept a socket as one of the viewers, and run tasks until one of them ends.
+
+    A ClosedError of a task closes the socket with its code, as does a viewer too many.
+    """
+    live = context.live
+    if live.viewers >= context.config.console.max_viewers:
+        await socket.accept()
+        await socket.close(CROWDED, "too many viewers; close another page")
+        return
+    live.viewers += 1
+    running: list[asyncio.Future[None]] = []
     try:
         await socket.accept()
-        if not is_room:
-            await socket.close(CROWDED, "too many viewers; close another page")
-        yield is_room
+        running += [asyncio.ensure_future(task()) for task in tasks]
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        done.pop().result()
+    except WebSocketDisconnect:
+        return
+    except ClosedError as closed:
+        if socket.application_state is WebSocketState.CONNECTED:
+            with suppress(RuntimeError, WebSocketDisconnect):
+                await socket.close(closed.code, closed.reason)
     finally:
-        live.viewers -= is_room
-        if not live.viewers:
-            live.forget_frames()
-
-
-async def serve_until_one_ends(socket: WebSocket, *work: Coroutine[Any, Any, None]) -> None:
-    """Run coroutines until one of them ends, then close the socket with the code of its ClosedError."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        await _end(socket, done.pop())
-    finally:
-        for task in tasks:
+        for task in running:
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+        live.viewers -= 1
+        if not live.viewers:
+            live.forget_frames()
 
 
 class ClosedError(Exception):
@@ -111,10 +112,7 @@ class _LiveViewer:
         self._sent_overview: Mapping[str, Any] | None = None
         self._look_at = float("-inf")
 
-    async def serve(self) -> None:
-        await serve_until_one_ends(self._socket, self._receive(), self._show())
-
-    async def _receive(self) -> None:
+    async def receive(self) -> None:
         while True:
             message = await receive_json(self._socket)
             if isinstance(watch := message.get("watch"), list):
@@ -126,7 +124,7 @@ class _LiveViewer:
             if isinstance(shown := message.get("shown"), str):
                 self._unshown.discard(shown)
 
-    async def _show(self) -> None:
+    async def send_updates(self) -> None:
         while True:
             # Alerts first: a page that has received a status gets every alert raised after it.
             await self._send_alerts()
@@ -236,15 +234,3 @@ async def send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
         await asyncio.wait_for(sending, SEND_SECONDS)
     except asyncio.TimeoutError:
         raise WebSocketDisconnect(GOING) from None
-
-
-async def _end(socket: WebSocket, ended: asyncio.Future[None]) -> None:
-    """Close a socket after its task; other exceptions of the task are raised."""
-    try:
-        ended.result()
-    except WebSocketDisconnect:
-        return
-    except ClosedError as closed:
-        if socket.application_state is WebSocketState.CONNECTED:
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.close(closed.code, closed.reason)

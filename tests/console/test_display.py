@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import get_args
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
 from edge_agent.config.model import Config, Language
@@ -196,6 +196,12 @@ def test_the_language_comes_from_the_setting_or_the_url(tmp_path):
         assert refused.status_code == 400
         assert all(language in refused.json()["detail"] for language in get_args(Language))
         assert client.get("/display/garage").status_code == 404
+
+
+def test_the_socket_of_an_unknown_camera_is_rejected(door):
+    with pytest.raises(InvalidStatus) as rejected, a_screen(door, "garage"):
+        pass
+    assert rejected.value.response.status_code == 404
 
 
 def test_every_language_has_every_word():
