@@ -10,13 +10,13 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.bridge.client import AgentClient
 from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.config.secrets import read_console_secrets
+from edge_agent.console import server
 from edge_agent.console.app import build
 from edge_agent.console.auth import Auth
 from edge_agent.console.context import Context
 from edge_agent.console.inference import Inference
 from edge_agent.console.live import Live
 from edge_agent.console.new_alerts import NewAlerts
-from edge_agent.console.server import Server
 from edge_agent.console.uploads import Uploads
 from edge_agent.console.worker import Worker
 
@@ -60,6 +60,6 @@ async def serve(
             uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
         )
         try:
-            await Server(build(context), settings).serve(end=end, listening=listening)
+            await server.serve(build(context), settings, end=end, listening=listening)
         finally:
             await agent.close()

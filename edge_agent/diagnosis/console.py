@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edge_agent.config.secrets import read_console_secrets
-from edge_agent.console.tls import open_tls
-from edge_agent.errors import UnavailableError
+from edge_agent.console.listening import listen, open_tls
 
 if TYPE_CHECKING:
     from edge_agent.config.model import Config, ConsoleConfig
@@ -37,7 +35,8 @@ def look_at_console(config: Config) -> str:
     open_tls(console)
     if _is_served(console):
         return f"{console.url}: serves {who}"
-    _try_to_listen(console)
+    for listener in listen(console):
+        listener.close()
     return f"{console.url}: not running; it would serve {who}"
 
 
@@ -69,17 +68,3 @@ def _clients(config: Config) -> str:
     ]
     who = " and ".join(ways) or "any local user, without a password"
     return f"{who}, and displays with their token" if secrets.display_token else who
-
-
-def _try_to_listen(console: ConsoleConfig) -> None:
-    address = f"console.host {console.host}, console.port {console.port}"
-    try:
-        found = socket.getaddrinfo(console.host, console.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, place = found[0]
-        socket.create_server(place, family=family).close()
-    except OSError as error:
-        # Without the address, which create_server() adds.
-        reason = str(error.strerror or error).partition(" (while ")[0]
-        raise UnavailableError(
-            f"{address}: cannot listen: {reason}; choose an address of this machine and a free port"
-        ) from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg_pool import ConnectionPool
 
-from edge_agent.console.server import Server
+from edge_agent.console import server
 from edge_agent.host.systemd import Notifier
 from fleet import database
 from fleet.config import load
@@ -70,7 +70,7 @@ async def _serve(config: FleetConfig) -> None:
     pool.open()
     feeding = asyncio.ensure_future(_feed(notifier))
     try:
-        await Server(build(config, pool, auth), console_config(config.web)).serve(end=end, listening=notifier.ready)
+        await server.serve(build(config, pool, auth), console_config(config.web), end=end, listening=notifier.ready)
     finally:
         feeding.cancel()
         notifier.stopping()
