@@ -5,7 +5,7 @@
 import pathlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Security
 from fastapi.responses import JSONResponse
@@ -58,8 +58,6 @@ COMMAND_BODY = {
         "application/json": {"schema": {"anyOf": [request.model_json_schema() for request in REQUESTS.values()]}}
     },
 }
-
-T = TypeVar("T")
 
 AlertId = Annotated[str, Path(description="The alert's id", pattern=ALERT_ID_PATTERN)]
 CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=LONGEST_NAME)]
@@ -307,20 +305,24 @@ async def counts(
     return JSONResponse({"counts": [{"of": key, **values_of(one)} for key, one in grouped(rows, by).items()]})
 
 
-async def _respond(
-    context: Context, alert_id: str, present: Callable[[HistoryEntry, pathlib.Path], Mapping[str, Any]]
-) -> Response:
-    """Respond with an alert.
+def _entry(context: Context, alert_id: str) -> HistoryEntry:
+    """An alert of the history.
 
     Raises:
         HTTPException: 404: there is no such alert.
     """
+    entry = context.history.entry(alert_id)
+    if entry is None:
+        raise HTTPException(404, NO_ALERT)
+    return entry
 
-    def read() -> Mapping[str, Any] | None:
-        entry = context.history.entry(alert_id)
-        return present(entry, context.config.crops_folder) if entry else None
 
-    return JSONResponse(_known(await context.worker.do(read)))
+async def _respond(
+    context: Context, alert_id: str, present: Callable[[HistoryEntry, pathlib.Path], Mapping[str, Any]]
+) -> Response:
+    """Respond with an alert."""
+    crops_folder = context.config.crops_folder
+    return JSONResponse(await context.worker.do(lambda: present(_entry(context, alert_id), crops_folder)))
 
 
 async def _picture(
@@ -332,14 +334,16 @@ async def _picture(
         HTTPException: 404: there is none.
     """
 
-    def read() -> tuple[str, bytes] | None:
-        file = find(context.config.crops_folder, alert_id) if context.history.entry(alert_id) else None
+    def read() -> tuple[str, bytes]:
+        file = find(context.config.crops_folder, _entry(context, alert_id).id)
         try:
-            return (file.name, file.read_bytes()) if file else None
+            if file is not None:
+                return file.name, file.read_bytes()
         except OSError:
-            return None
+            pass
+        raise HTTPException(404, NO_ALERT)
 
-    name, content = _known(await context.worker.do(read))
+    name, content = await context.worker.do(read)
     is_encrypted = name.endswith(".age")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if download or is_encrypted else {}
     kind = "application/octet-stream" if is_encrypted else "image/jpeg"
@@ -373,14 +377,3 @@ def _time(text: str) -> datetime | None:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone() if text else None
     except (ValueError, OverflowError) as error:
         raise HTTPException(422, f"not a valid time: {text}") from error
-
-
-def _known(found: T | None) -> T:
-    """Return the value if it was found.
-
-    Raises:
-        HTTPException: 404: it was not.
-    """
-    if found is None:
-        raise HTTPException(404, NO_ALERT)
-    return found
