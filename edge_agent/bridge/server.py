@@ -14,7 +14,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zmq
@@ -65,8 +65,6 @@ AGAIN_SECONDS = 10.0
 SOCKET_MODE = 0o660
 CLOSING_SECONDS = 1.0
 NOT_RESPONDING = {"error": "the detection loop is not responding; see the log of edge-agent"}
-
-Reply: TypeAlias = "BaseModel | Mapping[str, Any]"
 
 log = logging.getLogger(__name__)
 
@@ -194,33 +192,32 @@ class Bridge:
             return
         envelope = parts[0], parts[1]
         try:
-            request = REQUEST.validate_json(parts[2])
+            reply = self._reply(envelope, REQUEST.validate_json(parts[2]))
         except ValidationError:
-            _send(socket, envelope, {"error": "not a request of this version's protocol"})
-            return
-        try:
-            self._answer(socket, envelope, request)
+            reply = [_json({"error": "not a request of this version's protocol"})]
         except Exception:
             log.exception("a request of the console failed; please report this")
-            _send(socket, envelope, {"error": "the agent failed; see its log"})
+            reply = [_json({"error": "the agent failed; see its log"})]
+        if reply:
+            _send(socket, envelope, *reply)
 
-    def _answer(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: Request) -> None:
+    def _reply(self, envelope: tuple[bytes, bytes], request: Request) -> Sequence[bytes | memoryview]:
+        """The parts of the reply; none if it is sent later."""
         match request:
             case FrameRequest():
-                self._send_frame(socket, envelope, request)
+                return self._frame(request)
             case StatusRequest():
                 asked_at = self._asked_at = time.monotonic()
-                self._wait(socket, envelope, lambda: self._fresh_status(asked_at), seconds=STATUS_SECONDS)
+                return self._later(envelope, lambda: self._fresh_status(asked_at), seconds=STATUS_SECONDS)
             case MetricsRequest():
                 metrics = self._metrics
-                reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=self._versions)
-                _send(socket, envelope, reply)
+                return [_json(MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=self._versions))]
             case CommandRequest():
-                self._queue(socket, envelope, request)
+                return self._queue(envelope, request)
             case ReviewRequest():
-                _send(socket, envelope, self._changed(lambda: self._review(request.alert, request.review)))
+                return [_json(self._changed(lambda: self._review(request.alert, request.review)))]
             case DeleteRequest():
-                _send(socket, envelope, self._changed(lambda: self._delete(request.alert)))
+                return [_json(self._changed(lambda: self._delete(request.alert)))]
 
     def _changed(self, change: Callable[[], bool]) -> ChangeReply:
         try:
@@ -230,58 +227,52 @@ class Bridge:
         except AgentError as error:
             return ChangeReply(state="failed", reason=str(error))
 
-    def _send_frame(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: FrameRequest) -> None:
+    def _frame(self, request: FrameRequest) -> Sequence[bytes | memoryview]:
         newest = self._frames.newest(request.camera)
         if newest is None:
-            _send(socket, envelope, FrameReply(number=0))
-            return
+            return [_json(FrameReply(number=0))]
         head, frame = newest
-        wants_pixels = request.pixels and head.number > request.after
+        if not request.pixels or head.number <= request.after:
+            return [_json(head)]
         # No copy: the console scales, draws and encodes.
-        pixels = [np.ascontiguousarray(frame.image).data] if wants_pixels else []
-        _send(socket, envelope, head, *pixels)
+        return [_json(head), np.ascontiguousarray(frame.image).data]
 
-    def _queue(self, socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], request: CommandRequest) -> None:
+    def _queue(self, envelope: tuple[bytes, bytes], request: CommandRequest) -> Sequence[bytes]:
         if len(self._commands) >= MOST_COMMANDS:
-            _send(socket, envelope, {"error": "too many commands are waiting; try again"})
-            return
+            return [_json({"error": "too many commands are waiting; try again"})]
         result: Future[Mapping[str, Any]] = Future()
         expires_at = time.monotonic() + COMMAND_SECONDS
         self._commands.append(Command(request.name, request.payload.encode(), expires_at, result))
-        self._wait(socket, envelope, lambda: result.result() if result.done() else None, seconds=COMMAND_SECONDS)
+        return self._later(envelope, lambda: result.result() if result.done() else None, seconds=COMMAND_SECONDS)
 
     def _fresh_status(self, asked_at: float) -> Mapping[str, Any] | None:
         status = self._status
         return status[1] if status is not None and asked_at - status[0] < FRESH_SECONDS else None
 
-    def _wait(
-        self,
-        socket: zmq.Socket[bytes],
-        envelope: tuple[bytes, bytes],
-        reply: Callable[[], Mapping[str, Any] | None],
-        *,
-        seconds: float,
-    ) -> None:
-        """Answer now if possible, otherwise later."""
-        if (content := reply()) is not None:
-            _send(socket, envelope, content)
-        elif len(self._pending) < MOST_PENDING:
+    def _later(
+        self, envelope: tuple[bytes, bytes], reply: Callable[[], Mapping[str, Any] | None], *, seconds: float
+    ) -> Sequence[bytes]:
+        if len(self._pending) < MOST_PENDING:
             self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds))
+        return []
 
     def _answer_pending(self, socket: zmq.Socket[bytes]) -> None:
         left = []
         for pending in self._pending:
             if (content := pending.reply()) is not None:
-                _send(socket, pending.envelope, content)
+                _send(socket, pending.envelope, _json(content))
             elif time.monotonic() < pending.until:
                 left.append(pending)
             else:
-                _send(socket, pending.envelope, NOT_RESPONDING)
+                _send(socket, pending.envelope, _json(NOT_RESPONDING))
         self._pending = left
 
 
-def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], reply: Reply, *pixels: memoryview) -> None:
+def _json(reply: BaseModel | Mapping[str, Any]) -> bytes:
+    return (reply.model_dump_json() if isinstance(reply, BaseModel) else json.dumps(reply)).encode()
+
+
+def _send(socket: zmq.Socket[bytes], envelope: tuple[bytes, bytes], *parts: bytes | memoryview) -> None:
     """Send a reply; it is dropped if the console has disconnected or does not read."""
-    content = reply.model_dump_json() if isinstance(reply, BaseModel) else json.dumps(reply)
     with suppress(zmq.Again):
-        socket.send_multipart([*envelope, content.encode(), *pixels], flags=zmq.NOBLOCK, copy=False)
+        socket.send_multipart([*envelope, *parts], flags=zmq.NOBLOCK, copy=False)
