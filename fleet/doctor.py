@@ -15,7 +15,7 @@ from fleet import database
 from fleet.definitions import DEAD_LETTERS, queues
 from fleet.finding import Finding
 from fleet.management import Management, differences
-from fleet.rollout.inspection import look_at_repository, look_at_stages
+from fleet.rollout.inspection import check_repository, check_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +33,8 @@ def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
         "certificates": _certificates,
         "broker": _broker,
         "database": _database,
-        "repository": look_at_repository,
-        "roll-out": look_at_stages,
+        "repository": check_repository,
+        "roll-out": check_stages,
     }
     found: list[Finding] = []
     for what, check in checks.items():

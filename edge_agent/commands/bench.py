@@ -18,7 +18,7 @@ from edge_agent.diagnosis.measurement import (
     recommend,
 )
 from edge_agent.diagnosis.process import measure_start
-from edge_agent.diagnosis.system import look_at_system
+from edge_agent.diagnosis.system import read_system
 from edge_agent.errors import ConfigError
 from edge_agent.host.stats import HostStats
 from edge_agent.vision.tflite import PREFERENCE
@@ -114,7 +114,7 @@ def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
     machine = HostStats(config.state).look()
     return {
         "schema": "maskwatch.bench/1",
-        "system": asdict(look_at_system()),
+        "system": asdict(read_system()),
         "temperature_celsius": machine.temperature_celsius,
         "throttling": machine.throttling,
         "source": measured.source,
@@ -132,7 +132,7 @@ def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
 def _print(config: Config, measured: _Measured) -> None:
     path, together, start, best = measured.path, measured.together, measured.start, measured.best
     machine = HostStats(config.state).look()
-    print(look_at_system().line)
+    print(read_system().line)
     memory = f", {path.memory_bytes / MEGABYTE:.0f} MB of memory" if path.memory_bytes else ""
     print(
         f"\nwhole pipeline on {measured.source}, as configured "

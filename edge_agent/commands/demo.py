@@ -33,7 +33,7 @@ START_SECONDS = 10.0
 """Timeout for the start of broker and subscriber on this machine."""
 LATE_SECONDS = 3.0
 """How long to wait for the last alerts after the end of the recording."""
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             counts = agent.metrics.totals()
             late_at = time.monotonic() + LATE_SECONDS
             while len(received) < counts.alerts and time.monotonic() < late_at:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
             pending = agent.store.count()
         print(
             f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "

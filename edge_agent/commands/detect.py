@@ -13,7 +13,7 @@ from edge_agent.commands.options import accept_json, add_command, configured, pr
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.annotation import WORDS, annotate
-from edge_agent.vision.detection import detect as look
+from edge_agent.vision.detection import detect as analyse
 from edge_agent.vision.images import SUFFIXES, read_picture
 from edge_agent.wiring import open_models
 
@@ -53,7 +53,7 @@ def detect(options: argparse.Namespace) -> int:
             failed += 1
             _print_failure(path, error, as_json=options.json)
             continue
-        seen = look(image, detector, classifier)
+        seen = analyse(image, detector, classifier)
         _print_seen(path, seen, as_json=options.json)
         if options.annotate is not None:
             try:

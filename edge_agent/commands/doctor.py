@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
-from edge_agent.diagnosis.examination import Examination, check_parts, examine
+from edge_agent.diagnosis.examination import Examination, examine, run_checks
 from edge_agent.diagnosis.finding import SEVERITIES, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import ConfigError
@@ -93,7 +93,7 @@ def _quick(options: argparse.Namespace) -> int:
         return error.exit_code
     report({"check": "configuration", "ok": True, "message": str(file)})
     status = 0
-    for finding in check_parts(config):
+    for finding in run_checks(config):
         if finding.severity == "wrong":
             status = status or finding.exit_code
         report({"check": finding.check, "ok": finding.severity != "wrong", "message": finding.message})
@@ -144,4 +144,4 @@ def _counts(findings: Sequence[Finding]) -> dict[str, int]:
 def _print_progress(name: str) -> None:
     """Print the current check on a terminal: a camera or broker that does not answer takes ten seconds."""
     if sys.stderr.isatty():
-        print(f"\r\x1b[K{f'looking at {name} ...' if name else ''}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{f'checking {name} ...' if name else ''}", end="", file=sys.stderr, flush=True)

@@ -61,25 +61,25 @@ def run(options: argparse.Namespace) -> int:
         # JSON is valid YAML and quotes any name.
         cameras = {"camera": {"source": options.source}}
         options.set = [*options.set, f"cameras={json.dumps(cameras)}"]
-        _look_into(CameraConfig(source=options.source))
-    life = _Life()
+        _check_source(CameraConfig(source=options.source))
+    lifecycle = _Lifecycle()
     if options.demo:
         from edge_agent.commands.demo import run_demo  # noqa: PLC0415  (brings asyncio: 2 MB that an agent never uses)
 
-        return run_demo(options, stop=life.wake)
+        return run_demo(options, stop=lifecycle.wake)
     notifier = Notifier()
     config = configured(options)
     # The previous configuration, to restore if the new one fails; None once the new one works.
     fallback: Config | None = None
     with Cameras() as followed:
         while True:
-            if not _wait_for_disk(config, life, notifier):
+            if not _wait_for_disk(config, lifecycle, notifier):
                 return 0
             try:
-                reload = partial(_ask_for_reload, options, life)
+                reload = partial(_request_reload, options, lifecycle)
                 with open_agent(config, notifier, cameras=followed, reload=reload) as agent:
                     fallback = None
-                    changed = _watch(agent, options, life, notifier)
+                    changed = _watch(agent, options, lifecycle, notifier)
                     if changed is None:
                         followed.ask_to_stop()
                         return 0
@@ -96,34 +96,34 @@ def run(options: argparse.Namespace) -> int:
             config, fallback = changed, config
 
 
-def _wait_for_disk(config: Config, life: _Life, notifier: Notifier) -> bool:
+def _wait_for_disk(config: Config, lifecycle: _Lifecycle, notifier: Notifier) -> bool:
     """Wait until the disks of state and crops respond; False if stopped first."""
     for folder in (config.state, config.crops_folder):
         disk: DiskThread[bool] = DiskThread(patience_seconds=DISK_SECONDS)
-        look = partial(reach, folder)
-        if disk.ask(look):
+        access = partial(reach, folder)
+        if disk.ask(access):
             continue
         log.error("%s: the disk is not responding; detection starts once it responds: see state_dir", folder)
-        while not disk.ask(look):
+        while not disk.ask(access):
             notifier.status(f"waiting for the disk of {folder}")
             notifier.alive()
-            if life.wake.wait(1.0) and not life.takes_reload():
+            if lifecycle.wake.wait(1.0) and not lifecycle.takes_reload():
                 return False
         log.info("%s: the disk responds", folder)
     return True
 
 
-def _ask_for_reload(options: argparse.Namespace, life: _Life) -> None:
+def _request_reload(options: argparse.Namespace, lifecycle: _Lifecycle) -> None:
     """Reload on a command, as SIGHUP does, after validating the configuration.
 
     Raises:
         ConfigError: it is invalid.
     """
     configured(options)
-    life.reload()
+    lifecycle.reload()
 
 
-def _look_into(camera: CameraConfig) -> None:
+def _check_source(camera: CameraConfig) -> None:
     """Check that a recording or folder is readable: unlike a camera, it will not become available later.
 
     Raises:
@@ -134,11 +134,11 @@ def _look_into(camera: CameraConfig) -> None:
             pass
 
 
-def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Notifier) -> Config | None:
+def _watch(agent: Agent, options: argparse.Namespace, lifecycle: _Lifecycle, notifier: Notifier) -> Config | None:
     """Run the agent; returns the reloaded configuration, or None at the end."""
     while True:
-        agent.run(life.wake)
-        if not life.takes_reload():
+        agent.run(lifecycle.wake)
+        if not lifecycle.takes_reload():
             notifier.stopping()
             return None
         notifier.reloading()
@@ -153,7 +153,7 @@ def _watch(agent: Agent, options: argparse.Namespace, life: _Life, notifier: Not
         return changed
 
 
-class _Life:
+class _Lifecycle:
     """Requests to end or reload, by signal or command. `wake` is set for each; signal handlers only set flags.
 
     Reloads are at least RELOAD_SECONDS apart.

@@ -110,7 +110,7 @@ class _LiveViewer:
         self._unshown: set[str] = set()
         self._known_alerts: set[str] | None = None
         self._sent_overview: Mapping[str, Any] | None = None
-        self._look_at = float("-inf")
+        self._overview_at = float("-inf")
 
     async def receive(self) -> None:
         while True:
@@ -135,9 +135,9 @@ class _LiveViewer:
             await self._context.live.tick()
 
     async def _send_overview(self) -> None:
-        if time.monotonic() - self._look_at < OVERVIEW_SECONDS:
+        if time.monotonic() - self._overview_at < OVERVIEW_SECONDS:
             return
-        self._look_at = time.monotonic()
+        self._overview_at = time.monotonic()
         if not self._context.auth.still_knows(self._visitor):
             raise ClosedError(LOGGED_OUT, "logged out")
         try:

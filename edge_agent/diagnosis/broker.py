@@ -43,7 +43,7 @@ BROKER_REASONS = ("refused", "duplicate_device")
 """Reasons in the status of a running agent that concern its broker."""
 
 
-def look_at_broker(config: Config) -> str | Finding:
+def check_broker(config: Config) -> str | Finding:
     """Try everything that the agent does at the broker.
 
     Raises:
@@ -61,25 +61,25 @@ def look_at_broker(config: Config) -> str | Finding:
     # The agent's client id would disconnect a running agent; a configured id may be the only one allowed.
     first_id = own_id if mqtt.client_id and is_seen and not at_work else f"{own_id}-check-{secrets.token_hex(4)}"
     topics = Topics(mqtt.topic_prefix, device)
-    with _Visit(mqtt, client_id=first_id) as visit:
-        status = _own_status(visit, topics)
-        troubles = _problems_in(status)
+    with _Session(mqtt, client_id=first_id) as session:
+        status = _own_status(session, topics)
+        problems = _problems_in(status)
         if at_work or not is_seen or status.get("state", "offline") != "offline":
-            troubles += _try_topics(visit, config, topics)
-            return _concluded(visit, troubles, "; an agent is connected, so its status and will were not tested")
-    with _Visit(mqtt, client_id=own_id, device=device) as visit:
-        if not visit.limits.will:
-            troubles.append(f"it refuses a last will on {topics.status}")
+            problems += _try_topics(session, config, topics)
+            return _conclusion(session, problems, "; an agent is connected, so its status and will were not tested")
+    with _Session(mqtt, client_id=own_id, device=device) as session:
+        if not session.limits.will:
+            problems.append(f"it refuses a last will on {topics.status}")
         goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
-        troubles += visit.publish(goodbye)
+        problems += session.publish(goodbye)
         for camera in config.cameras:
             none = ViolationsMessage(device=device, camera=camera, violations=0, when=datetime.now(timezone.utc))
-            troubles += visit.publish(Publication(topics.violations(camera), none.payload(), retain=True))
-        troubles += _try_topics(visit, config, topics)
-        return _concluded(visit, troubles, "")
+            problems += session.publish(Publication(topics.violations(camera), none.payload(), retain=True))
+        problems += _try_topics(session, config, topics)
+        return _conclusion(session, problems, "")
 
 
-class _Visit:
+class _Session:
     """A connection that is reopened if the broker closes it. Use it as a context manager."""
 
     def __init__(self, mqtt: MqttConfig, *, client_id: str, device: str = "") -> None:
@@ -88,7 +88,7 @@ class _Visit:
         self._connection = self._open()
         self.address, self.protocol = self._connection.address, self._connection.protocol
 
-    def __enter__(self) -> _Visit:
+    def __enter__(self) -> _Session:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,12 +141,12 @@ class _Visit:
         return self._connection
 
 
-def _own_status(visit: _Visit, topics: Topics) -> dict[str, Any]:
+def _own_status(session: _Session, topics: Topics) -> dict[str, Any]:
     """The retained status of the device at the broker; empty if there is none or it may not be read."""
-    if visit.subscribe(topics.status):
+    if session.subscribe(topics.status):
         return {}
     try:
-        content = json.loads(visit.received(topics.status, seconds=RETAINED_SECONDS) or b"{}")
+        content = json.loads(session.received(topics.status, seconds=RETAINED_SECONDS) or b"{}")
     except (UnavailableError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -166,14 +166,14 @@ def _problems_in(status: dict[str, Any]) -> list[str]:
     return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in BROKER_REASONS]
 
 
-def _try_topics(visit: _Visit, config: Config, topics: Topics) -> list[str]:
-    troubles = []
+def _try_topics(session: _Session, config: Config, topics: Topics) -> list[str]:
+    problems = []
     for publication in _publications(config, topics):
-        troubles += visit.publish(publication)
+        problems += session.publish(publication)
     # The agent reads its own status if it may.
     for topic in sorted({*subscribed_topics(config)} - {topics.status}):
-        troubles += visit.subscribe(topic)
-    return troubles
+        problems += session.subscribe(topic)
+    return problems
 
 
 def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
@@ -200,23 +200,23 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
         yield Publication(topic, probe)
 
 
-def _concluded(visit: _Visit, troubles: list[str], addition: str) -> str | Finding:
+def _conclusion(session: _Session, problems: list[str], addition: str) -> str | Finding:
     """One sentence about a broker that permits everything, or all its objections.
 
     Raises:
         UnavailableError: the broker refuses something that the configuration requires.
     """
-    answers = f"{visit.address} answers ({visit.protocol})"
-    if troubles:
+    answers = f"{session.address} answers ({session.protocol})"
+    if problems:
         raise UnavailableError(
-            f"{answers}, but " + "; ".join(troubles) + "; grant this device access, or disable what it does not need"
+            f"{answers}, but " + "; ".join(problems) + "; grant this device access, or disable what it does not need"
         )
     lacks = []
-    if not visit.limits.retain:
+    if not session.limits.retain:
         lacks.append("does not retain messages: later subscribers get no status until it changes")
-    if not visit.limits.qos:
+    if not session.limits.qos:
         lacks.append("supports only QoS 0: alerts may be lost")
     if lacks:
         return Finding("broker", "warning", f"{answers}, but {'; '.join(lacks)}{addition}", "use another broker")
-    silent = "" if visit.protocol == MQTT_5 else "; MQTT 3.1.1 does not report what its access list denies"
+    silent = "" if session.protocol == MQTT_5 else "; MQTT 3.1.1 does not report what its access list denies"
     return f"{answers} and accepts everything that the agent does{silent}{addition}"

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 # Long enough to see movement; the doctor spends no more on each camera.
-LOOK_SECONDS = 1.0
+CAPTURE_SECONDS = 1.0
 # Sensors need some frames to adjust their exposure; a recording needs no more.
 MOST_PICTURES = 30
 
 
-def look_at_camera(config: Config, name: str) -> Finding:
+def check_camera(config: Config, name: str) -> Finding:
     """Open a camera for a second and describe its picture; a warning if nothing is visible.
 
     Raises:
@@ -63,7 +63,7 @@ def _pictures(config: Config, name: str) -> list[Image]:
     camera = config.cameras[name]
     images: list[Image] = []
     with closing(open_camera(camera)) as opened:
-        until = time.monotonic() + LOOK_SECONDS
+        until = time.monotonic() + CAPTURE_SECONDS
         while len(images) < MOST_PICTURES and (not images or time.monotonic() < until) and opened.grab():
             images.append(np.asarray(transform(opened.retrieve(), camera)))
     return images

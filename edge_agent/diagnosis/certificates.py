@@ -24,7 +24,7 @@ SOON = timedelta(days=30)
 ANSWER_SECONDS = 5.0
 
 
-def look_at_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
+def check_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
     """Check the configured certificate files, and the certificate that the broker presents."""
     mqtt, console = config.mqtt, config.console
     if console.cert_file is not None:

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.diagnosis.broker import look_at_broker
-from edge_agent.diagnosis.camera import look_at_camera
-from edge_agent.diagnosis.console import look_at_console
+from edge_agent.diagnosis.broker import check_broker
+from edge_agent.diagnosis.camera import check_camera
+from edge_agent.diagnosis.console import check_console
 from edge_agent.diagnosis.finding import Finding
-from edge_agent.diagnosis.service import ask_systemd
-from edge_agent.diagnosis.signals import look_at_signals
+from edge_agent.diagnosis.service import query_systemd
+from edge_agent.diagnosis.signals import check_signals
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there
 from edge_agent.rollout.installation import TRUST, read_rollout
@@ -48,18 +48,18 @@ def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
         ("masks", lambda: _masks(config)),
         ("runtime", lambda: _runtime(config)),
         ("faces", lambda: _faces(config)),
-        *((f"camera {name}", lambda name=name: look_at_camera(config, name)) for name in config.cameras),
+        *((f"camera {name}", lambda name=name: check_camera(config, name)) for name in config.cameras),
         ("outbox", lambda: _outbox(config)),
         ("crops", lambda: _crops(config)),
         ("history", lambda: _history(config)),
-        ("broker", lambda: look_at_broker(config)),
-        ("console", lambda: look_at_console(config)),
+        ("broker", lambda: check_broker(config)),
+        ("console", lambda: check_console(config)),
         *(
-            (f"webhook {webhook.name}", lambda number=number, webhook=webhook: look_at_webhook(webhook, number=number))
+            (f"webhook {webhook.name}", lambda number=number, webhook=webhook: check_webhook(webhook, number=number))
             for number, webhook in enumerate(config.webhooks)
         ),
-        *([("rollout", lambda: look_at_rollout(config))] if config.rollout.url else []),
-        *([("signals", lambda: look_at_signals(config.signals))] if config.signals.outputs else []),
+        *([("rollout", lambda: check_rollout(config))] if config.rollout.url else []),
+        *([("signals", lambda: check_signals(config.signals))] if config.signals.outputs else []),
     ]
 
 
@@ -141,7 +141,7 @@ def _history(config: Config) -> str:
         return f"{config.store_file}: {history.count()} alerts"
 
 
-def look_at_webhook(webhook: WebhookConfig, *, number: int) -> str:
+def check_webhook(webhook: WebhookConfig, *, number: int) -> str:
     """Describe a webhook and its resolved address, without posting; `number` is its index in the list.
 
     Raises:
@@ -155,7 +155,7 @@ def look_at_webhook(webhook: WebhookConfig, *, number: int) -> str:
     return f"{webhook.name}: at {address}; {', '.join(webhook.events)}, {signed}"
 
 
-def look_at_rollout(config: Config) -> str | Finding:
+def check_rollout(config: Config) -> str | Finding:
     """Describe the desired model of the fleet, and the state of this device.
 
     Raises:
@@ -177,7 +177,7 @@ def look_at_rollout(config: Config) -> str | Finding:
     text = f"{settings.url}: {wanted}; this device: {now.model or 'as configured'}, {now.state}"
     if now.state == "rejected":
         return Finding("rollout", "warning", f"{text}: {now.reason}", f"journalctl -u {ROLLOUT_UNIT} -n 50")
-    service = ask_systemd(ROLLOUT_UNIT)
+    service = query_systemd(ROLLOUT_UNIT)
     if service is None:
         return text
     if (active := service["ActiveState"]) != "active":

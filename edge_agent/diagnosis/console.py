@@ -20,7 +20,7 @@ LARGEST_ANSWER_BYTES = 10_000
 EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn", "websockets")
 
 
-def look_at_console(config: Config) -> str:
+def check_console(config: Config) -> str:
     """Describe where the console is or would be served, and who has access.
 
     Raises:

@@ -27,7 +27,7 @@ NEARLY_FULL_FRACTION = 0.8
 MEGABYTE = 1_000_000
 
 
-def look_at_device(config: Config, system: System, machine: HostState) -> Iterator[Finding]:
+def check_device(config: Config, system: System, machine: HostState) -> Iterator[Finding]:
     """Check the state of the machine."""
     yield _threads(config.threads, system.cores)
     yield from _packages(config, system.packages)

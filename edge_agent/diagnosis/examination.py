@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.load import default_file, load_config
 from edge_agent.config.model import is_loopback, shipped
-from edge_agent.diagnosis.certificates import look_at_certificates
+from edge_agent.diagnosis.certificates import check_certificates
 from edge_agent.diagnosis.checks import checks_of
-from edge_agent.diagnosis.device import look_at_device
-from edge_agent.diagnosis.exposure import look_at_exposure
+from edge_agent.diagnosis.device import check_device
+from edge_agent.diagnosis.exposure import check_exposure
 from edge_agent.diagnosis.finding import Finding, worst_first
-from edge_agent.diagnosis.groups import look_at_gpio_chips, look_at_groups, user_name, who_watches
-from edge_agent.diagnosis.service import ask_systemd, look_at_service, with_state_of
-from edge_agent.diagnosis.system import System, look_at_system
+from edge_agent.diagnosis.groups import agent_user, check_gpio_chips, check_groups, user_name
+from edge_agent.diagnosis.service import check_service, query_systemd, with_state_of
+from edge_agent.diagnosis.system import System, read_system
 from edge_agent.errors import AgentError, ConfigError
 from edge_agent.host.stats import HostState, HostStats
 
@@ -58,8 +58,8 @@ def examine(
     progress: Callable[[str], None] = lambda _name: None,
 ) -> Examination:
     """Run all checks, also after a failure; `progress` gets the name of the next check."""
-    system = look_at_system(root=root)
-    service = ask_systemd()
+    system = read_system(root=root)
+    service = query_systemd()
     file = file or default_file()
     try:
         config = with_state_of(service, load_config(file, overrides=overrides))
@@ -67,27 +67,27 @@ def examine(
         # All other checks depend on it, except the state of the systemd unit.
         findings = [
             Finding("configuration", "wrong", str(error), _fix_configuration(file, str(error)), error.exit_code),
-            *look_at_service(service),
+            *check_service(service),
         ]
         return Examination(worst_first(findings), system, None, None)
     machine = HostStats(config.state, root=root).look()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
-    findings += check_parts(config, progress)
-    findings += look_at_groups(config, who_watches(service), root=root)
-    findings += look_at_gpio_chips(config, service, root=root)
-    findings += look_at_certificates(config, now=now)
-    findings += look_at_exposure(config, file=file)
-    findings += look_at_device(config, system, machine)
-    findings += look_at_service(service)
+    findings += run_checks(config, progress)
+    findings += check_groups(config, agent_user(service), root=root)
+    findings += check_gpio_chips(config, service, root=root)
+    findings += check_certificates(config, now=now)
+    findings += check_exposure(config, file=file)
+    findings += check_device(config, system, machine)
+    findings += check_service(service)
     return Examination(worst_first(findings), system, config, machine)
 
 
-def check_parts(config: Config, progress: Callable[[str], None] = lambda _name: None) -> Iterator[Finding]:
+def run_checks(config: Config, progress: Callable[[str], None] = lambda _name: None) -> Iterator[Finding]:
     """Run the checks of everything that the agent needs to start, each when its finding is asked for."""
-    for name, look in checks_of(config):
+    for name, check in checks_of(config):
         progress(name)
         try:
-            found = look()
+            found = check()
             yield found if isinstance(found, Finding) else Finding(name, "ok", found)
         except AgentError as error:
             fix = _as_root(str(error)) or error.fix or _fix(name, error, config)

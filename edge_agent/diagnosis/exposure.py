@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
 
 
-def look_at_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
+def check_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
     """Check who can read files with secrets, and whether passwords are sent unencrypted."""
     yield from _readable(config, file)
     mqtt, console = config.mqtt, config.console

@@ -34,16 +34,16 @@ DROP_IN_TEXT = rf"[Service]\nSupplementaryGroups=gpio\nDeviceAllow={GPIO_CHIPS} 
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class AgentUser:
     """The user that opens the cameras; `groups` are all of its groups, including those added by the unit."""
 
     name: str
-    user: int
+    uid: int
     groups: frozenset[int]
     is_service: bool
 
 
-def who_watches(service: Service | None) -> Watcher:
+def agent_user(service: Service | None) -> AgentUser:
     """The user of the service; the current user if there is no service or its user does not exist."""
     if service is not None:
         try:
@@ -52,8 +52,8 @@ def who_watches(service: Service | None) -> Watcher:
             pass
         else:
             groups = {*os.getgrouplist(entry.pw_name, entry.pw_gid), *_numbers(service["SupplementaryGroups"])}
-            return Watcher(entry.pw_name, entry.pw_uid, frozenset(groups), is_service=True)
-    return Watcher(user_name(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
+            return AgentUser(entry.pw_name, entry.pw_uid, frozenset(groups), is_service=True)
+    return AgentUser(user_name(), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}), is_service=False)
 
 
 def user_name() -> str:
@@ -65,26 +65,26 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def look_at_groups(config: Config, watcher: Watcher, *, root: Path = Path("/")) -> Iterator[Finding]:
+def check_groups(config: Config, user: AgentUser, *, root: Path = Path("/")) -> Iterator[Finding]:
     """Check access to all existing device files of cameras and signals; no finding if there are none."""
     cameras = {file for camera in config.cameras.values() for file in _device_files(camera.source, root)}
     files = sorted({*cameras, *_gpio_files(config.signals, root)})
-    closed = [file for file in files if not _may_open(watcher, file.stat())]
+    closed = [file for file in files if not _may_open(user, file.stat())]
     for file in closed:
         group = _group_name(file.stat().st_gid)
-        join = f"sudo usermod -aG {group} {shlex.quote(watcher.name)}"
+        join = f"sudo usermod -aG {group} {shlex.quote(user.name)}"
         yield Finding(
             "groups",
             "wrong",
-            f"{file}: {watcher.name}, who runs the agent, is not in its group {group}",
-            f"{join} && sudo systemctl restart edge-agent" if watcher.is_service else f"{join}, and log in again",
+            f"{file}: {user.name}, who runs the agent, is not in its group {group}",
+            f"{join} && sudo systemctl restart edge-agent" if user.is_service else f"{join}, and log in again",
             ConfigError.exit_code,
         )
     if files and not closed:
-        yield Finding("groups", "ok", f"{watcher.name}, who runs the agent, can open {', '.join(map(str, files))}")
+        yield Finding("groups", "ok", f"{user.name}, who runs the agent, can open {', '.join(map(str, files))}")
 
 
-def look_at_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
+def check_gpio_chips(config: Config, service: Service | None, *, root: Path = Path("/")) -> Iterator[Finding]:
     """Check that the unit's DeviceAllow= includes the GPIO chips of the signals."""
     if service is None or (service["DevicePolicy"] in ("", "auto") and not service["DeviceAllow"]):
         return
@@ -122,13 +122,13 @@ def _gpio_files(signals: SignalsConfig, root: Path) -> Iterator[Path]:
         yield from root.glob("dev/gpiochip*" if signals.chip is None else f"dev/gpiochip{signals.chip}")
 
 
-def _may_open(watcher: Watcher, status: os.stat_result) -> bool:
+def _may_open(user: AgentUser, status: os.stat_result) -> bool:
     """Whether this user may read and write, by the kernel's rules."""
-    if watcher.user == 0:
+    if user.uid == 0:
         return True
-    if watcher.user == status.st_uid:
+    if user.uid == status.st_uid:
         wanted = stat.S_IRUSR | stat.S_IWUSR
-    elif status.st_gid in watcher.groups:
+    elif status.st_gid in user.groups:
         wanted = stat.S_IRGRP | stat.S_IWGRP
     else:
         wanted = stat.S_IROTH | stat.S_IWOTH

@@ -147,7 +147,7 @@ def measure_whole_path(
         metrics.record(name, pipeline.process(frame))
     seconds = time.perf_counter() - began
     counts = metrics.totals()
-    bare_seconds = _bare_seconds(config, frames[0].image, looks=counts.analysed, readings=counts.readings)
+    bare_seconds = _bare_seconds(config, frames[0].image, detections=counts.analysed, readings=counts.readings)
     held_bytes = HostStats(config.state).look().memory_bytes
     return WholePath(
         frames=counts.frames,
@@ -197,14 +197,14 @@ def _seconds_of_all(pipelines: Sequence[Pipeline], frames: Sequence[Frame]) -> f
             is_over.set()
 
 
-def _bare_seconds(config: Config, image: Image, *, looks: int, readings: int) -> float | None:
+def _bare_seconds(config: Config, image: Image, *, detections: int, readings: int) -> float | None:
     """Time of this many inferences of both networks alone; None if the detector is not a TFLite file."""
     if config.faces.detector != "tflite":
         return None
     card, contents = read_detector_card(config.faces.card)
     sizes = [(file.input.width, file.input.height) for file in card.files]
     chosen = choose_input(sizes, (image.shape[1], image.shape[0]), card.smallest_px / config.faces.min_face_px)
-    return looks * _bare_run_seconds(config, contents[chosen]) + readings * _bare_run_seconds(
+    return detections * _bare_run_seconds(config, contents[chosen]) + readings * _bare_run_seconds(
         config, model_bytes(config.mask_model)
     )
 
@@ -239,13 +239,13 @@ def measure_candidates(
     }
     times: dict[tuple[RuntimeName, int], list[tuple[float, float]]] = {key: [] for key in models}
     for detector, classifier in models.values():
-        _look(images[0], detector, classifier)  # The first run of a model also prepares it.
+        _timed(images[0], detector, classifier)  # The first run of a model also prepares it.
     order = list(models)
     for image in with_progress(images):
         # Rotate the order, so that heat, caches and other programs affect all candidates alike.
         order = [*order[1:], order[0]]
         for key in order:
-            times[key].append(_look(image, *models[key]))
+            times[key].append(_timed(image, *models[key]))
     return [
         Candidate(*key, *(_spread([1000 * pair[part] for pair in measured]) for part in (0, 1)))
         for key, measured in times.items()
@@ -260,7 +260,7 @@ def recommend(candidates: Sequence[Candidate]) -> Candidate:
     return next(candidate for candidate in nearly if candidate.threads == fewest)
 
 
-def _look(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> tuple[float, float]:
+def _timed(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> tuple[float, float]:
     """Seconds of one detection, and of one reading."""
     began = time.perf_counter()
     faces = detector.detect(image)

@@ -27,7 +27,7 @@ READY_SECONDS = 120.0
 """Five times what a Raspberry Pi Zero 2 W needs."""
 NO_BROKER_PORT = 9
 """The discard service, which practically no machine offers: messages stay in the temporary outbox."""
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 KIBIBYTE = 1024
 
 
@@ -127,7 +127,7 @@ def _peak_memory_bytes(process: subprocess.Popen[bytes], *, until: float) -> int
             # Missing once the process has ended.
             if name == "VmHWM":
                 peak_kib = int(value.split()[0])
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return peak_kib * KIBIBYTE
 
 

@@ -25,7 +25,7 @@ Service: TypeAlias = "dict[str, str]"
 """The unit's properties by systemd's names. One that is given several times, such as DeviceAllow, has several lines."""
 
 
-def ask_systemd(unit: str = UNIT) -> Service | None:
+def query_systemd(unit: str = UNIT) -> Service | None:
     """Query the properties of a unit; None if it is not installed, or systemd is not running."""
     service: defaultdict[str, str] = defaultdict(str)
     for line in _answer_of("systemctl", "show", unit).splitlines():
@@ -46,7 +46,7 @@ def with_state_of(service: Service | None, config: Config) -> Config:
     return config.model_copy(update={"state_dir": STATE_FOLDERS / service["StateDirectory"].split()[0]})
 
 
-def look_at_service(service: Service | None) -> Iterator[Finding]:
+def check_service(service: Service | None) -> Iterator[Finding]:
     """Check the state of the unit; no finding without a unit, as an agent may be started manually."""
     if service is None:
         return

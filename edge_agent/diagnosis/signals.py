@@ -37,7 +37,7 @@ def holder_of(chip: int, line: int) -> str:
     return str(user) if flags & IN_USE else ""
 
 
-def look_at_signals(
+def check_signals(
     config: SignalsConfig,
     *,
     open_factory: Callable[[int | None], Any] = open_factory,

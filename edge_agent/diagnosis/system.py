@@ -52,7 +52,7 @@ class System:
         )
 
 
-def look_at_system(*, root: Path = Path("/")) -> System:
+def read_system(*, root: Path = Path("/")) -> System:
     """Read hardware and software versions from the file system below `root`."""
     return System(
         model=next((name for file in MODEL_FILES if (name := _text(root / file))), "unnamed machine"),

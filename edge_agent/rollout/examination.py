@@ -42,7 +42,7 @@ def examine(
     Raises:
         ModelError: it does not fit, gives other results here, crashes, hangs, or is too slow.
     """
-    seconds = float(_elsewhere(_bench, model, runtime, threads, tuple(labels), patience_seconds=patience_seconds))
+    seconds = float(_in_subprocess(_bench, model, runtime, threads, tuple(labels), patience_seconds=patience_seconds))
     if seconds > slowest_seconds:
         raise ModelError(
             f"a reading takes {1000 * seconds:.0f} ms, but there are only {1000 * slowest_seconds:.0f} ms per "
@@ -50,7 +50,7 @@ def examine(
         )
 
 
-def _elsewhere(work: Callable[..., Any], *arguments: Any, patience_seconds: float) -> Any:
+def _in_subprocess(work: Callable[..., Any], *arguments: Any, patience_seconds: float) -> Any:
     """Run a function in another process.
 
     Raises:

@@ -23,7 +23,7 @@ SUMMARY = "simulate thousands of devices, and compare acknowledged with stored a
 EXAMPLE = "maskwatch-fleet simulate --devices 2000 --alerts-per-second 60 --seconds 300"
 STORED_WITHIN_SECONDS = 120.0
 """Time limit for the workers to empty the queues at the end."""
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +114,7 @@ def _settled(connection: Any, ledger: Ledger) -> Balance:
         found = balance(connection, ledger.ids, ledger.devices)
         if found.is_even or time.monotonic() > until:
             return found
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _progress(simulation: Simulation) -> None:

@@ -30,7 +30,7 @@ ANSWER_SECONDS = 10.0
 LARGEST_ANSWER_BYTES = 1_000_000
 
 
-def look_at_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
+def check_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
     """Check the files and how they are served; yields nothing without a configured repository.
 
     Raises:
@@ -49,7 +49,7 @@ def look_at_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]
         yield _served(config.rollout.url, repository)
 
 
-def look_at_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
+def check_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
     """Check the progress of each wish.
 
     Raises:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.broker import look_at_broker
+from edge_agent.diagnosis.broker import check_broker
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import UnavailableError
 from edge_agent.host.clock import boot_id
@@ -54,7 +54,7 @@ def acl_broker(tmp_path, *denied):
 
 def check(tmp_path, broker, **keys):
     mqtt = broker.config(username="door", password_file=tmp_path / "password")
-    return look_at_broker(a_config(tmp_path, mqtt, **keys))
+    return check_broker(a_config(tmp_path, mqtt, **keys))
 
 
 def test_a_broker_that_accepts_everything_is_ok(tmp_path):
@@ -92,13 +92,13 @@ def test_a_last_will_that_the_broker_refuses_is_named(tmp_path):
         StrictBroker(("maskwatch/", "homeassistant/"), answer_to_will=None) as broker,
         pytest.raises(UnavailableError, match=f"it refuses a last will on maskwatch/{DEVICE}/status; "),
     ):
-        look_at_broker(a_config(tmp_path, broker.config()))
+        check_broker(a_config(tmp_path, broker.config()))
 
 
 def test_all_problems_are_found_even_if_the_broker_disconnects_each_time(tmp_path):
     with StrictBroker((f"maskwatch/{DEVICE}/alerts", f"maskwatch/{DEVICE}/status")) as broker:
         with pytest.raises(UnavailableError) as expected:
-            look_at_broker(a_config(tmp_path, broker.config()))
+            check_broker(a_config(tmp_path, broker.config()))
 
         assert {topic for topic, _ in broker.taken} == {f"maskwatch/{DEVICE}/{name}" for name in ("alerts", "status")}
     for name in (HOME, f"maskwatch/{DEVICE}/counts", "homeassistant/status", f"maskwatch/{DEVICE}/commands/+"):
@@ -108,7 +108,7 @@ def test_all_problems_are_found_even_if_the_broker_disconnects_each_time(tmp_pat
 @pytest.mark.parametrize("setting", ["retain_available false", "max_qos 0"])
 def test_a_broker_without_retained_messages_or_qos_1_is_warned_of(tmp_path, setting):
     with Mosquitto(tmp_path / "limited", settings=setting) as broker:
-        found = look_at_broker(a_config(tmp_path, broker.config()))
+        found = check_broker(a_config(tmp_path, broker.config()))
 
     assert isinstance(found, Finding)
     assert found.severity == "warning"
@@ -116,7 +116,7 @@ def test_a_broker_without_retained_messages_or_qos_1_is_warned_of(tmp_path, sett
 
 def test_the_check_leaves_an_offline_status_and_sends_only_marked_probes(tmp_path, broker):
     with Listener(broker.port) as listener:
-        look_at_broker(a_config(tmp_path, broker.config()))
+        check_broker(a_config(tmp_path, broker.config()))
 
         assert json.loads(listener.take("/alerts").payload)["schema"] == "maskwatch.probe/1"
     with Listener(broker.port) as late:
@@ -141,9 +141,9 @@ def test_an_agent_that_is_connected_keeps_its_connection_and_its_status(tmp_path
         with Listener(broker.port) as listener:
             if is_locked:
                 with alone_in(config.state):
-                    assert "an agent is connected" in str(look_at_broker(config))
+                    assert "an agent is connected" in str(check_broker(config))
             else:
-                assert "an agent is connected" in str(look_at_broker(config))
+                assert "an agent is connected" in str(check_broker(config))
 
             number = agent.publish(Publication("maskwatch/lobby/alerts", b"{}"))
             while PubAck(number, "") not in agent.turn(5.0):
@@ -158,11 +158,11 @@ def test_doctor_does_not_disconnect_an_agent_identified_by_certificate(tmp_path)
     with Mosquitto(tmp_path / "broker", certificates=certificates, settings=named) as broker:
         files = {"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
         config = a_config(tmp_path, broker.config(tls=True, ca_file=certificates / "ca.pem", **files))
-        assert "accepts everything" in str(look_at_broker(config))
+        assert "accepts everything" in str(check_broker(config))
 
         with open_connection(config.mqtt, client_id=f"maskwatch-{DEVICE}", device=DEVICE) as agent:
             with alone_in(config.state):
-                assert "not tested" in str(look_at_broker(config))
+                assert "not tested" in str(check_broker(config))
 
             number = agent.publish(Publication("maskwatch/lobby/alerts", b"{}"))
             while PubAck(number, "", no_subscribers=True) not in agent.turn(5.0):
@@ -183,4 +183,4 @@ def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reas
         publish_status(agent, boot, *reasons)
         agent.turn(1.0)
         with pytest.raises(UnavailableError, match=expected):
-            look_at_broker(config)
+            check_broker(config)

@@ -15,7 +15,7 @@ from edge_agent.diagnosis.bundle import write_bundle
 from edge_agent.diagnosis.examination import Examination
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.diagnosis.secrets import Scrubber
-from edge_agent.diagnosis.system import look_at_system
+from edge_agent.diagnosis.system import read_system
 from edge_agent.errors import UnavailableError
 from edge_agent.host.stats import HostStats
 from tests.mqtt.samples import put
@@ -71,7 +71,7 @@ def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
     """Write a bundle and return the text of each file."""
     path = tmp_path / "support.tar.gz"
     machine = HostStats(tmp_path).look() if config else None
-    write_bundle(path, Examination(findings, look_at_system(), config, machine), journal=journal, when=NOW)
+    write_bundle(path, Examination(findings, read_system(), config, machine), journal=journal, when=NOW)
     with tarfile.open(path) as archive:
         return {Path(member.name).name: text_of(archive, member) for member in archive.getmembers()}
 
@@ -130,7 +130,7 @@ def test_an_invalid_configuration_is_reported_by_lines_and_keys_only(tmp_path):
 
 def test_a_bundle_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path, config):
     (tmp_path / "file").touch()
-    examination = Examination([], look_at_system(), config, None)
+    examination = Examination([], read_system(), config, None)
 
     with pytest.raises(UnavailableError, match="choose a file in another folder"):
         write_bundle(tmp_path / "file" / "x.tar.gz", examination, journal="", when=NOW)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import Config, MqttConfig
-from edge_agent.diagnosis.certificates import expiry, look_at_certificates
+from edge_agent.diagnosis.certificates import check_certificates, expiry
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import make_certificates
 
@@ -57,7 +57,7 @@ def test_a_certificate_is_checked_for_its_remaining_validity(tmp_path, days_left
     file = a_certificate(tmp_path, days=40)
     mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file)
 
-    (finding,) = look_at_certificates(Config(mqtt=mqtt), now=openssl_expiry(file) - timedelta(days=days_left))
+    (finding,) = check_certificates(Config(mqtt=mqtt), now=openssl_expiry(file) - timedelta(days=days_left))
 
     assert (finding.check, finding.severity) == ("mqtt.ca_file", severity)
     assert bool(finding.fix) == (severity != "ok")
@@ -66,7 +66,7 @@ def test_a_certificate_is_checked_for_its_remaining_validity(tmp_path, days_left
 def test_the_certificate_of_a_broker_is_checked_too(tmp_path, certificates):
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
         mqtt = broker.config(tls=True, ca_file=certificates / "ca.pem")
-        found = list(look_at_certificates(Config(mqtt=mqtt), now=NOW))
+        found = list(check_certificates(Config(mqtt=mqtt), now=NOW))
 
     assert [finding.check for finding in found] == ["mqtt.ca_file", "certificate of broker"]
     assert f"{openssl_expiry(certificates / 'server.pem'):%Y-%m-%d}" in found[1].message
@@ -79,7 +79,7 @@ def test_a_missing_file_or_one_without_a_certificate_is_an_error(tmp_path):
         ca_file=tmp_path / "none.pem", cert_file=tmp_path / "key.pem", key_file=tmp_path / "key.pem",
     )  # fmt: skip
 
-    missing, other = look_at_certificates(Config(mqtt=mqtt), now=NOW)
+    missing, other = check_certificates(Config(mqtt=mqtt), now=NOW)
 
     assert (missing.severity, other.severity) == ("wrong", "wrong")
     assert "No such file" in missing.message
@@ -87,12 +87,12 @@ def test_a_missing_file_or_one_without_a_certificate_is_an_error(tmp_path):
 
 
 def test_without_tls_there_is_no_finding():
-    assert list(look_at_certificates(Config(), now=NOW)) == []
+    assert list(check_certificates(Config(), now=NOW)) == []
 
 
 def test_the_certificate_of_the_console_is_checked(tmp_path):
     file = a_certificate(tmp_path, days=1)
     console = {"cert_file": file, "key_file": tmp_path / "key"}
 
-    (finding,) = look_at_certificates(Config.model_validate({"console": console}), now=NOW)
+    (finding,) = check_certificates(Config.model_validate({"console": console}), now=NOW)
     assert (finding.check, finding.severity) == ("console.cert_file", "warning")

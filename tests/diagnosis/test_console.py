@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.config.model import Config
 from edge_agent.diagnosis import console
-from edge_agent.diagnosis.console import look_at_console
+from edge_agent.diagnosis.console import check_console
 from edge_agent.errors import ConfigError, UnavailableError
 from tests.mosquitto import free_port
 
@@ -43,11 +43,11 @@ def test_address_and_permitted_clients_are_reported(tmp_path):
     here = a_config(tmp_path, port=8123)
     secret = a_secret(tmp_path)
 
-    assert look_at_console(here) == (
+    assert check_console(here) == (
         "http://127.0.0.1:8123: not running; it would serve any local user, without a password"
     )
     everywhere = a_config(tmp_path, host=EVERYWHERE, port=8123, password_file=secret, token_file=secret)
-    assert look_at_console(everywhere) == (
+    assert check_console(everywhere) == (
         "http://0.0.0.0:8123: not running; it would serve people with the password and programs with the token"
     )
 
@@ -55,13 +55,13 @@ def test_address_and_permitted_clients_are_reported(tmp_path):
 def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(console, "EXTRA", ("json", "no_such_package"))
 
-    assert look_at_console(a_config(tmp_path)).startswith("not installed (no_such_package)")
+    assert check_console(a_config(tmp_path)).startswith("not installed (no_such_package)")
 
 
 @pytest.mark.parametrize("key", ["password_file", "token_file"])
 def test_a_short_secret_is_rejected(tmp_path, key):
     with pytest.raises(ConfigError, match=rf"shorter than 8 characters.*console\.{key}"):
-        look_at_console(a_config(tmp_path, **{key: a_secret(tmp_path, "1234567\n")}))
+        check_console(a_config(tmp_path, **{key: a_secret(tmp_path, "1234567\n")}))
 
 
 def test_a_certificate_is_tried_with_its_key(tmp_path):
@@ -71,16 +71,16 @@ def test_a_certificate_is_tried_with_its_key(tmp_path):
         [*command, "-keyout", files["key_file"], "-out", files["cert_file"]], check=True, capture_output=True
     )
 
-    assert look_at_console(a_config(tmp_path, **files)).startswith("https://127.0.0.1:")
+    assert check_console(a_config(tmp_path, **files)).startswith("https://127.0.0.1:")
 
     command = ["openssl", "rsa", "-aes256", "-passout", "pass:a phrase", "-in", files["key_file"]]
     subprocess.run([*command, "-out", tmp_path / "locked.pem"], check=True, capture_output=True)
     with pytest.raises(ConfigError, match=r"console\.key_file"):
-        look_at_console(a_config(tmp_path, **{**files, "key_file": tmp_path / "locked.pem"}))
+        check_console(a_config(tmp_path, **{**files, "key_file": tmp_path / "locked.pem"}))
 
     files["key_file"].write_text("no key")
     with pytest.raises(ConfigError, match=r"console\.cert_file"):
-        look_at_console(a_config(tmp_path, **files))
+        check_console(a_config(tmp_path, **files))
 
 
 def test_a_port_of_another_program_is_reported(tmp_path):
@@ -88,7 +88,7 @@ def test_a_port_of_another_program_is_reported(tmp_path):
         config = a_config(tmp_path, port=other.getsockname()[1])
 
         with pytest.raises(UnavailableError, match=r"port \d+: .*in use; .*console\.port"):
-            look_at_console(config)
+            check_console(config)
 
 
 class Health(BaseHTTPRequestHandler):
@@ -104,11 +104,11 @@ def test_a_running_console_is_distinguished_from_other_programs(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Health) as running:
         threading.Thread(target=running.handle_request).start()
 
-        assert ": serves any local user" in look_at_console(a_config(tmp_path, port=running.server_port))
+        assert ": serves any local user" in check_console(a_config(tmp_path, port=running.server_port))
 
 
 def test_an_unavailable_address_is_reported(tmp_path):
     config = a_config(tmp_path, host="192.0.2.1", password_file=a_secret(tmp_path))
 
     with pytest.raises(UnavailableError, match=r"192\.0\.2\.1 port .*console\.host"):
-        look_at_console(config)
+        check_console(config)

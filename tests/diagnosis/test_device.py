@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.device import look_at_device
+from edge_agent.diagnosis.device import check_device
 from edge_agent.diagnosis.system import System
 from edge_agent.host.stats import HostState
 from tests.mqtt.samples import put
@@ -29,7 +29,7 @@ def problems(tmp_path, *, machine=None, packages=None, **keys):
     """Findings that are not ok, by check; without the clock, which is that of the test machine."""
     config = Config(state_dir=tmp_path, **keys)
     system = replace(PI, packages={**PI.packages, **(packages or {})})
-    found = look_at_device(config, system, replace(WELL, **(machine or {})))
+    found = check_device(config, system, replace(WELL, **(machine or {})))
     return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
 
 

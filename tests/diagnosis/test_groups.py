@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.groups import Watcher, look_at_groups, who_watches
+from edge_agent.diagnosis.groups import AgentUser, agent_user, check_groups
 
 SERVICE = {"User": "nobody", "SupplementaryGroups": ""}
 # Nobody's numbers, neither of the user nor of the group that the tests run as.
-STRANGER = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
+STRANGER = AgentUser("maskwatch", uid=54_321, groups=frozenset({54_322}), is_service=True)
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def machine(tmp_path):
     return plug_in
 
 
-def findings(tmp_path, watcher, *sources):
+def findings(tmp_path, user, *sources):
     cameras = {f"camera-{number}": {"source": source} for number, source in enumerate(sources or ("/dev/video0",))}
-    return list(look_at_groups(Config.model_validate({"cameras": cameras}), watcher, root=tmp_path))
+    return list(check_groups(Config.model_validate({"cameras": cameras}), user, root=tmp_path))
 
 
 def own_group(tmp_path):
@@ -64,8 +64,8 @@ def test_a_user_in_the_group_may_open_the_camera(tmp_path, machine):
 @pytest.mark.parametrize("source", ["/dev/video0", "0"])
 def test_access_follows_owner_group_and_mode(tmp_path, machine, source):
     owner = (tmp_path / "dev" / "video0").stat().st_uid
-    assert [one.severity for one in findings(tmp_path, replace(STRANGER, user=0), source)] == ["ok"]
-    assert [one.severity for one in findings(tmp_path, replace(STRANGER, user=owner), source)] == ["ok"]
+    assert [one.severity for one in findings(tmp_path, replace(STRANGER, uid=0), source)] == ["ok"]
+    assert [one.severity for one in findings(tmp_path, replace(STRANGER, uid=owner), source)] == ["ok"]
 
     (tmp_path / "dev" / "video0").chmod(0o666)
     assert [one.severity for one in findings(tmp_path, STRANGER, source)] == ["ok"]
@@ -95,17 +95,17 @@ def test_other_sources_need_no_group(tmp_path, machine, source):
 def test_the_services_user_counts_with_the_groups_that_the_unit_adds():
     nobody, other = pwd.getpwnam("nobody"), grp.getgrall()[-1]
 
-    watcher = who_watches(SERVICE | {"SupplementaryGroups": f"{other.gr_name} no-such-group"})
+    user = agent_user(SERVICE | {"SupplementaryGroups": f"{other.gr_name} no-such-group"})
 
-    assert (watcher.name, watcher.user, watcher.is_service) == ("nobody", nobody.pw_uid, True)
-    assert watcher.groups == {nobody.pw_gid, other.gr_gid} | set(os.getgrouplist("nobody", nobody.pw_gid))
+    assert (user.name, user.uid, user.is_service) == ("nobody", nobody.pw_uid, True)
+    assert user.groups == {nobody.pw_gid, other.gr_gid} | set(os.getgrouplist("nobody", nobody.pw_gid))
 
 
 @pytest.mark.parametrize("service", [None, SERVICE | {"User": "no-such-user"}])
 def test_without_a_service_the_current_user_is_checked(service):
-    watcher = who_watches(service)
+    user = agent_user(service)
 
-    assert (watcher.user, watcher.is_service) == (os.geteuid(), False)
+    assert (user.uid, user.is_service) == (os.geteuid(), False)
 
 
 def test_a_user_without_a_name_is_checked_by_number(monkeypatch):
@@ -116,4 +116,4 @@ def test_a_user_without_a_name_is_checked_by_number(monkeypatch):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
 
-    assert who_watches(None).name == str(os.getuid())
+    assert agent_user(None).name == str(os.getuid())

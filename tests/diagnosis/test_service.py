@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.service import ask_systemd, last_journal_lines, look_at_service, with_state_of
+from edge_agent.diagnosis.service import check_service, last_journal_lines, query_systemd, with_state_of
 
 RUNNING = {
     "LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
@@ -37,7 +37,7 @@ def a_program(folder: Path, name: str, script: str) -> None:
 def test_a_running_service_is_ok_with_its_status(systemctl):
     systemctl()
 
-    (finding,) = look_at_service(ask_systemd())
+    (finding,) = check_service(query_systemd())
 
     assert (finding.severity, finding.message) == ("ok", "edge-agent.service: active: watching 1 camera")
 
@@ -55,7 +55,7 @@ def test_a_running_service_is_ok_with_its_status(systemctl):
 def test_a_stopped_service_has_a_reason_and_a_fix(systemctl, properties, severity, fix):
     systemctl(**properties)
 
-    (finding,) = look_at_service(ask_systemd())
+    (finding,) = check_service(query_systemd())
 
     assert finding.severity == severity
     assert fix in finding.fix
@@ -64,7 +64,7 @@ def test_a_stopped_service_has_a_reason_and_a_fix(systemctl, properties, severit
 def test_restarts_and_a_disabled_unit_are_warnings(systemctl):
     systemctl(NRestarts="7", UnitFileState="disabled")
 
-    _, at_boot, restarts = look_at_service(ask_systemd())
+    _, at_boot, restarts = check_service(query_systemd())
 
     assert at_boot.fix == "sudo systemctl enable edge-agent.service"
     assert "7 times" in restarts.message
@@ -72,10 +72,10 @@ def test_restarts_and_a_disabled_unit_are_warnings(systemctl):
 
 def test_without_the_unit_or_systemd_there_is_no_finding(systemctl, tmp_path, monkeypatch):
     systemctl(LoadState="not-found")
-    assert list(look_at_service(ask_systemd())) == []
+    assert list(check_service(query_systemd())) == []
 
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert ask_systemd() is None
+    assert query_systemd() is None
     assert last_journal_lines(10) == ""
 
 
@@ -83,6 +83,6 @@ def test_the_state_is_that_of_the_service(systemctl, tmp_path, monkeypatch):
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     systemctl()
 
-    assert with_state_of(ask_systemd(), Config()).state == Path("/var/lib/maskwatch")
-    assert with_state_of(ask_systemd(), Config(state_dir=tmp_path)).state == tmp_path
+    assert with_state_of(query_systemd(), Config()).state == Path("/var/lib/maskwatch")
+    assert with_state_of(query_systemd(), Config(state_dir=tmp_path)).state == tmp_path
     assert with_state_of(None, Config()) == Config()

@@ -1,6 +1,6 @@
 """System: names of boards, systems and packages, also where they are missing."""
 
-from edge_agent.diagnosis.system import installed_packages, look_at_system
+from edge_agent.diagnosis.system import installed_packages, read_system
 
 
 def test_a_raspberry_pi_names_its_board_and_its_system(tmp_path):
@@ -12,7 +12,7 @@ def test_a_raspberry_pi_names_its_board_and_its_system(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
 
-    system = look_at_system(root=tmp_path)
+    system = read_system(root=tmp_path)
 
     assert system.model == "Raspberry Pi 4 Model B Rev 1.4"
     assert system.operating_system == "Debian GNU/Linux 12 (bookworm)"
@@ -20,7 +20,7 @@ def test_a_raspberry_pi_names_its_board_and_its_system(tmp_path):
 
 
 def test_a_machine_without_a_name_is_still_described(tmp_path):
-    assert look_at_system(root=tmp_path).model == "unnamed machine"
+    assert read_system(root=tmp_path).model == "unnamed machine"
 
 
 def test_packages_are_listed_as_they_are_installed():

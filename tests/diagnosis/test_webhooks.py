@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.checks import look_at_webhook
-from edge_agent.diagnosis.exposure import look_at_exposure
+from edge_agent.diagnosis.checks import check_webhook
+from edge_agent.diagnosis.exposure import check_exposure
 from edge_agent.errors import ConfigError, UnavailableError
 
 
@@ -20,12 +20,12 @@ def webhook(**keys):
 def test_the_address_of_a_webhook_is_reported_without_its_path(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("whsec_" + base64.b64encode(b"x" * 32).decode())
-    found = look_at_webhook(webhook(url="http://127.0.0.1:9/hunter2", secret_file=secret, events=["alert"]), number=0)
+    found = check_webhook(webhook(url="http://127.0.0.1:9/hunter2", secret_file=secret, events=["alert"]), number=0)
 
     assert "127.0.0.1" in found
     assert "alert, signed" in found
     assert "hunter2" not in found
-    assert "unsigned" in look_at_webhook(webhook(url="http://127.0.0.1:9/"), number=0)
+    assert "unsigned" in check_webhook(webhook(url="http://127.0.0.1:9/"), number=0)
 
 
 def test_a_missing_or_invalid_secret_is_named_with_its_key(tmp_path):
@@ -34,21 +34,21 @@ def test_a_missing_or_invalid_secret_is_named_with_its_key(tmp_path):
         if content:
             file.write_text(content)
         with pytest.raises(ConfigError, match=r"webhooks\.3\.secret_file"):
-            look_at_webhook(webhook(url="http://127.0.0.1/", secret_file=file), number=3)
+            check_webhook(webhook(url="http://127.0.0.1/", secret_file=file), number=3)
 
 
 def test_unknown_host_names_and_metadata_addresses_are_rejected(monkeypatch):
     with pytest.raises(UnavailableError, match=r"nowhere\.invalid"):
-        look_at_webhook(webhook(url="https://nowhere.invalid/"), number=0)
+        check_webhook(webhook(url="https://nowhere.invalid/"), number=0)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("169.254.169.254", 443))])
     with pytest.raises(UnavailableError, match="link-local or metadata"):
-        look_at_webhook(webhook(url="https://harmless.example/"), number=0)
+        check_webhook(webhook(url="https://harmless.example/"), number=0)
 
 
 @pytest.mark.parametrize(
     ("url", "warnings"), [("http://hook.example/", 1), ("https://hook.example/", 0), ("http://127.0.0.1/", 0)]
 )
 def test_unencrypted_alerts_are_a_warning(url, warnings):
-    found = [one.message for one in look_at_exposure(Config.model_validate({"webhooks": [{"url": url}]}), file=None)]
+    found = [one.message for one in check_exposure(Config.model_validate({"webhooks": [{"url": url}]}), file=None)]
 
     assert len([one for one in found if one.startswith("webhook")]) == warnings

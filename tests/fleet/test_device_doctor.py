@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.checks import look_at_rollout
+from edge_agent.diagnosis.checks import check_rollout
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import AgentError, ConfigError, UnavailableError
 from edge_agent.rollout.installation import Installation, Rollout
@@ -30,7 +30,7 @@ def config(fleet: Fleet, tmp_path: Path) -> Config:
 
 
 def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
-    finding = look_at_rollout(config)
+    finding = check_rollout(config)
 
     assert isinstance(finding, str)
     assert "wish 1: model-1" in finding
@@ -39,7 +39,7 @@ def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
 
 def test_keys_that_need_not_sign_are_not_reported(config: Config, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
-        look_at_rollout(config)
+        check_rollout(config)
 
     assert not caplog.records
 
@@ -47,7 +47,7 @@ def test_keys_that_need_not_sign_are_not_reported(config: Config, caplog: pytest
 def test_a_missing_group_is_named(config: Config):
     other = config.model_copy(update={"rollout": config.rollout.model_copy(update={"group": "halls"})})
 
-    finding = look_at_rollout(other)
+    finding = check_rollout(other)
 
     assert isinstance(finding, Finding)
     assert finding.severity == "warning"
@@ -57,7 +57,7 @@ def test_a_missing_group_is_named(config: Config):
 def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
     Installation(config.models_folder).record(Rollout(number=1, model="model-1", state="rejected", reason="too slow"))
 
-    finding = look_at_rollout(config)
+    finding = check_rollout(config)
 
     assert isinstance(finding, Finding)
     assert "too slow" in finding.message
@@ -65,7 +65,7 @@ def test_a_model_that_was_rejected_is_named_with_its_reason(config: Config):
 
 def error_of(config: Config) -> AgentError:
     with pytest.raises(AgentError) as why:
-        look_at_rollout(config)
+        check_rollout(config)
     return why.value
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fleet.config import FleetConfig
 from fleet.doctor import examine
-from fleet.rollout.inspection import look_at_repository, look_at_stages
+from fleet.rollout.inspection import check_repository, check_stages
 from tests.fleet.authority import Authority
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def config_of(fleet: Fleet, **keys: object) -> FleetConfig:
 
 
 def repository(fleet: Fleet, *, when: datetime | None = None) -> list[Finding]:
-    return list(look_at_repository(config_of(fleet), when or fleet.now))
+    return list(check_repository(config_of(fleet), when or fleet.now))
 
 
 def problems(found: list[Finding]) -> list[tuple[str, str]]:
@@ -58,7 +58,7 @@ def test_a_valid_and_served_repository_is_ok(fleet: Fleet):
 
 
 def test_without_a_rollout_there_is_no_finding():
-    assert list(look_at_repository(FleetConfig(), None)) == list(look_at_stages(FleetConfig(), None)) == []  # type: ignore[arg-type]
+    assert list(check_repository(FleetConfig(), None)) == list(check_stages(FleetConfig(), None)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_an_unreachable_web_server_is_named(fleet: Fleet):
     config = config_of(fleet)
     away = config.model_copy(update={"rollout": config.rollout.model_copy(update={"url": "http://127.0.0.1:9"})})
 
-    assert [one.state for one in look_at_repository(away, fleet.now)][-1] == "failed"
+    assert [one.state for one in check_repository(away, fleet.now)][-1] == "failed"
 
 
 def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, connection: psycopg.Connection):
     config = config_of(fleet, database={"conninfo": conninfo})
 
     def stage() -> tuple[str, str]:
-        (found,) = look_at_stages(config, fleet.now)
+        (found,) = check_stages(config, fleet.now)
         return found.state, found.text
 
     assert stage()[0] == "ok"

@@ -14,7 +14,7 @@ import pytest
 from edge_agent.camera.byte_stream import JpegStream
 from edge_agent.config.load import load_config
 from edge_agent.config.model import Config, shipped
-from edge_agent.diagnosis.exposure import look_at_exposure
+from edge_agent.diagnosis.exposure import check_exposure
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -90,7 +90,7 @@ def test_secrets_readable_by_others_are_named_and_protected_ones_are_not(tmp_pat
         }
     )
 
-    exposed = [finding.message for finding in look_at_exposure(config, file=None)]
+    exposed = [finding.message for finding in check_exposure(config, file=None)]
     assert len(exposed) == 5
 
     password.chmod(0o600)
@@ -101,7 +101,7 @@ def test_secrets_readable_by_others_are_named_and_protected_ones_are_not(tmp_pat
             "console": config.console.model_copy(update={"host": "127.0.0.1"}),
         }
     )
-    assert list(look_at_exposure(covered, file=None)) == []
+    assert list(check_exposure(covered, file=None)) == []
 
 
 def test_a_model_that_fails_at_run_time_is_a_model_error():

@@ -13,7 +13,7 @@ import yaml
 
 from edge_agent.diagnosis.bundle import write_bundle
 from edge_agent.diagnosis.examination import Examination
-from edge_agent.diagnosis.system import look_at_system
+from edge_agent.diagnosis.system import read_system
 from edge_agent.host.atomic_files import UNFINISHED, write_whole
 from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, wait_until
 
@@ -40,7 +40,7 @@ def test_a_bundle_replaces_a_link_and_is_readable_by_its_owner_only(tmp_path):
     bundle = tmp_path / "support.tar.gz"
     bundle.symlink_to(target)
 
-    examination = Examination([], look_at_system(), config=None, machine=None)
+    examination = Examination([], read_system(), config=None, machine=None)
     write_bundle(bundle, examination, journal="", when=datetime(2026, 3, 1, tzinfo=timezone.utc))
 
     assert target.read_bytes() == b"root:x"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.camera.pipe import open_pipe
-from edge_agent.commands.run import RELOAD_SECONDS, _Life
+from edge_agent.commands.run import RELOAD_SECONDS, _Lifecycle
 from edge_agent.config.model import CameraConfig
 from tests.journeys.agent import wait_until
 
@@ -53,13 +53,13 @@ def test_endless_reloads_are_applied_one_after_the_other():
     kept = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
     }
-    life = _Life()
+    lifecycle = _Lifecycle()
     try:
         taken, began_at = 0, time.monotonic()
         while time.monotonic() - began_at < RELOAD_SECONDS + 1.0:
             os.kill(os.getpid(), signal.SIGHUP)
             time.sleep(0.001)
-            taken += life.wake.is_set() and life.takes_reload()
+            taken += lifecycle.wake.is_set() and lifecycle.takes_reload()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in kept.items():
@@ -74,15 +74,15 @@ def test_the_last_of_many_reloads_is_not_forgotten(monkeypatch):
     kept = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
     }
-    life = _Life()
+    lifecycle = _Lifecycle()
     try:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
-            if life.wake.wait(0.05):
-                assert life.takes_reload()
-        assert not life.wake.is_set()
-        assert life.wake.wait(60.0)
-        assert life.takes_reload()
+            if lifecycle.wake.wait(0.05):
+                assert lifecycle.takes_reload()
+        assert not lifecycle.wake.is_set()
+        assert lifecycle.wake.wait(60.0)
+        assert lifecycle.takes_reload()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in kept.items():

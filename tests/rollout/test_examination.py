@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.config.model import shipped
 from edge_agent.errors import ModelError
-from edge_agent.rollout.examination import _elsewhere, examine
+from edge_agent.rollout.examination import _in_subprocess, examine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,4 +62,4 @@ def _raise() -> None:
 )
 def test_a_crashed_process_is_reported(work, arguments, reason):
     with pytest.raises(ModelError, match=reason):
-        _elsewhere(work, *arguments, patience_seconds=3.0 if work is _hang else 60.0)
+        _in_subprocess(work, *arguments, patience_seconds=3.0 if work is _hang else 60.0)

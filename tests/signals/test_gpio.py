@@ -14,9 +14,9 @@ import pytest
 
 from edge_agent.config.load import load_config
 from edge_agent.config.model import Config, SignalsConfig
-from edge_agent.diagnosis.groups import Watcher, look_at_gpio_chips, look_at_groups
-from edge_agent.diagnosis.service import ask_systemd
-from edge_agent.diagnosis.signals import look_at_signals
+from edge_agent.diagnosis.groups import AgentUser, check_gpio_chips, check_groups
+from edge_agent.diagnosis.service import query_systemd
+from edge_agent.diagnosis.signals import check_signals
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.signals.gpio import open_factory, open_pins
 from edge_agent.wiring import open_signals
@@ -139,12 +139,12 @@ def test_mistakes_in_the_section_are_reported_at_the_start(overrides, told):
 
 
 def test_the_doctor_reports_chip_pins_and_their_users(factory):
-    free = look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "")
+    free = check_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "")
     assert "/dev/gpiochip0" in free
     assert "GPIO17" in free
-    assert look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "lg") == free
+    assert check_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "lg") == free
     with pytest.raises(UnavailableError, match=r"signals\.violation\.pin: GPIO17 .*'w1'"):
-        look_at_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "w1")
+        check_signals(CONFIG, open_factory=lambda _chip: factory, holder_of=lambda _chip, _pin: "w1")
 
 
 @pytest.fixture
@@ -158,11 +158,11 @@ def chips(tmp_path):
 
 
 def test_the_doctor_reports_the_group_of_the_chips(chips):
-    stranger = Watcher("maskwatch", user=54_321, groups=frozenset({54_322}), is_service=True)
+    stranger = AgentUser("maskwatch", uid=54_321, groups=frozenset({54_322}), is_service=True)
 
     def closed(**signals):
         config = Config.model_validate({"cameras": {"a": {"source": "x.mp4"}}, "signals": signals})
-        return [finding.message for finding in look_at_groups(config, stranger, root=chips)]
+        return [finding.message for finding in check_groups(config, stranger, root=chips)]
 
     assert closed() == []
     assert len(closed(violation={"pin": 17})) == 2
@@ -189,12 +189,12 @@ def test_the_doctor_names_chips_that_the_unit_hides_from_the_agent(chips, monkey
     monkeypatch.setenv("PATH", str(chips), prepend=":")
     config = Config.model_validate({"cameras": {"a": {"source": "x.mp4"}}, "signals": {"violation": {"pin": 17}}})
 
-    findings = list(look_at_gpio_chips(config, ask_systemd(), root=chips))
+    findings = list(check_gpio_chips(config, query_systemd(), root=chips))
 
     assert [finding.exit_code for finding in findings] == [78] * closed
     assert all("DeviceAllow=char-gpiochip rw" in finding.fix for finding in findings)
     assert not list(
-        look_at_gpio_chips(config.model_copy(update={"signals": SignalsConfig()}), ask_systemd(), root=chips)
+        check_gpio_chips(config.model_copy(update={"signals": SignalsConfig()}), query_systemd(), root=chips)
     )
 
 
