@@ -168,12 +168,12 @@ def check_rollout(config: Config) -> str | Finding:
         seen = Path(folder, TRUST)
         with suppress(OSError):
             shutil.copytree(config.models_folder / TRUST, seen)
-        wishes = opener(settings, folder=seen)().wishes().groups
-    wish, now = wishes.get(settings.group), read_rollout(config.models_folder)
-    if wish is None and wishes:
-        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known: {', '.join(sorted(wishes))}"
+        assignments = opener(settings, folder=seen)().assignments().groups
+    assigned, now = assignments.get(settings.group), read_rollout(config.models_folder)
+    if assigned is None and assignments:
+        text = f"{settings.url}: no group '{settings.group}' (rollout.group); known: {', '.join(sorted(assignments))}"
         return Finding("rollout", "warning", text, "sudoedit /etc/maskwatch/config.yaml")
-    wanted = "no wish yet" if wish is None else f"wish {wish.number}: {wish.model or 'as configured'}"
+    wanted = f"assignment {assigned.number}: {assigned.model or 'as configured'}" if assigned else "no assignment yet"
     text = f"{settings.url}: {wanted}; this device: {now.model or 'as configured'}, {now.state}"
     if now.state == "rejected":
         return Finding("rollout", "warning", f"{text}: {now.reason}", f"journalctl -u {ROLLOUT_UNIT} -n 50")

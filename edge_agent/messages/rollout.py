@@ -1,7 +1,7 @@
 """Roll-out messages: the model that a group of devices should run, and its stages.
 
-Two signed documents: the wanted models (`WISHES`, signed by two people), and the stage of each roll-out (`STAGES`,
-signed by the server). The second selects one of the two models named in the first, and cannot name any other.
+Two signed documents: the assigned models (`ASSIGNMENTS`, signed by two people), and the stage of each roll-out
+(`STAGES`, signed by the server). The second selects one of the two models named in the first and can name no other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge_agent.messages.message import Count, Name, Part, Timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WISHES: Final = "wishes.json"
+ASSIGNMENTS: Final = "assignments.json"
 STAGES: Final = "stages.json"
 MINIMUM_VERSION: Final = "minimum_version"
 """Key of a model's target for the least version of the agent that can run it."""
@@ -31,10 +31,10 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
-class Wish(Part):
-    """The wanted model of a group."""
+class Assignment(Part):
+    """The model assigned to a group."""
 
-    number: int = Field(ge=1, description="1, 2, 3, ...; a newer wish replaces an older one")
+    number: int = Field(ge=1, description="1, 2, 3, ...; a newer assignment replaces an older one")
     model: ModelName | None = Field(description="Model; null: that of each device's configuration")
     previous: ModelName | None = Field(
         description="Model of devices that the roll-out has not reached, and of all after a rollback"
@@ -42,17 +42,17 @@ class Wish(Part):
     named: tuple[Name, ...] = Field((), description="Devices of the first stage")
 
 
-class Wishes(Part):
-    """The wanted model of every group."""
+class Assignments(Part):
+    """The model assigned to every group."""
 
-    schema_name: Literal["maskwatch.wishes/1"] = Field("maskwatch.wishes/1", alias="schema")
-    groups: dict[Name, Wish]
+    schema_name: Literal["maskwatch.assignments/1"] = Field("maskwatch.assignments/1", alias="schema")
+    groups: dict[Name, Assignment]
 
 
 class Progress(Part):
-    """The stage of a wish."""
+    """The stage of an assignment."""
 
-    number: int = Field(ge=1, description="Number of the wish; ignored if it is not the current one")
+    number: int = Field(ge=1, description="Number of the assignment; ignored if it is not the current one")
     stage: Stage
     since: Timestamp = Field(description="Time at which the stage was released")
     is_paused: bool = Field(False, description="No more devices change their model")
@@ -71,7 +71,7 @@ class RolloutFigures(Part):
     """The state of the roll-out on a device."""
 
     group: Name
-    number: Count = Field(description="Number of the current wish; 0: none yet")
+    number: Count = Field(description="Number of the current assignment; 0: none yet")
     model: str = Field(description="The model concerned; empty: that of the configuration")
     state: RolloutState = Field(
         description="probation: running for less than ten minutes; rejected: the previous one is running"
@@ -83,20 +83,23 @@ def place(device: str) -> float:
     return int.from_bytes(hashlib.sha256(device.encode()).digest()[:8], "big") / 2**64
 
 
-def is_reached(device: str, wish: Wish, stage: Stage) -> bool:
+def is_reached(device: str, assignment: Assignment, stage: Stage) -> bool:
     """Whether a device belongs to a stage or to one before it."""
-    return device in wish.named or place(device) < SHARES[stage]
+    return device in assignment.named or place(device) < SHARES[stage]
 
 
-def wanted_model(wish: Wish, progress: Progress | None, *, device: str, running: str | None) -> str | None:
+def assigned_model(
+    assignment: Assignment, progress: Progress | None, *, device: str, running: str | None
+) -> str | None:
     """The model that a device should run; None: that of its configuration.
 
-    `progress` of another wish is ignored: then only the named devices run the new model.
+    `progress` of another assignment is ignored: then only the named devices run the new model.
     """
-    if progress is None or progress.number != wish.number:
-        progress = None
-    if progress is not None and progress.is_rolled_back:
-        return wish.previous
-    if progress is not None and progress.is_paused:
-        return running
-    return wish.model if is_reached(device, wish, progress.stage if progress else "named") else wish.previous
+    stage: Stage = "named"
+    if progress is not None and progress.number == assignment.number:
+        if progress.is_rolled_back:
+            return assignment.previous
+        if progress.is_paused:
+            return running
+        stage = progress.stage
+    return assignment.model if is_reached(device, assignment, stage) else assignment.previous

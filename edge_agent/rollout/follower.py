@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.errors import ModelError, UnavailableError, in_one_line
-from edge_agent.messages.rollout import wanted_model
+from edge_agent.messages.rollout import assigned_model
 from edge_agent.rollout.installation import Rollout
 from edge_agent.rollout.probation import Probation, sample_of
 
@@ -82,27 +82,27 @@ class Follower:
                     log.warning("%s", in_one_line(error))
                 self._trouble = str(error)
             else:
-                self.last_poll = f"polled {when}: follows wish {self._installation.rollout.number}"
+                self.last_poll = f"polled {when}: follows assignment {self._installation.rollout.number}"
                 self._trouble = ""
         if self._installation.rollout.state == "probation":
             await self._observe(at=at)
 
     async def _poll(self) -> None:
         repository = await asyncio.to_thread(self._open_repository)
-        wish = (await asyncio.to_thread(repository.wishes)).groups.get(self._group)
-        if wish is None:
+        assignment = (await asyncio.to_thread(repository.assignments)).groups.get(self._group)
+        if assignment is None:
             return
         progress = (await asyncio.to_thread(repository.stages)).groups.get(self._group)
         now = self._installation.rollout
-        wanted = wanted_model(wish, progress, device=self._device, running=now.running)
-        if now.state == "rejected" and (now.number, now.model) == (wish.number, wanted):
+        wanted = assigned_model(assignment, progress, device=self._device, running=now.running)
+        if now.state == "rejected" and (now.number, now.model) == (assignment.number, wanted):
             return
         if wanted == now.running:
-            if wish.number > now.number and now.state != "probation":
+            if assignment.number > now.number and now.state != "probation":
                 other = now.previous if now.state != "rejected" else None
-                self._installation.record(Rollout(number=wish.number, model=wanted, previous=other))
+                self._installation.record(Rollout(number=assignment.number, model=wanted, previous=other))
             return
-        await self._change(repository, wanted, number=wish.number)
+        await self._change(repository, wanted, number=assignment.number)
 
     async def _change(self, repository: Repository, wanted: str | None, *, number: int) -> None:
         sample = await self._sample()

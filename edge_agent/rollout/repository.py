@@ -14,7 +14,7 @@ from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.atomic_files import make_folder
-from edge_agent.messages.rollout import MINIMUM_VERSION, STAGES, WISHES, Stages, Wishes
+from edge_agent.messages.rollout import ASSIGNMENTS, MINIMUM_VERSION, STAGES, Assignments, Stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +73,9 @@ class Repository:
             )
             self._updater.refresh()
 
-    def wishes(self) -> Wishes:
+    def assignments(self) -> Assignments:
         """The desired models."""
-        return self._document(WISHES, Wishes)
+        return self._document(ASSIGNMENTS, Assignments)
 
     def stages(self) -> Stages:
         """The progress of the roll-outs."""

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     import psycopg
     from securesystemslib.signer import CryptoSigner
 
-    from edge_agent.messages.rollout import Progress, Wish
+    from edge_agent.messages.rollout import Assignment, Progress
     from fleet.config import FleetConfig
 
 NAME = "rollout"
 SUMMARY = "release a new model to devices in stages, or sign the models they should run"
-EXAMPLE = "maskwatch-fleet rollout wish --model masks-2.tflite --named hall-3"
+EXAMPLE = "maskwatch-fleet rollout assign --model masks-2.tflite --named hall-3"
 INTERVAL_SECONDS = 60.0
 READABLE_UMASK = 0o022
 RENEWED_EACH = timedelta(days=1)
@@ -71,17 +71,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             metavar="FILE.pub",
             help=f"public key that {meaning}; repeatable",
         )
-    wished = action("wish", "choose the model of a group of devices, which two people then have to sign", _wish)
-    wished.add_argument("--group", default="default", help="rollout.group of the devices (default: default)")
-    what = wished.add_mutually_exclusive_group(required=True)
+    assign = action("assign", "choose the model of a group of devices, which two people then have to sign", _assign)
+    assign.add_argument("--group", default="default", help="rollout.group of the devices (default: default)")
+    what = assign.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--model", type=Path, metavar="FILE.tflite", help="the model, with its card beside it; named after the file"
     )
     what.add_argument("--configured", action="store_true", help="the model in each device's configuration")
-    wished.add_argument(
+    assign.add_argument(
         "--minimum-version", default="0.0.0", metavar="X.Y.Z", help="lowest version of the agent for it (default: any)"
     )
-    wished.add_argument("--named", default="", metavar="DEVICES", help="devices of the first stage, comma-separated")
+    assign.add_argument("--named", default="", metavar="DEVICES", help="devices of the first stage, comma-separated")
     signed = action("sign", "sign the staged metadata", _sign)
     signed.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
     action("publish", "publish the staged metadata once enough people have signed it", _publish)
@@ -92,7 +92,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     renewed = action("renew", "extend root or targets by a year, which two people then have to sign", _renew)
     renewed.add_argument("role", choices=("root", "targets"))
     action("root", "print the root.json for devices (rollout.root_file)", _print_root)
-    action("status", "show wishes, their progress, and missing signatures", _status)
+    action("status", "show assignments, their progress, and missing signatures", _status)
     for name, summary in (
         ("pause", "pause the roll-out: no further device changes its model"),
         ("resume", "resume a paused roll-out"),
@@ -137,20 +137,22 @@ def release_stages(
         psycopg.Error: the database is unavailable.
     """
     stages = repository.stages().groups
-    for group, wish in repository.wishes().groups.items():
+    for group, assignment in repository.assignments().groups.items():
         progress = stages.get(group)
         if progress is None:
             continue
         devices = reports.devices(connection, group)
-        accepted = accepted_devices(wish, progress, devices)
+        accepted = accepted_devices(assignment, progress, devices)
         alerts = reports.alerts(connection, accepted, since=progress.since, when=when)
-        after = decide(wish, progress, devices, alerts, settings=config.rollout, when=when)
+        after = decide(assignment, progress, devices, alerts, settings=config.rollout, when=when)
         if after is None:
             continue
         if after.is_paused:
-            log.error("group %s, model %s: stopped at stage '%s': %s", group, wish.model, after.stage, after.reason)
+            log.error(
+                "group %s, model %s: stopped at stage '%s': %s", group, assignment.model, after.stage, after.reason
+            )
         else:
-            log.info("group %s, model %s: stage '%s' is released", group, wish.model, after.stage)
+            log.info("group %s, model %s: stage '%s' is released", group, assignment.model, after.stage)
         repository.advance(signer, group, after, when=when)
 
 
@@ -168,21 +170,21 @@ def _create(config: FleetConfig, options: argparse.Namespace) -> None:
     _print_missing_signatures(config)
 
 
-def _wish(config: FleetConfig, options: argparse.Namespace) -> None:
+def _assign(config: FleetConfig, options: argparse.Namespace) -> None:
     try:
         TypeAdapter(Version).validate_python(options.minimum_version)
     except ValidationError:
         raise ConfigError(f"--minimum-version {options.minimum_version}: is no version such as 1.2.0") from None
     model = None if options.configured else _model(options.model)
     named = [name.strip() for name in options.named.split(",") if name.strip()]
-    wish = _repository(config).stage_wish(
+    assignment = _repository(config).stage_assignment(
         options.group,
         model=model,
         minimum_version=options.minimum_version,
         named=named,
         when=datetime.now(timezone.utc),
     )
-    print(f"group {options.group}: {_wished(wish)}")
+    print(f"group {options.group}: {_assignment_line(assignment)}")
     _print_missing_signatures(config)
 
 
@@ -251,13 +253,14 @@ def _status(config: FleetConfig, _options: argparse.Namespace) -> None:
             f"{role:10} until {until:%Y-%m-%d}  keys {', '.join(key[:12] for key in repository.keys().get(role, []))}"
         )
     stages = repository.stages().groups
-    for group, wish in repository.wishes().groups.items():
-        print(f"group {group}: {_wished(wish)}; {_described(stages[group])}")
+    for group, assignment in repository.assignments().groups.items():
+        print(f"group {group}: {_assignment_line(assignment)}; {_described(stages[group])}")
     _print_missing_signatures(config)
 
 
-def _wished(wish: Wish) -> str:
-    return f"wish {wish.number}, {wish.model or 'as configured'} instead of {wish.previous or 'as configured'}"
+def _assignment_line(assignment: Assignment) -> str:
+    model, previous = (name or "as configured" for name in (assignment.model, assignment.previous))
+    return f"assignment {assignment.number}, {model} instead of {previous}"
 
 
 def _described(progress: Progress) -> str:

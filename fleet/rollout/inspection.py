@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from edge_agent.messages.rollout import Progress, Wish
+    from edge_agent.messages.rollout import Assignment, Progress
     from fleet.config import FleetConfig
     from fleet.rollout.release import Device
 
@@ -50,7 +50,7 @@ def check_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
 
 
 def check_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
-    """Check the progress of each wish.
+    """Check the progress of each assignment.
 
     Raises:
         ConfigError: there is no repository, or the database has no schema.
@@ -60,12 +60,12 @@ def check_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
     if config.rollout.repository is None:
         return
     repository = Repository(config.rollout.repository)
-    wishes, stages = repository.wishes().groups, repository.stages().groups
-    if not wishes:
+    assignments, stages = repository.assignments().groups, repository.stages().groups
+    if not assignments:
         return
     with database.open_database(config.database, application="maskwatch-fleet doctor") as connection:
-        for group, wish in wishes.items():
-            yield _stage(group, wish, stages.get(group), reports.devices(connection, group))
+        for group, assignment in assignments.items():
+            yield _stage(group, assignment, stages.get(group), reports.devices(connection, group))
 
 
 def _expiry(role: str, until: datetime, *, when: datetime) -> Finding:
@@ -122,16 +122,16 @@ def _fetch(address: str) -> bytes:
         ) from error
 
 
-def _stage(group: str, wish: Wish, progress: Progress | None, devices: Sequence[Device]) -> Finding:
-    name = f"group {group}, {wish.model or 'as configured'}"
+def _stage(group: str, assignment: Assignment, progress: Progress | None, devices: Sequence[Device]) -> Finding:
+    name = f"group {group}, {assignment.model or 'as configured'}"
     if progress is None:
         return Finding("roll-out", "warning", f"{name}: no stage yet: start maskwatch-fleet@rollout")
-    accepted = len(accepted_devices(wish, progress, devices))
-    rejected = sum(one.number == wish.number and one.state == "rejected" for one in devices)
+    accepted = len(accepted_devices(assignment, progress, devices))
+    rejected = sum(one.number == assignment.number and one.state == "rejected" for one in devices)
     text = f"{name}: stage '{progress.stage}', accepted by {accepted} devices, rejected by {rejected}"
     if progress.is_rolled_back:
         return Finding("roll-out", "warning", f"{text}; rolled back ({progress.reason})")
     if progress.is_paused:
-        fix = "'maskwatch-fleet rollout resume', 'roll-back', or another wish"
+        fix = "'maskwatch-fleet rollout resume', 'roll-back', or another assignment"
         return Finding("roll-out", "warning", f"{text}; paused: {progress.reason}; {fix}")
     return Finding("roll-out", "ok", text)

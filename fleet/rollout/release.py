@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from edge_agent.messages.rollout import RolloutState, Wish
+    from edge_agent.messages.rollout import Assignment, RolloutState
     from fleet.config import RolloutConfig
 
 WEEK = timedelta(days=7)
@@ -41,17 +41,19 @@ class Alerts:
     since: int
 
 
-def accepted_devices(wish: Wish, progress: Progress, devices: Sequence[Device]) -> list[str]:
-    """The devices of a stage that run the wished model and have completed its probation."""
+def accepted_devices(assignment: Assignment, progress: Progress, devices: Sequence[Device]) -> list[str]:
+    """The devices of a stage that run the assigned model and have completed its probation."""
     return [
         one.name
         for one in devices
-        if one.number == wish.number and one.state == "accepted" and is_reached(one.name, wish, progress.stage)
+        if one.number == assignment.number
+        and one.state == "accepted"
+        and is_reached(one.name, assignment, progress.stage)
     ]
 
 
 def decide(
-    wish: Wish,
+    assignment: Assignment,
     progress: Progress,
     devices: Sequence[Device],
     alerts: Alerts,
@@ -63,22 +65,22 @@ def decide(
 
     `devices` are those of the group heard from recently, `alerts` those of the devices that completed probation.
     """
-    if progress.number != wish.number or progress.is_paused or progress.is_rolled_back:
+    if progress.number != assignment.number or progress.is_paused or progress.is_rolled_back:
         return None
-    if fault := _fault(wish, progress, devices, alerts, settings=settings, when=when):
+    if fault := _fault(assignment, progress, devices, alerts, settings=settings, when=when):
         return progress.model_copy(update={"is_paused": True, "reason": fault})
     if progress.stage == ORDER[-1]:
         return None
-    reached = [one for one in devices if is_reached(one.name, wish, progress.stage)]
+    reached = [one for one in devices if is_reached(one.name, assignment, progress.stage)]
     is_over = when - progress.since >= timedelta(hours=settings.min_stage_hours)
-    accepted = len(accepted_devices(wish, progress, devices))
+    accepted = len(accepted_devices(assignment, progress, devices))
     if reached and (not is_over or accepted < settings.min_accepted_fraction * len(reached)):
         return None
-    return Progress(number=wish.number, stage=ORDER[ORDER.index(progress.stage) + 1], since=when)
+    return Progress(number=assignment.number, stage=ORDER[ORDER.index(progress.stage) + 1], since=when)
 
 
 def _fault(
-    wish: Wish,
+    assignment: Assignment,
     progress: Progress,
     devices: Sequence[Device],
     alerts: Alerts,
@@ -86,8 +88,8 @@ def _fault(
     settings: RolloutConfig,
     when: datetime,
 ) -> str:
-    reached = [one for one in devices if is_reached(one.name, wish, progress.stage)]
-    rejected = [one.name for one in reached if one.number == wish.number and one.state == "rejected"]
+    reached = [one for one in devices if is_reached(one.name, assignment, progress.stage)]
+    rejected = [one.name for one in reached if one.number == assignment.number and one.state == "rejected"]
     if len(rejected) > settings.max_rejected_fraction * len(reached):
         return f"{len(rejected)} of {len(reached)} devices reject it, such as {min(rejected)}: see their status"
     elapsed = when - progress.since

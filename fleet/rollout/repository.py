@@ -1,7 +1,7 @@
 """Repository: reads, signs and writes the model repository as metadata of The Update Framework (TUF).
 
     <folder>/metadata/   root, targets, stages, snapshot and timestamp, as fetched by devices
-             targets/    models, their cards, wishes.json and stages.json, each with its hash as prefix
+             targets/    models, their cards, assignments.json and stages.json, each with its hash as prefix
              staged/     root.json and targets.json while people sign them; not to be served
 
 Root and targets need the signatures of two people, whose keys are never on the server. The server's key signs the
@@ -30,7 +30,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.atomic_files import make_folder, write_whole
-from edge_agent.messages.rollout import MINIMUM_VERSION, STAGES, WISHES, Progress, Stages, Wish, Wishes
+from edge_agent.messages.rollout import ASSIGNMENTS, MINIMUM_VERSION, STAGES, Assignment, Assignments, Progress, Stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +85,9 @@ class Repository:
         self._stage("root", Metadata(root))
         targets = Targets(expires=expires, delegations=_delegations(online_key))
         self._stage("targets", Metadata(targets))
-        self._stage_document(Wishes(groups={}))
+        self._stage_document(Assignments(groups={}))
 
-    def stage_wish(
+    def stage_assignment(
         self,
         group: str,
         *,
@@ -95,28 +95,28 @@ class Repository:
         minimum_version: str,
         named: Sequence[str],
         when: datetime,
-    ) -> Wish:
-        """Stage the wish of a group: name, network and card of a model; None: the configured model of each device.
+    ) -> Assignment:
+        """Stage the assignment of a group: name, network and card of a model; None: each device's configured model.
 
         Raises:
             ConfigError: another model has this name, or there is no repository.
         """
         metadata = self._staged_or_current("targets", Targets)
-        wishes, before = self._wishes(metadata.signed), self.wishes().groups.get(group)
+        assignments, before = self._assignments(metadata.signed), self.assignments().groups.get(group)
         name = None
         if model is not None:
             name, network, card = model
             for file, content in ((f"{name}.tflite", network), (f"{name}.json", card)):
                 self._add_model(metadata.signed, file, content, minimum_version=minimum_version)
-        wish = Wish(
+        assignment = Assignment(
             number=(before.number if before else 0) + 1,
             model=name,
             previous=before.model if before else None,
             named=tuple(named),
         )
         self._stage_next("targets", metadata, when=when)
-        self._stage_document(wishes.model_copy(update={"groups": {**wishes.groups, group: wish}}))
-        return wish
+        self._stage_document(assignments.model_copy(update={"groups": {**assignments.groups, group: assignment}}))
+        return assignment
 
     def stage_key(self, role: str, *, old: Key, new: Key, when: datetime) -> None:
         """Stage a root in which one key replaces another; `role` is root, targets or online.
@@ -184,7 +184,7 @@ class Repository:
         return missing
 
     def publish(self, online: Signer, *, when: datetime) -> None:
-        """Serve what is staged, once enough people have signed; newer wishes start at their first stage.
+        """Serve what is staged, once enough people have signed; newer assignments start at their first stage.
 
         Raises:
             ConfigError: signatures are missing, or the server's key does not belong to the repository.
@@ -224,14 +224,14 @@ class Repository:
         stages = self.stages()
         self._write_stages(online, stages.model_copy(update={"groups": {**stages.groups, group: progress}}), when=when)
 
-    def wishes(self) -> Wishes:
-        """The wishes of people, as served."""
+    def assignments(self) -> Assignments:
+        """The assignments of people, as served."""
         if self._newest("targets") is None:
-            return Wishes(groups={})
-        return self._wishes(self._current("targets", Targets).signed)
+            return Assignments(groups={})
+        return self._assignments(self._current("targets", Targets).signed)
 
     def stages(self) -> Stages:
-        """The progress of each wish, as served."""
+        """The progress of each assignment, as served."""
         if self._newest(ROLE) is None:
             return Stages(groups={})
         info = self._current(ROLE, Targets).signed.targets[STAGES]
@@ -278,14 +278,14 @@ class Repository:
     # Files.
 
     def _progress(self, when: datetime) -> Stages:
-        """Progress of each served wish; newer wishes start at their first stage."""
+        """Progress of each served assignment; newer assignments start at their first stage."""
         stages = self.stages().groups
         return Stages(
             groups={
                 group: stages[group]
-                if group in stages and stages[group].number == wish.number
-                else Progress(number=wish.number, stage="named", since=when)
-                for group, wish in self.wishes().groups.items()
+                if group in stages and stages[group].number == assignment.number
+                else Progress(number=assignment.number, stage="named", since=when)
+                for group, assignment in self.assignments().groups.items()
             }
         )
 
@@ -336,15 +336,15 @@ class Repository:
         targets.targets[file] = info
         self._stage_target(info, content)
 
-    def _wishes(self, targets: Targets) -> Wishes:
-        info = targets.targets.get(WISHES)
-        return Wishes(groups={}) if info is None else Wishes.model_validate_json(self._content(info))
+    def _assignments(self, targets: Targets) -> Assignments:
+        info = targets.targets.get(ASSIGNMENTS)
+        return Assignments(groups={}) if info is None else Assignments.model_validate_json(self._content(info))
 
-    def _stage_document(self, wishes: Wishes) -> None:
-        content = wishes.model_dump_json(by_alias=True).encode()
-        info = TargetFile.from_data(WISHES, content, ["sha256"])
+    def _stage_document(self, assignments: Assignments) -> None:
+        content = assignments.model_dump_json(by_alias=True).encode()
+        info = TargetFile.from_data(ASSIGNMENTS, content, ["sha256"])
         metadata = self._read(self._staged / "targets.json", Targets)
-        metadata.signed.targets[WISHES] = info
+        metadata.signed.targets[ASSIGNMENTS] = info
         self._stage_target(info, content)
         self._stage("targets", metadata)
 

@@ -81,12 +81,12 @@ class Fleet:
     def publish(self) -> None:
         self.repository.publish(self.signer("online"), when=self.now)
 
-    def wish(self, model: str | None, *, group: str = "default", named: tuple[str, ...] = ("hall-1",)) -> None:
+    def assign(self, model: str | None, *, group: str = "default", named: tuple[str, ...] = ("hall-1",)) -> None:
         content = None if model is None else (model, model.encode() * 100, b"{}")
-        self.repository.stage_wish(group, model=content, minimum_version="0.1.0", named=named, when=self.now)
+        self.repository.stage_assignment(group, model=content, minimum_version="0.1.0", named=named, when=self.now)
 
-    def wish_signed(self, model: str | None) -> None:
-        self.wish(model)
+    def assign_signed(self, model: str | None) -> None:
+        self.assign(model)
         self.sign("models-1", "models-3")
         self.publish()
 
@@ -97,7 +97,7 @@ class Fleet:
     def rejection(self) -> str:
         """The error with which a device rejects the repository."""
         with pytest.raises(UnavailableError) as why:
-            self.device().wishes()
+            self.device().assignments()
         return str(why.value)
 
     def metadata(self, name: str) -> Path:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def config(fleet: Fleet, tmp_path: Path) -> Config:
     """A device that follows a repository."""
     (tmp_path / "root.json").write_bytes(fleet.root)
-    fleet.wish_signed("model-1")
+    fleet.assign_signed("model-1")
     rollout = {"url": fleet.server.url, "root_file": str(tmp_path / "root.json")}
     return Config.model_validate({"state_dir": str(tmp_path / "state"), "rollout": rollout})
 
@@ -33,7 +33,7 @@ def test_a_trusted_repository_is_ok_and_nothing_is_left_behind(config: Config):
     finding = check_rollout(config)
 
     assert isinstance(finding, str)
-    assert "wish 1: model-1" in finding
+    assert "assignment 1: model-1" in finding
     assert not config.models_folder.exists()
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fleet(fleet: Fleet) -> Fleet:
-    fleet.wish_signed("model-1")
+    fleet.assign_signed("model-1")
     return fleet
 
 
@@ -81,7 +81,7 @@ def test_metadata_to_be_signed_again_is_reported(fleet: Fleet, days: int, state:
 
 
 def test_staged_files_that_are_not_served_are_reported(fleet: Fleet):
-    fleet.wish("model-2")
+    fleet.assign("model-2")
 
     assert problems(repository(fleet)) == [("warning", "targets")]
 

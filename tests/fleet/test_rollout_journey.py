@@ -38,7 +38,7 @@ def follow(folder: Path, server: Server) -> None:
     (folder / "root.json").write_bytes(fleet.root)
     network, card = (shipped("models").joinpath(f"masks.{kind}").read_bytes() for kind in ("tflite", "json"))
     renamed = json.dumps({**json.loads(card), "name": "the new one"}).encode()
-    fleet.repository.stage_wish(
+    fleet.repository.stage_assignment(
         "default", model=("masks-2", network, renamed), minimum_version="0.1.0", named=("hall-1",), when=fleet.now
     )
     fleet.sign("models-1", "models-2")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import shipped
-from edge_agent.messages.rollout import Progress, Wish, is_reached, place, wanted_model
+from edge_agent.messages.rollout import Assignment, Progress, assigned_model, is_reached, place
 from fleet.cli import main
 from fleet.commands.rollout import release_stages
 from fleet.config import FleetConfig, RolloutConfig
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-WISH = Wish(number=2, model="two", previous="one", named=("hall-1", "hall-2"))
+ASSIGNMENT = Assignment(number=2, model="two", previous="one", named=("hall-1", "hall-2"))
 BEGAN = now() - timedelta(days=2)
 WELL = [Device("hall-1", 2, "accepted"), Device("hall-2", 2, "accepted")]
 AS_BEFORE = Alerts(week_before=70, since=20)
@@ -39,7 +39,7 @@ def decided(
     devices: list[Device] = WELL, alerts: Alerts = AS_BEFORE, *, days: float = 2.0, **progress: object
 ) -> Progress | None:
     begun = Progress.model_validate({"number": 2, "stage": "named", "since": BEGAN, **progress})
-    return decide(WISH, begun, devices, alerts, settings=RolloutConfig(), when=BEGAN + timedelta(days=days))
+    return decide(ASSIGNMENT, begun, devices, alerts, settings=RolloutConfig(), when=BEGAN + timedelta(days=days))
 
 
 def test_a_successful_stage_releases_the_next_after_a_day():
@@ -111,7 +111,7 @@ def test_stages_reach_their_share_and_contain_each_other():
     devices = [f"hall-{number}" for number in range(20_000)]
 
     shares = {
-        stage: sum(is_reached(one, WISH, stage) for one in devices) for stage in ("named", "first", "some", "all")
+        stage: sum(is_reached(one, ASSIGNMENT, stage) for one in devices) for stage in ("named", "first", "some", "all")
     }
 
     assert shares["named"] == 2
@@ -132,7 +132,7 @@ def test_stages_reach_their_share_and_contain_each_other():
     ],
 )
 def test_the_model_of_an_unlisted_device_depends_on_the_progress(progress, wanted):
-    assert wanted_model(WISH, progress, device="yard-9", running="zero") == wanted
+    assert assigned_model(ASSIGNMENT, progress, device="yard-9", running="zero") == wanted
 
 
 def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connection):
@@ -149,7 +149,9 @@ def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connect
 
     assert reports.devices(connection, "default") == [Device("hall-1", 2, "accepted")]
     assert reports.alerts(connection, ["hall-1"], since=began, when=now() + timedelta(seconds=1)) == Alerts(1, 1)
-    assert accepted_devices(WISH, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")])
+    assert accepted_devices(
+        ASSIGNMENT, Progress(number=2, stage="named", since=began), [Device("hall-1", 2, "accepted")]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +191,7 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
     for name in ("root-1", "root-2", "models-1", "models-2"):
         run("sign", "--key", str(tmp_path / name))
     run("publish")
-    run("wish", "--model", str(tmp_path / "masks-2.tflite"), "--named", "hall-1, hall-2")
+    run("assign", "--model", str(tmp_path / "masks-2.tflite"), "--named", "hall-1, hall-2")
     assert main(["rollout", "--config", str(file), "publish"]) == 78
     for number in (1, 2):
         run("sign", "--key", str(tmp_path / f"models-{number}"))
@@ -219,8 +221,8 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
     "words",
     [
         ["status"],
-        ["wish", "--model", "missing.tflite"],
-        ["wish", "--configured", "--minimum-version", "latest"],
+        ["assign", "--model", "missing.tflite"],
+        ["assign", "--configured", "--minimum-version", "latest"],
         ["pause", "--group", "nowhere"],
         ["sign", "--key", "missing"],
         [],

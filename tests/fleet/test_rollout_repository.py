@@ -10,26 +10,26 @@ import pytest
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 
 from edge_agent.errors import ConfigError, UnavailableError
-from edge_agent.messages.rollout import STAGES, WISHES, Progress
+from edge_agent.messages.rollout import ASSIGNMENTS, STAGES, Progress
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.repository import ONLINE_DAYS
 
 
 def test_a_model_signed_by_two_people_reaches_the_device(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     device = fleet.device()
 
-    wish = device.wishes().groups["default"]
-    assert (wish.number, wish.model, wish.previous, wish.named) == (1, "two", None, ("hall-1",))
+    assignment = device.assignments().groups["default"]
+    assert (assignment.number, assignment.model, assignment.previous, assignment.named) == (1, "two", None, ("hall-1",))
     assert device.stages().groups["default"].stage == "named"
     assert device.minimum_version("two") == "0.1.0"
     assert device.fetch("two") == (b"two" * 100, b"{}")
     # Downloaded models are not cached: the installation keeps its own copy.
-    assert {path.name for path in (fleet.folder / "device/targets").iterdir()} == {WISHES, STAGES}
+    assert {path.name for path in (fleet.folder / "device/targets").iterdir()} == {ASSIGNMENTS, STAGES}
 
 
 def test_a_single_signature_is_neither_published_nor_trusted(fleet):
-    fleet.wish("two")
+    fleet.assign("two")
     fleet.sign("models-2")
     with pytest.raises(ConfigError, match="targets 1"):
         fleet.publish()
@@ -45,7 +45,7 @@ def test_a_single_signature_is_neither_published_nor_trusted(fleet):
 
 
 def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
-    fleet.wish("two")
+    fleet.assign("two")
     with pytest.raises(ConfigError, match="nothing is staged"):
         fleet.sign("stolen")
     fleet.sign("models-1", "models-1")
@@ -54,8 +54,8 @@ def test_unknown_keys_and_second_signatures_of_one_person_do_not_count(fleet):
 
 
 def test_a_stolen_server_key_cannot_release_a_model(fleet):
-    fleet.wish_signed("two")
-    fleet.device().wishes()
+    fleet.assign_signed("two")
+    fleet.device().assignments()
     online = fleet.signer("online")
     # Targets signed by the server's key only, with a valid snapshot and timestamp.
     evil: Metadata[Targets] = Metadata.from_file(str(fleet.metadata("2.targets.json")))
@@ -69,7 +69,7 @@ def test_a_stolen_server_key_cannot_release_a_model(fleet):
 
 
 def test_the_server_states_the_progress_of_a_roll_out(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     progress = Progress(number=1, stage="some", since=fleet.now, is_rolled_back=True, reason="by hand")
     fleet.repository.advance(fleet.signer("online"), "default", progress, when=fleet.now)
 
@@ -77,7 +77,7 @@ def test_the_server_states_the_progress_of_a_roll_out(fleet):
 
 
 def test_a_tampered_model_is_refused(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     (file,) = (fleet.repository.folder / "targets").glob("*.two.tflite")
     file.write_bytes(b"x" * file.stat().st_size)
 
@@ -86,7 +86,7 @@ def test_a_tampered_model_is_refused(fleet):
 
 
 def test_a_truncated_model_is_rejected(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     (file,) = (fleet.repository.folder / "targets").glob("*.two.tflite")
     file.write_bytes(file.read_bytes()[:-1])
 
@@ -95,7 +95,7 @@ def test_a_truncated_model_is_rejected(fleet):
 
 
 def test_an_endless_download_is_aborted(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     fleet.server.answer = lambda path: b"x" * 100_000 if path.endswith("two.tflite") else None
 
     with pytest.raises(UnavailableError, match="cannot be fetched"):
@@ -103,7 +103,7 @@ def test_an_endless_download_is_aborted(fleet):
 
 
 def test_tampered_metadata_is_refused(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     document = json.loads(fleet.metadata("2.targets.json").read_text())
     document["signed"]["targets"]["two.tflite"]["length"] = 1
     fleet.metadata("2.targets.json").write_text(json.dumps(document))
@@ -114,8 +114,8 @@ def test_tampered_metadata_is_refused(fleet):
 def test_an_older_repository_than_was_seen_is_refused(fleet):
     old = fleet.folder / "old"
     shutil.copytree(fleet.repository.folder, old)
-    fleet.wish_signed("two")
-    fleet.device().wishes()
+    fleet.assign_signed("two")
+    fleet.device().assignments()
     fleet.server.folder = old
 
     assert "not believed" in fleet.rejection()
@@ -123,7 +123,7 @@ def test_an_older_repository_than_was_seen_is_refused(fleet):
 
 def test_a_frozen_repository_is_refused_once_it_has_expired(fleet):
     fleet.now -= timedelta(days=ONLINE_DAYS + 1)
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
 
     assert "expired" in fleet.rejection()
 
@@ -149,12 +149,12 @@ def test_an_unavailable_or_empty_repository_is_reported_in_one_sentence(fleet, t
 
 
 def test_a_damaged_cache_of_the_device_is_replaced(fleet):
-    fleet.wish_signed("two")
-    fleet.device().wishes()
-    for name in ("timestamp.json", "snapshot.json", "targets.json", "targets/wishes.json"):
+    fleet.assign_signed("two")
+    fleet.device().assignments()
+    for name in ("timestamp.json", "snapshot.json", "targets.json", "targets/assignments.json"):
         (fleet.folder / "device" / name).write_bytes(b"")
 
-    assert fleet.device().wishes().groups["default"].model == "two"
+    assert fleet.device().assignments().groups["default"].model == "two"
 
 
 @pytest.mark.parametrize(
@@ -165,22 +165,22 @@ def test_a_damaged_cache_of_the_device_is_replaced(fleet):
     ],
 )
 def test_a_stolen_key_is_replaced_and_no_longer_trusted(fleet, role, old, signers):
-    fleet.wish_signed("two")
-    fleet.device().wishes()
+    fleet.assign_signed("two")
+    fleet.device().assignments()
     replacement = read_public_key(fleet.keys / "new.pub")
     fleet.repository.stage_key(role, old=read_public_key(fleet.keys / f"{old}.pub"), new=replacement, when=fleet.now)
     fleet.sign(*signers)
     fleet.publish()
 
-    assert fleet.device().wishes().groups["default"].model == "two"
-    assert fleet.device("another").wishes().groups["default"].model == "two"
+    assert fleet.device().assignments().groups["default"].model == "two"
+    assert fleet.device("another").assignments().groups["default"].model == "two"
     assert replacement.keyid in fleet.repository.keys()[role]
     assert read_public_key(fleet.keys / f"{old}.pub").keyid not in fleet.repository.keys()[role]
 
 
 def test_a_stolen_server_key_is_replaced_and_no_longer_trusted(fleet):
-    fleet.wish_signed("two")
-    fleet.device().wishes()
+    fleet.assign_signed("two")
+    fleet.device().assignments()
     new = fleet.signer("new")
     fleet.repository.stage_key("online", old=fleet.signer("online").public_key, new=new.public_key, when=fleet.now)
     fleet.sign("root-1", "root-2", "models-1", "models-2")
@@ -203,7 +203,7 @@ def test_a_new_root_needs_two_of_the_old_keys(fleet):
 
 @pytest.mark.parametrize(("role", "signers"), [("root", ("root-1", "root-3")), ("targets", ("models-1", "models-2"))])
 def test_signed_metadata_is_renewed_for_a_year(fleet, role, signers):
-    fleet.wish_signed("model-1")
+    fleet.assign_signed("model-1")
     fleet.device()
     fleet.now += timedelta(days=300)
 
@@ -212,37 +212,41 @@ def test_signed_metadata_is_renewed_for_a_year(fleet, role, signers):
     fleet.publish()
 
     assert fleet.repository.expires()[role] == fleet.now + timedelta(days=365)
-    assert fleet.device().wishes().groups["default"].model == "model-1"
+    assert fleet.device().assignments().groups["default"].model == "model-1"
 
 
 def test_a_name_is_never_reused_for_another_model(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
 
     with pytest.raises(ConfigError, match="of this name"):
-        fleet.repository.stage_wish(
+        fleet.repository.stage_assignment(
             "default", model=("two", b"another", b"{}"), minimum_version="0.1.0", named=(), when=fleet.now
         )
 
 
-def test_a_newer_wish_starts_at_its_first_stage_and_keeps_the_previous_model(fleet):
-    fleet.wish_signed("two")
+def test_a_newer_assignment_starts_at_its_first_stage_and_keeps_the_previous_model(fleet):
+    fleet.assign_signed("two")
     fleet.repository.advance(
         fleet.signer("online"), "default", Progress(number=1, stage="all", since=fleet.now), when=fleet.now
     )
-    fleet.wish("old", group="other")
-    fleet.wish("three")
+    fleet.assign("old", group="other")
+    fleet.assign("three")
     fleet.sign("models-1", "models-2")
     fleet.publish()
 
     device = fleet.device()
-    wishes, stages = device.wishes().groups, device.stages().groups
-    assert (wishes["default"].model, wishes["default"].previous, wishes["default"].number) == ("three", "two", 2)
-    assert wishes["other"].model == "old"
+    assignments, stages = device.assignments().groups, device.stages().groups
+    assert (assignments["default"].model, assignments["default"].previous, assignments["default"].number) == (
+        "three",
+        "two",
+        2,
+    )
+    assert assignments["other"].model == "old"
     assert {group: progress.stage for group, progress in stages.items()} == {"default": "named", "other": "named"}
 
 
 def test_daily_renewal_removes_old_metadata_files(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     for _ in range(5):
         fleet.repository.renew(fleet.signer("online"), when=fleet.now)
 
@@ -253,7 +257,7 @@ def test_daily_renewal_removes_old_metadata_files(fleet):
 
 
 def test_mix_and_match_of_metadata_is_refused(fleet):
-    fleet.wish_signed("two")
+    fleet.assign_signed("two")
     online = fleet.signer("online")
     # The newest snapshot refers to the previous targets under the newest version number.
     shutil.copy(fleet.metadata("1.targets.json"), fleet.metadata("2.targets.json"))

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.errors import ModelError, UnavailableError
-from edge_agent.messages.rollout import Progress, Stages, Wish, Wishes
+from edge_agent.messages.rollout import Assignment, Assignments, Progress, Stages
 from edge_agent.rollout.follower import MOST_ATTEMPTS, OBSERVE_SECONDS, Follower
 from edge_agent.rollout.installation import Installation
 from edge_agent.rollout.probation import PROBATION_SECONDS
@@ -23,10 +23,10 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 
 
 class Repository:
-    """A repository with a wish and its progress."""
+    """A repository with an assignment and its progress."""
 
     def __init__(self) -> None:
-        self.wish = Wish(number=1, model="one", previous=None, named=("hall-1",))
+        self.assignment = Assignment(number=1, model="one", previous=None, named=("hall-1",))
         self.progress: Progress | None = None
         self.needs, self.is_away, self.fetched = "0.1.0", False, 0
 
@@ -35,8 +35,8 @@ class Repository:
             raise UnavailableError("away")
         return self
 
-    def wishes(self) -> Wishes:
-        return Wishes(groups={"default": self.wish})
+    def assignments(self) -> Assignments:
+        return Assignments(groups={"default": self.assignment})
 
     def stages(self) -> Stages:
         return Stages(groups={"default": self.progress} if self.progress else {})
@@ -127,7 +127,7 @@ def test_a_named_device_runs_the_model_on_probation_then_for_good(device):
 
 
 def test_a_device_that_the_stage_has_not_reached_waits(device):
-    device.repository.wish = device.repository.wish.model_copy(update={"named": ()})
+    device.repository.assignment = device.repository.assignment.model_copy(update={"named": ()})
     assert device.live(200).state == (None, "accepted", b"configured")
 
     device.repository.progress = Progress(number=1, stage="all", since=NOON)
@@ -184,25 +184,25 @@ def test_a_model_for_a_newer_agent_is_rejected_with_a_message(device):
     assert "needs maskwatch 0.10.0" in device.installation.rollout.reason
 
 
-def test_a_newer_wish_replaces_an_older_at_once_also_on_probation(device):
+def test_a_newer_assignment_replaces_an_older_at_once_also_on_probation(device):
     device.live(30)
-    device.repository.wish = Wish(number=2, model="two", previous="one", named=("hall-1",))
+    device.repository.assignment = Assignment(number=2, model="two", previous="one", named=("hall-1",))
 
     assert device.live(100).state == ("two", "probation", b"two")
 
 
-def test_a_newer_wish_is_tried_after_a_rejected_one(device):
+def test_a_newer_assignment_is_tried_after_a_rejected_one(device):
     device.fault = "slow"
     device.live(30)
     device.fault = ""
-    device.repository.wish = Wish(number=2, model="two", previous=None, named=("hall-1",))
+    device.repository.assignment = Assignment(number=2, model="two", previous=None, named=("hall-1",))
 
     assert device.live(100).state == ("two", "probation", b"two")
 
 
 def test_a_roll_back_needs_no_download_and_no_probation(device):
     device.live(PROBATION_SECONDS + 60)
-    device.repository.wish = Wish(number=2, model="two", previous="one", named=("hall-1",))
+    device.repository.assignment = Assignment(number=2, model="two", previous="one", named=("hall-1",))
     device.live(PROBATION_SECONDS + 120)
     device.repository.progress = Progress(number=2, stage="all", since=NOON, is_rolled_back=True)
 
@@ -243,7 +243,7 @@ def test_without_an_agent_no_model_is_changed(device):
 
 def test_the_result_of_the_last_poll_is_reported(device):
     device.live(60)
-    assert device.follower.last_poll.endswith("wish 1")
+    assert device.follower.last_poll.endswith("assignment 1")
 
     device.repository.is_away = True
     device.live(120)
