@@ -61,8 +61,8 @@ async def display(context: Current, request: Request, camera: str, lang: str = "
     return page(request, "display.html", values)
 
 
-@router.websocket("/display/{camera}/line")
-async def line(context: Current, socket: WebSocket, camera: str) -> None:
+@router.websocket("/display/{camera}/socket")
+async def connect(context: Current, socket: WebSocket, camera: str) -> None:
     """Send the sign of the nearest person, and their picture."""
     _check_camera(context, camera)
     screen = _Screen(socket, context, camera)

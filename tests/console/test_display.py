@@ -57,7 +57,7 @@ def locked(tmp_path):
 
 @contextmanager
 def a_screen(console, camera="door", *, token="", **headers):
-    address = f"{console.url.replace('http', 'ws')}/display/{camera}/line"
+    address = f"{console.url.replace('http', 'ws')}/display/{camera}/socket"
     with connect(address, origin=console.url, additional_headers=headers) as line:
         line.send(json.dumps({"token": token, "width_px": 640}))
         yield line
@@ -147,7 +147,7 @@ def test_without_an_agent_the_display_reports_no_camera(tmp_path):
     config = a_config(tmp_path, display={"enabled": True})
     with a_console(config):
         address = f"ws://127.0.0.1:{config.console.port}"
-        with connect(f"{address}/display/door/line", origin=Origin(address.replace("ws", "http"))) as line:
+        with connect(f"{address}/display/door/socket", origin=Origin(address.replace("ws", "http"))) as line:
             line.send("{}")
             assert next_sign(line) == {"sign": "away", "person": 0}
 
@@ -166,7 +166,7 @@ def test_its_own_token_opens_the_display_and_nothing_else(locked):
 @pytest.mark.parametrize("first", [{}, {"token": ""}, {"token": "wrong-token"}, {"token": 7}, {"token": TOKEN}])
 def test_without_the_token_nothing_is_shown(locked, first):
     locked.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
-    address = f"{locked.url.replace('http', 'ws')}/display/door/line"
+    address = f"{locked.url.replace('http', 'ws')}/display/door/socket"
     with connect(address, origin=locked.url) as line:
         line.send(json.dumps(first))
         assert close_code(line) == 4401
@@ -183,7 +183,7 @@ def test_guessing_is_delayed_increasingly_also_for_the_right_token(locked):
 
 def test_a_silent_display_is_disconnected(locked, monkeypatch):
     monkeypatch.setattr(display, "FIRST_MESSAGE_SECONDS", 0.2)
-    with connect(f"{locked.url.replace('http', 'ws')}/display/door/line", origin=locked.url) as line:
+    with connect(f"{locked.url.replace('http', 'ws')}/display/door/socket", origin=locked.url) as line:
         assert close_code(line) == 4401
 
 
@@ -226,6 +226,6 @@ def test_an_unknown_language_and_an_invalid_token_are_rejected_at_start(tmp_path
 def test_a_display_counts_as_a_viewer(tmp_path):
     with served(tmp_path, display={"enabled": True}, max_viewers=1) as console, a_screen(console) as line:
         assert next_sign(line)["sign"] == "away"
-        address = f"{console.url.replace('http', 'ws')}/display/door/line"
+        address = f"{console.url.replace('http', 'ws')}/display/door/socket"
         with connect(address, origin=Origin(console.url)) as another:
             assert close_code(another) == 4429

@@ -335,7 +335,7 @@ def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(visitor):
     page.get_by_role("button", name="Remove zone 1").click()
     assert rules_shown(page) == {"exclusion_zones": []}
     page.get_by_role("button", name="Reload").click()
-    expect(page.locator("#said")).to_have_text("The agent has reloaded its configuration.")
+    expect(page.locator("#status")).to_have_text("The agent has reloaded its configuration.")
 
 
 def test_a_review_can_be_removed(visitor):
@@ -461,7 +461,7 @@ def test_a_phone_scrolls_no_page_sideways(browser, door, path):
         # Nothing is wider than its card either; wide elements scroll separately.
         over = page.evaluate(
             """() => [...document.querySelectorAll(".card p, .card table, .card dd, .card h2, .card h3, .card pre")]
-                .filter(part => !part.closest(".scrolls, .strip, pre, .only-heard"))
+                .filter(part => !part.closest(".scrolls, .strip, pre, .visually-hidden"))
                 .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML)"""
         )
         assert over == []
@@ -586,10 +586,10 @@ def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, doo
         door.wait_until_ready()
         # On a slow machine the page may have reconnected already, and the button is hidden.
         page.evaluate(
-            "document.getElementById('line-again').offsetParent && document.getElementById('line-again').click()"
+            "document.getElementById('reconnect').offsetParent && document.getElementById('reconnect').click()"
         )
 
-        expect(page.locator("#line-lost")).to_be_hidden()
+        expect(page.locator("#connection-lost")).to_be_hidden()
         index = int(canvas.get_attribute("data-index") or 0)
         wait_for(page, f"Number(document.querySelector('[data-camera] canvas').dataset.index) != {index}")
         expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")

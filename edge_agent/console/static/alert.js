@@ -1,7 +1,7 @@
 // The page of one alert: review it or delete it.
 
-import { addressOf } from "./address.js";
-import { ask } from "./api.js";
+import { urlOf } from "./url.js";
+import { request } from "./api.js";
 
 const { alert: id } = document.querySelector("[data-alert]").dataset;
 const form = document.getElementById("review");
@@ -10,9 +10,9 @@ const message = document.getElementById("review-message");
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  keep(new FormData(form).get("review"));
+  saveReview(new FormData(form).get("review"));
 });
-none.addEventListener("click", () => keep(""));
+none.addEventListener("click", () => saveReview(""));
 
 // Keyboard shortcuts: a digit saves the review it stands for, a letter opens another alert.
 const places = { j: "older", k: "newer", u: "next-unreviewed" };
@@ -22,12 +22,12 @@ document.addEventListener("keydown", (event) => {
   const choice = form.elements.review[Number(event.key) - 1];
   if (!choice) return;
   choice.checked = true;
-  keep(choice.value);
+  saveReview(choice.value);
 });
 
-async function keep(review) {
+async function saveReview(review) {
   try {
-    await ask("PUT", `/api/v1/alerts/${id}/review`, { review });
+    await request("PUT", `/api/v1/alerts/${id}/review`, { review });
   } catch (error) {
     message.textContent = error.message;
     return;
@@ -54,8 +54,8 @@ document.getElementById("remove").addEventListener("click", () => {
 
 document.getElementById("remove-really").addEventListener("click", async () => {
   try {
-    await ask("DELETE", `/api/v1/alerts/${id}`);
-    location.assign(addressOf("/alerts"));
+    await request("DELETE", `/api/v1/alerts/${id}`);
+    location.assign(urlOf("/alerts"));
   } catch (error) {
     document.getElementById("remove-failed-message").textContent = error.message;
     document.getElementById("remove-failed").hidden = false;

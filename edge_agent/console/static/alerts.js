@@ -1,8 +1,8 @@
 // The gallery: filters apply at once, several alerts can be reviewed together, and new ones are announced.
 
-import { ask } from "./api.js";
-import { Line } from "./line.js";
-import { askAgain } from "./pictures.js";
+import { request } from "./api.js";
+import { ReconnectingSocket } from "./socket.js";
+import { retryMissing } from "./pictures.js";
 import { announceAlert } from "./tab.js";
 
 const filter = document.getElementById("filter");
@@ -36,7 +36,7 @@ many?.addEventListener("submit", async (event) => {
   try {
     // One at a time: if a request fails, the reviews before it stay saved.
     for (const box of boxes.filter(({ checked }) => checked)) {
-      await ask("PUT", `/api/v1/alerts/${box.dataset.choose}/review`, { review });
+      await request("PUT", `/api/v1/alerts/${box.dataset.choose}/review`, { review });
       box.checked = false;
     }
     location.reload();
@@ -47,19 +47,19 @@ many?.addEventListener("submit", async (event) => {
 });
 
 let count = 0;
-const line = new Line("/live", { staysOpen: true });
-line.addEventListener("open", () => {
-  line.send({ watch: [] });
-  askAgain();
+const socket = new ReconnectingSocket("/live", { staysOpen: true });
+socket.addEventListener("open", () => {
+  socket.send({ watch: [] });
+  retryMissing();
 });
-line.addEventListener("message", ({ detail }) => {
-  const asked = new URLSearchParams(location.search);
+socket.addEventListener("message", ({ detail }) => {
+  const filters = new URLSearchParams(location.search);
   const fits = ({ camera, label }) =>
-    (asked.get("camera") || camera) === camera && (asked.get("label") || label) === label;
+    (filters.get("camera") || camera) === camera && (filters.get("label") || label) === label;
   if (!detail.alert || !fits(detail.alert)) return;
   count += 1;
   announceAlert();
   document.getElementById("new-alerts").hidden = false;
   document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has arrived." : `${count} new alerts have arrived.`;
 });
-line.open();
+socket.open();

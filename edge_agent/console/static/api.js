@@ -1,12 +1,12 @@
 // Requests to the device's API in the current session.
 
-import { addressOf } from "./address.js";
+import { urlOf } from "./url.js";
 
 /** Send a request; returns the parsed response, or throws an Error with the device's error message. */
-export async function ask(method, path, body) {
-  let answer;
+export async function request(method, path, body) {
+  let response;
   try {
-    answer = await fetch(addressOf(path), {
+    response = await fetch(urlOf(path), {
       method,
       headers: {
         Accept: "application/json",
@@ -18,10 +18,10 @@ export async function ask(method, path, body) {
   } catch {
     throw new Error("The device is not responding. Is it switched on and connected to the network?");
   }
-  if (answer.status === 204) return null;
-  const said = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(sentence(said.detail) || `The device answered with status ${answer.status}.`);
-  return said;
+  if (response.status === 204) return null;
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(sentence(content.detail) || `The device answered with status ${response.status}.`);
+  return content;
 }
 
 function sentence(detail) {

@@ -1,9 +1,9 @@
 // The live page: pictures, states and figures of the device, and its newest alerts.
 
-import { addressOf } from "./address.js";
-import { ask, element, percent, WORDS } from "./api.js";
-import { Line } from "./line.js";
-import { askAgain } from "./pictures.js";
+import { urlOf } from "./url.js";
+import { request, element, percent, WORDS } from "./api.js";
+import { ReconnectingSocket } from "./socket.js";
+import { retryMissing } from "./pictures.js";
 import { announceAlert } from "./tab.js";
 
 const MOST_NEWEST = 12;
@@ -19,7 +19,7 @@ const STATES = {
   connecting: ["connecting", ""],
 };
 
-const line = new Line("/live", { staysOpen: true });
+const socket = new ReconnectingSocket("/live", { staysOpen: true });
 const utf8 = new TextDecoder();
 
 class Camera {
@@ -32,7 +32,7 @@ class Camera {
     this.hasPicture = false;
     this.facesShown = "";
     card.querySelector("[data-pause]").addEventListener("click", () => this.togglePause());
-    card.querySelector("[data-enlarge]").addEventListener("click", () => this.enlarge());
+    card.querySelector("[data-enlarge]").addEventListener("click", () => this.toggleFullscreen());
   }
 
   part(name) {
@@ -43,18 +43,18 @@ class Camera {
     const button = this.part("pause");
     button.disabled = true;
     try {
-      const said = await ask("POST", `/api/v1/commands/${this.isPaused ? "resume" : "pause"}`, { camera: this.name });
-      if (said.state !== "done") throw new Error(said.reason);
+      const result = await request("POST", `/api/v1/commands/${this.isPaused ? "resume" : "pause"}`, { camera: this.name });
+      if (result.state !== "done") throw new Error(result.reason);
       this.showPaused(!this.isPaused);
     } catch (error) {
-      this.say("The command failed", error.message);
+      this.showMessage("The command failed", error.message);
     } finally {
       button.disabled = false;
       button.focus();
     }
   }
 
-  enlarge() {
+  toggleFullscreen() {
     document.fullscreenElement ? document.exitFullscreen() : this.part("stage").requestFullscreen?.();
   }
 
@@ -100,8 +100,8 @@ class Camera {
     this.part("icon-pause").hidden = isPaused;
     this.part("icon-resume").hidden = !isPaused;
     if (isPaused) {
-      this.forgetPicture();
-      this.say("Paused", "Detection and recording are off until the camera is resumed.", "paused");
+      this.clearPicture();
+      this.showMessage("Paused", "Detection and recording are off until the camera is resumed.", "paused");
       this.showState("paused");
     }
   }
@@ -121,37 +121,37 @@ class Camera {
       // showPaused has set the state.
     } else if (!state.is_open) {
       this.showState("away");
-      this.say("No picture from this camera", state.reason, "away");
+      this.showMessage("No picture from this camera", state.reason, "away");
     } else if (state.faults.length > 0) {
       this.showState("trouble");
-      if (!this.hasPicture) this.say("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
+      if (!this.hasPicture) this.showMessage("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
     } else {
       this.showState("watching");
       if (this.hasPicture) this.part("message").hidden = true;
-      else this.say("Waiting for a picture", "");
+      else this.showMessage("Waiting for a picture", "");
     }
     const [width, height] = state.frame_size ?? [0, 0];
     const asked = state.asked_frames_per_second;
     const analysed = state.frames_per_second?.toFixed(1);
-    this.figure("rate", analysed && asked ? `${analysed} of ${asked}` : analysed);
-    this.figure("frames", grouped(state.frames));
-    this.figure("dropped", grouped(state.dropped));
-    this.figure("reopened", grouped(state.reopened));
-    this.figure("size", width ? `${width}×${height}` : undefined);
+    this.setFigure("rate", analysed && asked ? `${analysed} of ${asked}` : analysed);
+    this.setFigure("frames", grouped(state.frames));
+    this.setFigure("dropped", grouped(state.dropped));
+    this.setFigure("reopened", grouped(state.reopened));
+    this.setFigure("size", width ? `${width}×${height}` : undefined);
   }
 
-  forgetPicture() {
+  clearPicture() {
     this.hasPicture = false;
     this.canvas.hidden = true;
     this.part("enlarge").hidden = true;
     this.showFaces([]);
   }
 
-  figure(name, value) {
+  setFigure(name, value) {
     this.card.querySelector(`[data-figure="${name}"]`).textContent = value ?? "–";
   }
 
-  say(head, why, icon = "") {
+  showMessage(head, why, icon = "") {
     this.part("message").hidden = false;
     this.part("message-head").textContent = head;
     this.part("message-why").textContent = why;
@@ -164,7 +164,7 @@ const cameras = new Map([...document.querySelectorAll("[data-camera]")].map((car
 
 // Only cameras in the viewport are requested.
 const inView = new Set();
-const onlooker = new IntersectionObserver(
+const observer = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
       const { camera } = target.closest("[data-camera]").dataset;
@@ -175,7 +175,7 @@ const onlooker = new IntersectionObserver(
   { rootMargin: "100px" },
 );
 
-let asked = "";
+let subscribed = "";
 
 function watch() {
   const widths = [...cameras.values()].map(({ card }) => card.querySelector("[data-stage]").clientWidth);
@@ -184,25 +184,25 @@ function watch() {
     watch: document.hidden ? [] : [...inView],
     width_px: Math.round(Math.min(Math.max(width, SMALLEST_WIDTH_PX), LARGEST_WIDTH_PX)),
   };
-  if (line.isOpen && JSON.stringify(wanted) !== asked) {
-    asked = JSON.stringify(wanted);
-    line.send(wanted);
+  if (socket.isOpen && JSON.stringify(wanted) !== subscribed) {
+    subscribed = JSON.stringify(wanted);
+    socket.send(wanted);
   }
 }
 
-line.addEventListener("open", () => {
-  asked = "";
+socket.addEventListener("open", () => {
+  subscribed = "";
   watch();
-  askAgain();
+  retryMissing();
   refreshNewest();
 });
 
-line.addEventListener("lost", () => {
+socket.addEventListener("lost", () => {
   showDevice("lost", "bad");
   for (const camera of cameras.values()) if (!camera.isPaused) camera.showState("connecting");
 });
 
-line.addEventListener("message", async ({ detail }) => {
+socket.addEventListener("message", async ({ detail }) => {
   if (detail instanceof ArrayBuffer) {
     const length = new DataView(detail).getUint32(0);
     const head = JSON.parse(utf8.decode(new Uint8Array(detail, LENGTH_BYTES, length)));
@@ -210,7 +210,7 @@ line.addEventListener("message", async ({ detail }) => {
       await cameras.get(head.camera)?.show(head, new Uint8Array(detail, LENGTH_BYTES + length));
     } finally {
       // The device sends this camera's next picture only after this message: a slow browser gets fewer, none queue up.
-      line.send({ shown: head.camera });
+      socket.send({ shown: head.camera });
     }
   } else if (detail.overview) showOverview(detail.overview);
   else if (detail.error) showUnanswered(detail.error);
@@ -232,16 +232,16 @@ function showOverview(overview) {
   broker.textContent = connected ? "broker connected" : "broker away";
   broker.className = `badge ${connected ? "good" : "warning"}`;
   broker.title = reason;
-  fact("waiting", `${grouped(waiting)} ${waiting === 1 ? "message" : "messages"}, ${bytes(outbox.bytes)}`);
-  fact("sent", grouped(outbox.sent));
-  fact("dropped", grouped(Object.values(outbox.dropped).reduce((sum, count) => sum + count, 0)));
-  fact("alerts_today", grouped(today));
-  fact("temperature", machine.temperature_celsius === null ? "unknown" : `${machine.temperature_celsius.toFixed(1)} °C`);
-  fact("throttling", machine.throttling.length ? machine.throttling.join(", ").replaceAll("_", " ") : "none");
-  fact("memory", bytes(machine.memory_bytes));
-  fact("disk", bytes(machine.disk_free_bytes));
-  fact("uptime", duration(uptime));
-  fact("model", `${versions.model}, run by ${RUNTIMES[versions.runtime] ?? versions.runtime}`);
+  setFact("waiting", `${grouped(waiting)} ${waiting === 1 ? "message" : "messages"}, ${bytes(outbox.bytes)}`);
+  setFact("sent", grouped(outbox.sent));
+  setFact("dropped", grouped(Object.values(outbox.dropped).reduce((sum, count) => sum + count, 0)));
+  setFact("alerts_today", grouped(today));
+  setFact("temperature", machine.temperature_celsius === null ? "unknown" : `${machine.temperature_celsius.toFixed(1)} °C`);
+  setFact("throttling", machine.throttling.length ? machine.throttling.join(", ").replaceAll("_", " ") : "none");
+  setFact("memory", bytes(machine.memory_bytes));
+  setFact("disk", bytes(machine.disk_free_bytes));
+  setFact("uptime", duration(uptime));
+  setFact("model", `${versions.model}, run by ${RUNTIMES[versions.runtime] ?? versions.runtime}`);
   showLatencies(latencies);
 }
 
@@ -281,9 +281,9 @@ function showLatencies(latencies) {
 async function refreshNewest() {
   let page;
   try {
-    const answer = await fetch(addressOf("/newest"), { redirect: "manual" });
-    if (!answer.ok) return;
-    page = await answer.text();
+    const response = await fetch(urlOf("/newest"), { redirect: "manual" });
+    if (!response.ok) return;
+    page = await response.text();
   } catch {
     return;
   }
@@ -300,7 +300,7 @@ async function refreshNewest() {
   if (isAtStart) strip.scrollLeft = 0;
 }
 
-function fact(name, text) {
+function setFact(name, text) {
   document.querySelector(`[data-device="${name}"]`).textContent = text;
 }
 
@@ -323,7 +323,7 @@ function duration(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
-for (const { card } of cameras.values()) onlooker.observe(card.querySelector("[data-stage]"));
+for (const { card } of cameras.values()) observer.observe(card.querySelector("[data-stage]"));
 window.addEventListener("resize", watch);
 document.addEventListener("visibilitychange", watch);
-line.open();
+socket.open();

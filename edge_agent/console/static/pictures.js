@@ -5,16 +5,16 @@ const MOST_TRIES = 4;
 
 const missing = new Map();
 
-function leaveOut(picture) {
+function hide(picture) {
   const tries = Number(picture.dataset.tries ?? 0) + 1;
   picture.dataset.tries = tries;
   picture.hidden = true;
-  // The device may be overloaded. If it is unreachable, askAgain() is called when it is back.
-  const again = tries < MOST_TRIES ? setTimeout(() => ask(picture), FIRST_PAUSE_MS * 2 ** (tries - 1)) : 0;
-  missing.set(picture, again);
+  // The device may be overloaded. If it is unreachable, retryMissing() is called when it is back.
+  const timer = tries < MOST_TRIES ? setTimeout(() => retry(picture), FIRST_PAUSE_MS * 2 ** (tries - 1)) : 0;
+  missing.set(picture, timer);
 }
 
-function ask(picture) {
+function retry(picture) {
   clearTimeout(missing.get(picture));
   missing.delete(picture);
   picture.hidden = false;
@@ -22,13 +22,13 @@ function ask(picture) {
 }
 
 /** Reload the missing pictures: the device is back. */
-export function askAgain() {
+export function retryMissing() {
   for (const picture of [...missing.keys()]) {
     picture.dataset.tries = 0;
-    ask(picture);
+    retry(picture);
   }
 }
 
 // Error events of images do not bubble, so listen in the capture phase.
-document.addEventListener("error", ({ target }) => target instanceof HTMLImageElement && leaveOut(target), true);
-for (const picture of document.images) if (picture.complete && picture.naturalWidth === 0 && picture.src) leaveOut(picture);
+document.addEventListener("error", ({ target }) => target instanceof HTMLImageElement && hide(target), true);
+for (const picture of document.images) if (picture.complete && picture.naturalWidth === 0 && picture.src) hide(picture);

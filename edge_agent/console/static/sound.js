@@ -1,17 +1,16 @@
 // The alert sound: two short tones, off until switched on in this browser.
 
+import { allowAudio, playTones } from "./tones.js";
+
 const KEY = "maskwatch-sound";
 const TONES_HZ = [880, 660];
-const TONE_SECONDS = 0.18;
-const LOUDNESS = 0.25;
 const QUIET_SECONDS = 2;
 
 const button = document.getElementById("sound");
-let isOn = remembered();
-let context = null;
+let isOn = savedSetting();
 let soundedAt = -Infinity;
 
-function remembered() {
+function savedSetting() {
   try {
     return localStorage.getItem(KEY) === "on";
   } catch {
@@ -25,47 +24,29 @@ function show() {
   button.hidden = !("AudioContext" in window);
 }
 
-function allow() {
-  context ??= new AudioContext();
-  context.resume();
-}
-
 button.addEventListener("click", () => {
   isOn = !isOn;
   try {
     localStorage.setItem(KEY, isOn ? "on" : "off");
   } catch {
-    // See remembered().
+    // See savedSetting().
   }
   show();
   // Play a sample.
-  if (isOn) sound();
+  if (isOn) playAlertSound();
 });
 
 // Browsers allow audio only after a click or key press on the page.
-for (const touched of ["pointerdown", "keydown"]) {
-  document.addEventListener(touched, () => isOn && allow(), { once: true });
+for (const interaction of ["pointerdown", "keydown"]) {
+  document.addEventListener(interaction, () => isOn && allowAudio(), { once: true });
 }
 
 /** Play the sound for a new alert if it is on; once for several that arrive together. */
-export function sound() {
+export function playAlertSound() {
   const at = performance.now() / 1000;
   if (!isOn || at - soundedAt < QUIET_SECONDS) return;
   soundedAt = at;
-  allow();
-  TONES_HZ.forEach((pitch, number) => {
-    const tone = context.createOscillator();
-    const loudness = context.createGain();
-    const begin = context.currentTime + number * TONE_SECONDS;
-    tone.frequency.value = pitch;
-    // Fade in and out, without audible clicks.
-    loudness.gain.setValueAtTime(0, begin);
-    loudness.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.02);
-    loudness.gain.linearRampToValueAtTime(0, begin + TONE_SECONDS);
-    tone.connect(loudness).connect(context.destination);
-    tone.start(begin);
-    tone.stop(begin + TONE_SECONDS);
-  });
+  playTones(TONES_HZ);
 }
 
 show();

@@ -1,6 +1,6 @@
 // The browser tab: its title counts the alerts that arrived while the page was hidden, and a sound announces them.
 
-import { sound } from "./sound.js";
+import { playAlertSound } from "./sound.js";
 
 const title = document.title;
 let count = 0;
@@ -13,7 +13,7 @@ document.addEventListener("visibilitychange", () => {
 
 /** Announce a new alert: by sound if that is on, and in the title while the page is hidden. */
 export function announceAlert() {
-  sound();
+  playAlertSound();
   if (!document.hidden) return;
   count += 1;
   document.title = `(${count}) ${title}`;

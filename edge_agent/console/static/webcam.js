@@ -2,43 +2,43 @@
 // draws the faces that it returns.
 
 import { element, percent, WORDS } from "./api.js";
-import { Line } from "./line.js";
+import { ReconnectingSocket } from "./socket.js";
 
 const LONGEST_SIDE_PX = 640;
 const JPEG_QUALITY = 0.85;
 const SECOND_MS = 1000;
 // Shortest interval between two announcements to screen readers.
-const SAY_EVERY_MS = 4000;
+const ANNOUNCE_EVERY_MS = 4000;
 // Boxes later than this would no longer match a moving person, so they are shown on the frame they belong to.
 const LATE_MS = 150;
 const COLOURS = { with_mask: "#1e8cc8", without_mask: "#f06e00", mask_worn_incorrectly: "#963cbe" };
 
-const part = (name) => document.getElementById(name);
-const stage = part("stage");
-const video = part("video");
-const still = part("still");
-const boxes = part("boxes");
+const byId = (name) => document.getElementById(name);
+const stage = byId("stage");
+const video = byId("video");
+const still = byId("still");
+const boxes = byId("boxes");
 const small = document.createElement("canvas");
-const line = new Line("/webcam");
+const socket = new ReconnectingSocket("/webcam");
 
 /** The source: null, a <video> (`isMoving`), or a picture on the canvas. */
-let shown = null;
+let source = null;
 let isMoving = false;
 let stream = null;
 let sentAt = 0;
-let isAsking = false;
-let answeredAt = [];
-let saidAt = -SAY_EVERY_MS;
+let isWaiting = false;
+let resultTimes = [];
+let announcedAt = -ANNOUNCE_EVERY_MS;
 
-part("open").addEventListener("click", openCamera);
-part("choose").addEventListener("click", () => part("file").click());
-part("file").addEventListener("change", ({ target }) => {
+byId("open").addEventListener("click", openCamera);
+byId("choose").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", ({ target }) => {
   if (target.files.length > 0) openFile(target.files[0]);
   target.value = "";
 });
-part("stop").addEventListener("click", () => {
+byId("stop").addEventListener("click", () => {
   stop();
-  part("open").focus();
+  byId("open").focus();
 });
 
 for (const kind of ["dragenter", "dragover"])
@@ -59,25 +59,25 @@ document.addEventListener("paste", ({ clipboardData }) => {
   if (file) openFile(file);
 });
 
-line.addEventListener("open", ask);
-line.addEventListener("lost", () => (isAsking = false));
-line.addEventListener("message", ({ detail }) => {
-  isAsking = false;
-  if (!shown) return;
+socket.addEventListener("open", sendFrame);
+socket.addEventListener("lost", () => (isWaiting = false));
+socket.addEventListener("message", ({ detail }) => {
+  isWaiting = false;
+  if (!source) return;
   if (detail.error) {
-    trouble("The device cannot analyse this.", detail.error);
-    if (isMoving) setTimeout(ask, SECOND_MS);
+    showTrouble("The device cannot analyse this.", detail.error);
+    if (isMoving) setTimeout(sendFrame, SECOND_MS);
     return;
   }
-  trouble();
-  showAnswer(detail);
-  if (isMoving) ask();
+  showTrouble();
+  showResult(detail);
+  if (isMoving) sendFrame();
 });
 
 async function openCamera() {
   stop();
   if (!navigator.mediaDevices?.getUserMedia) {
-    trouble(
+    showTrouble(
       "This browser does not give this page access to a camera.",
       "Browsers do so only over https, or on the device itself (http://127.0.0.1). Set console.cert_file and key_file, or use a tunnel: ssh -L 8080:127.0.0.1:8080 DEVICE. Pictures and videos can be analysed anyway.",
     );
@@ -91,14 +91,14 @@ async function openCamera() {
     const what = isDenied
       ? "Allow it next to the address of this page, and try again."
       : "Connect a camera, or close the program that uses it, and try again.";
-    trouble(head, `${what} A picture or a video works all the same.`);
+    showTrouble(head, `${what} A picture or a video works all the same.`);
     return;
   }
   for (const track of stream.getTracks()) track.addEventListener("ended", stop);
   video.srcObject = stream;
-  part("open").hidden = true;
+  byId("open").hidden = true;
   await play("Your camera");
-  part("stop").focus();
+  byId("stop").focus();
 }
 
 async function openFile(file) {
@@ -113,7 +113,7 @@ async function openFile(file) {
   try {
     picture = await createImageBitmap(file);
   } catch {
-    trouble("This browser cannot open this file as a picture.", "Use a JPEG, PNG, WebP or BMP.");
+    showTrouble("This browser cannot open this file as a picture.", "Use a JPEG, PNG, WebP or BMP.");
     return;
   }
   still.width = picture.width;
@@ -129,7 +129,7 @@ async function play(name) {
   try {
     await video.play();
   } catch {
-    trouble("This recording cannot be played.", "This browser does not know its format. Use an MP4 with H.264, or a WebM.");
+    showTrouble("This recording cannot be played.", "This browser does not know its format. Use an MP4 with H.264, or a WebM.");
     return;
   }
   video.hidden = false;
@@ -138,19 +138,19 @@ async function play(name) {
 }
 
 function begin(what, moves) {
-  trouble();
-  shown = what;
+  showTrouble();
+  source = what;
   isMoving = moves;
-  answeredAt = [];
-  part("stage-message").hidden = true;
-  part("stop").hidden = false;
+  resultTimes = [];
+  byId("stage-message").hidden = true;
+  byId("stop").hidden = false;
   const [width, height] = sizeOf(what);
   stage.style.aspectRatio = `${width} / ${height}`;
-  line.isOpen ? ask() : line.open();
+  socket.isOpen ? sendFrame() : socket.open();
 }
 
 function stop() {
-  shown = null;
+  source = null;
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;
   video.pause();
@@ -160,48 +160,48 @@ function stop() {
     video.removeAttribute("src");
     video.load();
   }
-  line.close();
-  isAsking = false;
-  video.hidden = still.hidden = part("stop").hidden = true;
-  part("open").hidden = false;
-  part("stage-message").hidden = false;
+  socket.close();
+  isWaiting = false;
+  video.hidden = still.hidden = byId("stop").hidden = true;
+  byId("open").hidden = false;
+  byId("stage-message").hidden = false;
   boxes.getContext("2d").clearRect(0, 0, boxes.width, boxes.height);
   delete boxes.dataset.faces;
-  part("found").replaceChildren(element("li", "soft", "nothing analysed yet"));
-  part("found-count").textContent = "–";
-  for (const name of ["rate", "trip", "faces", "masks", "size"]) part(`pace-${name}`).textContent = "–";
+  byId("found").replaceChildren(element("li", "soft", "nothing analysed yet"));
+  byId("found-count").textContent = "–";
+  for (const name of ["rate", "trip", "faces", "masks", "size"]) byId(`pace-${name}`).textContent = "–";
 }
 
 /** Send the current frame, unless a response is pending. */
-async function ask() {
-  if (!shown || isAsking || !line.isOpen) return;
-  isAsking = true;
-  const [width, height] = sizeOf(shown);
+async function sendFrame() {
+  if (!source || isWaiting || !socket.isOpen) return;
+  isWaiting = true;
+  const [width, height] = sizeOf(source);
   const factor = Math.min(1, LONGEST_SIDE_PX / Math.max(width, height));
   small.width = Math.max(1, Math.round(width * factor));
   small.height = Math.max(1, Math.round(height * factor));
-  small.getContext("2d", { willReadFrequently: true }).drawImage(shown, 0, 0, small.width, small.height);
+  small.getContext("2d", { willReadFrequently: true }).drawImage(source, 0, 0, small.width, small.height);
   const jpeg = await new Promise((done) => small.toBlob(done, "image/jpeg", JPEG_QUALITY));
-  if (!shown || !jpeg) {
-    isAsking = false;
+  if (!source || !jpeg) {
+    isWaiting = false;
     return;
   }
-  part("pace-size").textContent = `${small.width}×${small.height}, ${Math.round(jpeg.size / 1000)} kB`;
+  byId("pace-size").textContent = `${small.width}×${small.height}, ${Math.round(jpeg.size / 1000)} kB`;
   sentAt = performance.now();
-  line.send(jpeg);
+  socket.send(jpeg);
 }
 
-function showAnswer(answer) {
+function showResult(result) {
   const now = performance.now();
-  answeredAt = [...answeredAt.filter((at) => now - at < 3 * SECOND_MS), now];
-  const spanSeconds = (now - answeredAt[0]) / SECOND_MS;
-  part("pace-rate").textContent = isMoving && spanSeconds > 0 ? `${((answeredAt.length - 1) / spanSeconds).toFixed(1)} a second` : "–";
+  resultTimes = [...resultTimes.filter((at) => now - at < 3 * SECOND_MS), now];
+  const spanSeconds = (now - resultTimes[0]) / SECOND_MS;
+  byId("pace-rate").textContent = isMoving && spanSeconds > 0 ? `${((resultTimes.length - 1) / spanSeconds).toFixed(1)} a second` : "–";
   const tripMs = now - sentAt;
-  part("pace-trip").textContent = `${Math.round(tripMs)} ms`;
-  part("pace-faces").textContent = `${answer.elapsed_ms.faces.toFixed(1)} ms`;
-  part("pace-masks").textContent = `${answer.elapsed_ms.masks.toFixed(1)} ms`;
-  draw(answer, isMoving && tripMs > LATE_MS);
-  list(answer.faces);
+  byId("pace-trip").textContent = `${Math.round(tripMs)} ms`;
+  byId("pace-faces").textContent = `${result.elapsed_ms.faces.toFixed(1)} ms`;
+  byId("pace-masks").textContent = `${result.elapsed_ms.masks.toFixed(1)} ms`;
+  draw(result, isMoving && tripMs > LATE_MS);
+  list(result.faces);
 }
 
 /** Draw the boxes on a separate canvas, in screen pixels, over the letterboxed picture. */
@@ -209,34 +209,34 @@ function draw({ faces, width, height }, isLate) {
   const ratio = window.devicePixelRatio;
   boxes.width = Math.round(stage.clientWidth * ratio);
   boxes.height = Math.round(stage.clientHeight * ratio);
-  const pen = boxes.getContext("2d");
+  const drawing = boxes.getContext("2d");
   const scale = Math.min(boxes.width / width, boxes.height / height);
   const left = (boxes.width - width * scale) / 2;
   const top = (boxes.height - height * scale) / 2;
   // The small canvas still holds the frame sent last.
-  if (isLate) pen.drawImage(small, left, top, width * scale, height * scale);
-  pen.lineWidth = 2.5 * ratio;
-  pen.font = `600 ${14 * ratio}px system-ui, sans-serif`;
-  pen.textBaseline = "middle";
+  if (isLate) drawing.drawImage(small, left, top, width * scale, height * scale);
+  drawing.lineWidth = 2.5 * ratio;
+  drawing.font = `600 ${14 * ratio}px system-ui, sans-serif`;
+  drawing.textBaseline = "middle";
   for (const { box, label, label_score: score } of faces) {
     const [x1, y1, x2, y2] = box.map((side) => side * scale);
     const text = `${WORDS[label]} ${percent(score)}`;
     const tall = 22 * ratio;
-    const wide = pen.measureText(text).width + 12 * ratio;
+    const wide = drawing.measureText(text).width + 12 * ratio;
     const y = top + y1 >= tall ? top + y1 - tall : top + y2;
     const x = Math.min(left + x1, boxes.width - wide);
-    pen.strokeStyle = pen.fillStyle = COLOURS[label];
-    pen.strokeRect(left + x1, top + y1, x2 - x1, y2 - y1);
-    pen.fillRect(x - pen.lineWidth / 2, y, wide, tall);
-    pen.fillStyle = "#ffffff";
-    pen.fillText(text, x + 5 * ratio, y + tall / 2);
+    drawing.strokeStyle = drawing.fillStyle = COLOURS[label];
+    drawing.strokeRect(left + x1, top + y1, x2 - x1, y2 - y1);
+    drawing.fillRect(x - drawing.lineWidth / 2, y, wide, tall);
+    drawing.fillStyle = "#ffffff";
+    drawing.fillText(text, x + 5 * ratio, y + tall / 2);
   }
   boxes.dataset.faces = faces.length;
 }
 
 function list(faces) {
-  part("found-count").textContent = faces.length;
-  part("found").replaceChildren(
+  byId("found-count").textContent = faces.length;
+  byId("found").replaceChildren(
     ...(faces.length === 0
       ? [element("li", "soft", "no face found")]
       : faces.map(({ box: [x1, y1, x2, y2], face_score: faceScore, label, label_score: score }) => {
@@ -249,18 +249,18 @@ function list(faces) {
         })),
   );
   const now = performance.now();
-  if (now - saidAt < SAY_EVERY_MS) return;
-  saidAt = now;
+  if (now - announcedAt < ANNOUNCE_EVERY_MS) return;
+  announcedAt = now;
   const text = faces.map(({ label }) => WORDS[label]).join(", ") || "no face found";
-  if (part("found-message").textContent !== text) part("found-message").textContent = text;
+  if (byId("found-message").textContent !== text) byId("found-message").textContent = text;
 }
 
 function sizeOf(what) {
   return what === video ? [video.videoWidth, video.videoHeight] : [what.width, what.height];
 }
 
-function trouble(head = "", text = "") {
-  part("trouble").hidden = !head;
-  part("trouble-head").textContent = head;
-  part("trouble-message").textContent = text;
+function showTrouble(head = "", text = "") {
+  byId("trouble").hidden = !head;
+  byId("trouble-head").textContent = head;
+  byId("trouble-message").textContent = text;
 }

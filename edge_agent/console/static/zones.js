@@ -1,7 +1,7 @@
 // Exclusion zones: turns polygons drawn over a camera's picture into lines for config.yaml. The device stores nothing.
 
-import { addressOf } from "./address.js";
-import { ask, element } from "./api.js";
+import { urlOf } from "./url.js";
+import { request, element } from "./api.js";
 
 const AGAIN_MS = 1000;
 const AWAY_MS = 5000;
@@ -17,13 +17,13 @@ const NO_BARE_KEY = /^(?![A-Za-z][A-Za-z0-9_-]*$)|^(y|n|yes|no|on|off|true|false
 
 const page = document.querySelector("[data-zones]");
 const { camera } = page.dataset;
-const part = (id) => document.getElementById(id);
-const picture = part("picture");
+const byId = (id) => document.getElementById(id);
+const picture = byId("picture");
 const zones = JSON.parse(page.dataset.zones);
 let chosen = zones.length - 1;
 
-function say(text) {
-  part("said").textContent = text;
+function showStatus(text) {
+  byId("status").textContent = text;
 }
 
 function rounded(share) {
@@ -55,19 +55,19 @@ function show(focus = null) {
     shape.classList.toggle("chosen", number === chosen);
     return shape;
   });
-  part("shapes").replaceChildren(...shapes);
+  byId("shapes").replaceChildren(...shapes);
   const corners = zones.flatMap((zone, number) => zone.map((_, index) => cornerButton(number, index)));
-  part("corners").replaceChildren(...corners);
-  part("list").replaceChildren(...zones.map((zone, number) => listed(zone, number)));
-  part("none").hidden = zones.length > 0;
+  byId("corners").replaceChildren(...corners);
+  byId("list").replaceChildren(...zones.map((zone, number) => listed(zone, number)));
+  byId("none").hidden = zones.length > 0;
   showLines();
-  if (focus) part("corners").querySelector(`[data-corner="${focus.join("-")}"]`)?.focus();
+  if (focus) byId("corners").querySelector(`[data-corner="${focus.join("-")}"]`)?.focus();
 }
 
 function showLines() {
   const flat = zones.findIndex((zone) => area(zone) < LEAST_AREA);
-  part("lines").value = lines();
-  say(flat < 0 ? "" : `Zone ${flat + 1} covers nothing: move one of its corners.`);
+  byId("lines").value = lines();
+  showStatus(flat < 0 ? "" : `Zone ${flat + 1} covers nothing: move one of its corners.`);
 }
 
 function place(button, number, index) {
@@ -98,7 +98,7 @@ function cornerButton(number, index) {
     button.focus();
   });
   button.addEventListener("pointermove", (event) => {
-    if (button.hasPointerCapture(event.pointerId)) moveCorner(button, number, index, shares(event));
+    if (button.hasPointerCapture(event.pointerId)) moveCorner(button, number, index, fractions(event));
   });
   button.addEventListener("focus", () => choose(number));
   return button;
@@ -107,14 +107,14 @@ function cornerButton(number, index) {
 function moveCorner(button, number, index, [x, y]) {
   zones[number][index] = [rounded(x), rounded(y)];
   place(button, number, index);
-  part("shapes").children[number].setAttribute("points", zones[number].map((corner) => corner.join(",")).join(" "));
-  part("list").children[number].firstElementChild.textContent = described(zones[number], number);
+  byId("shapes").children[number].setAttribute("points", zones[number].map((corner) => corner.join(",")).join(" "));
+  byId("list").children[number].firstElementChild.textContent = described(zones[number], number);
   showLines();
 }
 
 function removeCorner(number, index) {
   if (zones[number].length === LEAST_CORNERS) {
-    say(`A zone needs at least ${LEAST_CORNERS} corners; remove the whole zone in the list.`);
+    showStatus(`A zone needs at least ${LEAST_CORNERS} corners; remove the whole zone in the list.`);
     return;
   }
   zones[number].splice(index, 1);
@@ -132,7 +132,7 @@ function listed(zone, number) {
   name.setAttribute("aria-pressed", String(number === chosen));
   name.addEventListener("click", () => {
     choose(number);
-    part("list").children[number].querySelector("button").focus();
+    byId("list").children[number].querySelector("button").focus();
   });
   const remove = element("button", "button danger", "Remove");
   remove.type = "button";
@@ -141,7 +141,7 @@ function listed(zone, number) {
     zones.splice(number, 1);
     chosen = zones.length - 1;
     show();
-    part("add").focus();
+    byId("add").focus();
   });
   item.append(name, remove);
   return item;
@@ -150,13 +150,13 @@ function listed(zone, number) {
 /** Select the zone to which taps add corners. No element is recreated, since one may have the focus. */
 function choose(number) {
   chosen = number;
-  [...part("shapes").children].forEach((shape, at) => shape.classList.toggle("chosen", at === number));
-  for (const corner of part("corners").children) corner.classList.toggle("chosen", corner.dataset.corner.startsWith(`${number}-`));
-  [...part("list").children].forEach((item, at) => item.firstElementChild.setAttribute("aria-pressed", String(at === number)));
+  [...byId("shapes").children].forEach((shape, at) => shape.classList.toggle("chosen", at === number));
+  for (const corner of byId("corners").children) corner.classList.toggle("chosen", corner.dataset.corner.startsWith(`${number}-`));
+  [...byId("list").children].forEach((item, at) => item.firstElementChild.setAttribute("aria-pressed", String(at === number)));
 }
 
-/** The position of an event, as shares of the picture. */
-function shares({ clientX, clientY }) {
+/** The position of an event, as fractions of the picture. */
+function fractions({ clientX, clientY }) {
   const { left, top, width, height } = picture.getBoundingClientRect();
   return [(clientX - left) / width, (clientY - top) / height];
 }
@@ -172,7 +172,7 @@ picture.addEventListener("click", (event) => {
   if (event.target.closest(".corner")) return;
   if (chosen < 0) addZone();
   else {
-    const point = shares(event).map(rounded);
+    const point = fractions(event).map(rounded);
     const zone = zones[chosen];
     const sides = zone.map((corner, index) => distance(point, corner, zone[(index + 1) % zone.length]));
     const after = sides.indexOf(Math.min(...sides)) + 1;
@@ -187,44 +187,44 @@ function addZone() {
   show([chosen, 0]);
 }
 
-part("add").addEventListener("click", addZone);
+byId("add").addEventListener("click", addZone);
 
-part("copy").addEventListener("click", async () => {
-  part("lines").select();
+byId("copy").addEventListener("click", async () => {
+  byId("lines").select();
   try {
-    await navigator.clipboard.writeText(part("lines").value);
-    say("Copied.");
+    await navigator.clipboard.writeText(byId("lines").value);
+    showStatus("Copied.");
   } catch {
     // Browsers offer no clipboard over plain HTTP.
-    say("The lines are selected: copy them with Ctrl+C.");
+    showStatus("The lines are selected: copy them with Ctrl+C.");
   }
 });
 
-part("reload").addEventListener("click", async () => {
+byId("reload").addEventListener("click", async () => {
   try {
-    await ask("POST", "/api/v1/commands/reload", {});
-    say("The agent has reloaded its configuration.");
+    await request("POST", "/api/v1/commands/reload", {});
+    showStatus("The agent has reloaded its configuration.");
   } catch (error) {
-    say(error.message);
+    showStatus(error.message);
   }
 });
 
-const frame = part("frame");
-function askForFrame() {
-  if (document.hidden) setTimeout(askForFrame, AGAIN_MS);
-  else frame.src = `${addressOf(`/api/v1/cameras/${encodeURIComponent(camera)}/frame.jpg`)}?at=${Date.now()}`;
+const frame = byId("frame");
+function requestFrame() {
+  if (document.hidden) setTimeout(requestFrame, AGAIN_MS);
+  else frame.src = `${urlOf(`/api/v1/cameras/${encodeURIComponent(camera)}/frame.jpg`)}?at=${Date.now()}`;
 }
 frame.addEventListener("load", () => {
   frame.hidden = false;
-  part("away").hidden = true;
-  setTimeout(askForFrame, AGAIN_MS);
+  byId("away").hidden = true;
+  setTimeout(requestFrame, AGAIN_MS);
 });
 frame.addEventListener("error", () => {
   frame.hidden = true;
-  part("away").hidden = false;
-  part("away").textContent = "The camera delivers no pictures, or is paused";
-  setTimeout(askForFrame, AWAY_MS);
+  byId("away").hidden = false;
+  byId("away").textContent = "The camera delivers no pictures, or is paused";
+  setTimeout(requestFrame, AWAY_MS);
 });
 
 show();
-askForFrame();
+requestFrame();

@@ -1,6 +1,6 @@
 // Review: stores what an alert really shows.
 
-import { ask } from "../api.js";
+import { request } from "../api.js";
 
 const { alert: id } = document.querySelector("[data-alert]").dataset;
 const message = document.getElementById("review-message");
@@ -8,7 +8,7 @@ const message = document.getElementById("review-message");
 for (const button of document.querySelectorAll("#review [data-review]")) {
   button.addEventListener("click", async () => {
     try {
-      await ask("PUT", `/api/v1/alerts/${id}/review`, { review: button.dataset.review });
+      await request("PUT", `/api/v1/alerts/${id}/review`, { review: button.dataset.review });
     } catch (error) {
       message.textContent = error.message;
       return;

@@ -1,6 +1,6 @@
 // A WebSocket to the device which reconnects with exponential backoff, and shows on the page when it is lost.
 
-import { addressOf, openPage } from "./address.js";
+import { urlOf, currentPath } from "./url.js";
 
 const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 30;
@@ -14,28 +14,28 @@ const CROWDED = 4429;
  * A hidden page closes its connection, so that no picture is rendered and sent for it. With `staysOpen` the connection
  * stays open while the page is hidden, but requests no pictures.
  */
-export class Line extends EventTarget {
+export class ReconnectingSocket extends EventTarget {
   #path;
   #socket = null;
   #pauseSeconds = FIRST_PAUSE_SECONDS;
-  #again = 0;
+  #timer = 0;
   #isWanted = false;
-  #isForPeople;
+  #redirectsToLogin;
   #staysOpen;
 
-  /** `isForPeople`: an expired session leads to the login page, which is useless on a screen without a keyboard. */
-  constructor(path, { isForPeople = true, staysOpen = false } = {}) {
+  /** `redirectsToLogin`: an expired session leads to the login page, which is useless on a screen without a keyboard. */
+  constructor(path, { redirectsToLogin = true, staysOpen = false } = {}) {
     super();
     this.#path = path;
-    this.#isForPeople = isForPeople;
+    this.#redirectsToLogin = redirectsToLogin;
     this.#staysOpen = staysOpen;
-    document.getElementById("line-again")?.addEventListener("click", () => this.#connect());
+    document.getElementById("reconnect")?.addEventListener("click", () => this.#connect());
     document.addEventListener("visibilitychange", () => {
-      if (this.#isWanted && !this.#staysOpen) document.hidden ? this.#hangUp() : this.#connect();
+      if (this.#isWanted && !this.#staysOpen) document.hidden ? this.#disconnect() : this.#connect();
     });
     window.addEventListener("online", () => this.#isWanted && this.#connect());
     // A page in the back/forward cache must not hold a connection.
-    window.addEventListener("pagehide", () => this.#hangUp());
+    window.addEventListener("pagehide", () => this.#disconnect());
     window.addEventListener("pageshow", () => this.#isWanted && this.#connect());
   }
 
@@ -46,8 +46,8 @@ export class Line extends EventTarget {
 
   close() {
     this.#isWanted = false;
-    this.#hangUp();
-    say("");
+    this.#disconnect();
+    showNotice("");
   }
 
   get isOpen() {
@@ -55,27 +55,27 @@ export class Line extends EventTarget {
   }
 
   /** Send JSON, or bytes unchanged. Without a connection the message is dropped: it would be outdated later. */
-  send(what) {
+  send(message) {
     if (!this.isOpen) return;
-    this.#socket.send(what instanceof Blob || what instanceof ArrayBuffer ? what : JSON.stringify(what));
+    this.#socket.send(message instanceof Blob || message instanceof ArrayBuffer ? message : JSON.stringify(message));
   }
 
-  #hangUp() {
-    clearTimeout(this.#again);
+  #disconnect() {
+    clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
   }
 
   #connect() {
-    clearTimeout(this.#again);
+    clearTimeout(this.#timer);
     if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${addressOf(this.#path)}`);
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${urlOf(this.#path)}`);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     socket.addEventListener("open", () => {
       this.#pauseSeconds = FIRST_PAUSE_SECONDS;
-      say("");
+      showNotice("");
       this.dispatchEvent(new Event("open"));
     });
     socket.addEventListener("message", ({ data }) => {
@@ -85,7 +85,7 @@ export class Line extends EventTarget {
     socket.addEventListener("close", ({ code, reason }) => {
       // A socket that was closed here or replaced needs no reconnect.
       if (socket !== this.#socket) return;
-      if (code === LOGGED_OUT && this.#isForPeople) location.assign(loginAddress());
+      if (code === LOGGED_OUT && this.#redirectsToLogin) location.assign(loginAddress());
       else this.#lost(code === CROWDED || code === LOGGED_OUT ? `${sentence(reason)} ` : "");
     });
   }
@@ -95,18 +95,18 @@ export class Line extends EventTarget {
     const seconds = this.#pauseSeconds;
     this.#pauseSeconds = Math.min(seconds * 2, LONGEST_PAUSE_SECONDS);
     // Jitter, so that many viewers do not reconnect at the same moment.
-    this.#again = setTimeout(() => this.#connect(), (seconds + Math.random() / 2) * SECOND_MS);
-    say(`${why}Trying again in ${seconds} s.`);
+    this.#timer = setTimeout(() => this.#connect(), (seconds + Math.random() / 2) * SECOND_MS);
+    showNotice(`${why}Trying again in ${seconds} s.`);
     this.dispatchEvent(new CustomEvent("lost", { detail: why.trim() }));
-    if (this.#isForPeople) goToLoginIfNeeded();
+    if (this.#redirectsToLogin) goToLoginIfNeeded();
   }
 }
 
-function say(text) {
-  const notice = document.getElementById("line-lost");
+function showNotice(text) {
+  const notice = document.getElementById("connection-lost");
   if (!notice) return;
   notice.hidden = !text;
-  document.getElementById("line-lost-message").textContent = text;
+  document.getElementById("connection-lost-message").textContent = text;
 }
 
 function sentence(text) {
@@ -116,13 +116,13 @@ function sentence(text) {
 /** With an expired session the socket is refused without a reason: check it over HTTP, and open the login page. */
 async function goToLoginIfNeeded() {
   try {
-    const answer = await fetch(addressOf("/newest"), { redirect: "manual", headers: { Accept: "text/html" } });
-    if (answer.type === "opaqueredirect" || answer.status === 401) location.assign(loginAddress());
+    const response = await fetch(urlOf("/newest"), { redirect: "manual", headers: { Accept: "text/html" } });
+    if (response.type === "opaqueredirect" || response.status === 401) location.assign(loginAddress());
   } catch {
     // The device is unreachable, which the page shows already.
   }
 }
 
 function loginAddress() {
-  return addressOf(`/login?next=${encodeURIComponent(openPage())}`);
+  return urlOf(`/login?next=${encodeURIComponent(currentPath())}`);
 }

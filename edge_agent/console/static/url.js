@@ -1,13 +1,13 @@
-// Addresses of the console, which a reverse proxy may serve below a path prefix.
+// URLs of the console, which a reverse proxy may serve below a path prefix.
 
 const { base = "" } = document.documentElement.dataset;
 
 /** The URL of a path of the console, with the proxy's prefix. */
-export function addressOf(path) {
+export function urlOf(path) {
   return base + path;
 }
 
 /** The current page, as a path of the console. */
-export function openPage() {
+export function currentPath() {
   return location.pathname.slice(base.length) + location.search;
 }
