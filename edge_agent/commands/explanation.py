@@ -49,7 +49,13 @@ class Explanation:
         Raises:
             ConfigError: the folder cannot be written.
         """
-        ok, picture = cv2.imencode(".png", self._picture(name))
+        drawn = plot(
+            list(self._stories.values()),
+            title=name,
+            violation_llr=self._evidence.violation_llr,
+            compliant_llr=self._evidence.compliant_llr,
+        )
+        ok, picture = cv2.imencode(".png", drawn)
         if not ok:
             raise ConfigError(f"{folder / name}.png: OpenCV cannot draw so many tracks; cut the recording")
         try:
@@ -78,14 +84,6 @@ class Explanation:
                 for story in self._stories.values()
             ],
         }
-
-    def _picture(self, name: str) -> Any:
-        return plot(
-            list(self._stories.values()),
-            title=name,
-            violation_llr=self._evidence.violation_llr,
-            compliant_llr=self._evidence.compliant_llr,
-        )
 
 
 def _as_json(reading: Reading, verdict: Verdict, llr: float) -> dict[str, Any]:

@@ -152,10 +152,10 @@ class _Screen:
     async def _send_picture(self) -> None:
         try:
             frame = await self._context.live.frame(self._camera)
-            if frame is None or frame.number == self._sent_frame:
+            if frame is None or frame.head.number == self._sent_frame:
                 return
             picture = await self._context.live.picture(frame, width_px=self._width_px, drawn=False)
         except (BusyError, UnansweredError):
             return
-        self._sent_frame, self._is_drawing = frame.number, True
+        self._sent_frame, self._is_drawing = frame.head.number, True
         await send(self._socket, picture.jpeg)

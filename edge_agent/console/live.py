@@ -42,11 +42,6 @@ class AnnotatedFrame:
     head: FrameReply
     image: Image
 
-    @property
-    def number(self) -> int:
-        """Unique in this run of the agent."""
-        return self.head.number
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LivePicture:
@@ -121,13 +116,13 @@ class Live:
 
     async def _ask(self, camera: str, known: _Camera) -> None:
         try:
-            reply, pixels = await self._agent.frame(camera, after=known.newest.number if known.newest else 0)
+            reply, pixels = await self._agent.frame(camera, after=known.newest.head.number if known.newest else 0)
             if not reply.number:
                 known.newest = None
             elif pixels:
                 image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
                 known.newest = AnnotatedFrame(camera, reply, image)
-            elif known.newest is not None and known.newest.number != reply.number:
+            elif known.newest is not None and known.newest.head.number != reply.number:
                 # The agent was restarted and numbers its frames from 1.
                 known.newest = None
         except Exception:

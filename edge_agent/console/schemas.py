@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_agent.alerts.history import Review
+from edge_agent.console.alert_view import CropState, SceneState
 from edge_agent.domain import Label
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.message import Count
@@ -95,10 +96,8 @@ class Alert(_Answer):
     review: Review = Field(description="What it shows according to a reviewer; empty: not reviewed")
     is_false_alarm: bool
     resolved: Resolved | None
-    crop: Literal["there", "encrypted", "gone", "none"] = Field(
-        description="The picture; `gone`: removed by age or size, `none`: not stored"
-    )
-    scene: Literal["there", "encrypted", "none"] = Field(
+    crop: CropState = Field(description="The picture; `gone`: removed by age or size, `none`: not stored")
+    scene: SceneState = Field(
         description="The whole frame with all other faces hidden; `none`: not stored (crops.picture)"
     )
 

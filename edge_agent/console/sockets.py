@@ -162,13 +162,13 @@ class _LiveViewer:
     async def _send_frame(self, camera: str) -> None:
         try:
             frame = await self._context.live.frame(camera)
-            if frame is None or frame.number == self._sent.get(camera):
+            if frame is None or frame.head.number == self._sent.get(camera):
                 return
             shown = await self._context.live.picture(frame, width_px=self._width_px)
         except (BusyError, UnansweredError):
             return
         if camera in self._sent:
-            self._sent[camera] = frame.number
+            self._sent[camera] = frame.head.number
             self._unshown.add(camera)
             await send(self._socket, shown.message)
 

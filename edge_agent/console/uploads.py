@@ -80,7 +80,9 @@ class Uploads:
             self._held_bytes -= held_bytes
 
     async def _received(self, request: Request, chunks: AsyncGenerator[bytes, None]) -> bytes:
-        self._refuse_by_length(request)
+        stated = request.headers.get("content-length", "")
+        if stated.isdecimal() and int(stated) > self._largest_bytes + FRAMING_BYTES:
+            raise self._too_large()
         match request.headers.get("content-type", "").partition(";")[0].strip().lower():
             case "multipart/form-data":
                 return await self._from_form(request, chunks)
@@ -98,11 +100,6 @@ class Uploads:
             f"a picture may have {self._largest_bytes} bytes (console.largest_upload_bytes)",
             headers={"Connection": "close"},
         )
-
-    def _refuse_by_length(self, request: Request) -> None:
-        stated = request.headers.get("content-length", "")
-        if stated.isdecimal() and int(stated) > self._largest_bytes + FRAMING_BYTES:
-            raise self._too_large()
 
     async def _from_form(self, request: Request, chunks: AsyncGenerator[bytes, None]) -> bytes:
         parser = MultiPartParser(

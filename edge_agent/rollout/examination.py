@@ -33,7 +33,6 @@ def examine(
     threads: int,
     labels: Sequence[Label],
     slowest_seconds: float,
-    patience_seconds: float = PATIENCE_SECONDS,
 ) -> None:
     """Check a model against its golden vectors, and benchmark it for a second.
 
@@ -42,7 +41,7 @@ def examine(
     Raises:
         ModelError: it does not fit, gives other results here, crashes, hangs, or is too slow.
     """
-    seconds = float(_in_subprocess(_bench, model, runtime, threads, tuple(labels), patience_seconds=patience_seconds))
+    seconds = float(_in_subprocess(_bench, model, runtime, threads, tuple(labels), patience_seconds=PATIENCE_SECONDS))
     if seconds > slowest_seconds:
         raise ModelError(
             f"a reading takes {1000 * seconds:.0f} ms, but there are only {1000 * slowest_seconds:.0f} ms per "

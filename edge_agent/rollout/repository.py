@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tuf.api.metadata import TargetFile
+
 LARGEST_MODEL_BYTES = 64_000_000
 """Ten times our largest model."""
 LARGEST_LIST_BYTES = 1_000_000
@@ -84,10 +86,8 @@ class Repository:
     def minimum_version(self, model: str) -> str:
         """The lowest version of the agent that can run a model."""
         with _explained(self._url):
-            found = self._updater.get_targetinfo(f"{model}.tflite")
-        if found is None:
-            raise UnavailableError(f"{self._url}: no model '{model}' is signed, and it should be run")
-        return str((found.custom or {}).get(MINIMUM_VERSION, "0.0.0"))
+            custom = self._target(f"{model}.tflite").custom or {}
+        return str(custom.get(MINIMUM_VERSION, "0.0.0"))
 
     def fetch(self, model: str) -> tuple[bytes, bytes]:
         """The bytes of a model's network and of its card."""
@@ -111,9 +111,7 @@ class Repository:
 
     def _fetch(self, name: str, largest_bytes: int) -> bytes:
         with _explained(self._url):
-            found = self._updater.get_targetinfo(name)
-            if found is None:
-                raise UnavailableError(f"{self._url}: no '{name}' is signed")
+            found = self._target(name)
             if found.length > largest_bytes:
                 raise UnavailableError(f"{self._url}: {name}: {found.length} bytes are more than a device takes")
             file = self._updater.find_cached_target(found) or self._updater.download_target(found)
@@ -122,6 +120,12 @@ class Repository:
                 content = opened.read(largest_bytes + 1)
             found.verify_length_and_hashes(content)
             return content
+
+    def _target(self, name: str) -> TargetFile:
+        found = self._updater.get_targetinfo(name)
+        if found is None:
+            raise UnavailableError(f"{self._url}: no '{name}' is signed")
+        return found
 
 
 def check_root(file: Path) -> bytes:

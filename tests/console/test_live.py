@@ -157,4 +157,4 @@ def test_a_missing_agent_is_reported_to_all_viewers_and_retried(worker):
     gone, frame = run(look)
 
     assert {type(one) for one in gone} == {UnansweredError}
-    assert frame.number == 1
+    assert frame.head.number == 1
