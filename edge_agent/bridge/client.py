@@ -71,35 +71,35 @@ class AgentClient:
         at = time.monotonic()
         if self._status is None or (self._status.done() and at - self._status_at >= STATUS_SECONDS):
             self._status_at = at
-            self._status = asyncio.ensure_future(self._ask(StatusRequest()))
+            self._status = asyncio.ensure_future(self._request(StatusRequest()))
         # A caller that is cancelled must not cancel the request of the others.
         return (await asyncio.shield(self._status))[0]
 
     async def metrics(self) -> MetricsReply:
         """The agent's counters."""
-        return _read(MetricsReply, (await self._ask(MetricsRequest()))[0])
+        return await self._reply(MetricsReply, MetricsRequest())
 
     async def frame(self, camera: str, *, after: int) -> tuple[FrameReply, bytes]:
         """The newest frame of a camera and its BGR pixels, which are empty if there is none newer than `after`."""
-        head, pixels = await self._ask(FrameRequest(camera=camera, after=after))
+        head, pixels = await self._request(FrameRequest(camera=camera, after=after))
         return _read(FrameReply, head), pixels
 
     async def nearest(self, camera: str) -> FrameReply:
         """The newest frame of a camera without pixels, for the person nearest to the camera."""
-        return _read(FrameReply, (await self._ask(FrameRequest(camera=camera, pixels=False)))[0])
+        return await self._reply(FrameReply, FrameRequest(camera=camera, pixels=False))
 
     async def command(self, name: str, payload: bytes) -> Mapping[str, Any]:
         """Run a command and return its result message, as published on `.../result`."""
         request = CommandRequest(name=name, payload=payload.decode("utf-8", "replace"))
-        return (await self._ask(request, seconds=COMMAND_SECONDS))[0]
+        return (await self._request(request, seconds=COMMAND_SECONDS))[0]
 
     async def review(self, alert_id: str, review: Review) -> ChangeReply:
         """Store the review of an alert."""
-        return _read(ChangeReply, (await self._ask(ReviewRequest(alert=alert_id, review=review)))[0])
+        return await self._reply(ChangeReply, ReviewRequest(alert=alert_id, review=review))
 
     async def delete(self, alert_id: str) -> ChangeReply:
         """Delete an alert and its crop."""
-        return _read(ChangeReply, (await self._ask(DeleteRequest(alert=alert_id)))[0])
+        return await self._reply(ChangeReply, DeleteRequest(alert=alert_id))
 
     async def close(self) -> None:
         """Close the socket."""
@@ -111,7 +111,10 @@ class AgentClient:
             self._socket.close(linger=0)
             self._context.term()
 
-    async def _ask(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], bytes]:
+    async def _reply(self, kind: type[Reply], request: Request) -> Reply:
+        return _read(kind, (await self._request(request))[0])
+
+    async def _request(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], bytes]:
         """Send a request and return its reply, and the pixels that follow it, if any."""
         if len(self._waiting) >= MOST_WAITING:
             raise UnansweredError("the agent has too many requests; try again")

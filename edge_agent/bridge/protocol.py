@@ -29,19 +29,19 @@ class _Part(BaseModel):
 class StatusRequest(_Part):
     """The status of the device. Reply: the mapping of `StatusReporter.overview`."""
 
-    ask: Literal["status"] = "status"
+    kind: Literal["status"] = "status"
 
 
 class MetricsRequest(_Part):
     """The counters since the agent's start or reload. Reply: `MetricsReply`."""
 
-    ask: Literal["metrics"] = "metrics"
+    kind: Literal["metrics"] = "metrics"
 
 
 class FrameRequest(_Part):
     """The newest frame of a camera. Reply: `FrameReply`, with pixels if requested and newer than `after`."""
 
-    ask: Literal["frame"] = "frame"
+    kind: Literal["frame"] = "frame"
     camera: str = Field(max_length=63)
     after: int = Field(0, ge=0)
     pixels: bool = True
@@ -50,7 +50,7 @@ class FrameRequest(_Part):
 class CommandRequest(_Part):
     """Run a command, validated as over MQTT. Reply: its result message."""
 
-    ask: Literal["command"] = "command"
+    kind: Literal["command"] = "command"
     name: str = Field(max_length=63)
     payload: str = Field(max_length=MAX_PAYLOAD_CHARACTERS)
 
@@ -58,7 +58,7 @@ class CommandRequest(_Part):
 class ReviewRequest(_Part):
     """Store the review of an alert. Reply: `ChangeReply`."""
 
-    ask: Literal["review"] = "review"
+    kind: Literal["review"] = "review"
     alert: str = Field(max_length=64)
     review: Review
 
@@ -66,12 +66,12 @@ class ReviewRequest(_Part):
 class DeleteRequest(_Part):
     """Delete an alert and its crop. Reply: `ChangeReply`."""
 
-    ask: Literal["delete"] = "delete"
+    kind: Literal["delete"] = "delete"
     alert: str = Field(max_length=64)
 
 
 Request: TypeAlias = StatusRequest | MetricsRequest | FrameRequest | CommandRequest | ReviewRequest | DeleteRequest
-REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="ask")])
+REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
 class AnnotatedFace(_Part):

@@ -61,7 +61,7 @@ def bridge(socket_file) -> Iterator[Bridge]:
 
 
 @contextmanager
-def a_line(socket_file) -> Iterator[zmq.Socket[bytes]]:
+def connected(socket_file) -> Iterator[zmq.Socket[bytes]]:
     with zmq.Context() as context, closing(context.socket(zmq.DEALER)) as line:
         line.linger = 0
         line.connect(f"ipc://{socket_file}")
@@ -70,16 +70,16 @@ def a_line(socket_file) -> Iterator[zmq.Socket[bytes]]:
 
 @pytest.fixture
 def line(bridge, socket_file) -> Iterator[zmq.Socket[bytes]]:
-    with a_line(socket_file) as opened:
+    with connected(socket_file) as opened:
         yield opened
 
 
-def ask(line, request, number=b"1"):
+def answer_to(line, request, number=b"1"):
     line.send_multipart([number, request if isinstance(request, bytes) else request.model_dump_json().encode()])
-    return heard(line)
+    return next_answer(line)
 
 
-def heard(line):
+def next_answer(line):
     assert line.poll(ANSWER_MS)
     number, head, *pixels = line.recv_multipart()
     return number, json.loads(head), pixels
@@ -89,8 +89,8 @@ def test_the_pixels_of_a_frame_are_sent_once(bridge, line):
     frame = a_frame(brightness=7)
     bridge.record_frame(frame, EMPTY)
 
-    _, head, (pixels,) = ask(line, FrameRequest(camera="door"))
-    _, again, nothing = ask(line, FrameRequest(camera="door", after=head["number"]))
+    _, head, (pixels,) = answer_to(line, FrameRequest(camera="door"))
+    _, again, nothing = answer_to(line, FrameRequest(camera="door", after=head["number"]))
 
     assert (head["width"], head["height"], head["faces"]) == (64, 48, [])
     assert np.array_equal(np.frombuffer(pixels, np.uint8).reshape(48, 64, 3), frame.image)
@@ -102,8 +102,8 @@ def test_a_camera_without_a_frame_has_no_number(bridge, line):
     bridge.record_frame(a_frame(), EMPTY)
     bridge.forget_frame("door")
 
-    assert ask(line, FrameRequest(camera="door"))[1]["number"] == 0
-    assert ask(line, FrameRequest(camera="roof"))[1]["number"] == 0
+    assert answer_to(line, FrameRequest(camera="door"))[1]["number"] == 0
+    assert answer_to(line, FrameRequest(camera="roof"))[1]["number"] == 0
 
 
 def test_the_status_is_built_only_while_it_is_requested(bridge, line):
@@ -112,13 +112,13 @@ def test_the_status_is_built_only_while_it_is_requested(bridge, line):
     wait_until(lambda: bridge.wants_status, "the question")
     bridge.update_status({"status": "online"})
 
-    assert heard(line)[1] == {"status": "online"}
+    assert next_answer(line)[1] == {"status": "online"}
 
 
 def test_a_hanging_detection_loop_is_reported(bridge, line, monkeypatch):
     monkeypatch.setattr(server, "STATUS_SECONDS", 0.1)
 
-    assert "error" in ask(line, StatusRequest())[1]
+    assert "error" in answer_to(line, StatusRequest())[1]
 
 
 def test_a_command_is_answered_and_an_expired_one_is_not_executed(bridge, line, monkeypatch):
@@ -131,10 +131,10 @@ def test_a_command_is_answered_and_an_expired_one_is_not_executed(bridge, line, 
 
     wait_until(takes_it, "the command")
     found[0].answer({"state": "done"})
-    assert heard(line)[1] == {"state": "done"}
+    assert next_answer(line)[1] == {"state": "done"}
 
     monkeypatch.setattr(server, "COMMAND_SECONDS", 0.05)
-    assert "error" in ask(line, CommandRequest(name="pause", payload="{}"))[1]
+    assert "error" in answer_to(line, CommandRequest(name="pause", payload="{}"))[1]
     assert list(bridge.commands()) == []
 
 
@@ -142,45 +142,45 @@ def test_the_number_of_waiting_commands_is_limited(bridge, line):
     for number in range(MOST_COMMANDS + 5):
         line.send_multipart([str(number).encode(), CommandRequest(name="pause", payload="").model_dump_json().encode()])
     for _ in range(5):
-        assert "error" in heard(line)[1]
+        assert "error" in next_answer(line)[1]
 
     assert len(bridge.commands()) == MOST_COMMANDS
 
 
 def test_changes_of_alerts_return_their_result(bridge, line):
-    assert ask(line, DeleteRequest(alert="there"))[1]["state"] == "done"
-    assert ask(line, DeleteRequest(alert="gone"))[1]["state"] == "missing"
-    assert ask(line, DeleteRequest(alert="pending"))[1]["state"] == "refused"
-    assert ask(line, ReviewRequest(alert="there", review="with_mask"))[1]["state"] == "done"
-    assert ask(line, ReviewRequest(alert="there", review="no_face"))[1] == {
+    assert answer_to(line, DeleteRequest(alert="there"))[1]["state"] == "done"
+    assert answer_to(line, DeleteRequest(alert="gone"))[1]["state"] == "missing"
+    assert answer_to(line, DeleteRequest(alert="pending"))[1]["state"] == "refused"
+    assert answer_to(line, ReviewRequest(alert="there", review="with_mask"))[1]["state"] == "done"
+    assert answer_to(line, ReviewRequest(alert="there", review="no_face"))[1] == {
         "state": "failed", "reason": "the disk is full"
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"", b"{", b"[]", b'{"ask": "shutdown"}', b'{"ask": "review", "alert": "x", "review": "drop table"}',
-     b'{"ask": "frame", "camera": "door", "after": -1}', b"\x80\x04\x95"],
+    [b"", b"{", b"[]", b'{"kind": "shutdown"}', b'{"kind": "review", "alert": "x", "review": "drop table"}',
+     b'{"kind": "frame", "camera": "door", "after": -1}', b"\x80\x04\x95"],
 )  # fmt: skip
 def test_an_invalid_request_is_answered_with_an_error(bridge, line, nonsense):
-    assert "error" in ask(line, nonsense)[1]
-    assert ask(line, MetricsRequest())[1]["cameras"]["door"]["frames"] == 0
+    assert "error" in answer_to(line, nonsense)[1]
+    assert answer_to(line, MetricsRequest())[1]["cameras"]["door"]["frames"] == 0
 
 
 def test_an_oversized_request_closes_only_its_connection(bridge, line, socket_file):
     line.send_multipart([b"1", bytes(10 * MAX_REQUEST_BYTES)])
-    with a_line(socket_file) as other:
-        assert ask(other, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
+    with connected(socket_file) as other:
+        assert answer_to(other, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
 
 
 def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, line, socket_file):
     bridge.record_frame(a_frame(size=(1280, 720)), EMPTY)
     for number in range(2000):
         line.send_multipart([str(number).encode(), FrameRequest(camera="door").model_dump_json().encode()])
-    with a_line(socket_file) as other:
+    with connected(socket_file) as other:
         began = time.monotonic()
         for _ in range(50):
-            assert ask(other, FrameRequest(camera="door"))[2]
+            assert answer_to(other, FrameRequest(camera="door"))[2]
         assert time.monotonic() - began < 20
     # Dropped replies are lost: far fewer replies than requests were kept.
     answers = 0
@@ -198,8 +198,8 @@ def test_a_new_agent_replaces_the_socket_of_a_killed_one(tmp_path, socket_file):
         new.start()
         wait_until(lambda: socket_file.stat().st_mode & 0o777 == 0o660, "the socket, open to the group")
         assert socket_file.is_socket()
-        with a_line(socket_file) as line:
-            assert ask(line, MetricsRequest())[1]["versions"] == {}
+        with connected(socket_file) as line:
+            assert answer_to(line, MetricsRequest())[1]["versions"] == {}
 
 
 def test_an_unwritable_folder_is_logged_once(tmp_path, caplog, monkeypatch):
