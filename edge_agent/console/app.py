@@ -85,7 +85,7 @@ def _templates(context: Context) -> Jinja2Templates:
         }
 
     templates = Jinja2Templates(HERE / "templates", context_processors=[everywhere])
-    templates.env.filters.update(pages.filters(context.config))
+    templates.env.filters.update(pages.template_filters(context.config))
     return templates
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, BeforeValidator
 from starlette.responses import Response
 
 from edge_agent.alerts.people import as_csv, following, grouped, midnight_of, parse_day
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.domain import Label
 
-A_PAGE = 24
+PAGE_SIZE = 24
 """Fills rows of 2, 3, 4, 6 and 8; few enough pictures for console.max_requests_per_second."""
 CHART_DAYS = 30
 EXPORTED_DAYS = 400
@@ -51,38 +51,57 @@ router = APIRouter(include_in_schema=False, default_response_class=Response)
 """The routes of the pages. The worker reads the history and the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+def _day(text: str) -> str:
+    """An ISO day; empty if the text is not one."""
+    try:
+        return parse_day(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def _time(text: str) -> str:
+    """A local time, to the minute; empty if the text is not one, or out of range."""
+    try:
+        local = datetime.fromisoformat(text).replace(tzinfo=None).isoformat(timespec="minutes")
+        _moment_of(local)
+    except (ValueError, OverflowError):
+        return ""
+    return local
+
+
+def _moment_of(text: str) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone() if text else None
+
+
+Day = Annotated[str, BeforeValidator(_day)]
+LocalTime = Annotated[str, BeforeValidator(_time)]
+"""YYYY-MM-DDTHH:MM in the device's time zone, as <input type="datetime-local"> sends it."""
+
+
+class AlertFilter(BaseModel):
     """Filter of the alerts page; empty fields match all. `before` is the last id of the previous page.
 
-    `since` and `until` are local times of the device, YYYY-MM-DDTHH:MM, as <input type="datetime-local"> sends them.
+    Invalid days and times are ignored, because people edit URLs.
     """
 
     camera: str = ""
     label: str = ""
-    day: str = ""
-    since: str = ""
-    until: str = ""
+    day: Day = ""
+    since: LocalTime = ""
+    until: LocalTime = ""
     review: str = ""
     before: str = ""
 
-    @classmethod
-    def read(cls, asked: Mapping[str, str]) -> Choice:
-        """Read the filter from a query; invalid days and times are ignored, because people edit URLs."""
-        keys = {key: asked.get(key, "") for key in ("camera", "label", "review", "before")}
-        times = {key: _time(asked.get(key, "")) for key in ("since", "until")}
-        return cls(**keys, **times, day=_day(asked.get("day", "")))
-
-    def address(self, **changes: str) -> str:
-        """The URL of the page with this filter and these changes."""
-        keys = {key: value for key, value in asdict(self).items() if key != "before"} | changes
-        asked = urlencode({key: value for key, value in keys.items() if value})
-        return f"/alerts?{asked}" if asked else "/alerts"
-
     @property
-    def is_narrow(self) -> bool:
+    def is_set(self) -> bool:
         """Whether any filter is set."""
-        return bool(self.camera or self.label or self.day or self.since or self.until or self.review)
+        return any(value for name, value in self if name != "before")
+
+    def url(self, **changes: str) -> str:
+        """The URL of the page with this filter and these changes."""
+        fields = self.model_dump(exclude={"before"}) | changes
+        query = urlencode({name: value for name, value in fields.items() if value})
+        return f"/alerts?{query}" if query else "/alerts"
 
 
 @router.get("/")
@@ -104,10 +123,10 @@ async def webcam(request: Request) -> Response:
 
 
 @router.get("/counts")
-async def counts(context: Current, request: Request, camera: str = "", day: str = "") -> Response:
+async def counts(context: Current, request: Request, camera: str = "", day: Day = "") -> Response:
     """The number of people by day and hour."""
     cameras = tuple(context.config.cameras)
-    values = await context.worker.do(_counts, context.history, cameras, camera=camera, day=_day(day))
+    values = await context.worker.do(_counts, context.history, cameras, camera=camera, day=day)
     return page(request, "counts.html", values)
 
 
@@ -131,10 +150,9 @@ async def zones(context: Current, request: Request, camera: str) -> Response:
 
 
 @router.get("/alerts")
-async def alerts(context: Current, request: Request) -> Response:
+async def alerts(context: Current, request: Request, filters: Annotated[AlertFilter, Query()]) -> Response:
     """The alerts that match a filter."""
-    choice = Choice.read(request.query_params)
-    values = await context.worker.do(_gallery, context.history, tuple(context.config.cameras), choice)
+    values = await context.worker.do(_alerts, context.history, tuple(context.config.cameras), filters)
     return page(request, "alerts.html", values)
 
 
@@ -145,30 +163,30 @@ async def alert(context: Current, request: Request, alert_id: str) -> Response:
     if entry is None:
         values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
         return page(request, "error.html", values, 404)
-    around = await context.worker.do(_around, context.history, entry)
-    return page(request, "alert.html", _one(entry, context.config.crops_folder) | around)
+    around = await context.worker.do(_neighbours, context.history, entry)
+    return page(request, "alert.html", _alert(entry, context.config.crops_folder) | around)
 
 
-def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) -> dict[str, Any]:
+def _alerts(history: AlertHistory, cameras: tuple[str, ...], filters: AlertFilter) -> dict[str, Any]:
     """Values of the alerts page."""
     # One more than is shown reveals whether there are older ones.
     found = history.find(
-        camera=choice.camera,
-        label=choice.label,
-        day=choice.day,
-        since=_moment_of(choice.since),
-        until=_moment_of(choice.until),
-        review=WANTED_REVIEWS.get(choice.review),
-        before=choice.before,
-        limit=A_PAGE + 1,
+        camera=filters.camera,
+        label=filters.label,
+        day=filters.day,
+        since=_moment_of(filters.since),
+        until=_moment_of(filters.until),
+        review=WANTED_REVIEWS.get(filters.review),
+        before=filters.before,
+        limit=PAGE_SIZE + 1,
     )
-    entries = found[:A_PAGE]
+    entries = found[:PAGE_SIZE]
     days = _last_days()
-    counted = history.days(camera=choice.camera, label=choice.label, last=CHART_DAYS, today=days[-1])
+    counted = history.days(camera=filters.camera, label=filters.label, last=CHART_DAYS, today=days[-1])
     return {
-        "asked": choice,
+        "filters": filters,
         "entries": entries,
-        "how_many": _how_many(len(entries), is_more=len(found) > A_PAGE),
+        "how_many": _how_many(len(entries), is_more=len(found) > PAGE_SIZE),
         "chart": charts.bars_chart(
             charts.days_of(days),
             {(each.day, each.label): each.count for each in counted},
@@ -176,18 +194,14 @@ def _gallery(history: AlertHistory, cameras: tuple[str, ...], choice: Choice) ->
             title=f"Alerts of the last {CHART_DAYS} days: {sum(each.count for each in counted)}",
             noun=("alert", "alerts"),
         ),
-        "day_address": lambda day: choice.address(day=day, since="", until=""),
-        "older_address": choice.address(before=entries[-1].id) if len(found) > A_PAGE else "",
-        "newest_address": choice.address(),
-        "is_later": bool(choice.before),
-        "is_filtered": choice.is_narrow,
+        "day_url": lambda day: filters.url(day=day, since="", until=""),
+        "older_url": filters.url(before=entries[-1].id) if len(found) > PAGE_SIZE else "",
         # A camera that was renamed keeps its alerts: a filter by its old name stays selected.
-        "filter_cameras": _with_chosen(cameras, choice.camera),
+        "filter_cameras": _with_chosen(cameras, filters.camera),
         "violations": VIOLATIONS,
         "reviews": REVIEW_FILTERS,
         "reviews_to_give": REVIEWS,
         "unreviewed": history.unreviewed(),
-        "unreviewed_address": choice.address(review="unreviewed"),
     }
 
 
@@ -227,8 +241,8 @@ def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day
         "days": _people_chart(charts.days_of(days), by_day, title=f"People of the last {CHART_DAYS} days"),
         "hours": _people_chart(hours, by_hour, title=f"People of {charts.short_day(shown)} by hour"),
         # There is no page of a single hour.
-        "address_of_hour": lambda _key: "#hours-head",
-        "address": lambda key: "/counts?" + urlencode({"day": key} | ({"camera": camera} if camera else {})),
+        "hour_url": lambda _key: "#hours-head",
+        "day_url": lambda key: "/counts?" + urlencode({"day": key} | ({"camera": camera} if camera else {})),
     }
 
 
@@ -249,7 +263,7 @@ def _how_many(count: int, *, is_more: bool) -> str:
     return f"{count} {'alert' if count == 1 else 'alerts'}"
 
 
-def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
+def _neighbours(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
     """Links of a page of one alert: to its neighbours, and to the next unreviewed alert."""
     newer, older = history.neighbours(entry.id)
     # The next older one, or the newest if there is none.
@@ -263,7 +277,7 @@ def _around(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
     }
 
 
-def _one(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
+def _alert(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
     """Values of a page of one alert."""
     message = entry.message
     box_width, box_height = message["box"][2] - message["box"][0], message["box"][3] - message["box"][1]
@@ -318,29 +332,7 @@ def why_no_picture(entry: HistoryEntry, crops_folder: Path) -> str:
             return str(entry.message.get("crop_error") or "no picture was kept")
 
 
-def _day(text: str) -> str:
-    """An ISO day; empty if the text is not one."""
-    try:
-        return parse_day(text).isoformat()
-    except ValueError:
-        return ""
-
-
-def _time(text: str) -> str:
-    """A local time, to the minute; empty if the text is not one, or out of range."""
-    try:
-        local = datetime.fromisoformat(text).replace(tzinfo=None).isoformat(timespec="minutes")
-        _moment_of(local)
-    except (ValueError, OverflowError):
-        return ""
-    return local
-
-
-def _moment_of(text: str) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone() if text else None
-
-
-def filters(config: Config) -> dict[str, Callable[..., str]]:
+def template_filters(config: Config) -> dict[str, Callable[..., str]]:
     """The filters of the templates. Times are local to the device."""
     return {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
