@@ -94,8 +94,9 @@ class Attempts:
         made = self._mistakes.get(address)
         pause = 0.0
         if made is not None and made.count >= FREE_MISTAKES:
-            pause_seconds = FIRST_PAUSE_SECONDS * 2.0 ** (made.count - FREE_MISTAKES)
-            pause = made.last_at + min(pause_seconds, LONGEST_PAUSE_SECONDS) - at
+            # Of any size: a float would overflow after a thousand mistakes.
+            factor = min(1 << (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS / FIRST_PAUSE_SECONDS)
+            pause = made.last_at + FIRST_PAUSE_SECONDS * factor - at
         return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at=at))))
 
     def was_wrong(self, address: str, credential: Credential, *, at: float) -> None:

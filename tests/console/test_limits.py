@@ -53,6 +53,16 @@ def test_failed_logins_increase_the_delay_up_to_a_limit():
     assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
 
 
+def test_a_patient_attacker_still_waits_after_thousands_of_failures():
+    attempts, at = Attempts(), 0.0
+    for _ in range(3000):
+        attempts.was_wrong("a", "token", at=at)
+        at += attempts.wait_seconds("a", "token", at=at)
+
+    attempts.was_wrong("a", "token", at=at)
+    assert attempts.wait_seconds("a", "token", at=at) == LONGEST_PAUSE_SECONDS
+
+
 def test_a_delay_ends_and_a_right_password_clears_mistakes():
     attempts = Attempts()
     for _ in range(FREE_MISTAKES + 3):
