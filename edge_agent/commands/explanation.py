@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edge_agent.commands.explanation_plot import Moment, Story, plot
+from edge_agent.commands.explanation_plot import Event, TrackHistory, plot
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,23 +25,23 @@ DIGITS = 4
 class Explanation:
     """Records the outcomes of one recording. Owned by one thread."""
 
-    def __init__(self, evidence: SequentialTest) -> None:
-        """`evidence` is the sequential test of the pipeline."""
-        self._evidence = evidence
-        self._stories: dict[int, Story] = {}
+    def __init__(self, test: SequentialTest) -> None:
+        """`test` is the sequential test of the pipeline."""
+        self._test = test
+        self._histories: dict[int, TrackHistory] = {}
 
     def observe(self, outcome: Outcome, *, at: float) -> None:
         """Record the outcome of one frame; `at` is its time in the recording."""
         for track in outcome.tracks:
-            story = self._stories.setdefault(track.id, Story(track.id, at, at))
-            story.last_seen_seconds = at
-            story.seen += 1
+            history = self._histories.setdefault(track.id, TrackHistory(track.id, at, at))
+            history.last_seen_seconds = at
+            history.seen += 1
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
-            self._stories[reading.track.id].read.append((reading, verdict, self._evidence.llr(reading)))
+            self._histories[reading.track.id].readings.append((reading, verdict, self._test.llr(reading)))
         for alert in outcome.alerts:
-            self._stories[alert.verdict.track.id].events.append(Moment(at, f"alert: {alert.verdict.label}"))
+            self._histories[alert.verdict.track.id].events.append(Event(at, f"alert: {alert.verdict.label}"))
         for resolved in outcome.resolved:
-            self._stories[resolved.track.id].events.append(Moment(at, f"resolved: {resolved.reason}"))
+            self._histories[resolved.track.id].events.append(Event(at, f"resolved: {resolved.reason}"))
 
     def save(self, folder: Path, *, name: str) -> None:
         """Write NAME.json and NAME.png.
@@ -50,10 +50,10 @@ class Explanation:
             ConfigError: the folder cannot be written.
         """
         drawn = plot(
-            list(self._stories.values()),
+            list(self._histories.values()),
             title=name,
-            violation_llr=self._evidence.violation_llr,
-            compliant_llr=self._evidence.compliant_llr,
+            violation_llr=self._test.violation_llr,
+            compliant_llr=self._test.compliant_llr,
         )
         ok, picture = cv2.imencode(".png", drawn)
         if not ok:
@@ -70,18 +70,18 @@ class Explanation:
     def as_json(self) -> dict[str, Any]:
         """Every track with its readings; a positive log-likelihood ratio speaks for a violation."""
         return {
-            "violation_llr": round(self._evidence.violation_llr, DIGITS),
-            "compliant_llr": round(self._evidence.compliant_llr, DIGITS),
+            "violation_llr": round(self._test.violation_llr, DIGITS),
+            "compliant_llr": round(self._test.compliant_llr, DIGITS),
             "tracks": [
                 {
-                    "track": story.track,
-                    "first_seen_seconds": round(story.first_seen_seconds, 3),
-                    "last_seen_seconds": round(story.last_seen_seconds, 3),
-                    "frames": story.seen,
-                    "readings": [_as_json(*one) for one in story.read],
-                    "events": [{"at_seconds": round(one.at, 3), "event": one.text} for one in story.events],
+                    "track": history.track,
+                    "first_seen_seconds": round(history.first_seen_seconds, 3),
+                    "last_seen_seconds": round(history.last_seen_seconds, 3),
+                    "frames": history.seen,
+                    "readings": [_as_json(*one) for one in history.readings],
+                    "events": [{"at_seconds": round(one.at, 3), "event": one.text} for one in history.events],
                 }
-                for story in self._stories.values()
+                for history in self._histories.values()
             ],
         }
 

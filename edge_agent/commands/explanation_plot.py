@@ -1,6 +1,6 @@
 """Explanation plot: evidence over time, one panel per track.
 
-Drawn with OpenCV, the only graphics library on the device: at twice the size, then scaled down for smooth lines.
+Drawn with OpenCV, whose fonts need no files: at twice the size, then scaled down for smooth lines.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ HEADROOM_LLR = 2.6
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Event:
     """An event, at a time in seconds of the recording."""
 
     at: float
@@ -63,27 +63,27 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Story:
+class TrackHistory:
     """Readings and events of one track."""
 
     track: int
     first_seen_seconds: float
     last_seen_seconds: float
     seen: int = 0
-    read: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
+    readings: list[tuple[Reading, Verdict, float]] = field(default_factory=list)
     """Each reading, the verdict after it, and the log-likelihood ratio of the reading alone."""
-    events: list[Moment] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
 
-def plot(stories: Sequence[Story], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
+def plot(histories: Sequence[TrackHistory], *, title: str, violation_llr: float, compliant_llr: float) -> Image:
     """Draw all panels above a common time axis; returns (height, 1280, 3), uint8, BGR."""
-    drawn = list(stories[:MOST_PANELS])
+    drawn = list(histories[:MOST_PANELS])
     sheet = _Sheet(
         height_px=HEAD_PX + PANEL_PX * max(len(drawn), 1) + FOOT_PX,
         seconds=_span(drawn),
         llr=(compliant_llr - HEADROOM_LLR / 2, violation_llr + HEADROOM_LLR),
     )
-    rest = f", the first {MOST_PANELS} of {len(stories)} tracks" if len(stories) > MOST_PANELS else ""
+    rest = f", the first {MOST_PANELS} of {len(histories)} tracks" if len(histories) > MOST_PANELS else ""
     sheet.write(f"{title}{rest}", (LEFT_PX, 22), size=0.6, colour=INK, weight=2)
     sheet.write(
         "log-likelihood ratio, up: no mask or worn incorrectly, down: mask; bars: readings, height: face quality",
@@ -93,30 +93,30 @@ def plot(stories: Sequence[Story], *, title: str, violation_llr: float, complian
     )
     if not drawn:
         sheet.write("no faces detected", (LEFT_PX, HEAD_PX + 40), size=0.5, colour=FAINT)
-    for number, story in enumerate(drawn):
-        _draw_panel(sheet, story, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
+    for number, history in enumerate(drawn):
+        _draw_panel(sheet, history, top=HEAD_PX + number * PANEL_PX, thresholds=(compliant_llr, violation_llr))
     _draw_times(sheet, HEAD_PX + PANEL_PX * max(len(drawn), 1))
     _draw_legend(sheet)
     return sheet.finished()
 
 
-def _span(stories: Sequence[Story]) -> tuple[float, float]:
+def _span(histories: Sequence[TrackHistory]) -> tuple[float, float]:
     """The first and last time to draw, at least a second apart."""
     times = [0.0, 1.0]
-    for story in stories:
-        times += [story.first_seen_seconds, story.last_seen_seconds, *(event.at for event in story.events)]
+    for history in histories:
+        times += [history.first_seen_seconds, history.last_seen_seconds, *(event.at for event in history.events)]
     return min(times), max(times)
 
 
-def _draw_panel(sheet: _Sheet, story: Story, *, top: int, thresholds: tuple[float, float]) -> None:
-    last = story.read[-1][1] if story.read else None
+def _draw_panel(sheet: _Sheet, history: TrackHistory, *, top: int, thresholds: tuple[float, float]) -> None:
+    last = history.readings[-1][1] if history.readings else None
     said = f"{last.decision}, {last.label}" if last else "never classified"
-    sheet.write(f"track {story.track}", (LEFT_PX, top + 16), size=0.5, colour=INK, weight=2)
-    counted = f"{said}; detected in {story.seen} frames, classified in {len(story.read)}"
+    sheet.write(f"track {history.track}", (LEFT_PX, top + 16), size=0.5, colour=INK, weight=2)
+    counted = f"{said}; detected in {history.seen} frames, classified in {len(history.readings)}"
     sheet.write(counted, (LEFT_PX + 90, top + 16), size=0.42, colour=FAINT)
     curve = top + TITLE_PX
     strip = curve + CURVE_PX + 6
-    _draw_grounds(sheet, story, curve)
+    _draw_grounds(sheet, history, curve)
     for value, word in zip((thresholds[1], 0.0, thresholds[0]), ("violation", "", "compliant"), strict=True):
         y = sheet.y(value, curve)
         sheet.line((LEFT_PX, y), (WIDTH_PX - RIGHT_PX, y), colour=FAINT if word else GRID, dashed=bool(word))
@@ -124,34 +124,34 @@ def _draw_panel(sheet: _Sheet, story: Story, *, top: int, thresholds: tuple[floa
         if word:
             # Outside the thresholds, where the curve is rarely.
             sheet.write(word, (LEFT_PX + 4, y - 4 if value > 0 else y + 11), size=0.34, colour=FAINT)
-    _draw_curve(sheet, story, curve)
-    for reading, _, _ in story.read:
+    _draw_curve(sheet, history, curve)
+    for reading, _, _ in history.readings:
         x, height_px = sheet.x(reading.taken_at), max(2.0, reading.quality * STRIP_PX)
         sheet.box((x - 1, strip + STRIP_PX - height_px), (x + 1, strip + STRIP_PX), COLOURS[reading.label])
     sheet.line((LEFT_PX, strip + STRIP_PX), (WIDTH_PX - RIGHT_PX, strip + STRIP_PX), colour=GRID)
-    for event in story.events:
+    for event in history.events:
         _draw_event(sheet, event, curve, strip + STRIP_PX)
     if last is not None:
         sheet.picture(last.best.cutout, (WIDTH_PX - RIGHT_PX + 16, curve), COLOURS[last.label])
 
 
-def _draw_grounds(sheet: _Sheet, story: Story, curve: int) -> None:
+def _draw_grounds(sheet: _Sheet, history: TrackHistory, curve: int) -> None:
     """Colour the background by the decision at each time."""
-    ends = [reading.taken_at for reading, _, _ in story.read[1:]] + [story.last_seen_seconds]
-    for (reading, verdict, _), end in zip(story.read, ends, strict=False):
+    ends = [reading.taken_at for reading, _, _ in history.readings[1:]] + [history.last_seen_seconds]
+    for (reading, verdict, _), end in zip(history.readings, ends, strict=False):
         right = sheet.x(max(reading.taken_at, end)) + 1
         sheet.box((sheet.x(reading.taken_at), curve), (right, curve + CURVE_PX), GROUNDS[verdict.decision])
 
 
-def _draw_curve(sheet: _Sheet, story: Story, curve: int) -> None:
-    points = [(sheet.x(reading.taken_at), sheet.y(verdict.llr, curve)) for reading, verdict, _ in story.read]
-    for (start, end), (_, verdict, _) in zip(pairwise(points), story.read[1:], strict=False):
+def _draw_curve(sheet: _Sheet, history: TrackHistory, curve: int) -> None:
+    points = [(sheet.x(reading.taken_at), sheet.y(verdict.llr, curve)) for reading, verdict, _ in history.readings]
+    for (start, end), (_, verdict, _) in zip(pairwise(points), history.readings[1:], strict=False):
         sheet.line(start, end, colour=LINES[verdict.decision], width=2)
-    for point, (_, verdict, _) in zip(points, story.read, strict=True):
+    for point, (_, verdict, _) in zip(points, history.readings, strict=True):
         sheet.dot(point, LINES[verdict.decision])
 
 
-def _draw_event(sheet: _Sheet, event: Moment, top: int, bottom: int) -> None:
+def _draw_event(sheet: _Sheet, event: Event, top: int, bottom: int) -> None:
     colour = ALERT if event.text.startswith("alert") else FAINT
     x = sheet.x(event.at)
     sheet.line((x, top - 12), (x, bottom), colour=colour, width=1.5)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 
 from edge_agent.config.model import is_loopback
-from edge_agent.console.limits import Attempts, Rate, neighbourhood
+from edge_agent.console.limits import Attempts, Rate, client_network
 from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ Name: TypeAlias = Literal["person", "program", "anonymous", "unauthenticated"]
 class Visitor:
     """The client: a person with a session cookie, a program with the token, anonymous if no password is set, or none.
 
-    `address` is the unit of rate limiting, see `neighbourhood`.
+    `address` is the unit of rate limiting, see `client_network`.
     """
 
     name: Name
@@ -53,7 +53,7 @@ class Visitor:
     address: str
 
     @property
-    def is_in(self) -> bool:
+    def is_authenticated(self) -> bool:
         """Whether the client is authenticated."""
         return self.name != "unauthenticated"
 
@@ -104,7 +104,7 @@ class Auth:
         Raises:
             HTTPException: 401 or 429: the token is wrong, or was too often.
         """
-        address = neighbourhood(address)
+        address = client_network(address)
         cookie = _cookie(headers, self.cookie_name(scheme, base_path))
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
@@ -121,13 +121,13 @@ class Auth:
         cookie = new_cookie()
         return replace(visitor, cookie=cookie, csrf=self.sessions.csrf(cookie))
 
-    def still_knows(self, visitor: Visitor) -> bool:
+    def is_still_valid(self, visitor: Visitor) -> bool:
         """Whether a visitor who was authenticated before still is."""
         return visitor.name != "person" or self.sessions.holds(visitor.cookie, at=self._clock())
 
     def check_rate(self, address: str) -> None:
         """Refuse an address that exceeds its rate."""
-        if wait_seconds := self._rate.wait_seconds(neighbourhood(address), at=self._clock()):
+        if wait_seconds := self._rate.wait_seconds(client_network(address), at=self._clock()):
             raise HTTPException(429, "too many requests from this address; slow down", _retry_after(wait_seconds))
 
     def check_host(self, headers: Headers) -> None:
@@ -162,7 +162,7 @@ class Auth:
 
     def check_login(self, visitor: Visitor, *, method: str, path: str, query: str) -> None:
         """Refuse unauthenticated visitors; pages redirect to the login."""
-        if visitor.is_in or path in OPEN_PATHS or path.startswith(self._open_folders):
+        if visitor.is_authenticated or path in OPEN_PATHS or path.startswith(self._open_folders):
             return
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
             wanted = quote(path + (f"?{query}" if query else ""), safe="")
@@ -186,26 +186,26 @@ class Auth:
     def log_in(self, visitor: Visitor, password: str) -> str:
         """Check a password; returns the new cookie, or an empty string if the password is wrong."""
         if not self._secrets.password or not is_same(password, self._secrets.password):
-            self._attempts.was_wrong(visitor.address, "password", at=self._clock())
+            self._attempts.record_failure(visitor.address, "password", at=self._clock())
             return ""
-        self._attempts.was_right(visitor.address, "password")
+        self._attempts.record_success(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         return self.sessions.begin(at=self._clock())
 
-    def admits_display(self, visitor: Visitor, token: str) -> bool:
+    def accepts_display(self, visitor: Visitor, token: str) -> bool:
         """Whether a display is authenticated: by its own token, valid for nothing else, or by a user's session.
 
         After wrong tokens the right one is delayed as well.
         """
-        if visitor.is_in:
+        if visitor.is_authenticated:
             return True
         at = self._clock()
         if self._attempts.wait_seconds(visitor.address, "display", at=at):
             return False
         if self._secrets.display_token and is_same(token, self._secrets.display_token):
-            self._attempts.was_right(visitor.address, "display")
+            self._attempts.record_success(visitor.address, "display")
             return True
-        self._attempts.was_wrong(visitor.address, "display", at=at)
+        self._attempts.record_failure(visitor.address, "display", at=at)
         return False
 
     def _program(self, token: str, address: str) -> Visitor:
@@ -213,9 +213,9 @@ class Auth:
             # Delay the right token too: otherwise the missing delay would reveal it.
             raise HTTPException(429, "too many wrong tokens or passwords; wait", _retry_after(wait_seconds))
         if self._secrets.token and is_same(token, self._secrets.token):
-            self._attempts.was_right(address, "token")
+            self._attempts.record_success(address, "token")
             return Visitor("program", "", "", address)
-        self._attempts.was_wrong(address, "token", at=self._clock())
+        self._attempts.record_failure(address, "token", at=self._clock())
         raise HTTPException(401, "wrong token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
@@ -225,7 +225,7 @@ def set_cookie(name: str, value: str, *, scheme: str) -> str:
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
 
-def own_page(path: str) -> str:
+def safe_target(path: str) -> str:
     """The target after login: a path of this site, to avoid an open redirect."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else "/"

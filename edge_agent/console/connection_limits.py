@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edge_agent.console.limits import neighbourhood
+from edge_agent.console.limits import client_network
 
 if TYPE_CHECKING:
     import ssl
@@ -38,13 +38,13 @@ NO_DESCRIPTORS_SECONDS = 1.0
 AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER of socket(7): on, zero seconds; closing sends a reset."""
 
-FULL = (
+FULL_RESPONSE = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 41\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\ntoo many connections; close some, or wait"
 )
 END_OF_HEAD = b"\r\n\r\n"
 BARE_LF = re.compile(rb"(?<!\r)\n")
-ODD_LINES = (
+BARE_LF_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 33\r\nConnection: close\r\n\r\n"
     b"end the lines of a header by CRLF"
 )
@@ -53,16 +53,16 @@ ODD_LINES = (
 class TimedProtocol(H11Protocol):
     """uvicorn's protocol that records the time of the last data, and requires CRLF as line ending in headers."""
 
-    heard_at = 0.0
+    received_at = 0.0
     _last_byte = b""
 
     def data_received(self, data: bytes) -> None:
         """Record the time; refuse bare LF line endings, which a proxy may parse differently (RFC 9112, 2.2)."""
-        self.heard_at = self.loop.time()
+        self.received_at = self.loop.time()
         if self.conn.their_state is h11.IDLE:
             head = (self._last_byte + data).partition(END_OF_HEAD)[0]
             if BARE_LF.search(head):
-                self.transport.write(ODD_LINES)
+                self.transport.write(BARE_LF_RESPONSE)
                 self.transport.close()
                 return
         self._last_byte = b"\r" if data.endswith(b"\r") else b""
@@ -122,7 +122,7 @@ class ConnectionLimits:
                 # No file descriptor is left, or the client has disconnected.
                 await asyncio.sleep(NO_DESCRIPTORS_SECONDS)
                 continue
-            connection = _Connection(accepted, neighbourhood(str(peer[0])), since=loop.time())
+            connection = _Connection(accepted, client_network(str(peer[0])), since=loop.time())
             if self._is_full_for(connection.address):
                 connection.refuse(in_the_clear=self._tls is None)
                 continue
@@ -186,7 +186,7 @@ class _Connection:
         if in_the_clear:
             with suppress(OSError):
                 self.socket.setblocking(False)
-                self.socket.send(FULL)
+                self.socket.send(FULL_RESPONSE)
         self.socket.close()
 
     def abort(self) -> None:
@@ -228,6 +228,6 @@ def _is_slow(http: TimedProtocol, *, since: float, at: float) -> bool:
         case h11.IDLE:
             return at - since > HEAD_SECONDS
         case h11.SEND_BODY:
-            return at - since > BODY_SECONDS or at - http.heard_at > BODY_SILENCE_SECONDS
+            return at - since > BODY_SECONDS or at - http.received_at > BODY_SILENCE_SECONDS
         case _:
             return False

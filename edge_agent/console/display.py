@@ -99,7 +99,7 @@ class _Screen:
         except asyncio.TimeoutError:
             first = {}
         token = first.get("token")
-        if not self._context.auth.admits_display(self._visitor, token if isinstance(token, str) else ""):
+        if not self._context.auth.accepts_display(self._visitor, token if isinstance(token, str) else ""):
             raise ClosedError(LOGGED_OUT, NO_ACCESS)
         self._apply(first)
         self._is_admitted.set()
@@ -115,7 +115,7 @@ class _Screen:
     async def send_updates(self) -> None:
         await self._is_admitted.wait()
         while True:
-            if not self._context.auth.still_knows(self._visitor):
+            if not self._context.auth.is_still_valid(self._visitor):
                 raise ClosedError(LOGGED_OUT, NO_ACCESS)
             await self._send_sign()
             await self._context.live.tick()

@@ -18,13 +18,13 @@ MOST_ADDRESSES = 10_000
 
 Credential: TypeAlias = Literal["password", "token", "display"]
 
-FREE_MISTAKES = 3
+FREE_FAILURES = 3
 """Wrong passwords that cause no delay: typing errors."""
 FIRST_PAUSE_SECONDS = 1.0
-"""Doubled by each further mistake."""
+"""Doubled by each further failure."""
 LONGEST_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
-MISTAKES_OF_ALL = 30.0
+FAILURES_OF_ALL = 30.0
 """Budget of wrong passwords of all addresses together: a thousand addresses cannot guess faster than a few."""
 ONE_MORE_SECONDS = 2.0
 """Refill of that budget: one guess per interval, 43,000 a day, of at least 94^8 passwords."""
@@ -32,7 +32,7 @@ IPV6_NETWORK_BITS = 64
 """A single customer's network has enough addresses to use another one for each guess."""
 
 
-def neighbourhood(address: str) -> str:
+def client_network(address: str) -> str:
     """The unit of rate limiting: an IPv4 address, or the IPv6 network of one customer."""
     try:
         found = ip_address(address.partition("%")[0])
@@ -64,17 +64,17 @@ class Rate:
 
 
 @dataclass(slots=True)
-class _Mistakes:
+class _Failures:
     count: int
     last_at: float
 
 
 def _budget() -> TokenBucket:
-    return TokenBucket(1 / ONE_MORE_SECONDS, burst=MISTAKES_OF_ALL)
+    return TokenBucket(1 / ONE_MORE_SECONDS, burst=FAILURES_OF_ALL)
 
 
 class Attempts:
-    """Delays password guessing, longer after every mistake. Owned by the event loop.
+    """Delays password guessing, longer after every failure. Owned by the event loop.
 
     An address that has logged in with a credential before has its own budget for it: guesses from elsewhere do not
     lock it out, and attackers behind the same address are limited as all others together. Whether a guess is right
@@ -82,41 +82,41 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._mistakes: OrderedDict[str, _Mistakes] = OrderedDict()
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._known: OrderedDict[tuple[Credential, str], TokenBucket] = OrderedDict()
         self._of_all = _budget()
 
     def wait_seconds(self, address: str, credential: Credential, *, at: float) -> int:
         """Whole seconds until this address may try a credential again; 0: now."""
-        lane = self._known.get((credential, address))
-        if lane is not None:
-            return math.ceil(lane.wait_seconds(at=at))
-        made = self._mistakes.get(address)
+        own = self._known.get((credential, address))
+        if own is not None:
+            return math.ceil(own.wait_seconds(at=at))
+        failed = self._failures.get(address)
         pause = 0.0
-        if made is not None and made.count >= FREE_MISTAKES:
-            # Of any size: a float would overflow after a thousand mistakes.
-            factor = min(1 << (made.count - FREE_MISTAKES), LONGEST_PAUSE_SECONDS / FIRST_PAUSE_SECONDS)
-            pause = made.last_at + FIRST_PAUSE_SECONDS * factor - at
+        if failed is not None and failed.count >= FREE_FAILURES:
+            # Of any size: a float would overflow after a thousand failures.
+            factor = min(1 << (failed.count - FREE_FAILURES), LONGEST_PAUSE_SECONDS / FIRST_PAUSE_SECONDS)
+            pause = failed.last_at + FIRST_PAUSE_SECONDS * factor - at
         return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at=at))))
 
-    def was_wrong(self, address: str, credential: Credential, *, at: float) -> None:
-        """Count a mistake."""
-        lane = self._known.get((credential, address))
-        if lane is not None:
-            lane.take(at=at)
+    def record_failure(self, address: str, credential: Credential, *, at: float) -> None:
+        """Count a failure."""
+        own = self._known.get((credential, address))
+        if own is not None:
+            own.take(at=at)
             return
         self._of_all.take(at=at)
-        made = self._mistakes.get(address)
-        if made is None or at - made.last_at > FORGIVEN_SECONDS:
-            made = self._mistakes[address] = _Mistakes(0, at)
-        made.count, made.last_at = made.count + 1, at
-        self._mistakes.move_to_end(address)
-        if len(self._mistakes) > MOST_ADDRESSES:
-            self._mistakes.popitem(last=False)
+        failed = self._failures.get(address)
+        if failed is None or at - failed.last_at > FORGIVEN_SECONDS:
+            failed = self._failures[address] = _Failures(0, at)
+        failed.count, failed.last_at = failed.count + 1, at
+        self._failures.move_to_end(address)
+        if len(self._failures) > MOST_ADDRESSES:
+            self._failures.popitem(last=False)
 
-    def was_right(self, address: str, credential: Credential) -> None:
-        """Clear the mistakes of an address, and give it a budget of its own."""
-        self._mistakes.pop(address, None)
+    def record_success(self, address: str, credential: Credential) -> None:
+        """Clear the failures of an address, and give it a budget of its own."""
+        self._failures.pop(address, None)
         self._known.setdefault((credential, address), _budget())
         self._known.move_to_end((credential, address))
         if len(self._known) > MOST_ADDRESSES:

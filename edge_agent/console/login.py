@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from edge_agent.console.auth import own_page, set_cookie
+from edge_agent.console.auth import safe_target, set_cookie
 from edge_agent.console.context import Current, page
 from edge_agent.console.sessions import is_same
 
@@ -22,7 +22,7 @@ async def form(
     request: Request, *, problem: str = "", seconds: str = "", wanted: Annotated[str, Query(alias="next")] = ""
 ) -> Response:
     """Show the login form, and why the last login failed."""
-    if request.state.visitor.is_in:
+    if request.state.visitor.is_authenticated:
         return RedirectResponse("/", status_code=303)
     match problem:
         case "wrong":
@@ -48,7 +48,7 @@ async def log_in(
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
     visitor, auth = request.state.visitor, context.auth
-    wanted = own_page(wanted)
+    wanted = safe_target(wanted)
     if wait_seconds := auth.wait_seconds(visitor):
         return _again(wanted, problem="wait", seconds=str(wait_seconds))
     if not is_same(csrf, visitor.csrf):

@@ -61,7 +61,7 @@ class Middleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, scope=scope)
+        answer = _ResponseSender(send, scope=scope)
         try:
             visitor = self._admit(scope)
         except HTTPException as refusal:
@@ -165,7 +165,7 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-class _Answer:
+class _ResponseSender:
     """Sends a response and adds the common headers.
 
     `page_cookie` is set with pages unless empty: their CSRF token belongs to it.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.history import AlertHistory, HistoryEntry
     from edge_agent.console.worker import Worker
 
-EVERY_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 MOST_NEWEST = 12
 """Length of the strip on the live page."""
 
@@ -34,7 +34,7 @@ class NewAlerts:
         Raises:
             BusyError: the worker's queue is full.
         """
-        if time.monotonic() - self._read_at >= EVERY_SECONDS:
+        if time.monotonic() - self._read_at >= INTERVAL_SECONDS:
             self._read_at = time.monotonic()
             try:
                 self._newest = await self._worker.do(self._history.find, limit=MOST_NEWEST)

@@ -14,17 +14,17 @@ from edge_agent.messages.status import Reason
 from edge_agent.messages.telemetry import Figures
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(_Answer):
+class Problem(_Response):
     """Why a request failed."""
 
     detail: str = Field(description="One sentence")
 
 
-class DetectedFace(_Answer):
+class DetectedFace(_Response):
     """A face in a picture."""
 
     box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom in pixels of the picture")
@@ -34,7 +34,7 @@ class DetectedFace(_Answer):
     scores: dict[Label, float] = Field(description="Probability of each label")
 
 
-class Detection(_Answer):
+class Detection(_Response):
     """The faces of a picture, as `edge-agent detect --json` prints them."""
 
     width: int = Field(description="Pixels")
@@ -73,7 +73,7 @@ class Status(BaseModel):
     is_ready: bool = Field(description="Whether a first frame was processed")
 
 
-class Resolved(_Answer):
+class Resolved(_Response):
     """How and when a violation ended."""
 
     when: str
@@ -81,7 +81,7 @@ class Resolved(_Answer):
     duration_seconds: float
 
 
-class Alert(_Answer):
+class Alert(_Response):
     """An alert with its resolution and review."""
 
     id: str
@@ -102,7 +102,7 @@ class Alert(_Answer):
     )
 
 
-class TimelinePoint(_Answer):
+class TimelinePoint(_Response):
     """A reading, and the evidence after it."""
 
     seconds: float = Field(description="Time relative to the alert; negative: before it")
@@ -121,14 +121,14 @@ class AlertDetail(Alert):
     message: AlertMessage = Field(description="As published")
 
 
-class Alerts(_Answer):
+class Alerts(_Response):
     """Alerts, the newest first."""
 
     alerts: list[Alert]
     next: str | None = Field(description="`before` of the next page; null: there are no more")
 
 
-class DayCount(_Answer):
+class DayCount(_Response):
     """Number of alerts of a day."""
 
     day: str = Field(description="In the device's time zone")
@@ -136,7 +136,7 @@ class DayCount(_Answer):
     count: int
 
 
-class PeopleCount(_Answer):
+class PeopleCount(_Response):
     """People of a day, an hour or a camera."""
 
     of: str = Field(description="The day as YYYY-MM-DD, the start of the hour, or the camera")
@@ -149,25 +149,25 @@ class PeopleCount(_Answer):
     compliance: float | None = Field(description="Share with a mask among decided people; null without any")
 
 
-class PeopleCounted(_Answer):
+class PeopleCounted(_Response):
     """Counts, in order."""
 
     counts: list[PeopleCount]
 
 
-class Days(_Answer):
+class Days(_Response):
     """Alerts by day and label."""
 
     days: list[DayCount]
 
 
-class ReviewRequest(_Answer):
+class ReviewRequest(_Response):
     """What an alert really shows."""
 
     review: Review = Field(description="Empty: remove the review")
 
 
-class Health(_Answer):
+class Health(_Response):
     """Whether the agent is healthy."""
 
     ok: bool

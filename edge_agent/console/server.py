@@ -32,7 +32,7 @@ LONGEST_HEADER_BYTES = 16_384
 LARGEST_SOCKET_MESSAGE_BYTES = 2_000_000
 """Ten times a webcam picture."""
 
-QUIETER = {
+LOG_LEVELS = {
     "uvicorn": logging.CRITICAL,
     "python_multipart": logging.CRITICAL,
     "websockets": logging.CRITICAL,
@@ -54,7 +54,7 @@ async def serve(app: ASGIApp, config: ConsoleConfig, *, end: asyncio.Event, list
     """
     tls = open_tls(config)
     # They log single requests, so a client could fill the log; the middleware logs our own failures.
-    for name, least in QUIETER.items():
+    for name, least in LOG_LEVELS.items():
         logging.getLogger(name).setLevel(least)
     settings = uvicorn.Config(
         app,

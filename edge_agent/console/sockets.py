@@ -138,7 +138,7 @@ class _LiveViewer:
         if time.monotonic() - self._overview_at < OVERVIEW_SECONDS:
             return
         self._overview_at = time.monotonic()
-        if not self._context.auth.still_knows(self._visitor):
+        if not self._context.auth.is_still_valid(self._visitor):
             raise ClosedError(LOGGED_OUT, "logged out")
         try:
             overview = await self._context.agent.status()
@@ -180,7 +180,7 @@ async def _answer_webcam(socket: WebSocket, context: Context) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", GOING))
-        if not context.auth.still_knows(visitor):
+        if not context.auth.is_still_valid(visitor):
             raise ClosedError(LOGGED_OUT, "logged out")
         content = message.get("bytes")
         if not content:

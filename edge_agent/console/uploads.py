@@ -35,7 +35,7 @@ IMAGE_KEY = re.compile(rb'"image"\s*:\s*"')
 MOST_HELD = 3
 """Limit of memory for uploads, in pictures of the largest size."""
 AGAIN_SECONDS = "1"
-KINDS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
+MAGIC_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
 RIFF, WEBP = slice(0, 4), slice(8, 12)
 
 
@@ -133,7 +133,7 @@ def check_kind(content: bytes) -> None:
     if not content:
         raise HTTPException(422, "the picture is empty")
     is_webp = content[RIFF] == b"RIFF" and content[WEBP] == b"WEBP"
-    if not (content.startswith(KINDS) or is_webp):
+    if not (content.startswith(MAGIC_BYTES) or is_webp):
         raise HTTPException(415, "not a JPEG, PNG, WebP or BMP picture")
 
 

@@ -27,7 +27,7 @@ class Worker:
     def __init__(self, name: str, *, most_waiting: int) -> None:
         """`most_waiting` limits the functions queued or running."""
         # Duration of the last function; written by the thread, read by the event loop.
-        self._piece_seconds = 0.0
+        self._last_seconds = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._most_waiting = most_waiting
         self._waiting = 0
@@ -38,7 +38,7 @@ class Worker:
         Raises:
             BusyError: the queue is full.
         """
-        if self._waiting >= self._most_waiting or self._waiting * self._piece_seconds > LONGEST_WAIT_SECONDS:
+        if self._waiting >= self._most_waiting or self._waiting * self._last_seconds > LONGEST_WAIT_SECONDS:
             raise BusyError
         self._waiting += 1
         loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ class Worker:
         try:
             return function()
         finally:
-            self._piece_seconds = time.monotonic() - began_at
+            self._last_seconds = time.monotonic() - began_at
 
     def _done(self, work: asyncio.Future[T]) -> None:
         self._waiting -= 1

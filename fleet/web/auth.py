@@ -42,7 +42,7 @@ class FleetAuth(Auth):
 
     def begin(self, visitor: Visitor, name: str, role: Role) -> str:
         """Start a session after a correct password; returns the new cookie."""
-        self._attempts.was_right(visitor.address, "password")
+        self._attempts.record_success(visitor.address, "password")
         self.sessions.end(visitor.cookie)
         cookie = self.sessions.begin(at=self._clock())
         self._people[cookie] = (name, role)
@@ -50,9 +50,9 @@ class FleetAuth(Auth):
             del self._people[next(iter(self._people))]
         return cookie
 
-    def was_wrong(self, visitor: Visitor) -> None:
+    def record_failure(self, visitor: Visitor) -> None:
         """Record a wrong password; further attempts are delayed."""
-        self._attempts.was_wrong(visitor.address, "password", at=self._clock())
+        self._attempts.record_failure(visitor.address, "password", at=self._clock())
 
     def person(self, visitor: Visitor) -> tuple[str, Role]:
         """Name and role of a visitor; a program with the token is a viewer."""

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from edge_agent.console.auth import own_page, set_cookie
+from edge_agent.console.auth import safe_target, set_cookie
 from edge_agent.console.sessions import is_same
 from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
 from fleet.web.users import role_of
@@ -26,7 +26,7 @@ login = APIRouter(include_in_schema=False, default_response_class=Response)
 @login.get("/login")
 def page(request: Request) -> Any:
     """Show the login form."""
-    if request.state.visitor.is_in:
+    if request.state.visitor.is_authenticated:
         return RedirectResponse("/", SEE_OTHER)
     asked = request.query_params
     values = {"next": asked.get("next", ""), "trouble": TROUBLE.get(asked.get("trouble", ""), "")}
@@ -45,14 +45,14 @@ def log_in(
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
     visitor, auth = request.state.visitor, request.app.state.auth
-    wanted = own_page(wanted)
+    wanted = safe_target(wanted)
     if auth.wait_seconds(visitor):
         return _redirect("wait", wanted)
     if not is_same(csrf, visitor.csrf):
         return _redirect("expired", wanted)
     role = role_of(connection, person, password)
     if role is None:
-        auth.was_wrong(visitor)
+        auth.record_failure(visitor)
         return _redirect("wrong", wanted)
     scheme = request.scope["scheme"]
     answer = RedirectResponse(wanted, SEE_OTHER)

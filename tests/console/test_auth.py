@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.config.secrets import ConsoleSecrets
 from edge_agent.console.auth import Auth
-from edge_agent.console.limits import FREE_MISTAKES
+from edge_agent.console.limits import FREE_FAILURES
 from edge_agent.console.sessions import IDLE_SECONDS
 from tests.console.served import PASSWORD, TOKEN, served
 from tests.faces import HOPPER, portrait
@@ -88,9 +88,9 @@ def test_a_wrong_token_is_rejected(locked, authorization):
 @pytest.mark.usefixtures("long_login_delay")
 def test_guessing_tokens_is_delayed_increasingly(locked):
     with locked.client(token=GUESS) as client, locked.client(token=TOKEN) as program:
-        answers = [client.get("/api/v1/status") for _ in range(FREE_MISTAKES + 1)]
+        answers = [client.get("/api/v1/status") for _ in range(FREE_FAILURES + 1)]
 
-        assert [answer.status_code for answer in answers] == [401] * FREE_MISTAKES + [429]
+        assert [answer.status_code for answer in answers] == [401] * FREE_FAILURES + [429]
         assert int(answers[-1].headers["retry-after"]) >= 1
         # Even the right token is rejected now: it could be the next guess.
         assert program.get("/api/v1/status").status_code == 429
@@ -137,9 +137,9 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(browser):
 
 @pytest.mark.usefixtures("long_login_delay")
 def test_a_wrong_password_is_reported_and_the_fourth_is_delayed(browser):
-    answers = [browser.log_in("wrong") for _ in range(FREE_MISTAKES + 1)]
+    answers = [browser.log_in("wrong") for _ in range(FREE_FAILURES + 1)]
 
-    assert ["wrong" in answer.headers["location"] for answer in answers] == [True] * FREE_MISTAKES + [False]
+    assert ["wrong" in answer.headers["location"] for answer in answers] == [True] * FREE_FAILURES + [False]
     assert answers[-1].headers["location"].startswith("/login?problem=wait&seconds=")
     # Even the right password is rejected now: it could be the next guess.
     assert "problem=wait" in browser.log_in().headers["location"]
@@ -206,9 +206,9 @@ def test_a_session_expires(locked):
 
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert visitor.name == "person"
-    assert auth.still_knows(visitor)
+    assert auth.is_still_valid(visitor)
     now[0] = IDLE_SECONDS + 1
-    assert not auth.still_knows(visitor)
+    assert not auth.is_still_valid(visitor)
     visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert visitor.name == "unauthenticated"
 
@@ -281,7 +281,7 @@ def test_forwarding_headers_of_a_local_proxy_are_trusted(locked):
     assert "; Secure" in page.headers["set-cookie"]
     # Guesses through the proxy are attributed to the forwarded address.
     with locked.client(token=GUESS) as guesser, locked.client(token=TOKEN) as program:
-        for _ in range(FREE_MISTAKES + 1):
+        for _ in range(FREE_FAILURES + 1):
             guesser.get("/api/v1/status", headers={"X-Forwarded-For": "203.0.113.7"})
         assert program.get("/api/v1/status", headers={"X-Forwarded-For": "198.51.100.9"}).status_code == 200
         assert program.get("/api/v1/status", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 429

@@ -68,14 +68,14 @@ def test_the_documented_limits_are_those_of_the_code():
         f"after {sessions.IDLE_SECONDS / 3600:.0f} hours",
         f"after {sessions.LONGEST_SECONDS / 86_400:.0f} days",
         f"up to {limits.LONGEST_PAUSE_SECONDS / 60:.0f} minutes",
-        f"{limits.MISTAKES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
+        f"{limits.FAILURES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
         f"replies beyond {bridge.MOST_REPLIES}",
         f"{protocol.MAX_REQUEST_BYTES // 1024} KB",
         f"queued commands to {bridge.MOST_COMMANDS}",
     ):
         assert number in text, number
     assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS
-    assert limits.FREE_MISTAKES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
+    assert limits.FREE_FAILURES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
 
 
 def test_the_documented_priority_is_that_of_the_unit():

@@ -3,14 +3,14 @@
 import pytest
 
 from edge_agent.console.limits import (
-    FREE_MISTAKES,
+    FAILURES_OF_ALL,
+    FREE_FAILURES,
     LONGEST_PAUSE_SECONDS,
-    MISTAKES_OF_ALL,
     MOST_ADDRESSES,
     ONE_MORE_SECONDS,
     Attempts,
     Rate,
-    neighbourhood,
+    client_network,
 )
 
 
@@ -36,50 +36,50 @@ def test_a_million_addresses_use_bounded_memory():
     rate, attempts = Rate(1.0), Attempts()
     for number in range(MOST_ADDRESSES + 100):
         rate.wait_seconds(f"address {number}", at=0.0)
-        attempts.was_wrong(f"address {number}", "token", at=0.0)
+        attempts.record_failure(f"address {number}", "token", at=0.0)
 
     assert len(rate._buckets) == MOST_ADDRESSES
-    assert len(attempts._mistakes) == MOST_ADDRESSES
+    assert len(attempts._failures) == MOST_ADDRESSES
 
 
 def test_failed_logins_increase_the_delay_up_to_a_limit():
     attempts, at, pauses = Attempts(), 0.0, []
     for _ in range(14):
-        attempts.was_wrong("a", "token", at=at)
+        attempts.record_failure("a", "token", at=at)
         pauses.append(attempts.wait_seconds("a", "token", at=at))
         # Late enough that the limit of all addresses together does not apply.
         at += 400.0
 
-    assert pauses == [0] * (FREE_MISTAKES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
+    assert pauses == [0] * (FREE_FAILURES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
 
 
 def test_a_patient_attacker_still_waits_after_thousands_of_failures():
     attempts, at = Attempts(), 0.0
     for _ in range(3000):
-        attempts.was_wrong("a", "token", at=at)
+        attempts.record_failure("a", "token", at=at)
         at += attempts.wait_seconds("a", "token", at=at)
 
-    attempts.was_wrong("a", "token", at=at)
+    attempts.record_failure("a", "token", at=at)
     assert attempts.wait_seconds("a", "token", at=at) == LONGEST_PAUSE_SECONDS
 
 
 def test_a_delay_ends_and_a_right_password_clears_mistakes():
     attempts = Attempts()
-    for _ in range(FREE_MISTAKES + 3):
-        attempts.was_wrong("a", "token", at=0.0)
+    for _ in range(FREE_FAILURES + 3):
+        attempts.record_failure("a", "token", at=0.0)
 
     assert attempts.wait_seconds("a", "token", at=1.0) == 7
     assert attempts.wait_seconds("b", "token", at=1.0) == 0
     assert attempts.wait_seconds("a", "token", at=8.0) == 0
-    attempts.was_right("a", "token")
-    attempts.was_wrong("a", "token", at=8.0)
+    attempts.record_success("a", "token")
+    attempts.record_failure("a", "token", at=8.0)
     assert attempts.wait_seconds("a", "token", at=8.0) == 0
 
 
 def test_a_thousand_addresses_guess_no_more_often_than_a_few():
     attempts = Attempts()
-    for number in range(int(MISTAKES_OF_ALL)):
-        attempts.was_wrong(f"address {number}", "token", at=0.0)
+    for number in range(int(FAILURES_OF_ALL)):
+        attempts.record_failure(f"address {number}", "token", at=0.0)
 
     assert attempts.wait_seconds("yet another", "token", at=0.0) == 2
     assert attempts.wait_seconds("yet another", "token", at=2.0) == 0
@@ -87,9 +87,9 @@ def test_a_thousand_addresses_guess_no_more_often_than_a_few():
 
 def test_guesses_from_elsewhere_do_not_lock_out_known_addresses():
     attempts = Attempts()
-    attempts.was_right("home", "password")
+    attempts.record_success("home", "password")
     for number in range(1000):
-        attempts.was_wrong(f"address {number}", "password", at=0.0)
+        attempts.record_failure(f"address {number}", "password", at=0.0)
 
     assert attempts.wait_seconds("home", "password", at=0.0) == 0
     assert attempts.wait_seconds("home", "token", at=0.0) > 0
@@ -98,15 +98,15 @@ def test_guesses_from_elsewhere_do_not_lock_out_known_addresses():
 
 def test_guesses_from_a_known_address_are_limited_as_those_from_elsewhere():
     attempts = Attempts()
-    attempts.was_right("home", "token")
+    attempts.record_success("home", "token")
     guesses, at = 0, 0.0
     while at < 86_400.0:
         if not attempts.wait_seconds("home", "token", at=at):
-            attempts.was_wrong("home", "token", at=at)
+            attempts.record_failure("home", "token", at=at)
             guesses += 1
         at += 0.5
 
-    assert guesses <= 86_400 / ONE_MORE_SECONDS + MISTAKES_OF_ALL
+    assert guesses <= 86_400 / ONE_MORE_SECONDS + FAILURES_OF_ALL
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_guesses_from_a_known_address_are_limited_as_those_from_elsewhere():
     ],
 )
 def test_an_ipv6_network_counts_as_one_address(address, known_as):
-    assert neighbourhood(address) == known_as
+    assert client_network(address) == known_as
