@@ -15,17 +15,14 @@ from edge_agent.commands.options import accept_json, add_command, configured, pr
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
 from edge_agent.diagnosis.examination import Examination, examine, run_checks
-from edge_agent.diagnosis.finding import SEVERITIES, exit_status
+from edge_agent.diagnosis.finding import SEVERITIES, Finding, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe, safe_lines
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
-
-    from edge_agent.diagnosis.finding import Finding
-
+    from collections.abc import Iterator, Sequence
 
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
@@ -82,30 +79,29 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _quick(options: argparse.Namespace) -> int:
-    """Run the checks of what the agent needs to start; the exit status is that of the first failure."""
-    report = print_json if options.json else _print_part
-    file = options.config or default_file() or "the defaults"
+    """Print what the agent needs to start, line by line; the exit status is that of the first failure."""
+    status = 0
+    for finding in _needed_to_start(options):
+        is_ok = finding.severity != "wrong"
+        if not is_ok:
+            status = status or finding.exit_code
+        if options.json:
+            print_json({"check": finding.check, "ok": is_ok, "message": finding.message})
+        else:
+            mark, check = "ok" if is_ok else "WRONG", finding.check
+            print(f"{mark:{QUICK_MARK_WIDTH}}  {check:{QUICK_CHECK_WIDTH}}  {safe_lines(finding.message)}", flush=True)
+    return status
+
+
+def _needed_to_start(options: argparse.Namespace) -> Iterator[Finding]:
     try:
         config = configured(options)
     except ConfigError as error:
         # Everything else depends on it.
-        report({"check": "configuration", "ok": False, "message": str(error)})
-        return error.exit_code
-    report({"check": "configuration", "ok": True, "message": str(file)})
-    status = 0
-    for finding in run_checks(config):
-        if finding.severity == "wrong":
-            status = status or finding.exit_code
-        report({"check": finding.check, "ok": finding.severity != "wrong", "message": finding.message})
-    return status
-
-
-def _print_part(part: Mapping[str, Any]) -> None:
-    mark = "ok" if part["ok"] else "WRONG"
-    print(
-        f"{mark.ljust(QUICK_MARK_WIDTH)}  {part['check'].ljust(QUICK_CHECK_WIDTH)}  {safe_lines(part['message'])}",
-        flush=True,
-    )
+        yield Finding("configuration", "wrong", str(error), exit_code=error.exit_code)
+        return
+    yield Finding("configuration", "ok", str(options.config or default_file() or "the defaults"))
+    yield from run_checks(config)
 
 
 def _print_page(examination: Examination) -> None:
