@@ -81,7 +81,9 @@ def test_secrets_readable_by_others_are_named_and_protected_ones_are_not(tmp_pat
     password = tmp_path / "password"
     password.write_text("a long password\n", encoding="utf-8")
     password.chmod(0o644)
-    (tmp_path / "state").mkdir(mode=0o755)
+    (tmp_path / "state").mkdir()
+    # Not by mkdir, which another test's umask would restrict.
+    (tmp_path / "state").chmod(0o755)
     config = Config.model_validate(
         {
             "state_dir": str(tmp_path / "state"),
