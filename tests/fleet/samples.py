@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.counts import CountsMessage, PeopleCounts
-from edge_agent.messages.ids import _Uuid7Source
+from edge_agent.messages.ids import _as_uuid, _at_random
 from edge_agent.messages.resolved import ResolvedMessage
 from edge_agent.messages.telemetry import (
     Counts,
@@ -28,7 +28,7 @@ def now() -> datetime:
 
 def an_id(when: datetime) -> str:
     """An id of the current time, independent of earlier ids, as if made by another device."""
-    return _Uuid7Source().take(when)
+    return _as_uuid(_at_random(when))
 
 
 def alert(device: str = "hall-1", sequence: int = 1, *, when: datetime | None = None, **keys: Any) -> AlertMessage:
