@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.host.atomic_files import make_folder, write_whole
 from edge_agent.host.disk import NewestWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-# Other users need not know when a camera is paused.
-FILE_MODE = 0o600
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +42,7 @@ class Pauses:
 
     def __init__(self, file: Path, *, at: float, when: datetime) -> None:
         """Read the file; a missing or damaged file means no pauses."""
-        self._file = file
-        self._writer = NewestWriter(self._save)
-        self._is_stuck = False
+        self._writer = NewestWriter(file, if_unwritable="pauses cannot be saved and end at the next restart")
         content = _read(file)
         self._paused_until: dict[str, float] = {}
         for camera, pause in content.paused.items():
@@ -75,17 +69,6 @@ class Pauses:
     def _write(self, *, at: float, when: datetime) -> None:
         content = _Content(paused={camera: _pause(until - at, when) for camera, until in self._paused_until.items()})
         self._writer.put(content.model_dump_json(exclude_none=True).encode())
-
-    def _save(self, content: bytes) -> None:
-        try:
-            make_folder(self._file.parent)
-            write_whole(self._file, content, mode=FILE_MODE)
-        except OSError as error:
-            if not self._is_stuck:
-                log.warning("%s: pauses cannot be saved and end at the next restart: %s", self._file, error.strerror)
-            self._is_stuck = True
-        else:
-            self._is_stuck = False
 
 
 def _pause(left_seconds: float, when: datetime) -> _Pause:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import is_there, sync_folder
+from edge_agent.host.atomic_files import is_there, make_folder, sync_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,8 @@ PATIENCE_SECONDS = 0.2
 """A healthy disk responds within milliseconds; a slower one hangs or is very busy."""
 WRITE_SECONDS = 2.0
 """Time for a write, even to a slow card; each outage is waited for once."""
+
+log = logging.getLogger(__name__)
 
 
 def reach(folder: Path) -> bool:
@@ -98,11 +101,15 @@ def _do(work: Callable[[], T], future: Future[T]) -> None:
 
 
 class NewestWriter:
-    """Rewrites a small file at each change; while the disk hangs, the newest content waits. Owned by one thread."""
+    """Rewrites a small file, which only this user may read, at each change. Owned by one thread.
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        """`write` runs in another thread, one call at a time, and may hang."""
-        self._write, self._newest = write, b""
+    While the disk hangs, the newest content waits. A file that cannot be written is logged once.
+    """
+
+    def __init__(self, file: Path, *, if_unwritable: str, write: Callable[[Path, bytes], None] | None = None) -> None:
+        """`if_unwritable` is what follows then. `write` runs in another thread, one call at a time, and may hang."""
+        self._file, self._if_unwritable, self._write = file, if_unwritable, write or _write
+        self._newest, self._is_unwritable = b"", False
         self._disk: DiskThread[None] = DiskThread(patience_seconds=WRITE_SECONDS)
 
     def put(self, content: bytes) -> None:
@@ -116,7 +123,18 @@ class NewestWriter:
         written = None
         while written is not self._newest:
             written = self._newest
-            self._write(written)
+            try:
+                self._write(self._file, written)
+                self._is_unwritable = False
+            except OSError as error:
+                if not self._is_unwritable:
+                    log.warning("%s: %s: %s", self._file, self._if_unwritable, error.strerror)
+                self._is_unwritable = True
+
+
+def _write(file: Path, content: bytes) -> None:
+    make_folder(file.parent)
+    write_whole(file, content, mode=0o600)
 
 
 class LastKnown(Generic[T]):

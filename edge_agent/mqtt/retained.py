@@ -7,21 +7,16 @@ camera in Home Assistant.
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING
 
-from edge_agent.host.atomic_files import make_folder, write_whole
 from edge_agent.host.disk import NewestWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-FILE_MODE = 0o600
 # A device has two topics, and one per camera; a file with more names is not ours.
 MOST_NAMES = 100
-
-log = logging.getLogger(__name__)
 
 
 class RetainedNames:
@@ -29,13 +24,15 @@ class RetainedNames:
 
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
         """Read the file and add the names of the current configuration; a missing or damaged file has none."""
-        self._writer = NewestWriter(lambda content: _write(file, content))
+        self._writer = NewestWriter(
+            file, if_unwritable="retained messages of an old device name may remain at the broker and in Home Assistant"
+        )
         self._current = list(current)
         known = _read(file)
         self.stale = [name for name in known if name not in self._current]
         """The names of earlier configurations that are not in the current one, newest first."""
         if set(known) != {*self._current, *self.stale}:
-            _write(file, self._content)
+            self._writer.put(self._content)
 
     def forget(self, topic: str) -> None:
         """Drop an old topic that was cleared, or cannot be."""
@@ -51,18 +48,6 @@ def removed_cameras(file: Path, *, current: Iterable[str]) -> list[str]:
     """The removed cameras of earlier configurations, without changing the file: for other programs than the agent."""
     now = set(current)
     return [camera for camera in _read(file) if camera not in now]
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        make_folder(file.parent)
-        write_whole(file, content, mode=FILE_MODE)
-    except OSError as error:
-        log.warning(
-            "%s: retained messages of an old device name may remain at the broker and in Home Assistant: %s",
-            file,
-            error.strerror,
-        )
 
 
 def _read(file: Path) -> list[str]:

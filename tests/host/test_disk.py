@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,11 +110,11 @@ def test_a_hanging_disk_blocks_no_thread_and_is_queried_once():
 def test_a_disk_that_recovers_gets_the_newest_content_and_later_ones():
     released, written = threading.Event(), []
 
-    def write(content):
+    def write(_file, content):
         assert released.wait(PATIENCE_SECONDS)
         written.append(content)
 
-    writer = NewestWriter(write)
+    writer = NewestWriter(Path("file"), if_unwritable="", write=write)
     for content in (b"first", b"second", b"third"):
         writer.put(content)
     assert written == []
