@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edge_agent.camera.source import source_kind
-from edge_agent.config.model import named_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
@@ -24,12 +23,12 @@ class Camera(Protocol):
     @property
     def position_seconds(self) -> float | None:
         """Position of the last grabbed picture in the recording; None for a live camera, which paces itself."""
-        ...
+        return None
 
     @property
     def age_seconds(self) -> float:
         """Age of the last grabbed picture, as far as known."""
-        ...
+        return 0.0
 
     def grab(self) -> bool:
         """Wait for the next picture; False at the end of a recording or folder.
@@ -52,11 +51,9 @@ class Camera(Protocol):
         ...
 
 
-class EagerCamera:
+class EagerCamera(Camera):
     """A camera that decodes each picture as it is grabbed, and has nothing to release."""
 
-    position_seconds: float | None = None
-    age_seconds = 0.0
     grabbed: Picture
 
     def retrieve(self) -> Picture:
@@ -90,13 +87,13 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
             return PictureFolder(Path(source))
         case "pipe":
-            from edge_agent.camera.pipe import open_pipe
+            from edge_agent.camera.pipe import PipeCamera
 
-            return open_pipe(config, stop=stop or threading.Event())
+            return PipeCamera(config, stop=stop or threading.Event())
         case "picamera2":
-            from edge_agent.camera.picamera2 import open_picamera2
+            from edge_agent.camera.picamera2 import RibbonCamera
 
-            return open_picamera2(config, number=(named_source(source) or ("", ""))[1])
+            return RibbonCamera(config)
 
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:

@@ -23,7 +23,6 @@ from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
 
     from edge_agent.config.model import CameraConfig
 
@@ -54,29 +53,27 @@ MOST_SCANS, ENOUGH_SCANS, SCAN_SECONDS = 8, 2, 0.03
 class PipeCamera(EagerCamera):
     """A program in its own process group, without a shell. Owned by one thread."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        stream: JpegStream | RawStream,
-        *,
-        shown: str,
-        read_timeout_seconds: float,
-        stop: threading.Event,
-    ) -> None:
-        """Start the program; `shown` is its name in errors. A grab ends soon after `stop` is set.
+    def __init__(self, config: CameraConfig, *, stop: threading.Event) -> None:
+        """Start the command of a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg`.
+
+        A grab ends soon after `stop` is set.
 
         Raises:
             CameraError: the program does not exist or cannot be started.
         """
-        self._command, self._stream, self._shown = command, stream, shown
-        self._silence_seconds, self._stop = read_timeout_seconds, stop
-        self._patience_seconds = max(read_timeout_seconds, START_SECONDS)
+        self._command, self._shown, self._stop = command_of(config), shown_source(config.source), stop
+        self._stream: JpegStream | RawStream = JpegStream()
+        if config.pixel_format != "mjpeg" and config.frame_size is not None:
+            width_px, height_px = config.frame_size
+            self._stream = RawStream(config.pixel_format, width_px=width_px, height_px=height_px)
+        self._silence_seconds = config.read_timeout_seconds
+        self._patience_seconds = max(self._silence_seconds, START_SECONDS)
         self._stderr = b""
         self._has_written = False
         self._mark = secrets.token_hex(16)
         try:
             self._process = subprocess.Popen(  # noqa: S603  (the command stands in the configuration for this)
-                command,
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -86,7 +83,7 @@ class PipeCamera(EagerCamera):
                 env={**os.environ, MARK: self._mark},
             )
         except (OSError, ValueError) as error:
-            raise CameraError(f"{shown}: {_why_not_started(command[0], error)}") from error
+            raise CameraError(f"{self._shown}: {_why_not_started(self._command[0], error)}") from error
         self._pictures, self._messages = _open_end(self._process.stdout), _open_end(self._process.stderr)
         self._waiting = select.poll()
         for end in (self._pictures, self._messages):
@@ -206,25 +203,6 @@ def _kill_marked(mark: str) -> bool:
                     os.kill(int(folder.name), signal.SIGKILL)
                     found = True
     return found
-
-
-def open_pipe(config: CameraConfig, *, stop: threading.Event) -> PipeCamera:
-    """Start the command of a source `pipe`, `rpicam`, `jetson-csi` or `ffmpeg`.
-
-    Raises:
-        CameraError: the program does not exist or cannot be started.
-    """
-    stream: JpegStream | RawStream = JpegStream()
-    if config.pixel_format != "mjpeg" and config.frame_size is not None:
-        width_px, height_px = config.frame_size
-        stream = RawStream(config.pixel_format, width_px=width_px, height_px=height_px)
-    return PipeCamera(
-        command_of(config),
-        stream,
-        shown=shown_source(config.source),
-        read_timeout_seconds=config.read_timeout_seconds,
-        stop=stop,
-    )
 
 
 def _open_end(end: IO[bytes] | None) -> int:

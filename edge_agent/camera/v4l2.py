@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_agent.camera import Camera
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ READ_TIMEOUT_SECONDS = 10.0
 OPENCV_SAYS_NOTHING = 0  # LOG_LEVEL_SILENT
 
 
-class DeviceCamera:
+class DeviceCamera(Camera):
     """A V4L2 device. Owned by one thread."""
-
-    position_seconds: None = None
-    age_seconds = 0.0
 
     def __init__(self, capture: cv2.VideoCapture, *, shown: str) -> None:
         """Read from an open capture; `shown` is its name in errors."""

@@ -18,6 +18,7 @@ import av
 import av.error
 from av.video.frame import PictureType
 
+from edge_agent.camera import Camera
 from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
 from edge_agent.camera.http_client import refused_login
 from edge_agent.camera.stream_clock import StreamClock
@@ -86,10 +87,11 @@ NO_VIDEO = "answers with something other than a video; check the path of the add
 log = logging.getLogger(__name__)
 
 
-class Recording:
+class Recording(Camera):
     """A video file, from its first frame to its last. Owned by one thread."""
 
-    age_seconds = 0.0
+    position_seconds = 0.0
+    """Position of the last grabbed frame in the recording; increases with every frame."""
 
     def __init__(self, path: Path, config: CameraConfig | None = None) -> None:
         """Open a file and decode its first frame, for a file without any is of no use.
@@ -116,8 +118,6 @@ class Recording:
         self._grabbed: VideoFrame | None = None
         self._read = 0
         self._reached_seconds = 0.0
-        self.position_seconds = 0.0
-        """Position of the last grabbed frame in the recording; increases with every frame."""
 
     def grab(self) -> bool:
         """Decode the next frame; False at the end."""
@@ -168,10 +168,11 @@ class Recording:
             )
 
 
-class StreamCamera:
+class StreamCamera(Camera):
     """A network stream: a reader thread takes packets as they come; the owner decodes them."""
 
-    position_seconds: None = None
+    age_seconds = 0.0
+    """Age of the last grabbed picture, as far as its timestamps show."""
 
     def __init__(self, config: CameraConfig, *, stop: threading.Event, is_bare_mjpeg: bool = False) -> None:
         """Connect and find the video. A grab ends soon after `stop` is set.
@@ -183,8 +184,6 @@ class StreamCamera:
         """
         self._config, self._stop, self._shown = config, stop, shown_source(config.source)
         self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
-        self.age_seconds = 0.0
-        """Age of the last grabbed picture, as far as its timestamps show."""
         try:
             stream = _video_stream(self._container, shown=self._shown)
             self._decoder = _decoder(stream, config, shown=self._shown)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.camera.pipe import open_pipe
+from edge_agent.camera.pipe import PipeCamera
 from edge_agent.commands.run import RELOAD_SECONDS, _Lifecycle
 from edge_agent.config.model import CameraConfig
 from tests.journeys.agent import wait_until
@@ -41,7 +41,7 @@ def test_no_child_of_a_pipe_survives_it(tmp_path, escape, monkeypatch):
     script = tmp_path / "camera"
     script.write_text(f"#!/bin/sh\n{ESCAPES[escape]}\n", encoding="utf-8")
     script.chmod(0o755)
-    camera = open_pipe(CameraConfig(source=f"pipe: {script}"), stop=threading.Event())
+    camera = PipeCamera(CameraConfig(source=f"pipe: {script}"), stop=threading.Event())
     wait_until(lambda: len(processes_with(word)) >= 2, "the children")
 
     camera.close()
