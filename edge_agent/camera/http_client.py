@@ -60,8 +60,7 @@ class HttpClient:
             # Cameras are in the local network: no proxy.
             urllib.request.ProxyHandler({}),
             urllib.request.HTTPCookieProcessor(),
-            _Http(),
-            _Https(_unverified()),
+            _Handler(context=_unverified()),
             self._login,
         )
 
@@ -292,26 +291,16 @@ class _UntilLate(io.RawIOBase):
         super().close()
 
 
-class _Connection(http.client.HTTPConnection):
-    response_class = _Answer
+class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens both kinds of address, with the limit of time for each response."""
 
+    def do_open(self, http_class: Any, req: urllib.request.Request, **settings: Any) -> http.client.HTTPResponse:
+        def connection(*place: Any, **further: Any) -> http.client.HTTPConnection:
+            opened: http.client.HTTPConnection = http_class(*place, **further)
+            opened.response_class = _Answer
+            return opened
 
-class _SecureConnection(http.client.HTTPSConnection):
-    response_class = _Answer
-
-
-class _Http(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connection, req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self._tls = context
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_SecureConnection, req, context=self._tls)
+        return super().do_open(connection, req, **settings)
 
 
 def _unverified() -> ssl.SSLContext:
