@@ -368,8 +368,8 @@ def is_at_work(state_dir: Path) -> bool:
     return False
 
 
-def open_models(config: Config, *, users: int = 1, checked: bool = False) -> tuple[FaceDetector, MaskClassifier]:
-    """Load both models for this many threads; `checked` skips the golden vectors, which passed before.
+def open_models(config: Config, *, users: int = 1) -> tuple[FaceDetector, MaskClassifier]:
+    """Load both models for this many threads.
 
     Raises:
         ModelError: a model or its card is missing or does not fit.
@@ -379,10 +379,8 @@ def open_models(config: Config, *, users: int = 1, checked: bool = False) -> tup
     # A pair of interpreters takes 15 MB. One more than the cores can run, because each is still taken while its thread
     # waits for Python's lock: four cameras on two cores reach 265 frames/s with three, 251 with two, 267 with four.
     copies = min(users, len(os.sched_getaffinity(0)) // config.threads + 1)
-    detector = open_detector(
-        config.faces, runtime=config.runtime, threads=config.threads, copies=copies, checked=checked
-    )
-    return detector, open_mask_classifier(config, copies=copies, checked=checked)
+    detector = open_detector(config.faces, runtime=config.runtime, threads=config.threads, copies=copies)
+    return detector, open_mask_classifier(config, copies=copies)
 
 
 def open_hiding_detector(config: Config) -> FaceDetector:
@@ -408,23 +406,15 @@ def open_scenes(config: Config) -> DrawScene:
     return partial(draw_scene, open_hiding_detector(config).detect)
 
 
-def open_mask_classifier(config: Config, *, copies: int = 1, checked: bool = False) -> MaskClassifier:
+def open_mask_classifier(config: Config, *, copies: int = 1) -> MaskClassifier:
     """Load the mask classifier; `copies` is the number of threads that can use it at once.
 
     Raises:
         ModelError: the model or its card is missing or does not fit.
     """
-
-    def opened(model: Path) -> MaskClassifier:
-        return open_classifier(
-            model,
-            runtime=config.runtime,
-            threads=config.threads,
-            copies=copies,
-            labels=config.masks.labels,
-            checked=checked,
-        )
-
+    opened = partial(
+        open_classifier, runtime=config.runtime, threads=config.threads, copies=copies, labels=config.masks.labels
+    )
     model, configured = config.mask_model, config.configured_mask_model
     if model == configured:
         return opened(model)

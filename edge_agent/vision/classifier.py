@@ -127,12 +127,10 @@ def open_classifier(
     threads: int = 1,
     copies: int = 1,
     labels: Sequence[Label] = (),
-    checked: bool = False,
 ) -> MaskClassifier:
     """Load a mask classifier and its card, and check that they match and that the runtime computes correctly.
 
-    `copies` is the number of threads that can use it at once. `checked`: the same model was opened before, so its
-    golden vectors are not checked again.
+    `copies` is the number of threads that can use it at once.
 
     Raises:
         ModelError: a file is missing or damaged, or card, model and runtime do not match.
@@ -140,8 +138,7 @@ def open_classifier(
     card = read_classifier_card(model)
     interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads, copies=copies)
     classifier = MaskClassifier(interpreter, card, name=str(model), labels=labels)
-    if not checked:
-        classifier.check_golden()
+    classifier.check_golden()
     return classifier
 
 

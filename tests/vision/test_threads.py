@@ -123,7 +123,7 @@ def test_threads_get_the_same_labels_as_a_single_thread():
     rng = np.random.default_rng(5)
     images = [rng.integers(0, 255, (240, 320, 3), dtype=np.uint8) for _ in range(12)]
     boxes = [Box(20, 20, 60 + 10 * number, 70 + 10 * number) for number in range(12)]
-    (_, alone), (_, shared) = open_models(Config(), checked=True), open_models(Config(), users=2, checked=True)
+    (_, alone), (_, shared) = open_models(Config()), open_models(Config(), users=2)
 
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(shared.classify, images, boxes))
