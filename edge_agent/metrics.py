@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
@@ -23,10 +24,9 @@ STAGE_BUCKETS_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2
 SKIPPED_SECONDS = 20e-6
 """A stage without work takes a microsecond or two and must not distort the statistics."""
 # Latencies: from 10 microseconds on, each bucket is a tenth wider than the one before, so no percentile is wrong by
-# more than 5 %. The last contains everything beyond 100 seconds.
+# more than 5 %.
 FIRST_BUCKET_SECONDS = 10e-6
 BUCKET_GROWTH = 1.1
-BUCKETS = math.ceil(math.log(100 / FIRST_BUCKET_SECONDS, BUCKET_GROWTH)) + 1
 
 
 class CameraMetrics(BaseModel):
@@ -54,7 +54,7 @@ class Metrics:
         self.cameras = {camera: CameraMetrics() for camera in cameras}
         self.stages = {stage: StageMetrics() for stage in STAGES}
         """Over all cameras."""
-        self._latencies: dict[str, _Histogram] = defaultdict(_Histogram)
+        self._durations: dict[str, Counter[int]] = defaultdict(Counter)
 
     def record(self, camera: str, outcome: Outcome) -> None:
         """Count a frame."""
@@ -70,10 +70,10 @@ class Metrics:
                 stage = self.stages[name]
                 stage.counts[bisect_left(STAGE_BUCKETS_SECONDS, seconds)] += 1
                 stage.total_seconds += seconds
-                self._latencies[name].add(seconds)
+                self._durations[name][_bucket(seconds)] += 1
         frame_seconds = sum(outcome.stage_seconds.values())
         if outcome.analysed and frame_seconds >= SKIPPED_SECONDS:
-            self._latencies["frame"].add(frame_seconds)
+            self._durations["frame"][_bucket(frame_seconds)] += 1
 
     def totals(self) -> Counts:
         """The counters of all cameras together."""
@@ -93,33 +93,25 @@ class Metrics:
 
     def latencies(self) -> dict[str, Latency]:
         """Percentiles of each stage that had work, and of the whole `frame`, since the last reset."""
-        return {stage: histogram.latency() for stage, histogram in self._latencies.items()}
+        return {stage: _latency(durations) for stage, durations in self._durations.items()}
 
     def reset_latencies(self) -> None:
         """Reset the latency statistics."""
-        self._latencies.clear()
+        self._durations.clear()
 
 
-class _Histogram:
-    """A fine histogram of durations with constant memory."""
+def _bucket(seconds: float) -> int:
+    return int(math.log(seconds / FIRST_BUCKET_SECONDS, BUCKET_GROWTH))
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._counts = [0] * BUCKETS
 
-    def add(self, seconds: float) -> None:
-        bucket = int(math.log(seconds / FIRST_BUCKET_SECONDS, BUCKET_GROWTH))
-        self._counts[min(bucket, BUCKETS - 1)] += 1
-        self.count += 1
+def _latency(durations: Counter[int]) -> Latency:
+    """The percentiles of durations, which are counted by bucket."""
+    buckets = sorted(durations)
+    up_to = list(accumulate(durations[bucket] for bucket in buckets))
 
-    def latency(self) -> Latency:
-        return Latency(p50=self._percentile_ms(0.50), p95=self._percentile_ms(0.95), p99=self._percentile_ms(0.99))
+    def percentile_ms(fraction: float) -> float:
+        bucket = buckets[bisect_left(up_to, fraction * up_to[-1])]
+        # The middle of the bucket, as far from its edges in both directions.
+        return round(1000 * FIRST_BUCKET_SECONDS * math.pow(BUCKET_GROWTH, bucket + 0.5), 3)
 
-    def _percentile_ms(self, fraction: float) -> float:
-        below = 0
-        for bucket, count in enumerate(self._counts):
-            below += count
-            if below >= fraction * self.count:
-                # The middle of the bucket, as far from its edges in both directions.
-                return round(1000 * FIRST_BUCKET_SECONDS * math.pow(BUCKET_GROWTH, bucket + 0.5), 3)
-        return math.inf
+    return Latency(p50=percentile_ms(0.50), p95=percentile_ms(0.95), p99=percentile_ms(0.99))
