@@ -106,7 +106,8 @@ class Control:
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
         self._rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=MOST_AT_ONCE)
-        self._is_flooded = False
+        self._rejected = 0
+        """Commands in a row beyond the rate limit."""
 
     def observe(self, frame: Frame) -> None:
         """Keep a camera's newest frame for the next snapshot."""
@@ -117,10 +118,9 @@ class Control:
         if not message.topic.startswith(self._commands):
             return
         name = message.topic.rpartition("/")[2]
-        was_flooded = self._is_flooded
         result = self._execute_limited(name, message.payload, retained=message.retain, at=at, when=when)
-        if not (self._is_flooded and was_flooded):
-            # Only the first rejected command of a flood is answered, so that the link does not fill up.
+        # Only the first rejected command of a flood is answered, so that the link does not fill up.
+        if self._rejected <= 1:
             self._answer(message, result)
 
     def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
@@ -153,10 +153,10 @@ class Control:
         self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime
     ) -> ResultMessage:
         """Execute a command within the rate limit; rejections are logged, only the first of a flood."""
-        was_flooded, self._is_flooded = self._is_flooded, not self._rate.take(at=at)
-        answer = TOO_MANY if self._is_flooded else self._execute(name, payload, retained=retained, at=at, when=when)
+        self._rejected = 0 if self._rate.take(at=at) else self._rejected + 1
+        answer = TOO_MANY if self._rejected else self._execute(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
-        if state != "done" and not (self._is_flooded and was_flooded):
+        if state != "done" and self._rejected <= 1:
             log.warning("command %r %s: %s", name[:LONGEST_SHOWN_NAME], state, reason)
         return ResultMessage(
             device=self._device,
