@@ -182,7 +182,8 @@ class StreamCamera(Camera):
         Raises:
             CameraError: it does not answer, refuses, or answers without video.
         """
-        self._config, self._stop, self._shown = config, stop, shown_source(config.source)
+        self._stop, self._shown = stop, shown_source(config.source)
+        self._silence_seconds = config.read_timeout_seconds
         self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
         try:
             stream = _video_stream(self._container, shown=self._shown)
@@ -198,9 +199,8 @@ class StreamCamera(Camera):
         self._frames: list[VideoFrame] = []
         self._grabbed: VideoFrame | None = None
         self._reader = _Reader(
-            self._container, stream, name=f"reader {self._shown}", silence_seconds=config.read_timeout_seconds
+            self._container, stream, name=f"reader {self._shown}", silence_seconds=self._silence_seconds
         )
-        self._reader.start()
 
     def grab(self) -> bool:
         """Wait for the next picture, as `Camera`."""
@@ -266,10 +266,6 @@ class StreamCamera(Camera):
         self._thinning.count(at=now)
         stamp_seconds = None if frame.pts is None else frame.time
         self.age_seconds = max(0.0, now - self._clock.taken_at(stamp_seconds, arrived_at=self._arrived_at))
-
-    @property
-    def _silence_seconds(self) -> float:
-        return self._config.read_timeout_seconds
 
     def _why_lost(self, damaged: int) -> str:
         if self._stop.is_set():
@@ -377,9 +373,6 @@ class _Reader:
         """Why no more packets arrive; empty while they may."""
         # A daemon: a thread that waits for a hanging camera must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin to read."""
         self._thread.start()
 
     def next_packet(self, stop: threading.Event, *, until: float) -> tuple[Packet[VideoStream] | None, float]:
