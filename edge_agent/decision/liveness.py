@@ -115,7 +115,7 @@ class _Shift:
 
 
 @dataclass(slots=True)
-class _Watched:
+class _TrackState:
     """State of a track."""
 
     view: _View
@@ -127,10 +127,10 @@ class _Watched:
     changes: int = 0
     changed_at: float = 0.0
     has_rested: bool = False
-    is_thing: bool = False
+    is_static: bool = False
 
     @property
-    def lives(self) -> bool:
+    def is_live(self) -> bool:
         return self.moves >= MOVES_OF_LIFE or self._is_restless
 
     @property
@@ -160,42 +160,42 @@ class LivenessFilter:
     def __init__(self, *, margin_fraction: float) -> None:
         """`margin_fraction` is the margin around the face in the cutout of a reading, as a fraction of the face."""
         self._margin_fraction = margin_fraction
-        self._watched: dict[int, _Watched] = {}
+        self._states: dict[int, _TrackState] = {}
         self._places: list[_Place] = []
 
     def is_unsure_of(self, track: Track) -> bool:
         """Whether it is still unknown if a track is live or a static object."""
-        watched = self._watched.get(track.id)
-        return watched is None or not (watched.lives or watched.is_thing)
+        state = self._states.get(track.id)
+        return state is None or not (state.is_live or state.is_static)
 
     @property
     def things(self) -> frozenset[int]:
         """The tracks at the place of a known static object: certainly pictures."""
-        return frozenset(number for number, watched in self._watched.items() if watched.is_thing)
+        return frozenset(number for number, state in self._states.items() if state.is_static)
 
     def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> frozenset[int]:
         """Process the readings of a frame and return the tracks without a sign of life, or at the place of an object.
 
         `following` are the tracks not yet lost; all others are dropped, but the places of static objects are kept.
         """
-        for gone in self._watched.keys() - following:
-            del self._watched[gone]
+        for gone in self._states.keys() - following:
+            del self._states[gone]
         for reading in readings:
-            self._look_at(reading)
-        return frozenset(number for number, watched in self._watched.items() if not watched.lives)
+            self._observe(reading)
+        return frozenset(number for number, state in self._states.items() if not state.is_live)
 
-    def _look_at(self, reading: Reading) -> None:
+    def _observe(self, reading: Reading) -> None:
         number, at, box = reading.track.id, reading.taken_at, reading.track.face.box
         place = self._place_of(reading)
-        watched = self._watched.get(number)
+        state = self._states.get(number)
         if place is not None:
             place.seen_at = at
-            self._watched[number] = _Watched(self._view(reading, box), at, at, has_rested=True, is_thing=True)
-        elif watched is None:
-            self._watched[number] = _Watched(self._view(reading, box), at, at)
-        elif not watched.lives:
-            watched.is_thing = False
-            self._compare(watched, reading)
+            self._states[number] = _TrackState(self._view(reading, box), at, at, has_rested=True, is_static=True)
+        elif state is None:
+            self._states[number] = _TrackState(self._view(reading, box), at, at)
+        elif not state.is_live:
+            state.is_static = False
+            self._compare(state, reading)
 
     def _place_of(self, reading: Reading) -> _Place | None:
         """The static object that a reading shows, if any."""
@@ -210,9 +210,9 @@ class LivenessFilter:
                 return place
         return None
 
-    def _compare(self, watched: _Watched, reading: Reading) -> None:
+    def _compare(self, state: _TrackState, reading: Reading) -> None:
         """Compare a reading with an older one of the same track."""
-        then, at, box = watched.view, reading.taken_at, reading.track.face.box
+        then, at, box = state.view, reading.taken_at, reading.track.face.box
         (x, y), (x_now, y_now) = then.box.centre, box.centre
         dx, dy, width_px = x_now - x, y_now - y, max(then.box.width_px, 1.0)
         shift = _shift(then.grid, self._view(reading, then.box).grid)
@@ -223,22 +223,22 @@ class LivenessFilter:
         grown = max(box.width_px, 1.0) / width_px
         has_walked = math.hypot(dx, dy) > WALKED_FRACTION * width_px or not 1 / GROWN_RATIO < grown < GROWN_RATIO
         if has_walked or shift.is_move or shift.is_change:
-            watched.changes += 1
-            watched.changed_at = at
+            state.changes += 1
+            state.changed_at = at
         if shift.is_rest and at - then.at >= RESTED_SECONDS:
-            watched.has_rested = True
+            state.has_rested = True
         if has_walked or shift.is_move:
-            watched.note_move(at)
+            state.note_move(at)
         elif shift.is_clear:
-            watched.still_readings += 1
-            if at - watched.still_since >= PLACE_SECONDS and watched.still_readings >= PLACE_READINGS:
-                self._remember(self._view(reading, box))
+            state.still_readings += 1
+            if at - state.still_since >= PLACE_SECONDS and state.still_readings >= PLACE_READINGS:
+                self._add_place(self._view(reading, box))
         else:
-            watched.still_since, watched.still_readings = at, 0
+            state.still_since, state.still_readings = at, 0
         if has_walked or shift.is_move or not shift.is_clear or at - then.at >= COMPARED_SECONDS:
-            watched.view = self._view(reading, box)
+            state.view = self._view(reading, box)
 
-    def _remember(self, view: _View) -> None:
+    def _add_place(self, view: _View) -> None:
         self._places.append(_Place(view, view.at))
         if len(self._places) > MOST_PLACES:
             self._places.remove(min(self._places, key=lambda place: place.seen_at))

@@ -60,7 +60,7 @@ class SequentialTest:
         self.compliant_llr = math.log(misses / (1 - false_alarms))
         """A track with at most this evidence, which is negative, is compliant."""
         self._max_llr = min(MAX_LLR, SHARE_OF_ONE * self.violation_llr)
-        self._ledgers: dict[int, _Ledger] = {}
+        self._states: dict[int, _TrackState] = {}
 
     def wants_reading(self, track: Track, *, at: float) -> bool:
         """Whether to classify this face: in every frame until it is decided, then every `recheck_seconds`.
@@ -68,18 +68,18 @@ class SequentialTest:
         A reading that contradicts the verdict requests more at once, until the evidence has recovered: otherwise that
         reading, which represents all the time since the last, would outweigh those that follow.
         """
-        ledger = self._ledgers.get(track.id)
-        if ledger is None or ledger.is_in_doubt:
+        state = self._states.get(track.id)
+        if state is None or state.is_in_doubt:
             return True
-        return at - ledger.read_at >= self._config.recheck_seconds - SLACK_SECONDS
+        return at - state.read_at >= self._config.recheck_seconds - SLACK_SECONDS
 
     def update(self, readings: Sequence[Reading], *, following: AbstractSet[int]) -> list[Verdict]:
         """Add readings to their tracks and return a verdict for each.
 
         `following` are the tracks not yet lost; the state of all others is dropped.
         """
-        for gone in self._ledgers.keys() - following:
-            del self._ledgers[gone]
+        for gone in self._states.keys() - following:
+            del self._states[gone]
         return [self._verdict(reading) for reading in readings]
 
     def llr(self, reading: Reading) -> float:
@@ -99,28 +99,28 @@ class SequentialTest:
         return min(max(llr, -self._max_llr), self._max_llr)
 
     def _verdict(self, reading: Reading) -> Verdict:
-        ledger = self._ledgers.setdefault(reading.track.id, _Ledger(reading.taken_at))
+        state = self._states.setdefault(reading.track.id, _TrackState(reading.taken_at))
         llr = self.llr(reading)
-        weight = reading.quality * ledger.novelty(reading.taken_at)
-        faded = ledger.llr * math.exp(-(reading.taken_at - ledger.read_at) / self._config.decay_seconds)
-        ledger.llr = min(max(faded + weight * llr, self.compliant_llr), self.violation_llr + HELD_LLR)
-        ledger.read_at = reading.taken_at
+        weight = reading.quality * state.independent_fraction(reading.taken_at)
+        faded = state.llr * math.exp(-(reading.taken_at - state.read_at) / self._config.decay_seconds)
+        state.llr = min(max(faded + weight * llr, self.compliant_llr), self.violation_llr + HELD_LLR)
+        state.read_at = reading.taken_at
         against = llr >= 0
         side = [label for label in reading.scores if (label in self._violations) == against]
-        ledger.side(against=against).add(reading, labels=side)
-        self._decide(ledger)
-        return _verdict(ledger, reading.track)
+        state.side(against=against).add(reading, labels=side)
+        self._decide(state)
+        return _verdict(state, reading.track)
 
-    def _decide(self, ledger: _Ledger) -> None:
+    def _decide(self, state: _TrackState) -> None:
         """Update the decision, which holds until the evidence reaches the opposite threshold."""
-        if ledger.llr >= self.violation_llr:
-            ledger.decision = "violation"
+        if state.llr >= self.violation_llr:
+            state.decision = "violation"
             # So that a mask put on later is scored by its own readings only.
-            ledger.compliant = _Side()
-        elif ledger.llr <= self.compliant_llr:
-            ledger.decision = "compliant"
-            ledger.violation = _Side()
-        ledger.is_in_doubt = self.compliant_llr < ledger.llr < self.violation_llr
+            state.compliant = _Side()
+        elif state.llr <= self.compliant_llr:
+            state.decision = "compliant"
+            state.violation = _Side()
+        state.is_in_doubt = self.compliant_llr < state.llr < self.violation_llr
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class _Side:
 
 
 @dataclass(slots=True)
-class _Ledger:
+class _TrackState:
     """State of one track."""
 
     read_at: float
@@ -161,7 +161,7 @@ class _Ledger:
     def side(self, *, against: bool) -> _Side:
         return self.violation if against else self.compliant
 
-    def novelty(self, at: float) -> float:
+    def independent_fraction(self, at: float) -> float:
         """The independent fraction of a reading, 0..1.
 
         If correlation falls as exp(-t / T), each measurement after the first is worth tanh(t / 2T) of an independent
@@ -172,20 +172,20 @@ class _Ledger:
         return math.tanh((at - self.read_at) / (2 * CORRELATION_SECONDS))
 
 
-def _verdict(ledger: _Ledger, track: Track) -> Verdict:
-    against = ledger.decision == "violation" or (ledger.decision == "undecided" and ledger.llr >= 0)
-    if not ledger.side(against=against).readings:
+def _verdict(state: _TrackState, track: Track) -> Verdict:
+    against = state.decision == "violation" or (state.decision == "undecided" and state.llr >= 0)
+    if not state.side(against=against).readings:
         against = not against
-    side = ledger.side(against=against)
+    side = state.side(against=against)
     # The label comes from the deciding side, even if none of its labels is the likeliest alone.
     label = max(side.scores, key=lambda one: side.scores[one])
     return Verdict(
         track=track,
-        decision=ledger.decision,
+        decision=state.decision,
         label=label,
         score=min(side.scores[label] / side.weight, 1.0),
         readings=side.readings,
-        llr=ledger.llr,
+        llr=state.llr,
         best=side.best[label],
     )
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import TrackingConfig
 
-PLACE_WIDTHS = 0.12
+POSITION_WIDTHS = 0.12
 """Standard deviation of a detector's box from the face."""
 SPEED_WIDTHS_PER_SECOND = 2.5
 """Standard deviation of the speed of people seen only once: a walker passes at 1 to 6 widths a second."""
@@ -40,7 +40,7 @@ SIZE_SPREAD = 0.25
 """Standard deviation of the logarithm of the width between two frames."""
 SIZE_SHARE = 0.6
 """Weight of the newest box in the smoothed width."""
-FURTHEST = 12.0
+GATE = 12.0
 """Gate: squared distance in standard deviations beyond which it is another person; rejects 1 in 400 true matches."""
 NEWCOMERS = 2.8
 """Cost from which a face is a new person if the tracked one must have left: -2 log of 0.04 new people per square of a
@@ -52,7 +52,7 @@ SIGHT_WIDTHS = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
+class _Kalman:
     """Kalman state of a face: position and velocity in px, their variances and covariance in widths²."""
 
     x: float
@@ -60,11 +60,11 @@ class _Course:
     width_px: float
     speed_x: float = 0.0
     speed_y: float = 0.0
-    place_variance: float = PLACE_WIDTHS**2
-    both_covariance: float = 0.0
+    position_variance: float = POSITION_WIDTHS**2
+    covariance: float = 0.0
     speed_variance: float = SPEED_WIDTHS_PER_SECOND**2
 
-    def after(self, seconds: float) -> _Course:
+    def predicted(self, seconds: float) -> _Kalman:
         """Predict the state after this time without a detection."""
         moving = min(seconds, GUESS_SECONDS)
         drift = CHANGE_WIDTHS**2 * seconds
@@ -72,28 +72,28 @@ class _Course:
             self,
             x=self.x + self.speed_x * moving,
             y=self.y + self.speed_y * moving,
-            place_variance=self.place_variance
-            + 2 * seconds * self.both_covariance
+            position_variance=self.position_variance
+            + 2 * seconds * self.covariance
             + seconds**2 * (self.speed_variance + drift / 3),
-            both_covariance=self.both_covariance + seconds * (self.speed_variance + drift / 2),
+            covariance=self.covariance + seconds * (self.speed_variance + drift / 2),
             speed_variance=self.speed_variance + drift,
         )
 
-    def corrected(self, face: Face, frame_size: tuple[int, int] | None) -> _Course:
+    def corrected(self, face: Face, frame_size: tuple[int, int] | None) -> _Kalman:
         """Update a predicted state with a detection."""
         face = self._whole(face, frame_size)
         x, y = face.box.centre
-        trust = 1 / (self.place_variance + PLACE_WIDTHS**2)
-        place_gain, speed_gain = self.place_variance * trust, self.both_covariance * trust
-        return _Course(
-            self.x + place_gain * (x - self.x),
-            self.y + place_gain * (y - self.y),
+        trust = 1 / (self.position_variance + POSITION_WIDTHS**2)
+        position_gain, speed_gain = self.position_variance * trust, self.covariance * trust
+        return _Kalman(
+            self.x + position_gain * (x - self.x),
+            self.y + position_gain * (y - self.y),
             self.width_px * (_width_px(face) / self.width_px) ** SIZE_SHARE,
             self.speed_x + speed_gain * (x - self.x),
             self.speed_y + speed_gain * (y - self.y),
-            (1 - place_gain) * self.place_variance,
-            (1 - place_gain) * self.both_covariance,
-            self.speed_variance - speed_gain * self.both_covariance,
+            (1 - position_gain) * self.position_variance,
+            (1 - position_gain) * self.covariance,
+            self.speed_variance - speed_gain * self.covariance,
         )
 
     def leaves(self, seconds: float, frame_size: tuple[int, int]) -> bool:
@@ -115,14 +115,14 @@ class _Course:
             return replace(face, box=replace(box, x1=box.x2 - self.width_px))
         return replace(face, box=replace(box, x2=box.x1 + self.width_px))
 
-    def strangeness(self, face: Face, frame_size: tuple[int, int] | None) -> float | None:
+    def cost(self, face: Face, frame_size: tuple[int, int] | None) -> float | None:
         """Cost of matching a face to this state (-2 log likelihood, lower is better); None if impossible."""
         face = self._whole(face, frame_size)
         growth = math.log(_width_px(face) / self.width_px)
         x, y = face.box.centre
-        variance = self.place_variance + 2 * PLACE_WIDTHS**2
+        variance = self.position_variance + 2 * POSITION_WIDTHS**2
         distance_widths = math.hypot(x - self.x, y - self.y) * 2 / (_width_px(face) + self.width_px)
-        if abs(growth) > math.log(SIZE_RATIO) or distance_widths**2 > FURTHEST * variance:
+        if abs(growth) > math.log(SIZE_RATIO) or distance_widths**2 > GATE * variance:
             return None
         return distance_widths**2 / variance + 2 * math.log(variance) + (growth / SIZE_SPREAD) ** 2
 
@@ -131,7 +131,7 @@ class _Course:
 class _Followed:
     track: Track
     seen_at: float
-    course: _Course
+    state: _Kalman
 
 
 class Tracker:
@@ -169,70 +169,70 @@ class Tracker:
         """
         self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
         unseen_seconds = [max(at - one.seen_at, 0.0) for one in self._followed]
-        expected = [one.course.after(seconds) for one, seconds in zip(self._followed, unseen_seconds, strict=True)]
+        expected = [one.state.predicted(seconds) for one, seconds in zip(self._followed, unseen_seconds, strict=True)]
         leaving = {
             number
             for number, one in enumerate(self._followed)
-            if frame_size is not None and one.course.leaves(unseen_seconds[number], frame_size)
+            if frame_size is not None and one.state.leaves(unseen_seconds[number], frame_size)
         }
-        partners = _partners(faces, expected, leaving, frame_size)
+        matches = _matched(faces, expected, leaving, frame_size)
         seen = []
         for index, face in enumerate(faces):
-            number = partners.get(index)
+            number = matches.get(index)
             if number is None:
                 self._last_id += 1
                 track = Track(self._last_id, self._camera, face, at, when)
-                seen.append(_Followed(track, at, self._begun(face, at, frame_size)))
+                seen.append(_Followed(track, at, self._initial(face, at, frame_size)))
             else:
                 track = replace(self._followed[number].track, face=face)
                 seen.append(_Followed(track, at, expected[number].corrected(face, frame_size)))
-        missed = set(range(len(expected))) - set(partners.values()) - leaving
+        missed = set(range(len(expected))) - set(matches.values()) - leaving
         self._followed = [self._followed[number] for number in sorted(missed)] + seen
         if frame_size is not None:
             self._looked_at = at
         return [one.track for one in seen]
 
-    def _begun(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Course:
+    def _initial(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Kalman:
         """Initialise the state of a new face: a person not there a moment ago has entered from the nearer side.
 
         So they move inwards, at least fast enough to be this far inside: the initial speed is the mean of a normal
         distribution with a soft lower cut-off.
         """
         x, y = face.box.centre
-        course = _Course(x, y, _width_px(face))
+        state = _Kalman(x, y, _width_px(face))
         seconds = at - self._looked_at
         if frame_size is None or not 0 < seconds <= GUESS_SECONDS:
-            return course
-        inside_widths = min(x, frame_size[0] - x) / course.width_px
+            return state
+        inside_widths = min(x, frame_size[0] - x) / state.width_px
         least = inside_widths / seconds
         if least > FASTEST:
-            return course
+            return state
         spread = math.hypot(SPEED_WIDTHS_PER_SECOND, SIGHT_WIDTHS / seconds)
         tail = math.erfc(least / spread / math.sqrt(2)) / 2
         density = math.exp(-((least / spread) ** 2) / 2) / math.sqrt(2 * math.pi)
-        speed = SPEED_WIDTHS_PER_SECOND**2 / spread * density / tail * course.width_px
-        return replace(course, speed_x=speed if x < frame_size[0] / 2 else -speed)
+        speed = SPEED_WIDTHS_PER_SECOND**2 / spread * density / tail * state.width_px
+        return replace(state, speed_x=speed if x < frame_size[0] / 2 else -speed)
 
 
-def _partners(
-    faces: Sequence[Face], expected: Sequence[_Course], leaving: AbstractSet[int], frame_size: tuple[int, int] | None
+def _matched(
+    faces: Sequence[Face], expected: Sequence[_Kalman], leaving: AbstractSet[int], frame_size: tuple[int, int] | None
 ) -> dict[int, int]:
     """Match faces to predicted states greedily, in order of cost.
 
     An optimal assignment was no better in the simulated scenes: it sacrifices one match for another.
     """
     pairs = sorted(
-        (strangeness, index, number)
+        (cost, index, number)
         for index, face in enumerate(faces)
-        for number, course in enumerate(expected)
-        if (strangeness := course.strangeness(face, frame_size)) is not None
-        and (number not in leaving or strangeness < NEWCOMERS or _is_cut_off(face, frame_size))
+        for number, state in enumerate(expected)
+        if (cost := state.cost(face, frame_size)) is not None
+        and (number not in leaving or cost < NEWCOMERS or _is_cut_off(face, frame_size))
     )
-    partners: dict[int, int] = {}
+    matches: dict[int, int] = {}
     for _, index, number in pairs:
-        if index not in partners and number not in partners.values():
-            partners[index] = number
-    return partners
+        if index not in matches and number not in matches.values():
+            matches[index] = number
+    return matches
 
 
 def _is_cut_off(face: Face, frame_size: tuple[int, int] | None) -> bool:

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 # A broker on the other side of the world over a phone network answers well within this.
 CONNECT_SECONDS = 5.0
 # Nearly every broker answers within this; otherwise its version is probed in another way.
-HESITATION_SECONDS = 1.0
+CONNACK_SECONDS = 1.0
 # To deliver `offline`; a stopping agent has 5 s in all.
 CLOSE_SECONDS = 0.5
 AT_LEAST_ONCE = 1
@@ -186,7 +186,7 @@ def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, devi
     version = MQTTProtocolVersion.MQTTv5
     try:
         return Connection(
-            mqtt, version, client_id=client_id, device=device, limits=limits, answer_seconds=HESITATION_SECONDS
+            mqtt, version, client_id=client_id, device=device, limits=limits, answer_seconds=CONNACK_SECONDS
         )
     except _OldBrokerError:
         version = MQTTProtocolVersion.MQTTv311
@@ -225,8 +225,8 @@ class Connection:
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
         self._events: list[Event] = []
-        self._welcome: ReasonCode | None = None
-        self._granted: dict[int, ReasonCode | None] = {}
+        self._connack: ReasonCode | None = None
+        self._subacks: dict[int, ReasonCode | None] = {}
         self._loss = ""
         self._is_taken_over = False
         self._has_logged_ignored = False
@@ -255,17 +255,17 @@ class Connection:
             UnavailableError: the broker refuses, or the connection is lost.
         """
         _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
-        if not self._wait(lambda: number in self._granted, CONNECT_SECONDS):
+        if not self._wait(lambda: number in self._subacks, CONNECT_SECONDS):
             raise UnavailableError(f"{self.address}: the broker does not answer the subscription of {topic}")
-        granted = self._granted.pop(number or 0)
-        if granted is None:
+        suback = self._subacks.pop(number or 0)
+        if suback is None:
             raise UnavailableError(
                 f"{self.address}: the broker's response to the subscription of {topic} contains no result; "
                 "report this to its maker"
             )
-        if granted.is_failure:
+        if suback.is_failure:
             raise UnavailableError(
-                f"{self.address}: the broker does not let {self._user} read {topic} ({granted}); "
+                f"{self.address}: the broker does not let {self._user} read {topic} ({suback}); "
                 "give that user read access to the topic"
             )
 
@@ -389,22 +389,22 @@ class Connection:
             ) from error
         except OSError as error:
             raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
-        self._wait_for_welcome(version, answer_seconds)
-        if self._welcome is None or not self._welcome.is_failure:
+        self._wait_for_connack(version, answer_seconds)
+        if self._connack is None or not self._connack.is_failure:
             return
-        if version is MQTTProtocolVersion.MQTTv5 and self._welcome.value == UNSUPPORTED_VERSION:
-            raise _OldBrokerError(f"{self.address}: {self._welcome}")
-        if self._welcome.value == RETAIN_NOT_SUPPORTED and self.limits.retain:
-            raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, retain=False))
-        if self._welcome.value == QOS_NOT_SUPPORTED and self.limits.qos:
-            raise _LimitedBrokerError(f"{self.address}: {self._welcome}", replace(self.limits, qos=0))
-        may_be_its_will = self._welcome.value in (NOT_AUTHORISED, TOPIC_NOT_ACCEPTED)
+        if version is MQTTProtocolVersion.MQTTv5 and self._connack.value == UNSUPPORTED_VERSION:
+            raise _OldBrokerError(f"{self.address}: {self._connack}")
+        if self._connack.value == RETAIN_NOT_SUPPORTED and self.limits.retain:
+            raise _LimitedBrokerError(f"{self.address}: {self._connack}", replace(self.limits, retain=False))
+        if self._connack.value == QOS_NOT_SUPPORTED and self.limits.qos:
+            raise _LimitedBrokerError(f"{self.address}: {self._connack}", replace(self.limits, qos=0))
+        may_be_its_will = self._connack.value in (NOT_AUTHORISED, TOPIC_NOT_ACCEPTED)
         kind = _RefusedError if may_be_its_will else UnavailableError
-        raise kind(f"{self.address}: {self._explain_refusal(self._welcome)}")
+        raise kind(f"{self.address}: {self._explain_refusal(self._connack)}")
 
-    def _wait_for_welcome(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
+    def _wait_for_connack(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
         try:
-            is_answered = self._wait(lambda: self._welcome is not None, answer_seconds)
+            is_answered = self._wait(lambda: self._connack is not None, answer_seconds)
         except UnavailableError as error:
             # Some old brokers refuse an unknown version by closing the connection.
             if version is MQTTProtocolVersion.MQTTv5:
@@ -452,7 +452,7 @@ class Connection:
     def _on_connect(
         self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        self._welcome = reason
+        self._connack = reason
         if reason.is_failure:
             return
         self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
@@ -500,7 +500,7 @@ class Connection:
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        self._granted[number] = reasons[0] if reasons else None
+        self._subacks[number] = reasons[0] if reasons else None
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         try:

@@ -201,7 +201,7 @@ class Publisher:
         self._is_heard_again = threading.Event()
         self._telemetry_at = float("-inf")
         self._silent_until: dict[Kind, float] = {}
-        self._pace = TokenBucket(mqtt.messages_per_second)
+        self._rate_limit = TokenBucket(mqtt.messages_per_second)
         self._backlog_up_to = 0
 
     @property
@@ -371,16 +371,16 @@ class Publisher:
         free = limit - len(self._in_flight)
         if free <= 0:
             return IDLE_SECONDS
-        share = self._pace.available(at=at)
+        share = self._rate_limit.available(at=at)
         if not share:
-            return self._pace.wait_seconds(at=at)
+            return self._rate_limit.wait_seconds(at=at)
         selected = self._select(min(free, share), at=at)
         self._acknowledged.update(selected.expired)
         for ready in selected.ready:
-            self._pace.take(at=at)
+            self._rate_limit.take(at=at)
             self._send(connection, ready, at=at)
         is_held_back = len(selected.ready) == share < free
-        return self._pace.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
+        return self._rate_limit.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
 
     def _select(self, limit: int, *, at: float) -> Selected:
         """The messages that may be sent, in order of priority."""
