@@ -15,6 +15,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -64,25 +65,25 @@ class HttpClient:
             self._login,
         )
 
-    def get(self, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse | None:
-        """Send a request and return the response, to be closed; None if it is 304, not modified.
-
-        Reading it raises a TimeoutError if the whole response takes longer than the timeout.
+    @contextmanager
+    def get(self, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse | None]:
+        """Send a request, and give the response within the context; None if it is 304, not modified.
 
         Raises:
-            CameraError: the camera cannot be reached, or refuses the request.
+            CameraError: the camera cannot be reached, refuses the request, answers with something else than HTTP, or
+                does not answer completely within the timeout; also while the response is read in the context.
         """
         request = urllib.request.Request(self._address, headers=dict(headers or {}))  # noqa: S310  (http or https: checked)
         try:
-            answer: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout_seconds)
+            with self._opener.open(request, timeout=self._timeout_seconds) as answer:
+                yield answer
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == http.client.NOT_MODIFIED:
-                return None
-            raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
+            if error.code != http.client.NOT_MODIFIED:
+                raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
+            yield None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"{self._shown}: {self.why_away(error)}") from error
-        return answer
+            raise CameraError(f"{self._shown}: {self._why_away(error)}") from error
 
     def _refusal(self, code: int) -> str:
         if code == http.client.UNAUTHORIZED and self._login.is_unknown:
@@ -90,7 +91,7 @@ class HttpClient:
         is_login = code in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
         return refused_login(self._source, code) if is_login else _refusal(code)
 
-    def why_away(self, error: Exception) -> str:
+    def _why_away(self, error: Exception) -> str:
         """Describe why a request or reading its response failed, and what to do."""
         match error:
             case http.client.InvalidURL():

@@ -9,7 +9,6 @@ import http.client
 import re
 import time
 import zlib
-from contextlib import closing
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.camera import EagerCamera
@@ -98,10 +97,9 @@ class StillCamera(EagerCamera):
 
     def _ask(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
         """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""
-        answer = self._client.get(conditions)
-        if answer is None:
-            return None, {}
-        with closing(answer):
+        with self._client.get(conditions) as answer:
+            if answer is None:
+                return None, {}
             stated = {"If-None-Match": answer.headers["ETag"], "If-Modified-Since": answer.headers["Last-Modified"]}
             try:
                 content = answer.read(LARGEST_PICTURE_BYTES + 1)
@@ -111,8 +109,6 @@ class StillCamera(EagerCamera):
                 content = error.partial
             except zlib.error:
                 content = b""
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                raise CameraError(f"{self._shown}: {self._client.why_away(error)}") from error
         if len(content) > LARGEST_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
         return content, {name: value for name, value in stated.items() if value}
@@ -127,18 +123,13 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     Raises:
         CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
     """
-    client, shown = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds), shown_source(config.source)
-    answer = client.get()
-    if answer is None:
-        return "stream"
-    kind = answer.headers.get_content_type()
-    with closing(answer):
-        try:
-            beginning = _beginning(answer)
-            if _PICTURE.match(beginning):
-                return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"{shown}: {client.why_away(error)}") from error
+    shown = shown_source(config.source)
+    with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as answer:
+        if answer is None:
+            return "stream"
+        kind, beginning = answer.headers.get_content_type(), _beginning(answer)
+        if _PICTURE.match(beginning):
+            return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
     if part := _PART.match(beginning):
         return "stream" if _JPEG_PART.search(part[0]) else "pictures"
     if not beginning:
