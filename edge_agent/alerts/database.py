@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from edge_agent.alerts.people import COLUMNS as PEOPLE_COLUMNS
 from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
+from edge_agent.alerts.people import day_of
 from edge_agent.alerts.timeline import points_text, timeline_text
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there, sync_folder
@@ -123,7 +124,7 @@ def history_entry(message: AlertMessage, timeline: Timeline, *, now: datetime) -
         message.id,
         message.camera,
         message.label,
-        message.when.astimezone().date().isoformat(),
+        day_of(message.when),
         now.timestamp(),
         json.dumps(message.as_json()),
         timeline_text(timeline),

@@ -21,7 +21,7 @@ from edge_agent.alerts.database import (
     open_beside,
     transaction,
 )
-from edge_agent.alerts.people import midnight_of, rows_between
+from edge_agent.alerts.people import day_of, midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import timestamp
 from edge_agent.errors import UnavailableError
@@ -78,7 +78,7 @@ class HistoryEntry:
     @property
     def day(self) -> str:
         """The day of the alert, YYYY-MM-DD, in the device's time zone."""
-        return self.when.astimezone().date().isoformat()
+        return day_of(self.when)
 
     @property
     def is_false_alarm(self) -> bool:

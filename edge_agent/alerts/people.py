@@ -56,6 +56,11 @@ def hour_of(when: datetime) -> int:
     return int(when.timestamp()) // HOUR_SECONDS * HOUR_SECONDS
 
 
+def day_of(when: datetime) -> str:
+    """The day of a time, YYYY-MM-DD, in the device's time zone."""
+    return when.astimezone().date().isoformat()
+
+
 def row_of(person: Person) -> PeopleRow:
     """The row for one person."""
     return person.camera, hour_of(person.when), person.counted_as, 1, int(person.changed)
@@ -91,7 +96,7 @@ def grouped(rows: Iterable[PeopleRow], by: By) -> dict[str, PeopleCounts]:
     people: dict[str, Counter[str]] = {}
     for camera, hour, counted_as, count, changed in rows:
         when = datetime.fromtimestamp(hour, timezone.utc)
-        key = {"camera": camera, "hour": timestamp(when), "day": when.astimezone().date().isoformat()}[by]
+        key = {"camera": camera, "hour": timestamp(when), "day": day_of(when)}[by]
         people.setdefault(key, Counter()).update({counted_as: count, "changed": changed})
     return {key: PeopleCounts.model_validate(people[key]) for key in sorted(people)}
 
@@ -160,8 +165,7 @@ def beginning_of(period: Literal["hour", "day"], when: datetime) -> datetime:
     """The beginning of the hour, or of the day in the device's time zone, of a time; aware, UTC."""
     if period == "hour":
         return datetime.fromtimestamp(hour_of(when), timezone.utc)
-    midnight = when.astimezone().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    return midnight.astimezone(timezone.utc)
+    return midnight_of(when.astimezone().date()).astimezone(timezone.utc)
 
 
 def following(period: Literal["hour", "day"], begin: datetime) -> datetime:

@@ -37,6 +37,7 @@ from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, e
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
+    day_of,
     grouped,
     merged,
     row_of,
@@ -185,7 +186,7 @@ class AlertStore:
             self._rows[message.kind] += 1
             self._bytes += len(text)
             if message.kind == "alert":
-                day = _day(message.when)
+                day = day_of(message.when)
                 self._alerts_of_day = day, self._alerts_on(day) + 1
             self._write_buffered()
 
@@ -198,7 +199,7 @@ class AlertStore:
 
     def count_person(self, person: Person) -> None:
         """Count a person who has left. Durable when this returns, unless there is `trouble`."""
-        day = _day(person.when)
+        day = day_of(person.when)
         with self._lock:
             row = row_of(person)
             self._buffered_people = merged([*self._buffered_people, row])
@@ -212,7 +213,7 @@ class AlertStore:
 
     def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
         """Counts of people who have left since midnight in the device's time zone, by camera; across restarts."""
-        return grouped(self._people_on(_day(when)), "camera")
+        return grouped(self._people_on(day_of(when)), "camera")
 
     def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
         """The completed hours and days not in the outbox yet; none while the disk cannot be read."""
@@ -290,7 +291,7 @@ class AlertStore:
 
     def alerts_today(self, *, when: datetime) -> int:
         """Number of alerts since midnight in the device's time zone; across restarts."""
-        return self._alerts_on(_day(when))
+        return self._alerts_on(day_of(when))
 
     def crops_of_waiting(self) -> set[str]:
         """Names (without folder) of the crops that pending messages refer to.
@@ -517,7 +518,7 @@ class AlertStore:
         now = datetime.now(timezone.utc)
         midnight = beginning_of("day", now)
         unsaved = [row for row in self._buffered_people if row[1] >= midnight.timestamp()]
-        self._people_of_day = _day(now), merged([*rows_between(database, midnight, None), *unsaved])
+        self._people_of_day = day_of(now), merged([*rows_between(database, midnight, None), *unsaved])
 
     def _go_on_numbering(self, sequences: Iterable[tuple[str, int]]) -> None:
         """Assign no number again, in this process or after an earlier one."""
@@ -615,11 +616,6 @@ def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str
 def _recorded_sweep(database: sqlite3.Connection) -> datetime | None:
     row = database.execute("SELECT swept_when FROM last_sweep").fetchone()
     return datetime.fromtimestamp(row[0], timezone.utc) if row else None
-
-
-def _day(when: datetime) -> str:
-    """The day, YYYY-MM-DD, in the device's time zone."""
-    return when.astimezone().date().isoformat()
 
 
 def _reason(error: Exception) -> str:
