@@ -1,6 +1,12 @@
 """Errors: how should the caller react? One class per reaction, each with its exit code (sysexits.h)."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class AgentError(Exception):
@@ -54,6 +60,12 @@ def missing_extra(extra: str, error: ImportError) -> ConfigError:
     """The error of a package that an extra of maskwatch installs."""
     install = f"pip install 'maskwatch[{extra}]'"
     return ConfigError(f"{error.name} is missing; install it with {install}", fix=f"{sys.executable} -m {install}")
+
+
+def mistakes_in(error: ValidationError, *, whole: str = "") -> list[str]:
+    """What pydantic has found: each mistake with its key, or with the name of the `whole`, and without the value."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [": ".join(filter(None, (".".join(map(str, one["loc"])) or whole, one["msg"]))) for one in found]
 
 
 def in_one_line(error: AgentError) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from edge_agent.errors import mistakes_in
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.counts import CountsMessage
 from edge_agent.messages.message import Message, Uuid7
@@ -108,10 +109,9 @@ def _validated(model: type[Kept], body: bytes) -> Kept:
     try:
         message = model.model_validate_json(body)
     except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_input=False, include_context=False)
-        said = [f"{'.'.join(map(str, one['loc'])) or 'the message'}: {one['msg']}" for one in mistakes[:MISTAKES_SHOWN]]
+        mistakes = mistakes_in(error, whole="the message")
         more = f"; and {len(mistakes) - MISTAKES_SHOWN} more" if len(mistakes) > MISTAKES_SHOWN else ""
-        raise PoisonError("; ".join(said) + more) from error
+        raise PoisonError("; ".join(mistakes[:MISTAKES_SHOWN]) + more) from error
     # PostgreSQL cannot store it in text.
     if NULL_CHARACTER.search(body):
         raise PoisonError("it holds the character U+0000")

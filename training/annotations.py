@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_agent.domain import Box
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, mistakes_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,8 +125,7 @@ def _load(path: Path) -> _Coco:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors()]
-        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(found)}") from error
+        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(mistakes_in(error))}") from error
     names = {category.id: category.name for category in content.categories}
     images = {image.id: image for image in content.images}
     if mistakes := [mistake for one in content.annotations if (mistake := _mistake_in(one, images, names))]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_agent.errors import CommandError
+from edge_agent.errors import CommandError, mistakes_in
 
 # The longest sensible request is a few hundred bytes.
 LARGEST_REQUEST_BYTES = 4096
@@ -79,7 +79,7 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Reques
     try:
         return REQUESTS[name].model_validate_json(payload or b"{}")  # type: ignore[return-value]  # one of Request
     except ValidationError as error:
-        raise CommandError(_explained(error)) from error
+        raise CommandError("; ".join(mistakes_in(error))) from error
 
 
 def request_id(payload: bytes) -> str:
@@ -92,11 +92,3 @@ def request_id(payload: bytes) -> str:
         return ""
     found = content.get("id") if isinstance(content, dict) else None
     return found if isinstance(found, str) and len(found) <= LONGEST_ID else ""
-
-
-def _explained(error: ValidationError) -> str:
-    errors = []
-    for mistake in error.errors(include_url=False, include_input=False):
-        key = ".".join(map(str, mistake["loc"]))
-        errors.append(f"{key}: {mistake['msg']}" if key else mistake["msg"])
-    return "; ".join(errors)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from edge_agent.errors import UnavailableError
+from edge_agent.errors import UnavailableError, mistakes_in
 from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import SCHEMA, AlertMessage
 from edge_agent.messages.probe import SCHEMA as PROBE
@@ -101,8 +101,7 @@ def _parsed(message: Message) -> dict[str, Any] | None:
             return None
         AlertMessage.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the message'}: {first['msg']}") from None
+        raise ValueError(mistakes_in(error, whole="the message")[0]) from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     alert: dict[str, Any] = content

@@ -12,7 +12,7 @@ from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
-from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.errors import ConfigError, UnavailableError, mistakes_in
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.messages.rollout import ASSIGNMENTS, MINIMUM_VERSION, STAGES, Assignments, Stages
 
@@ -103,11 +103,8 @@ class Repository:
         try:
             return kind.model_validate_json(self._fetch(name, LARGEST_LIST_BYTES))
         except ValidationError as error:
-            mistake = error.errors()[0]
-            where = ".".join(map(str, mistake["loc"])) or "the document"
-            raise UnavailableError(
-                f"{self._url}: {name}: {where}: {mistake['msg']}; is this agent older than the fleet?"
-            ) from error
+            mistake = mistakes_in(error, whole="the document")[0]
+            raise UnavailableError(f"{self._url}: {name}: {mistake}; is this agent older than the fleet?") from error
 
     def _fetch(self, name: str, largest_bytes: int) -> bytes:
         with _explained(self._url):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, g
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_agent.domain import Image, Label
-from edge_agent.errors import ModelError, PictureError
+from edge_agent.errors import ModelError, PictureError, mistakes_in
 from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ def _read(kind: type[Card], path: Path, noun: str, *, if_missing: str) -> Card:
     except FileNotFoundError as error:
         raise ModelError(if_missing) from error
     except ValidationError as error:
-        details = [f"{'.'.join(map(str, item['loc'])) or 'card'}: {item['msg']}" for item in error.errors()]
-        raise ModelError(f"{path}: not a card of a {noun}: {'; '.join(details)}") from error
+        mistakes = "; ".join(mistakes_in(error, whole="card"))
+        raise ModelError(f"{path}: not a card of a {noun}: {mistakes}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
 
