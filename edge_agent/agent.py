@@ -60,7 +60,6 @@ class Agent:
 
     def __post_init__(self) -> None:
         self._supervised_at = self._overview_at = self._zone_at = float("-inf")
-        self._has_watched = False
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, or until the sources of all cameras have ended.
@@ -98,11 +97,6 @@ class Agent:
                 self.bridge.record_frame(result.frame, outcome)
             self.metrics.record(camera, outcome)
             self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
-        if not self._has_watched:
-            self._has_watched = True
-            # First, so that a status exists once READY is sent.
-            self.notifier.status(self._status())
-            self.notifier.ready()
 
     def _supervise(self) -> None:
         """Raise the error that ended a worker, if any, and run the periodic tasks a few times a second."""
@@ -114,8 +108,9 @@ class Agent:
             self._run_periodic_tasks()
 
     def _run_periodic_tasks(self) -> None:
+        # First, so that a status exists once READY is sent.
         self.notifier.status(self._status())
-        if self._has_watched:
+        if self.health.has_begun:
             # Repeated in case systemd did not accept it.
             self.notifier.ready()
         self._execute_commands()
