@@ -113,8 +113,9 @@ class StatusReporter:
         self._began_when: datetime | None = None
         self._counted_hour = 0
         self._checked_at = float("-inf")
-        self._reported_at, self._reported_frames = at, 0
-        self._reported_wanted: dict[str, int] = {}
+        self._checks: deque[tuple[float, dict[str, int]]] = deque([(at, {})], maxlen=RATE_CHECKS)
+        """The times of the last checks, with the frames analysed until then, by camera."""
+        self._reported, self._reported_frames = self._checks[0], 0
         self._published: tuple[list[Reason], list[str]] | None = None
         self._is_hot = False
         self._lost = self._lost_messages()
@@ -124,7 +125,6 @@ class StatusReporter:
         self._machine_state = machine.look()
         self._rollout_disk = LastKnown(partial(read_rollout, config.models_folder), before=Rollout())
         self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
-        self._taken: deque[tuple[float, dict[str, int]]] = deque(maxlen=RATE_CHECKS)
         if config.mqtt.home_assistant.enabled:
             publisher.publish(self._discovery())
 
@@ -170,7 +170,7 @@ class StatusReporter:
             return
         self._checked_at = at
         self._machine_state = self._machine.look()
-        self._taken.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
+        self._checks.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
         reasons, paused = self.reasons(at=at), self._paused(at=at)
         if (reasons, paused) != self._published:
             self._published = (reasons, paused)
@@ -179,10 +179,9 @@ class StatusReporter:
             self._recorder.record_status(status)
         self._publish_violations(violations, when=when)
         self._count_people(when)
-        if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported_at:
+        if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported[0]:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
-            self._reported_at, self._reported_frames = at, self._metrics.totals().frames
-            self._reported_wanted = {name: rate.wanted for name, rate in self._governor.rates.items()}
+            self._reported, self._reported_frames = self._checks[-1], self._metrics.totals().frames
             self._metrics.reset_latencies()
 
     @property
@@ -216,7 +215,7 @@ class StatusReporter:
         `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
         """
         reasons, link = self.reasons(at=at), self._publisher.state
-        rates = self._frames_per_second()
+        rates = self._frames_per_second(self._checks[0], at=at)
         return {
             "device": self._device,
             "status": state_for(reasons),
@@ -231,9 +230,7 @@ class StatusReporter:
                     "frames": state.frames,
                     "dropped": state.dropped,
                     "reopened": state.reopened,
-                    "frames_per_second": None
-                    if self._pauses.is_paused(state.name, at=at)
-                    else rates.get(state.name, 0.0),
+                    "frames_per_second": rates[state.name],
                     "asked_frames_per_second": self._governor.rates[state.name].asked_per_second,
                     "frame_size": [state.width_px, state.height_px],
                     "paused": self._pauses.is_paused(state.name, at=at),
@@ -257,7 +254,8 @@ class StatusReporter:
     def figures(self, *, at: float, when: datetime) -> Figures:
         """All metrics; rates and latencies are measured since the last telemetry."""
         counts, rates = self._metrics.totals(), self._governor.rates
-        elapsed_seconds = max(at - self._reported_at, CHECK_SECONDS)
+        reached = self._frames_per_second(self._reported, at=at)
+        elapsed_seconds = max(at - self._reported[0], CHECK_SECONDS)
         people, people_today = self._store.people(), self._store.people_today(when=when)
         all_today = sum(people_today.values(), PeopleCounts())
         return Figures(
@@ -278,7 +276,7 @@ class StatusReporter:
                     frames_per_second=FrameRates(
                         asked=rates[state.name].asked_per_second,
                         allowed=rates[state.name].allowed_per_second,
-                        reached=self._reached(state.name, elapsed_seconds, at=at),
+                        reached=reached[state.name],
                     ),
                     people=people.get(state.name, PeopleCounts()),
                     people_today=people_today.get(state.name, PeopleCounts()),
@@ -298,20 +296,15 @@ class StatusReporter:
             versions=dict(self._versions),
         )
 
-    def _reached(self, name: str, elapsed_seconds: float, *, at: float) -> float | None:
-        """Frames of a camera analysed per second since the last telemetry; None while it is paused."""
-        if self._pauses.is_paused(name, at=at):
-            return None
-        return (self._governor.rates[name].wanted - self._reported_wanted.get(name, 0)) / elapsed_seconds
-
-    def _frames_per_second(self) -> dict[str, float]:
-        """Frames of each camera analysed per second, recently."""
-        if len(self._taken) < 2:  # noqa: PLR2004  (a rate has a beginning and an end)
-            return {}
-        (began_at, before), (ended_at, after) = self._taken[0], self._taken[-1]
+    def _frames_per_second(self, since: tuple[float, dict[str, int]], *, at: float) -> dict[str, float | None]:
+        """Frames of each camera analysed per second since a check; None while it is paused."""
+        checked_at, before = since
+        elapsed_seconds = max(at - checked_at, CHECK_SECONDS)
         return {
-            name: round((frames - before.get(name, 0)) / (ended_at - began_at), RATE_DIGITS)
-            for name, frames in after.items()
+            name: None
+            if self._pauses.is_paused(name, at=at)
+            else round((rate.wanted - before.get(name, 0)) / elapsed_seconds, RATE_DIGITS)
+            for name, rate in self._governor.rates.items()
         }
 
     def _paused(self, *, at: float) -> list[str]:
