@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ def check_camera(config: Config, name: str) -> Finding:
     """
     camera = config.cameras[name]
     check, shown = f"camera {name}", shown_source(camera.source)
-    if camera.source.startswith("/dev/") and is_at_work(config.state):
+    if camera.source.startswith("/dev/") and Path(camera.source).exists() and is_at_work(config.state):
         # A V4L2 device gives its pictures to one program at a time.
         return Finding(
             check, "ok", f"{shown}: not opened, because an agent is running; see 'systemctl status edge-agent'"

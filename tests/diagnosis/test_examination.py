@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from edge_agent.diagnosis.examination import examine
+from edge_agent.wiring import alone_in
 from tests.mosquitto import Mosquitto, free_port
 from tests.recordings import ffmpeg
 
@@ -39,6 +40,13 @@ def test_a_missing_camera_has_a_command_without_its_password(tmp_path, source, f
 
     assert (finding.severity, finding.exit_code, finding.fix) == ("wrong", 75, fix)
     assert "secret" not in finding.message
+
+
+def test_beside_an_agent_a_device_is_not_opened_but_a_missing_one_is_reported(tmp_path):
+    with alone_in(tmp_path / "state"):
+        found = examined(tmp_path, cameras={"door": {"source": "/dev/null"}, "yard": {"source": "/dev/video97"}})
+
+    assert (found["camera door"].severity, found["camera yard"].severity) == ("ok", "wrong")
 
 
 @pytest.mark.parametrize(
