@@ -44,6 +44,7 @@ from tests.mqtt.brokers import (
 from tests.mqtt.samples import BOOT_ID, DEVICE, PATIENCE_SECONDS, Listener, eventually, properties_of, put
 
 ROOT = Path(__file__).parents[2]
+PROBE = b"probe"
 IMPATIENT = Timing(
     first_pause_seconds=0.05,
     longest_pause_seconds=0.2,
@@ -71,11 +72,22 @@ def take_heard(publisher, count):
     heard: list[Message] = []
 
     def is_enough():
-        heard.extend(publisher.received())
+        heard.extend(message for message in publisher.received() if message.payload != PROBE)
         return len(heard) >= count
 
     eventually(is_enough, f"{count} messages are heard")
     return heard
+
+
+def await_subscription(publisher, topic, person):
+    """A connected publisher subscribes a moment later."""
+
+    def is_heard():
+        person.publish(Publication(topic, PROBE))
+        person.turn(0.1)
+        return publisher.received()
+
+    eventually(is_heard, "subscribed")
 
 
 def a_crop(folder, content=b"a picture"):
@@ -643,6 +655,7 @@ def test_received_messages_arrive_in_order_and_once_also_after_reconnecting(brok
         for _ in range(2):
             eventually(lambda: publisher.state.connected, "connected")
             with open_connection(broker.config(), client_id="a person") as person:
+                await_subscription(publisher, "maskwatch/lobby/commands/pause", person)
                 for word in (b"1", b"2"):
                     person.publish(Publication("maskwatch/lobby/commands/pause", word))
                 person.publish(Publication("maskwatch/lobby/other", b"3"))
