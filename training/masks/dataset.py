@@ -85,7 +85,7 @@ class DataSet:
             for (source, label), (one, other) in sorted(counts.items())
         ]
         if self.kept_apart:
-            lines.append(f"{self.kept_apart} faces excluded: their picture or a near-duplicate is in a test set")
+            lines.append(f"excluded: {self.kept_apart}, whose picture or a near-duplicate is in a test set")
         return "\n".join(lines)
 
 

@@ -100,7 +100,7 @@ def test_a_test_split_chooses_nothing(run, scenes, empty, capsys):
 
     assert main(["calibrate", str(run / "faces.json"), *places]) == 78
 
-    assert "must not choose anything" in capsys.readouterr().err
+    assert "--split test" in capsys.readouterr().err
 
 
 def release(run, tmp_path, scenes, *arguments):
