@@ -150,6 +150,18 @@ def test_a_run_that_starts_from_another_records_the_data_of_both(tmp_path, class
 
 
 @pytest.mark.tensorflow
+def test_a_run_that_validates_on_faces_its_weights_were_trained_on_says_so(tmp_path, class_folders, caplog):
+    schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
+    model = {"architecture": "cnn", "input_size": 32, "weights": str(tmp_path / "first" / "last.keras")}
+
+    for output, changed in (("first", {}), ("same", {"model": model}), ("other", {"model": model, "seed": 9})):
+        caplog.clear()
+        recipe = a_recipe(tmp_path, class_folders, schedule=schedule, **changed)
+        assert main(["masks", str(recipe), "--output", str(tmp_path / output)]) == 0
+        assert ("use the seed" in caplog.text) == (output == "other")
+
+
+@pytest.mark.tensorflow
 @pytest.mark.timeout(900)
 def test_a_killed_run_resumes_in_its_last_epoch(tmp_path, class_folders):
     run = tmp_path / "run"

@@ -10,12 +10,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import ConfigError, ModelError
-from training.masks.run import LAST, SUMMARY
+from training.masks.run import LAST, LISTING, SUMMARY
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-LISTING = "faces.json"
 
 
 def merge(run: Path, other: Path, output: Path, *, share: float) -> int:

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.foreign_text import safe
 from training.masks.batches import plain_pixels
 from training.masks.dataset import open_data_set
 from training.masks.fitting import fit, judge, read_state, trained_network
@@ -21,9 +22,11 @@ from training.masks.teacher import open_teacher
 from training.run_folder import claim, data_name, log_data, save_model, versions
 
 if TYPE_CHECKING:
+    from training.masks.dataset import DataSet
     from training.masks.recipe import MaskRecipe
 
 SUMMARY = "run.json"
+LISTING = "faces.json"
 # The weights after the last epoch, best or not: another recipe can continue from them.
 LAST = "last.keras"
 
@@ -40,6 +43,14 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     claim(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     log_data(data_set.table(), data_set.unreadable)
+    if known := _faces_known_to_the_weights(recipe, data_set):
+        log.warning(
+            "%d of %d validation faces are training data of the run that %s comes from, so their accuracy is too high: "
+            "use the seed and the sources of that run",
+            known,
+            len(data_set.judging),
+            safe(recipe.model.weights),
+        )
     # Imported late, as TensorFlow loads slowly: data errors are reported at once.
     import keras
 
@@ -52,7 +63,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     pixels = plain_pixels(data_set.judging, recipe)
     verdicts = judge(network, pixels, data_set.judging, recipe)
     sources = data_set.judging.sources()
-    write_listing(data_set, recipe, folder / "faces.json")
+    write_listing(data_set, recipe, folder / LISTING)
     write_history(history, folder)
     reports = write_reports(verdicts, sources, folder)
     draw_confusion(verdicts, folder / "confusion.png")
@@ -76,6 +87,17 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
         "validation": {name: report["accuracy"] for name, report in reports.items()},
         "versions": versions(),
     }
+
+
+def _faces_known_to_the_weights(recipe: MaskRecipe, data_set: DataSet) -> int:
+    """Number of validation faces in pictures that the run of the initial weights was trained on."""
+    before = Path(recipe.model.weights).parent / LISTING
+    if not before.is_file():
+        return 0
+    pictures = json.loads(before.read_text(encoding="utf-8"))["images"]
+    learnt = {(before.parent / one["file_name"]).resolve() for one in pictures if one["split"] == "train"}
+    judging = data_set.judging
+    return sum(judging.example(row).path.resolve() in learnt for row in range(len(judging)))
 
 
 def _own_data(recipe: MaskRecipe) -> set[str]:
