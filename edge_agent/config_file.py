@@ -12,6 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
 
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import MASK, mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +26,8 @@ MOST_NODES = 100_000
 """Limit of values after expanding aliases: a file of 335 bytes may expand to billions."""
 MOST_NESTED = 100
 """Limit of nesting; a configuration has five levels."""
-HIDDEN = "***"
 # Keys whose values may be secret and are not shown in errors, which may be logged.
 SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)", re.IGNORECASE)
-CREDENTIALS = re.compile(r"://[^\s/'\"]*@")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
 
@@ -147,8 +146,7 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
-        shown = CREDENTIALS.sub(f"://{HIDDEN}@", repr(_short(data)))
-        raise ConfigError(_report(file, [(1, f"holds {shown} where keys are expected")]))
+        raise ConfigError(_report(file, [(1, f"holds {mask(repr(_short(data)))} where keys are expected")]))
     return data, lines
 
 
@@ -257,9 +255,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, 
     if detail["type"] == "extra_forbidden":
         return line, f"{_dotted(path)}: unknown key{_suggestion(path, model)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
-    value = HIDDEN if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
-    message = sentence.format(value=value, **detail.get("ctx", {}))
-    return line, f"{_dotted(path)}: {CREDENTIALS.sub(f'://{HIDDEN}@', message)}"
+    value = MASK if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
+    return line, f"{_dotted(path)}: {mask(sentence.format(value=value, **detail.get('ctx', {})))}"
 
 
 def _suggestion(path: KeyPath, model: type[BaseModel]) -> str:

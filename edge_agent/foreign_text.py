@@ -1,16 +1,38 @@
-"""Foreign text: escapes untrusted text for logs and terminals."""
+"""Foreign text: escapes untrusted text, and masks secrets, for logs and terminals."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import re
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+"""Stands in for a secret."""
+USERINFO = re.compile(r"://([^\s'\"]*)@")
+"""User and password in an address, up to the last @, because a password may contain one."""
+NAMED_SECRET = re.compile(
+    r"(?<![a-z])((?:user(?:name|-id|-pw)?|login|pass(?:word|wd)?|pwd|token|secret|(?:api_?)?key|auth)\s*[=:]\s*)"
+    r"([^\s&,;'\"]+)",
+    re.IGNORECASE,
+)
+"""name=value in queries, command lines and logs, by the usual names of secrets."""
 # An address, also after normalisation as a path to a single slash; `user:password` is the example in our own messages.
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*:/(?:/|(?!/)))(?!user:password@)([^\s'\"]+)")
 # Some cameras require the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
 _SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=.*", re.IGNORECASE)
+
+
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """Replace these secrets, and what addresses and the usual names of secrets reveal, by MASK."""
+    # Addresses first, as they reveal where a password ends; then the longest secret, as one may be part of another.
+    text = USERINFO.sub(f"://{MASK}@", text)
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return NAMED_SECRET.sub(rf"\1{MASK}", text)
 
 
 def without_credentials(place: str) -> str:
@@ -18,7 +40,7 @@ def without_credentials(place: str) -> str:
     # Up to the last @, because a password may contain an unescaped @ or /.
     _, credentials, place = place.rpartition("@")
     shown = re.split(r"[?#]", place, maxsplit=1)[0]
-    return f"{'***@' if credentials else ''}{_SECRET_IN_PATH.sub('***', shown)}"
+    return f"{f'{MASK}@' if credentials else ''}{_SECRET_IN_PATH.sub(MASK, shown)}"
 
 
 def safe(text: str) -> str:

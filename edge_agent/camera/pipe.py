@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING
 from edge_agent.camera import EagerCamera
 from edge_agent.camera.byte_stream import JpegStream, RawStream
 from edge_agent.camera.presets import PACKAGES, command_of
-from edge_agent.camera.source import without_secrets
-from edge_agent.config.redaction import shown_source
+from edge_agent.config.redaction import secrets_in, shown_source
 from edge_agent.errors import CameraError
+from edge_agent.foreign_text import mask
 
 if TYPE_CHECKING:
     import threading
@@ -173,7 +173,7 @@ class PipeCamera(EagerCamera):
     def _stderr_end(self) -> str:
         text = ADDRESS_IN_MEMORY.sub("", self._stderr.decode(errors="replace"))
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        words = without_secrets("; ".join(lines[-SHOWN_LINES:]), command=self._command)[-SHOWN_CHARACTERS:]
+        words = mask("; ".join(lines[-SHOWN_LINES:]), secrets_in(self._command))[-SHOWN_CHARACTERS:]
         return f": {words}" if words else "; run it manually to see why"
 
     def _has_ended_within(self, seconds: float) -> os.waitid_result | None:

@@ -1,30 +1,18 @@
-"""Source: the kind of a source, and the output of its program without credentials."""
+"""Source: the kind of a source."""
 
 from __future__ import annotations
 
-import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import unquote
+from typing import Literal, TypeAlias
 
 from edge_agent.config.model import named_source
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
-# Credentials in the words of a command: in an address, as name=value, or as the word after an option.
-_CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
-_NAMED_SECRET = re.compile(
-    r"(?:user|user-id|user-pw|username|login|pass|passwd|password|pwd|token|key)=([^&\s'\"]+)", re.IGNORECASE
-)
-_SECRET_IN_WORD = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=[^\s'\"]*", re.IGNORECASE)
-_SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|token|key|headers|H)", re.IGNORECASE)
 
 
 def source_kind(source: str) -> SourceKind:
@@ -38,25 +26,6 @@ def source_kind(source: str) -> SourceKind:
     if "://" in source:
         return "stream"
     return "device" if source.isdecimal() else _kind_on_disk(source)
-
-
-def without_secrets(text: str, *, command: Sequence[str]) -> str:
-    """The output of a program without the credentials of its command line, and without any in addresses."""
-    # The longest first: the user name may be part of the password.
-    for secret in sorted(set(_secrets(command)), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _SECRET_IN_WORD.sub("***", _CREDENTIALS.sub("://***@", text))
-
-
-def _secrets(command: Sequence[str]) -> Iterator[str]:
-    for before, word in zip(("", *command), command, strict=False):
-        found = [match[1] for match in (*_CREDENTIALS.finditer(word), *_NAMED_SECRET.finditer(word))]
-        if _SECRET_OPTION.fullmatch(before):
-            found.append(word)
-        for secret in found:
-            # For user:password, both together and each part.
-            parts = [secret, *secret.split(":", 1)] if ":" in secret else [secret]
-            yield from (part for one in parts for part in (one, unquote(one)) if part)
 
 
 def _kind_on_disk(source: str) -> SourceKind:

@@ -30,6 +30,7 @@ from pydantic import (
 from edge_agent.config.quiet_hours import parse_quiet_hours
 from edge_agent.config_file import FilePath, at_home, beside_the_file
 from edge_agent.domain import Label
+from edge_agent.foreign_text import MASK
 
 INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
@@ -54,8 +55,17 @@ def _is_a_topic(value: str) -> str:
     return value
 
 
+def _is_unmasked(value: str) -> str:
+    """Reject a masked secret, as `edge-agent config` prints it."""
+    if MASK in value:
+        raise ValueError(f"contains {MASK} in place of a secret; 'edge-agent config --show-secrets' prints it")
+    return value
+
+
+Secretive = Annotated[str, AfterValidator(_is_unmasked)]
+"""Text that may contain a secret."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+HeaderValue = Annotated[Secretive, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 TopicPrefix = Annotated[str, Field(pattern=r"^[^#+\x00]+$"), AfterValidator(_is_a_topic)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -242,7 +252,7 @@ class CameraConfig(_Section):
     """One camera."""
 
     title: Title = Field("", description="Friendly name; empty: the name of the camera")
-    source: str = Field(
+    source: Secretive = Field(
         "/dev/video0",
         min_length=1,
         description="V4L2 device, rtsp:// or http:// address, video, folder, 'pipe: COMMAND', preset: docs/cameras.md",
@@ -518,7 +528,7 @@ class MqttConfig(_Section):
     transport: Literal["tcp", "websockets"] = Field(
         "tcp", description="websockets where only web ports are open; with tls: wss"
     )
-    websocket_path: str = Field(
+    websocket_path: Secretive = Field(
         "/mqtt", pattern=r"^/[^\s]*$", description="Path of the broker's WebSocket, with its query"
     )
     websocket_headers: dict[HeaderName, HeaderValue] = Field(
@@ -649,7 +659,7 @@ class MqttConfig(_Section):
 class WebhookConfig(_Section):
     """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
-    url: str = Field(
+    url: Secretive = Field(
         pattern=r"^https?://[^/\s]+", description="URL of the receiver; https unless it is this machine or a lab"
     )
     secret_file: FilePath | None = Field(

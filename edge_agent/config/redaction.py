@@ -1,21 +1,28 @@
-"""Redaction: a source, and a whole configuration, without secrets; and the files that hold them."""
+"""Redaction: a source, and a whole configuration, without secrets; the secrets, and the files that hold them."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel
 
 from edge_agent.config.model import named_source
-from edge_agent.foreign_text import without_credentials
+from edge_agent.foreign_text import MASK, NAMED_SECRET, USERINFO, mask, without_credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from edge_agent.config.model import Config
+    from edge_agent.config.model import Config, WebhookConfig
 
 SECRET_FILES = {"password_file", "key_file", "key_password_file", "token_file", "secret_file"}
+MIN_SECRET_CHARACTERS = 4
+"""Shorter values of queries, such as a channel '1', are no secrets, and occur everywhere."""
+_SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|token|key|headers|H)", re.IGNORECASE)
 _QUOTES = "'\""
 
 
@@ -30,21 +37,32 @@ def shown_source(source: str) -> str:
     return f"{beginning[0]}{without_credentials(source[beginning.end() :])}"
 
 
-def without_secrets(config: Config) -> Config:
-    """The configuration without secrets; names of secret files remain."""
+def masked(config: Config, *, source: Callable[[str], str] | None = None) -> Config:
+    """The configuration for its owner: what is no secret stays as it is; a masked value is invalid in a file.
+
+    `source` masks the source of a camera.
+    """
+    source = source or _masked_source
     cameras = {
-        name: camera.model_copy(update={"source": shown_source(camera.source)})
-        for name, camera in config.cameras.items()
+        name: camera.model_copy(update={"source": source(camera.source)}) for name, camera in config.cameras.items()
     }
-    hidden = {
-        "username": "(set)" if config.mqtt.username else "",
-        "websocket_path": config.mqtt.websocket_path.partition("?")[0],
-        "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, "(set)"),
+    path, query, _ = config.mqtt.websocket_path.partition("?")
+    mqtt = {
+        "websocket_path": f"{path}?{MASK}" if query else path,
+        "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, MASK),
     }
     # Path and query of a webhook's URL authorise requests.
-    webhooks = tuple(webhook.model_copy(update={"url": webhook.name}) for webhook in config.webhooks)
-    mqtt = config.mqtt.model_copy(update=hidden)
-    return config.model_copy(update={"cameras": cameras, "mqtt": mqtt, "webhooks": webhooks})
+    webhooks = tuple(webhook.model_copy(update={"url": _masked_url(webhook)}) for webhook in config.webhooks)
+    return config.model_copy(
+        update={"cameras": cameras, "mqtt": config.mqtt.model_copy(update=mqtt), "webhooks": webhooks}
+    )
+
+
+def without_secrets(config: Config) -> Config:
+    """The configuration for others: also without users, queries and the words of commands, which may be secrets."""
+    hidden = masked(config, source=shown_source)
+    mqtt = hidden.mqtt.model_copy(update={"username": MASK if config.mqtt.username else ""})
+    return hidden.model_copy(update={"mqtt": mqtt})
 
 
 def secret_files(config: Config) -> dict[str, Path]:
@@ -57,6 +75,55 @@ def secret_files(config: Config) -> dict[str, Path]:
         for key, file in section
         if key in SECRET_FILES and file is not None
     }
+
+
+def secrets_of(config: Config) -> set[str]:
+    """The secrets themselves, to be masked in logs: of cameras, webhooks, the broker's WebSocket, and files."""
+    found = {secret for camera in config.cameras.values() for secret in secrets_in(_words(camera.source))}
+    for webhook in config.webhooks:
+        parts = urlsplit(webhook.url)
+        found |= {part for part in (parts.path, parts.query) if len(part) >= MIN_SECRET_CHARACTERS}
+    # The last word, without a scheme such as `Bearer`.
+    found |= {value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()}
+    found |= {value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)}
+    return found.union(*map(_lines_of, secret_files(config).values()))
+
+
+def secrets_in(command: Sequence[str]) -> set[str]:
+    """The credentials in the words of a command: in an address, as name=value, or as the word after an option."""
+    found = _after_options(command)
+    for word in command:
+        found |= {match[1] for match in USERINFO.finditer(word)} | {match[2] for match in NAMED_SECRET.finditer(word)}
+        found |= {value for _, value in parse_qsl(word.partition("?")[2]) if len(value) >= MIN_SECRET_CHARACTERS}
+    # For user:password, both together and each part.
+    found |= {part for secret in found if ":" in secret for part in secret.split(":", 1)}
+    return {form for secret in found for form in (secret, unquote(secret)) if form}
+
+
+def _after_options(command: Sequence[str]) -> set[str]:
+    return {word for option, word in pairwise(command) if _SECRET_OPTION.fullmatch(option)}
+
+
+def _words(source: str) -> list[str]:
+    named = named_source(source)
+    return shlex.split(named[1]) if named else [source]
+
+
+def _lines_of(file: Path) -> Iterator[str]:
+    try:
+        yield from filter(None, file.read_text(encoding="utf-8", errors="replace").splitlines())
+    except OSError:
+        return
+
+
+def _masked_source(source: str) -> str:
+    return mask(source, _after_options(_words(source)))
+
+
+def _masked_url(webhook: WebhookConfig) -> str:
+    parts = urlsplit(webhook.url)
+    address = f"{parts.scheme}://{parts.netloc}"
+    return f"{address}/{MASK}" if parts.path.strip("/") or parts.query else webhook.url
 
 
 def _shown_command(name: str, parameters: str) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.config.redaction import without_secrets
+from edge_agent.config.redaction import secrets_of, without_secrets
 from edge_agent.config.render import as_yaml
-from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.errors import UnavailableError
+from edge_agent.foreign_text import mask
 from edge_agent.host.atomic_files import write_whole
 
 if TYPE_CHECKING:
@@ -61,14 +61,15 @@ def write_bundle(path: Path, examination: Examination, *, journal: str, when: da
             [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
         )
     else:
-        scrub = Scrubber(config).scrub
-        files["doctor.json"] = scrub(_json([asdict(finding) for finding in findings]))
-        files["config.yaml"] = scrub(as_yaml(without_secrets(config)))
+        files["doctor.json"] = _json([asdict(finding) for finding in findings])
+        files["config.yaml"] = as_yaml(without_secrets(config))
         files["machine.json"] = _json(asdict(machine) if machine else {})
         with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-            files["outbox.json"] = scrub(_json(_outbox(history)))
-            files["history.json"] = scrub(_json(_history(history)))
-        files["journal.txt"] = scrub(journal)
+            files["outbox.json"] = _json(_outbox(history))
+            files["history.json"] = _json(_history(history))
+        files["journal.txt"] = journal
+        secrets = secrets_of(config)
+        files = {name: mask(text, secrets) for name, text in files.items()}
     try:
         write_whole(path, _packed(files, when=when), mode=0o600)
     except OSError as error:

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.config.load import load_config
 from edge_agent.config.model import Config
-from edge_agent.config.redaction import secret_files, shown_source
+from edge_agent.config.redaction import masked, secret_files, secrets_in, secrets_of, shown_source
+from edge_agent.config.render import as_yaml
+from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import MASK, mask
 
 
 @pytest.mark.parametrize(
@@ -66,3 +70,97 @@ def test_every_file_with_a_secret_is_found():
         "display.token_file": Path("/e"),
         "webhooks.1.secret_file": Path("/f"),
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("ffmpeg -i rtsp://admin:hunter2@camera/live", "rtsp://admin:hunter2@camera/live: 401 Unauthorized"),
+        ("ffmpeg -i rtsp://admin:hunter2@camera/live", "user admin with hunter2 is refused"),
+        ("ffmpeg -i rtsp://admin:hun%40ter2@camera/live", "password hun@ter2 and hun%40ter2 refused"),
+        ("ffmpeg -i rtsp://admin:hun@ter2@camera/live", "rtsp://admin:hun@ter2@camera/live refused"),
+        ("gst-launch-1.0 rtspsrc location=rtsp://camera user-id=admin user-pw=hunter2 ! x", "pw hunter2 refused"),
+        ("camera --password hunter2", "cannot log in with 'hunter2'"),
+        ("camera -u admin:hunter2", "hunter2 is refused"),
+        ("camera http://camera/video?user=admin&pwd=hunter2", "http://camera/video?user=admin&pwd=hunter2: 401"),
+        ("camera", "found password=hunter2 in http://admin:hunter2@camera"),
+    ],
+)
+def test_credentials_are_redacted_from_program_output(command, output):
+    shown = mask(output, secrets_in(command.split()))
+
+    assert "ter2" not in shown
+    assert "***" in shown
+
+
+def test_output_without_credentials_is_unchanged():
+    output = "[rtsp @ 0x55] Connection to tcp://camera:554 failed: Connection refused"
+
+    assert mask(output, secrets_in(["ffmpeg", "-i", "rtsp://camera:554/live"])) == output
+
+
+def test_the_password_in_a_pipe_command_is_removed():
+    config = Config(cameras={"door": {"source": "pipe: ffmpeg -i rtsp://me:pass77@camera.local/live -f mjpeg -"}})
+
+    assert mask("401 for pass77", secrets_of(config)) == "401 for ***"
+
+
+def test_the_password_after_an_option_of_a_pipe_command_is_removed_too():
+    config = Config(cameras={"door": {"source": "pipe: curl -u me:optionpass9 http://camera.local/mjpeg"}})
+
+    assert "optionpass9" not in mask("curl said: optionpass9 is wrong", secrets_of(config))
+
+
+def test_short_query_values_are_not_redacted_within_numbers():
+    config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
+
+    assert mask("11 frames, longer-secret", secrets_of(config)) == "11 frames, ***"
+
+
+SECRETIVE = {
+    "cameras": {
+        "door": {"source": "rtsp://anna:hunter2@camera.local/stream?channel=1&token=hunter3"},
+        "yard": {"source": "pipe: curl -u anna:hunter4 http://camera.local/mjpeg?size=2"},
+    },
+    "mqtt": {
+        "transport": "websockets",
+        "websocket_path": "/mqtt?key=hunter5",
+        "websocket_headers": {"Authorization": "Bearer hunter6"},
+        "username": "door",
+    },
+    "webhooks": [{"url": "https://hooks.example.org/services/hunter7"}],
+}
+
+
+def test_a_masked_configuration_has_everything_but_the_secrets():
+    config = masked(Config.model_validate(SECRETIVE))
+
+    assert "hunter" not in config.model_dump_json()
+    assert config.cameras["door"].source == f"rtsp://{MASK}@camera.local/stream?channel=1&token={MASK}"
+    assert config.cameras["yard"].source == f"pipe: curl -u {MASK} http://camera.local/mjpeg?size=2"
+    assert config.mqtt.username == "door"
+    assert config.webhooks[0].url == f"https://hooks.example.org/{MASK}"
+
+
+def test_a_configuration_without_secrets_is_not_changed_by_masking():
+    config = Config.model_validate(
+        {
+            "cameras": {"door": {"source": "rtsp://camera.local/stream?channel=1"}, "yard": {"source": "rpicam"}},
+            "webhooks": [{"url": "http://localhost:8000"}],
+        }
+    )
+
+    assert masked(config) == config
+
+
+def test_every_masked_value_is_rejected_in_a_file(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(as_yaml(masked(Config.model_validate(SECRETIVE)), only_changes=True), encoding="utf-8")
+
+    with pytest.raises(ConfigError) as raised:
+        load_config(file)
+
+    places = ("cameras.door.source", "cameras.yard.source", "websocket_path", "websocket_headers", "webhooks.0.url")
+    lines = str(raised.value).splitlines()
+    for place in places:
+        assert any(place in line and "--show-secrets" in line for line in lines), place

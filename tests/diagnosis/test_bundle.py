@@ -14,7 +14,6 @@ from edge_agent.config.model import Config
 from edge_agent.diagnosis.bundle import write_bundle
 from edge_agent.diagnosis.examination import Examination
 from edge_agent.diagnosis.finding import Finding
-from edge_agent.diagnosis.secrets import Scrubber
 from edge_agent.diagnosis.system import read_system
 from edge_agent.errors import UnavailableError
 from edge_agent.host.stats import HostStats
@@ -100,7 +99,7 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     assert [secret for secret in SECRETS if secret in everything] == []
     assert "camera.local/stream" in files["doctor.json"]
     assert "the broker refuses ***" in files["journal.txt"]
-    assert "username: (set)" in files["config.yaml"]
+    assert "username: '***'" in files["config.yaml"]
 
 
 def test_the_bundle_has_all_files(tmp_path, config):
@@ -134,21 +133,3 @@ def test_a_bundle_that_cannot_be_written_is_reported_and_leaves_nothing(tmp_path
 
     with pytest.raises(UnavailableError, match="choose a file in another folder"):
         write_bundle(tmp_path / "file" / "x.tar.gz", examination, journal="", when=NOW)
-
-
-def test_the_password_in_a_pipe_command_is_removed():
-    config = Config(cameras={"door": {"source": "pipe: ffmpeg -i rtsp://me:pass77@camera.local/live -f mjpeg -"}})
-
-    assert Scrubber(config).scrub("401 for pass77") == "401 for ***"
-
-
-def test_the_password_after_an_option_of_a_pipe_command_is_removed_too():
-    config = Config(cameras={"door": {"source": "pipe: curl -u me:optionpass9 http://camera.local/mjpeg"}})
-
-    assert "optionpass9" not in Scrubber(config).scrub("curl said: optionpass9 is wrong")
-
-
-def test_short_query_values_are_not_redacted_within_numbers():
-    config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
-
-    assert Scrubber(config).scrub("11 frames, longer-secret") == "11 frames, ***"
