@@ -141,7 +141,7 @@ def release_stages(
         progress = stages.get(group)
         if progress is None:
             continue
-        devices = reports.devices(connection, group)
+        devices = reports.devices(connection, group, since=progress.since)
         accepted = accepted_devices(assignment, progress, devices)
         alerts = reports.alerts(connection, accepted, since=progress.since, when=when)
         after = decide(assignment, progress, devices, alerts, settings=config.rollout, when=when)

@@ -65,7 +65,9 @@ def check_stages(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
         return
     with database.open_database(config.database, application="maskwatch-fleet doctor") as connection:
         for group, assignment in assignments.items():
-            yield _stage(group, assignment, stages.get(group), reports.devices(connection, group))
+            progress = stages.get(group)
+            devices = reports.devices(connection, group, since=progress.since if progress else None)
+            yield _stage(group, assignment, progress, devices)
 
 
 def _expiry(role: str, until: datetime, *, when: datetime) -> Finding:

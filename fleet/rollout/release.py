@@ -63,9 +63,10 @@ def decide(
 ) -> Progress | None:
     """Return the next stage, or a pause with its reason; None means wait.
 
-    `devices` are those of the group heard from recently, `alerts` those of the devices that completed probation.
+    `devices` are those of the group, `alerts` those of the devices that completed probation.
     """
-    if progress.number != assignment.number or progress.is_paused or progress.is_rolled_back:
+    # Without devices the messages of the fleet may be missing: that is no reason to go on.
+    if not devices or progress.number != assignment.number or progress.is_paused or progress.is_rolled_back:
         return None
     if fault := _fault(assignment, progress, devices, alerts, settings=settings, when=when):
         return progress.model_copy(update={"is_paused": True, "reason": fault})

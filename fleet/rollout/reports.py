@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 DEVICES = """
 select device, (telemetry -> 'rollout' ->> 'number')::int, telemetry -> 'rollout' ->> 'state'
 from devices
-where telemetry -> 'rollout' ->> 'group' = %s and telemetry_received > now() - interval '1 day'
+where telemetry -> 'rollout' ->> 'group' = %(group)s
+    and telemetry_received > least(now(), %(since)s::timestamptz) - interval '1 day'
 order by device
 """
 
@@ -26,9 +27,12 @@ where device = any(%(devices)s) and id >= first_uuid7(%(before)s) and id < first
 """
 
 
-def devices(connection: Connection, group: str) -> list[Device]:
-    """The devices of a group that were heard from within a day."""
-    return [Device(*row) for row in connection.execute(DEVICES, [group]).fetchall()]
+def devices(connection: Connection, group: str, *, since: datetime | None = None) -> list[Device]:
+    """The devices of a group that were heard from within a day, or from a day before the stage began (`since`) on.
+
+    A device that the new model has silenced still counts, as one that has not accepted it.
+    """
+    return [Device(*row) for row in connection.execute(DEVICES, {"group": group, "since": since}).fetchall()]
 
 
 def alerts(connection: Connection, names: Sequence[str], *, since: datetime, when: datetime) -> Alerts:

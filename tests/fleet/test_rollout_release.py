@@ -107,6 +107,27 @@ def test_a_stage_without_devices_delays_nothing():
     assert released.stage == "first"
 
 
+def test_a_group_without_devices_waits():
+    assert decided([], Alerts(0, 0)) is None
+
+
+def test_a_device_that_falls_silent_after_it_was_reached_still_counts(connection: psycopg.Connection):
+    began = now() - timedelta(days=2)
+    rollout = {"group": "default", "number": 1, "model": "one", "state": "accepted"}
+    heard_from = {"hall-1": began + timedelta(minutes=1), "hall-2": now(), "gone": began - timedelta(days=2)}
+    for name, heard in heard_from.items():
+        connection.execute(
+            "insert into devices (device, site, telemetry, telemetry_received) values (%s, 'hall', %s, %s)",
+            [name, json.dumps({"rollout": {**rollout, "number": 2} if name == "hall-2" else rollout}), heard],
+        )
+
+    devices = reports.devices(connection, "default", since=began)
+
+    assert devices == [Device("hall-1", 1, "accepted"), Device("hall-2", 2, "accepted")]
+    assert decided(devices) is None
+    assert reports.devices(connection, "default", since=now()) == devices[1:]
+
+
 def test_stages_reach_their_share_and_contain_each_other():
     devices = [f"hall-{number}" for number in range(20_000)]
 
