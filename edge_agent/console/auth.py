@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from edge_agent.config.model import is_loopback
 from edge_agent.console.limits import Attempts, Rate, client_network
-from edge_agent.console.sessions import LONGEST_COOKIE, Sessions, is_same, new_cookie
+from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, Sessions, is_same, new_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,7 +236,7 @@ def _cookie(headers: Headers, name: str) -> str:
     for pair in "; ".join(headers.getlist("cookie")).split(";"):
         key, _, value = pair.strip().partition("=")
         if key == name:
-            return value if len(value) <= LONGEST_COOKIE else ""
+            return value if len(value) <= MAX_COOKIE_CHARACTERS else ""
     return ""
 
 

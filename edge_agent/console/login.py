@@ -26,15 +26,15 @@ async def form(
         return RedirectResponse("/", status_code=303)
     match problem:
         case "wrong":
-            trouble = "Wrong password."
+            message = "Wrong password."
         case "expired":
-            trouble = "This page has expired. Try again."
+            message = "This page has expired. Try again."
         case "wait":
             when = f"in {seconds} s" if seconds.isascii() and seconds.isdecimal() else "later"
-            trouble = f"Too many wrong passwords. Try again {when}."
+            message = f"Too many wrong passwords. Try again {when}."
         case _:
-            trouble = ""
-    return page(request, "login.html", {"trouble": trouble, "next": wanted})
+            message = ""
+    return page(request, "login.html", {"problem": message, "next": wanted})
 
 
 @router.post("/login")

@@ -12,17 +12,26 @@ from dataclasses import dataclass
 
 IDLE_SECONDS = 12 * 3600.0
 """Timeout of inactive sessions; an open page sends a request every second."""
-LONGEST_SECONDS = 7 * 86_400.0
-MOST_SESSIONS = 1000
+MAX_AGE_SECONDS = 7 * 86_400.0
+MAX_SESSIONS = 1000
 """A few hundred bytes each; the least recently used one is dropped first."""
 COOKIE_BYTES = 32
-LONGEST_COOKIE = 64
+MAX_COOKIE_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user who has logged in; the only user of a console has no name."""
+
+    name: str = ""
+    role: str = ""
 
 
 @dataclass(slots=True)
 class _Session:
     began_at: float
-    asked_at: float
+    used_at: float
+    user: User
 
 
 class Sessions:
@@ -32,13 +41,18 @@ class Sessions:
         self._key = secrets.token_bytes(32)
         self._sessions: dict[bytes, _Session] = {}
 
-    def begin(self, *, at: float) -> str:
+    def begin(self, *, at: float, user: User = User()) -> str:
         """Log a user in; returns a new cookie."""
         cookie = new_cookie()
-        if len(self._sessions) >= MOST_SESSIONS:
-            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].asked_at)]
-        self._sessions[_hashed(cookie)] = _Session(at, at)
+        if len(self._sessions) >= MAX_SESSIONS:
+            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].used_at)]
+        self._sessions[_hashed(cookie)] = _Session(at, at, user)
         return cookie
+
+    def user(self, cookie: str) -> User:
+        """The user of a session; without a name if there is none."""
+        session = self._sessions.get(_hashed(cookie))
+        return session.user if session is not None else User()
 
     def holds(self, cookie: str, *, at: float) -> bool:
         """Whether this cookie belongs to a session; renews its idle timeout."""
@@ -46,10 +60,10 @@ class Sessions:
         session = self._sessions.get(key)
         if session is None:
             return False
-        if at - session.asked_at > IDLE_SECONDS or at - session.began_at > LONGEST_SECONDS:
+        if at - session.used_at > IDLE_SECONDS or at - session.began_at > MAX_AGE_SECONDS:
             del self._sessions[key]
             return False
-        session.asked_at = at
+        session.used_at = at
         return True
 
     def end(self, cookie: str) -> None:

@@ -90,13 +90,12 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
 def _templates(auth: FleetAuth) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
         visitor = request.state.visitor
-        name, role = auth.person(visitor)
+        user = auth.sessions.user(visitor.cookie)
         return {
             "base": request.state.base_path,
             "is_logged_in": visitor.name == "person",
             "csrf": visitor.csrf,
-            "person": name,
-            "role": role,
+            "user": user,
             "version": version("maskwatch"),
         }
 

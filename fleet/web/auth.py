@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.config.secrets import LEAST_CHARACTERS, ConsoleSecrets, read_password
 from edge_agent.console.auth import Auth, Visitor
-from edge_agent.console.sessions import MOST_SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edge_agent.console.sessions import User
     from fleet.config import WebConfig
-    from fleet.web.users import Role
 
 
 def console_config(config: WebConfig) -> ConsoleConfig:
@@ -33,27 +33,20 @@ class FleetAuth(Auth):
         file = config.token_file
         token = read_password(file, key="web.token_file", least_characters=LEAST_CHARACTERS) if file else ""
         super().__init__(console_config(config), ConsoleSecrets(token=token), clock=clock)
-        self._people: dict[str, tuple[str, Role]] = {}
+        self.login_lock = asyncio.Lock()
+        """Held while a password is checked: guesses at once would all precede the first recorded failure."""
 
     @property
     def needs_login(self) -> bool:
         """Always true: the pages show data of many people."""
         return True
 
-    def begin(self, visitor: Visitor, name: str, role: Role) -> str:
+    def begin(self, visitor: Visitor, user: User) -> str:
         """Start a session after a correct password; returns the new cookie."""
         self._attempts.record_success(visitor.address, "password")
         self.sessions.end(visitor.cookie)
-        cookie = self.sessions.begin(at=self._clock())
-        self._people[cookie] = (name, role)
-        if len(self._people) > MOST_SESSIONS:
-            del self._people[next(iter(self._people))]
-        return cookie
+        return self.sessions.begin(at=self._clock(), user=user)
 
     def record_failure(self, visitor: Visitor) -> None:
         """Record a wrong password; further attempts are delayed."""
         self._attempts.record_failure(visitor.address, "password", at=self._clock())
-
-    def person(self, visitor: Visitor) -> tuple[str, Role]:
-        """Name and role of a visitor; a program with the token is a viewer."""
-        return self._people.get(visitor.cookie, ("", "viewer"))

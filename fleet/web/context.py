@@ -13,14 +13,18 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from fleet.web.queries import Moment, clean
-from fleet.web.users import ROLES, Role
+from fleet.web.users import ROLES, Role, current_role
 
 COUNTED_DAYS = 7
+FIRST_MOMENT = datetime.min  # noqa: DTZ901  (in the zone of the query)
 
 
 def _connection(request: Request) -> Iterator[psycopg.Connection]:
     with request.app.state.pool.connection() as connection:
         yield connection
+
+
+Database = Annotated[psycopg.Connection, Depends(_connection)]
 
 
 class AtLeast:
@@ -30,15 +34,15 @@ class AtLeast:
         """Set the lowest role allowed."""
         self._role = role
 
-    def __call__(self, request: Request) -> str:
-        """Check the visitor's role."""
-        name, found = request.app.state.auth.person(request.state.visitor)
-        if ROLES.index(found) < ROLES.index(self._role):
-            raise HTTPException(HTTPStatus.FORBIDDEN, f"this takes the role '{self._role}'; yours is '{found}'")
+    def __call__(self, request: Request, connection: Database) -> str:
+        """Check the role that the user has now, which may have changed during the session."""
+        name = request.app.state.auth.sessions.user(request.state.visitor.cookie).name
+        role = current_role(connection, name)
+        if ROLES.index(role) < ROLES.index(self._role):
+            raise HTTPException(HTTPStatus.FORBIDDEN, f"this takes the role '{self._role}'; yours is '{role}'")
         return str(name)
 
 
-Database = Annotated[psycopg.Connection, Depends(_connection)]
 Operator = Annotated[str, Depends(AtLeast("operator"))]
 Admin = Annotated[str, Depends(AtLeast("admin"))]
 
@@ -71,8 +75,6 @@ def or_404(thing: Any) -> Any:
 def hours(asked: CountsQuery) -> dict[str, Any]:
     """Convert into parameters of the database."""
     until = asked.until or datetime.now(timezone.utc)
-    return {
-        "site": clean(asked.site),
-        "since": asked.since or until - timedelta(days=COUNTED_DAYS),
-        "until": until,
-    }
+    # At the beginning of the calendar there are no earlier days.
+    since = asked.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT.replace(tzinfo=until.tzinfo))
+    return {"site": clean(asked.site), "since": since, "until": until}

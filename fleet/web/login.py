@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console.auth import safe_target, set_cookie
-from edge_agent.console.sessions import is_same
-from fleet.web.context import Database  # noqa: TC001  (FastAPI reads it)
+from edge_agent.console.sessions import User, is_same
 from fleet.web.users import role_of
 
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+    from fleet.web.users import Role
+
 SEE_OTHER = 303
-TROUBLE = {
+PROBLEMS = {
     "wrong": "Wrong user name or password.",
     "expired": "This page has expired. Try again.",
     "wait": "Too many wrong passwords. Try again later.",
@@ -28,17 +33,16 @@ def page(request: Request) -> Any:
     """Show the login form."""
     if request.state.visitor.is_authenticated:
         return RedirectResponse("/", SEE_OTHER)
-    asked = request.query_params
-    values = {"next": asked.get("next", ""), "trouble": TROUBLE.get(asked.get("trouble", ""), "")}
+    query = request.query_params
+    values = {"next": query.get("next", ""), "problem": PROBLEMS.get(query.get("problem", ""), "")}
     return request.app.state.templates.TemplateResponse(request, "login.html", values)
 
 
 @login.post("/login")
-def log_in(
+async def log_in(
     request: Request,
-    connection: Database,
     *,
-    person: Annotated[str, Form(alias="name")] = "",
+    name: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
     csrf: Annotated[str, Form()] = "",
     wanted: Annotated[str, Form(alias="next")] = "",
@@ -46,19 +50,20 @@ def log_in(
     """Check the password; each wrong one delays the next attempt."""
     visitor, auth = request.state.visitor, request.app.state.auth
     wanted = safe_target(wanted)
-    if auth.wait_seconds(visitor):
-        return _redirect("wait", wanted)
     if not is_same(csrf, visitor.csrf):
         return _redirect("expired", wanted)
-    role = role_of(connection, person, password)
-    if role is None:
-        auth.record_failure(visitor)
-        return _redirect("wrong", wanted)
+    async with auth.login_lock:
+        if auth.wait_seconds(visitor):
+            return _redirect("wait", wanted)
+        role = await run_in_threadpool(_role_of, request.app.state.pool, name, password)
+        if role is None:
+            auth.record_failure(visitor)
+            return _redirect("wrong", wanted)
+        cookie = auth.begin(visitor, User(name, role))
     scheme = request.scope["scheme"]
     answer = RedirectResponse(wanted, SEE_OTHER)
-    cookie = auth.begin(visitor, person, role)
-    name = auth.cookie_name(scheme, request.state.base_path)
-    answer.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
+    cookie_name = auth.cookie_name(scheme, request.state.base_path)
+    answer.headers.append("Set-Cookie", set_cookie(cookie_name, cookie, scheme=scheme))
     return answer
 
 
@@ -71,5 +76,10 @@ def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     return RedirectResponse("/login", SEE_OTHER)
 
 
-def _redirect(trouble: str, wanted: str) -> Response:
-    return RedirectResponse(f"/login?{urlencode({'trouble': trouble, 'next': wanted})}", SEE_OTHER)
+def _role_of(pool: ConnectionPool, name: str, password: str) -> Role | None:
+    with pool.connection() as connection:
+        return role_of(connection, name, password)
+
+
+def _redirect(problem: str, wanted: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({'problem': problem, 'next': wanted})}", SEE_OTHER)

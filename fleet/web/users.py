@@ -48,6 +48,12 @@ def role_of(connection: Connection, name: str, password: str) -> Role | None:
     return role if hmac.compare_digest(_hashed(password, salt), expected) else None
 
 
+def current_role(connection: Connection, name: str) -> Role:
+    """The role of a user now; unknown users, such as programs with the token, are viewers."""
+    row = connection.execute("select role from users where name = %s", [name]).fetchone()
+    return row[0] if row else "viewer"
+
+
 def _hashed(password: str, salt: bytes) -> bytes:
     secret = password.encode("utf-8", "surrogatepass")
     return hashlib.scrypt(secret, salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P)

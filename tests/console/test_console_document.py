@@ -66,7 +66,7 @@ def test_the_documented_limits_are_those_of_the_code():
         f"of a response for {connection_limits.UNREAD_SECONDS:.0f} s",
         f"a ping within {server.PING_SECONDS + server.PONG_SECONDS:.0f} s",
         f"after {sessions.IDLE_SECONDS / 3600:.0f} hours",
-        f"after {sessions.LONGEST_SECONDS / 86_400:.0f} days",
+        f"after {sessions.MAX_AGE_SECONDS / 86_400:.0f} days",
         f"up to {limits.LONGEST_PAUSE_SECONDS / 60:.0f} minutes",
         f"{limits.FAILURES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
         f"replies beyond {bridge.MOST_REPLIES}",

@@ -184,12 +184,12 @@ def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
         console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
         with a_visitor(browser, console.url, fails_on_errors=False) as visitor:
             page = visitor.see("/display/door")
-            expect(page.locator("#trouble")).to_contain_text("display.token_file")
+            expect(page.locator("#problem")).to_contain_text("display.token_file")
             expect(page.locator("body")).to_have_attribute("data-sign", "away")
         with a_visitor(browser, console.url) as visitor:
             page = visitor.see("/display/door#token=token-of-display")
             expect(page.locator("body")).to_have_attribute("data-sign", "compliant")
-            expect(page.locator("#trouble")).to_be_hidden()
+            expect(page.locator("#problem")).to_be_hidden()
 
 
 def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, float]:

@@ -436,7 +436,7 @@ def test_a_file_that_is_not_a_picture_is_reported(visitor, tmp_path):
 
     page.locator("#file").set_input_files(tmp_path / "letter.jpg")
 
-    expect(page.locator("#trouble")).to_contain_text("cannot open this file")
+    expect(page.locator("#problem")).to_contain_text("cannot open this file")
 
 
 def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
@@ -448,7 +448,7 @@ def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
 
     page.get_by_role("button", name="Open my camera").click()
 
-    expect(page.locator("#trouble")).to_contain_text("Allow it next to the address")
+    expect(page.locator("#problem")).to_contain_text("Allow it next to the address")
 
 
 @pytest.mark.parametrize("path", [*PAGES, "alert"])

@@ -1,6 +1,6 @@
 """Sessions: a session lasts for a limited time, and no other cookie is accepted."""
 
-from edge_agent.console.sessions import IDLE_SECONDS, LONGEST_SECONDS, MOST_SESSIONS, Sessions, is_same
+from edge_agent.console.sessions import IDLE_SECONDS, MAX_AGE_SECONDS, MAX_SESSIONS, Sessions, is_same
 
 
 def test_a_session_lasts_while_it_is_used_up_to_a_limit():
@@ -16,10 +16,10 @@ def test_a_session_lasts_while_it_is_used_up_to_a_limit():
 def test_a_cookie_in_constant_use_expires_too():
     sessions = Sessions()
     cookie = sessions.begin(at=0.0)
-    for hour in range(int(LONGEST_SECONDS / 3600) + 1):
+    for hour in range(int(MAX_AGE_SECONDS / 3600) + 1):
         assert sessions.holds(cookie, at=3600.0 * hour)
 
-    assert not sessions.holds(cookie, at=LONGEST_SECONDS + 1)
+    assert not sessions.holds(cookie, at=MAX_AGE_SECONDS + 1)
 
 
 def test_logging_out_ends_the_session():
@@ -36,7 +36,7 @@ def test_the_number_of_sessions_is_bounded_and_the_least_recently_used_ends():
     sessions = Sessions()
     quiet, used = sessions.begin(at=0.0), sessions.begin(at=0.0)
     assert sessions.holds(used, at=1.0)
-    for _ in range(MOST_SESSIONS - 1):
+    for _ in range(MAX_SESSIONS - 1):
         sessions.begin(at=2.0)
 
     assert not sessions.holds(quiet, at=3.0)

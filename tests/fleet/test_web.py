@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import secrets
@@ -15,6 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
+from edge_agent.console.limits import FREE_FAILURES
 from edge_agent.messages.status import running
 from fleet import database
 from fleet.config import DatabaseConfig, FleetConfig
@@ -72,9 +74,8 @@ def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
     token = tmp_path / "token"
     token.write_text(TOKEN)
     config = FleetConfig.model_validate({"web": {"token_file": token, "max_requests_per_second": 10_000}})
-    with ConnectionPool(
-        conninfo, kwargs=database.parameters(config.database, application="test"), min_size=1, open=True, timeout=3
-    ) as pool:
+    parameters = database.parameters(config.database, application="test")
+    with ConnectionPool(conninfo, kwargs=parameters, min_size=1, max_size=8, open=True, timeout=3) as pool:
         pool.wait(timeout=60)
         yield build(config, pool, FleetAuth(config.web, clock=time.monotonic))
 
@@ -137,7 +138,7 @@ async def test_without_a_login_nothing_is_shown(browser: httpx.AsyncClient):
 
 async def test_a_person_logs_in_with_name_and_password(browser: httpx.AsyncClient):
     wrong = await log_in(browser, "viewer", "wrong password")
-    assert "trouble=wrong" in wrong.headers["location"]
+    assert "problem=wrong" in wrong.headers["location"]
 
     right = await log_in(browser, "viewer")
 
@@ -150,7 +151,31 @@ async def test_guesses_are_delayed(browser: httpx.AsyncClient, monkeypatch: pyte
     monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
     answers = [await log_in(browser, "viewer", "wrong password") for _ in range(6)]
 
-    assert "trouble=wait" in answers[-1].headers["location"]
+    assert "problem=wait" in answers[-1].headers["location"]
+
+
+async def test_guesses_at_once_are_delayed_as_those_one_by_one(
+    browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("edge_agent.console.limits.FIRST_PAUSE_SECONDS", 120.0)
+    page = await browser.get("/login")
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', page.text)[0]
+    form = {"name": "viewer", "password": "wrong password", "csrf": csrf}
+
+    answers = await asyncio.gather(*(browser.post("/login", data=form) for _ in range(10)))
+
+    assert sum("=wrong" in answer.headers["location"] for answer in answers) == FREE_FAILURES
+
+
+async def test_a_user_who_loses_a_role_loses_it_at_once(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    newest = fill(connection)[0]
+    set_user(connection, "leaver", "operator", PASSWORD)
+    await log_in(browser, "leaver")
+    set_user(connection, "leaver", "viewer", PASSWORD)
+
+    answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
+
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 200), ("admin", 200)])
@@ -214,6 +239,7 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     assert await found(until="9999-12-31T23:59") == 9
     assert await found(until=(now() - timedelta(seconds=180)).isoformat()) == 3
     assert await found(before=ids[3]) == 5
+    assert (await program.get("/api/v1/counts", params={"until": "0001-01-01T00:00"})).json() == []
 
 
 async def test_an_invalid_time_is_rejected_with_one_reason(program: httpx.AsyncClient):

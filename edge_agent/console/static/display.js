@@ -49,9 +49,9 @@ function speak(text) {
 }
 
 function showTrouble(text) {
-  const trouble = document.getElementById("trouble");
-  trouble.textContent = text;
-  trouble.hidden = !text;
+  const problem = document.getElementById("problem");
+  problem.textContent = text;
+  problem.hidden = !text;
 }
 
 socket.addEventListener("open", () => {

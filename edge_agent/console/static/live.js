@@ -14,7 +14,7 @@ const LENGTH_BYTES = 4;
 const STATES = {
   watching: ["watching", "good"],
   away: ["away", "bad"],
-  trouble: ["trouble", "warning"],
+  problem: ["problem", "warning"],
   paused: ["paused", "warning"],
   connecting: ["connecting", ""],
 };
@@ -123,7 +123,7 @@ class Camera {
       this.showState("away");
       this.showMessage("No picture from this camera", state.reason, "away");
     } else if (state.faults.length > 0) {
-      this.showState("trouble");
+      this.showState("problem");
       if (!this.hasPicture) this.showMessage("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
     } else {
       this.showState("watching");

@@ -260,7 +260,7 @@ function sizeOf(what) {
 }
 
 function showTrouble(head = "", text = "") {
-  byId("trouble").hidden = !head;
-  byId("trouble-head").textContent = head;
-  byId("trouble-message").textContent = text;
+  byId("problem").hidden = !head;
+  byId("problem-head").textContent = head;
+  byId("problem-message").textContent = text;
 }
