@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 SUPERVISE_SECONDS = 0.1
 """Latency of commands, stop requests and lost cameras; users perceive it as immediate."""
 TIME_ZONE_SECONDS = 10.0
-OVERVIEW_SECONDS = 1.0
+CONSOLE_SECONDS = 1.0
 """Interval at which status and metrics are published to the console."""
 
 
@@ -59,7 +59,7 @@ class Agent:
     notifier: Notifier
 
     def __post_init__(self) -> None:
-        self._supervised_at = self._overview_at = self._zone_at = float("-inf")
+        self._supervised_at = self._console_at = self._zone_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, or until the sources of all cameras have ended.
@@ -132,9 +132,9 @@ class Agent:
         violations = {name: worker.violations for name, worker in self.workers.items()}
         self.reporter.report(violations, at=at, when=when)
         self.signals.update(has_fault=self.reporter.has_fault, at=at)
-        if self.bridge.wants_status and at - self._overview_at >= OVERVIEW_SECONDS:
-            self._overview_at = at
-            self.bridge.update_status(self.reporter.overview(at=at, when=when, is_watching=self._is_watching(at=at)))
+        if self.bridge.wants_status and at - self._console_at >= CONSOLE_SECONDS:
+            self._console_at = at
+            self.bridge.update_status(self.reporter.status(at=at, when=when, is_watching=self._is_watching(at=at)))
 
     def _feed_watchdog(self) -> None:
         """Feed the watchdog while frames are processed; a lost camera is reopened by its feed, not by a restart.

@@ -14,15 +14,17 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.alerts.people import hour_of
+from edge_agent.bridge.protocol import CameraStatus, DeviceStatus
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.clock import boot_id, run_id
 from edge_agent.host.disk import LastKnown
 from edge_agent.host.stats import has_free_inodes
 from edge_agent.messages.counts import PeopleCounts
+from edge_agent.messages.result import Delivery
 from edge_agent.messages.status import Reason, running, state_for
 from edge_agent.messages.telemetry import (
     RATE_DIGITS,
@@ -209,40 +211,40 @@ class StatusReporter:
         self._counted_hour = hour
         self._began_when = self._began_when or when
 
-    def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
-        """The whole state for the console: status, cameras, delivery and metrics, without secrets.
+    def status(self, *, at: float, when: datetime, is_watching: bool) -> DeviceStatus:
+        """The whole state, for the console.
 
         `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
         """
         reasons, link = self.reasons(at=at), self._publisher.state
         rates = self._frames_per_second(self._checks[0], at=at)
-        return {
-            "device": self._device,
-            "status": state_for(reasons),
-            "reasons": [reason.as_json() for reason in reasons],
-            "paused": self._paused(at=at),
-            "cameras": [
-                {
-                    "name": state.name,
-                    "is_open": state.is_open,
-                    "reason": "" if state.is_open else state.reason,
-                    "faults": [{"code": fault.code, "text": fault.text} for fault in state.faults],
-                    "frames": state.frames,
-                    "dropped": state.dropped,
-                    "reopened": state.reopened,
-                    "frames_per_second": rates[state.name],
-                    "asked_frames_per_second": self._governor.rates[state.name].asked_per_second,
-                    "frame_size": [state.width_px, state.height_px],
-                    "paused": self._pauses.is_paused(state.name, at=at),
-                }
+        return DeviceStatus(
+            device=self._device,
+            status=state_for(reasons),
+            reasons=tuple(reasons),
+            paused=tuple(self._paused(at=at)),
+            cameras=tuple(
+                CameraStatus(
+                    name=state.name,
+                    is_open=state.is_open,
+                    reason="" if state.is_open else state.reason,
+                    faults=tuple(Reason(code=fault.code, text=fault.text) for fault in state.faults),
+                    frames=state.frames,
+                    dropped=state.dropped,
+                    reopened=state.reopened,
+                    frames_per_second=rates[state.name],
+                    asked_frames_per_second=self._governor.rates[state.name].asked_per_second,
+                    frame_size=(state.width_px, state.height_px),
+                    paused=self._pauses.is_paused(state.name, at=at),
+                )
                 for state in self._cameras.states()
-            ],
-            "delivery": {"connected": link.connected, "reason": link.reason, "waiting": link.waiting},
-            "telemetry": self.figures(at=at, when=when).as_json(),
-            "is_watching": is_watching,
-            "is_ready": self._health.has_begun,
-            "run_id": run_id(),
-        }
+            ),
+            delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
+            telemetry=self.figures(at=at, when=when),
+            is_watching=is_watching,
+            is_ready=self._health.has_begun,
+            run_id=run_id(),
+        )
 
     def reasons(self, *, at: float) -> list[Reason]:
         """The reasons why the device is degraded."""

@@ -31,12 +31,13 @@ from edge_agent.mqtt.client import Message
 from edge_agent.signals.signals import Signals
 from edge_agent.worker import FrameResult
 from tests.test_pipeline import Faces, a_pipeline
-from tests.values import a_frame
+from tests.values import a_frame, a_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.domain import Frame, Outcome
 
 
@@ -93,8 +94,8 @@ class StatusReporter:
     def receive(self, message: Message, *, at: float) -> None:
         self.received.append(message)
 
-    def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
-        return {"is_watching": is_watching}
+    def status(self, *, at: float, when: datetime, is_watching: bool) -> DeviceStatus:
+        return a_status(is_watching=is_watching)
 
 
 class Control:
@@ -122,7 +123,7 @@ class Bridge:
         self.wants_status = True
         self.frames: list[Frame] = []
         self.forgotten: list[str] = []
-        self.statuses: list[Mapping[str, Any]] = []
+        self.statuses: list[DeviceStatus] = []
 
     def record_frame(self, frame: Frame, outcome: Outcome) -> None:
         self.frames.append(frame)
@@ -134,7 +135,7 @@ class Bridge:
         waiting, self.waiting = self.waiting, []
         return waiting
 
-    def update_status(self, status: Mapping[str, Any]) -> None:
+    def update_status(self, status: DeviceStatus) -> None:
         self.statuses.append(status)
 
 
@@ -269,16 +270,16 @@ def test_frames_too_fast_for_the_console_are_counted_too(store, tmp_path):
     assert agent.metrics.cameras["door"].frames == 3
 
 
-def test_the_overview_is_built_once_a_second_and_only_on_request(store, tmp_path, monkeypatch):
+def test_the_status_for_the_console_is_built_once_a_second_and_only_on_request(store, tmp_path, monkeypatch):
     # A busy machine may take longer than a second for all of it.
-    monkeypatch.setattr("edge_agent.agent.OVERVIEW_SECONDS", 600.0)
+    monkeypatch.setattr("edge_agent.agent.CONSOLE_SECONDS", 600.0)
     asked, unasked = Bridge(), Bridge()
     unasked.wants_status = False
 
     for one in (asked, unasked):
         an_agent(store, tmp_path, results(20), bridge=one).run(threading.Event())
 
-    assert [list(asked.statuses), unasked.statuses] == [[{"is_watching": True}], []]
+    assert [list(asked.statuses), unasked.statuses] == [[a_status()], []]
 
 
 def test_a_command_from_the_console_is_executed_and_answered(store, tmp_path):

@@ -542,7 +542,7 @@ def test_without_home_assistant_nothing_is_published_for_it(tmp_path):
         assert device.discoveries() == 0
 
 
-def test_the_overview_has_the_whole_state_and_no_secret(device):
+def test_the_status_has_the_whole_state_and_no_secret(device):
     device.cameras.now = (
         FeedState("door", is_open=True, reason="", frames=30, width_px=640, height_px=360),
         FeedState("yard", is_open=False, reason="no such device", faults=()),
@@ -551,11 +551,11 @@ def test_the_overview_has_the_whole_state_and_no_secret(device):
     device.tick()
 
     # As a browser gets it.
-    overview = json.loads(json.dumps(device.reporter.overview(at=device.at, when=NOON, is_watching=True)))
+    status = device.reporter.status(at=device.at, when=NOON, is_watching=True).model_dump(mode="json")
 
-    assert (overview["device"], overview["status"], overview["paused"]) == ("lobby", "degraded", ["yard"])
-    assert [reason["code"] for reason in overview["reasons"]] == ["paused", "camera_away"]
-    door, yard = overview["cameras"]
+    assert (status["device"], status["status"], status["paused"]) == ("lobby", "degraded", ["yard"])
+    assert [reason["code"] for reason in status["reasons"]] == ["paused", "camera_away"]
+    door, yard = status["cameras"]
     assert door == {
         "name": "door",
         "is_open": True,
@@ -570,21 +570,21 @@ def test_the_overview_has_the_whole_state_and_no_secret(device):
         "paused": False,
     }
     assert (yard["reason"], yard["paused"], yard["frames_per_second"]) == ("no such device", True, None)
-    assert overview["delivery"] == {"connected": True, "reason": "", "waiting": 0}
-    assert overview["telemetry"]["counts"]["alerts"] == 0
-    assert (overview["is_watching"], overview["is_ready"]) == (True, True)
+    assert status["delivery"] == {"connected": True, "reason": "", "waiting": 0}
+    assert status["telemetry"]["counts"]["alerts"] == 0
+    assert (status["is_watching"], status["is_ready"]) == (True, True)
 
 
-def test_the_overview_has_the_rate_of_the_last_seconds(device):
+def test_the_status_has_the_rate_of_the_last_seconds(device):
     rate = device.governor.rates["door"]
     for second in range(1, 20):
         for number in range(9 if second < 10 else 5):
             rate.wants(second + number / 10)
         device.tick()
 
-    (camera,) = device.reporter.overview(at=device.at, when=NOON, is_watching=True)["cameras"]
+    (camera,) = device.reporter.status(at=device.at, when=NOON, is_watching=True).cameras
 
-    assert (camera["frames_per_second"], camera["asked_frames_per_second"]) == (5.0, 10.0)
+    assert (camera.frames_per_second, camera.asked_frames_per_second) == (5.0, 10.0)
 
 
 def test_a_camera_that_opens_for_the_first_time_does_not_degrade_the_device(device):
@@ -606,4 +606,4 @@ def test_a_camera_that_is_paused_has_no_frame_rate(device):
 
 
 def test_a_device_is_ready_once_a_frame_has_come(device):
-    assert not device.reporter.overview(at=0.0, when=NOON, is_watching=False)["is_ready"]
+    assert not device.reporter.status(at=0.0, when=NOON, is_watching=False).is_ready

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 
+from edge_agent.bridge.protocol import CameraStatus, DeviceStatus
 from edge_agent.domain import Alert, Box, Face, Frame, Label, Reading, Track, Verdict
+from edge_agent.messages.alert import Model
+from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.ids import uuid7
+from edge_agent.messages.result import Delivery
+from edge_agent.messages.status import Reason
+from edge_agent.messages.telemetry import (
+    CameraFigures,
+    Counts,
+    Figures,
+    FrameRates,
+    Latency,
+    MachineFigures,
+    Models,
+    OutboxFigures,
+)
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
@@ -53,3 +69,75 @@ def a_verdict(decision: str = "violation", *, track: Track | None = None, label:
 def an_alert(*, track: Track | None = None) -> Alert:
     """An alert at noon."""
     return Alert(uuid7(NOON), a_verdict(track=track), NOON)
+
+
+VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
+
+
+def a_status(
+    *, sha256: str = "0" * 64, frames_per_second: float = 9.5, memory_bytes: int = 10**8, **changes: Any
+) -> DeviceStatus:
+    """The status of a device with an open camera and one that is unplugged."""
+    door = CameraStatus(
+        name="door",
+        is_open=True,
+        reason="",
+        faults=(),
+        frames=12,
+        dropped=3,
+        reopened=0,
+        frames_per_second=frames_per_second,
+        asked_frames_per_second=10.0,
+        frame_size=(640, 360),
+        paused=False,
+    )
+    status = DeviceStatus(
+        device="test",
+        status="degraded",
+        reasons=(Reason(code="camera_away", text="camera back: unplugged"),),
+        paused=(),
+        cameras=(door, door.model_copy(update={"name": "back", "is_open": False, "reason": "unplugged"})),
+        delivery=Delivery(connected=False, reason="no broker", waiting=2),
+        telemetry=Figures(
+            uptime_seconds=7,
+            counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
+            alerts_today=1,
+            people_today=4,
+            compliance_today=0.75,
+            frames_per_second=9.5,
+            latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
+            cameras={
+                "door": CameraFigures(
+                    open=True,
+                    paused=False,
+                    frames=12,
+                    dropped=3,
+                    reopened=0,
+                    frames_per_second=FrameRates(asked=10.0, allowed=10.0, reached=9.5),
+                    people=PeopleCounts(with_mask=3, without_mask=1),
+                    people_today=PeopleCounts(with_mask=3, without_mask=1),
+                )
+            },
+            outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+            machine=a_machine(memory_bytes=memory_bytes),
+            models=Models(faces=None, masks=Model(name="masks", sha256=sha256)),
+            versions=VERSIONS,
+        ),
+        is_watching=True,
+        is_ready=True,
+        run_id="one",
+    )
+    return status.model_copy(update=changes)
+
+
+def a_machine(**changes: Any) -> MachineFigures:
+    """A machine that does not report its available memory."""
+    values = {"temperature_celsius": 51.5, "memory_bytes": 10**8, "memory_available_bytes": None}
+    return MachineFigures(
+        **{**values, **changes}, throttling=(), throttled_since_boot=(), disk_free_bytes=10**9, uptime_seconds=None
+    )
+
+
+def on_machine(status: DeviceStatus, machine: MachineFigures) -> DeviceStatus:
+    """The same status, of another machine."""
+    return status.model_copy(update={"telemetry": status.telemetry.model_copy(update={"machine": machine})})

@@ -17,6 +17,7 @@ from edge_agent.bridge.protocol import (
     ChangeReply,
     CommandRequest,
     DeleteRequest,
+    DeviceStatus,
     FrameReply,
     FrameRequest,
     MetricsReply,
@@ -63,17 +64,17 @@ class AgentClient:
         self._reader: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
-        self._status: asyncio.Task[tuple[dict[str, Any], bytes]] | None = None
+        self._status: asyncio.Task[DeviceStatus] | None = None
         self._status_at = float("-inf")
 
-    async def status(self) -> Mapping[str, Any]:
-        """The status of the device, as `StatusReporter.overview` returns it; requested at most once a second."""
+    async def status(self) -> DeviceStatus:
+        """The status of the device; requested at most once a second."""
         at = time.monotonic()
         if self._status is None or (self._status.done() and at - self._status_at >= STATUS_SECONDS):
             self._status_at = at
-            self._status = asyncio.ensure_future(self._request(StatusRequest()))
+            self._status = asyncio.ensure_future(self._reply(DeviceStatus, StatusRequest()))
         # A caller that is cancelled must not cancel the request of the others.
-        return (await asyncio.shield(self._status))[0]
+        return await asyncio.shield(self._status)
 
     async def metrics(self) -> MetricsReply:
         """The agent's counters."""

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edge_agent.alerts.history import Review
 from edge_agent.domain import Decision, Label, Sign
+from edge_agent.messages.result import Delivery
+from edge_agent.messages.status import Reason
+from edge_agent.messages.telemetry import Figures
 from edge_agent.metrics import CameraMetrics, StageMetrics
 
 SOCKET_NAME = "console.sock"
@@ -27,7 +30,7 @@ class _Part(BaseModel):
 
 
 class StatusRequest(_Part):
-    """The status of the device. Reply: the mapping of `StatusReporter.overview`."""
+    """The status of the device. Reply: `DeviceStatus`."""
 
     kind: Literal["status"] = "status"
 
@@ -72,6 +75,37 @@ class DeleteRequest(_Part):
 
 Request: TypeAlias = StatusRequest | MetricsRequest | FrameRequest | CommandRequest | ReviewRequest | DeleteRequest
 REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+
+
+class CameraStatus(_Part):
+    """Status of a camera."""
+
+    name: str
+    is_open: bool
+    reason: str = Field(description="Why it is not open")
+    paused: bool
+    frames: int
+    dropped: int = Field(description="Frames replaced by newer ones before they were processed")
+    reopened: int
+    frames_per_second: float | None = Field(description="Recent rate of analysed frames; null while paused")
+    asked_frames_per_second: float | None = Field(description="Configured rate; null: every frame")
+    frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
+    faults: tuple[Reason, ...]
+
+
+class DeviceStatus(_Part):
+    """Status of the device: cameras, delivery and metrics, without secrets."""
+
+    device: str
+    status: Literal["starting", "online", "degraded"]
+    reasons: tuple[Reason, ...]
+    paused: tuple[str, ...]
+    cameras: tuple[CameraStatus, ...]
+    delivery: Delivery
+    telemetry: Figures
+    is_watching: bool = Field(description="Whether frames arrive, or a camera is being reopened")
+    is_ready: bool = Field(description="Whether a first frame was processed")
+    run_id: str = Field(description="Id of the agent's process; unchanged by reloads")
 
 
 class AnnotatedFace(_Part):

@@ -14,7 +14,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import zmq
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.alerts.history import Review
-    from edge_agent.bridge.protocol import Request
+    from edge_agent.bridge.protocol import DeviceStatus, Request
     from edge_agent.domain import Frame, Outcome
     from edge_agent.metrics import Metrics
 
@@ -68,6 +68,8 @@ NOT_RESPONDING = {"error": "the detection loop is not responding; see the log of
 
 log = logging.getLogger(__name__)
 
+_Reply: TypeAlias = "BaseModel | Mapping[str, Any]"
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -88,7 +90,7 @@ class _Pending:
     """A request that is answered later; `reply` returns None until it can be."""
 
     envelope: tuple[bytes, bytes]
-    reply: Callable[[], Mapping[str, Any] | None]
+    reply: Callable[[], _Reply | None]
     until: float
 
 
@@ -113,7 +115,7 @@ class Bridge:
         self._disk: DiskThread[bool] = DiskThread(patience_seconds=CHANGE_SECONDS)
         self._frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
-        self._status: tuple[float, Mapping[str, Any]] | None = None
+        self._status: tuple[float, DeviceStatus] | None = None
         self._asked_at = float("-inf")
         self._pending: list[_Pending] = []
         self._ends = threading.Event()
@@ -149,8 +151,8 @@ class Bridge:
         """Whether the status was requested recently."""
         return time.monotonic() - self._asked_at < WANTED_SECONDS
 
-    def update_status(self, status: Mapping[str, Any]) -> None:
-        """Publish the status, as `StatusReporter.overview` returns it; it must not be changed afterwards."""
+    def update_status(self, status: DeviceStatus) -> None:
+        """Publish the status."""
         self._status = (time.monotonic(), status)
 
     # The bridge's thread.
@@ -245,12 +247,12 @@ class Bridge:
         self._commands.append(Command(request.name, request.payload.encode(), expires_at, result))
         return self._later(envelope, lambda: result.result() if result.done() else None, seconds=COMMAND_SECONDS)
 
-    def _fresh_status(self, asked_at: float) -> Mapping[str, Any] | None:
+    def _fresh_status(self, asked_at: float) -> DeviceStatus | None:
         status = self._status
         return status[1] if status is not None and asked_at - status[0] < FRESH_SECONDS else None
 
     def _later(
-        self, envelope: tuple[bytes, bytes], reply: Callable[[], Mapping[str, Any] | None], *, seconds: float
+        self, envelope: tuple[bytes, bytes], reply: Callable[[], _Reply | None], *, seconds: float
     ) -> Sequence[bytes]:
         if len(self._pending) < MOST_PENDING:
             self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds))
@@ -268,7 +270,7 @@ class Bridge:
         self._pending = left
 
 
-def _json(reply: BaseModel | Mapping[str, Any]) -> bytes:
+def _json(reply: _Reply) -> bytes:
     return (reply.model_dump_json() if isinstance(reply, BaseModel) else json.dumps(reply)).encode()
 
 

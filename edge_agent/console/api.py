@@ -14,7 +14,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.alerts.history import HistoryEntry, Review
 from edge_agent.alerts.people import By, grouped, values_of
-from edge_agent.bridge.protocol import ChangeReply
+from edge_agent.bridge.protocol import ChangeReply, DeviceStatus
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current
@@ -155,10 +155,10 @@ async def frame(
     return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
 
 
-@device.get("/status", response_model=schemas.Status, summary="Status of the device")
-async def status(context: Current) -> Response:
+@device.get("/status", summary="Status of the device")
+async def status(context: Current) -> DeviceStatus:
     """Cameras, delivery, telemetry and degraded reasons."""
-    return JSONResponse(await context.agent.status())
+    return await context.agent.status()
 
 
 @device.post(

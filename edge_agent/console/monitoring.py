@@ -43,7 +43,7 @@ async def health(context: Current) -> Response:
     except UnansweredError as error:
         return _health(ok=False, reasons=[str(error)])
     # Codes instead of texts, which name cameras: this endpoint is public.
-    return _health(ok=bool(status["is_watching"]), reasons=[reason["code"] for reason in status["reasons"]])
+    return _health(ok=status.is_watching, reasons=[reason.code for reason in status.reasons])
 
 
 @probes.get(
@@ -55,7 +55,7 @@ async def health(context: Current) -> Response:
 async def ready(context: Current) -> Response:
     """200 once the models are loaded and a first frame was processed."""
     try:
-        is_ready = bool((await context.agent.status())["is_ready"])
+        is_ready = (await context.agent.status()).is_ready
     except UnansweredError as error:
         return _health(ok=False, reasons=[str(error)])
     return _health(ok=is_ready, reasons=[] if is_ready else ["no frame was processed yet"])
@@ -70,12 +70,12 @@ async def ready(context: Current) -> Response:
 async def metrics(context: Current) -> Response:
     """Text format 0.0.4, which every version of Prometheus reads; docs/metrics.md lists the metrics."""
     try:
-        status, counted = await context.agent.status(), await context.agent.metrics()
+        answered = await context.agent.status(), await context.agent.metrics()
     except UnansweredError:
         # The metrics of the console itself, and maskwatch_healthy 0.
-        status, counted = {}, None
+        answered = None
     viewers, encoded = context.live.viewers, context.live.encoded
-    text = await context.worker.do(metrics_text, status, counted, viewers=viewers, encoded=encoded)
+    text = await context.worker.do(metrics_text, answered, viewers=viewers, encoded=encoded)
     return Response(text, headers={"Content-Type": TEXT_FORMAT})
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,21 +18,26 @@ from edge_agent.domain import COUNTED_AS
 from edge_agent.metrics import STAGE_BUCKETS_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
-    from edge_agent.bridge.protocol import MetricsReply
+    from edge_agent.bridge.protocol import CameraStatus, DeviceStatus, MetricsReply
+    from edge_agent.messages.telemetry import Figures
 
 
-def metrics_text(status: Mapping[str, Any], metrics: MetricsReply | None, *, viewers: int, encoded: int) -> bytes:
-    """All metrics of the device as text; `status` is empty and `metrics` None if the agent does not answer."""
+def metrics_text(answered: tuple[DeviceStatus, MetricsReply] | None, *, viewers: int, encoded: int) -> bytes:
+    """All metrics of the device as text; None: the agent does not answer."""
+    is_healthy = answered is not None and answered[0].is_watching
     own = [
         _gauge("maskwatch_console_viewers", "Open live pages and webcams", viewers),
         CounterMetricFamily("maskwatch_console_pictures_encoded", "Live pictures encoded", value=encoded),
+        _gauge("maskwatch_healthy", "1 while frames move or a camera is being reopened", is_healthy),
     ]
-    counted = _counted(metrics) if metrics is not None else ()
-    return exposition([*counted, *own, *_current(status)])
+    if answered is None:
+        return exposition(own)
+    status, metrics = answered
+    return exposition([*_counted(metrics), *own, *_current(status)])
 
 
 def _counted(metrics: MetricsReply) -> Iterator[Metric]:
@@ -60,74 +66,65 @@ def _counted(metrics: MetricsReply) -> Iterator[Metric]:
     yield stages
 
 
-def _current(status: Mapping[str, Any]) -> Iterator[Metric]:
+def _current(status: DeviceStatus) -> Iterator[Metric]:
     """Gauges, and counters that the status contains."""
-    is_healthy = bool(status.get("is_watching"))
-    yield _gauge("maskwatch_healthy", "1 while frames move or a camera is being reopened", is_healthy)
-    if status:
-        yield from _about_the_device(status)
-        yield from _about_cameras(status["cameras"])
-        yield from _about_the_machine(status["telemetry"])
-        yield _people(status["telemetry"]["cameras"])
+    yield from _about_the_device(status)
+    yield from _about_cameras(status.cameras)
+    yield from _about_the_machine(status.telemetry)
+    yield _people(status.telemetry)
 
 
-def _about_the_device(status: Mapping[str, Any]) -> Iterator[Metric]:
+def _about_the_device(status: DeviceStatus) -> Iterator[Metric]:
     documentation = "Number of reasons why the device is degraded, by code"
     reasons = GaugeMetricFamily("maskwatch_degraded_reason", documentation, labels=["code"])
-    codes = [reason["code"] for reason in status["reasons"]]
-    for code in sorted(set(codes)):
-        reasons.add_metric([code], codes.count(code))
+    for code, count in sorted(Counter(reason.code for reason in status.reasons).items()):
+        reasons.add_metric([code], count)
     yield reasons
-    delivery, outbox = status["delivery"], status["telemetry"]["outbox"]
-    yield _gauge("maskwatch_broker_connected", "1 while the broker is connected", delivery["connected"])
-    yield _gauge("maskwatch_outbox_rows", "Messages pending delivery", outbox["rows"])
-    yield _gauge("maskwatch_outbox_bytes", "Bytes of the messages pending delivery", outbox["bytes"])
+    outbox = status.telemetry.outbox
+    yield _gauge("maskwatch_broker_connected", "1 while the broker is connected", status.delivery.connected)
+    yield _gauge("maskwatch_outbox_rows", "Messages pending delivery", outbox.rows)
+    yield _gauge("maskwatch_outbox_bytes", "Bytes of the messages pending delivery", outbox.bytes)
     dropped = CounterMetricFamily(
         "maskwatch_outbox_dropped", "Messages dropped because the outbox was full", labels=["kind"]
     )
-    for kind, count in outbox["dropped"].items():
+    for kind, count in outbox.dropped.items():
         dropped.add_metric([kind], count)
     yield dropped
 
 
-def _about_cameras(cameras: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
-    families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
-        "is_open": GaugeMetricFamily("maskwatch_camera_up", "1 while a camera is open", labels=["camera"]),
-        "paused": GaugeMetricFamily("maskwatch_camera_paused", "1 while a camera is paused", labels=["camera"]),
-        "dropped": CounterMetricFamily(
-            "maskwatch_camera_dropped", "Frames replaced by newer ones before they were processed", labels=["camera"]
-        ),
-        "reopened": CounterMetricFamily(
-            "maskwatch_camera_reopened", "How often a camera was reopened", labels=["camera"]
-        ),
-    }
-    for camera in cameras:
-        for key, family in families.items():
-            if camera.get(key) is not None:
-                family.add_metric([camera["name"]], float(camera[key]))
-    yield from families.values()
+def _about_cameras(cameras: Iterable[CameraStatus]) -> Iterator[Metric]:
+    for kind, name, documentation, value in (
+        (GaugeMetricFamily, "up", "1 while a camera is open", "is_open"),
+        (GaugeMetricFamily, "paused", "1 while a camera is paused", "paused"),
+        (CounterMetricFamily, "dropped", "Frames replaced by newer ones before they were processed", "dropped"),
+        (CounterMetricFamily, "reopened", "How often a camera was reopened", "reopened"),
+    ):
+        family = kind(f"maskwatch_camera_{name}", documentation, labels=["camera"])
+        for camera in cameras:
+            family.add_metric([camera.name], float(getattr(camera, value)))
+        yield family
 
 
-def _people(cameras: Mapping[str, Mapping[str, Any]]) -> Metric:
+def _people(telemetry: Figures) -> Metric:
     people = CounterMetricFamily("maskwatch_people", "People who have left", labels=["camera", "label"])
-    for name, camera in cameras.items():
+    for name, camera in telemetry.cameras.items():
         for label in COUNTED_AS:
-            people.add_metric([name, label], camera["people"][label])
+            people.add_metric([name, label], getattr(camera.people, label))
     return people
 
 
-def _about_the_machine(telemetry: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _gauge("maskwatch_uptime_seconds", "Time since the start of the agent", telemetry["uptime_seconds"])
-    machine = telemetry["machine"]
-    for key, name, documentation in (
-        ("temperature_celsius", "maskwatch_temperature_celsius", "Temperature of the processor"),
-        ("memory_bytes", "maskwatch_memory_bytes", "Memory of the agent"),
-        ("memory_available_bytes", "maskwatch_memory_available_bytes", "Memory available on the machine"),
-        ("disk_free_bytes", "maskwatch_disk_free_bytes", "Free space on the disk of the crops"),
+def _about_the_machine(telemetry: Figures) -> Iterator[Metric]:
+    yield _gauge("maskwatch_uptime_seconds", "Time since the start of the agent", telemetry.uptime_seconds)
+    machine = telemetry.machine
+    for key, documentation in (
+        ("temperature_celsius", "Temperature of the processor"),
+        ("memory_bytes", "Memory of the agent"),
+        ("memory_available_bytes", "Memory available on the machine"),
+        ("disk_free_bytes", "Free space on the disk of the crops"),
     ):
-        if machine.get(key) is not None:
-            yield _gauge(name, documentation, machine[key])
-    yield _gauge("maskwatch_throttled", "1 while the processor is throttled", bool(machine.get("throttling")))
+        if (value := getattr(machine, key)) is not None:
+            yield _gauge(f"maskwatch_{key}", documentation, value)
+    yield _gauge("maskwatch_throttled", "1 while the processor is throttled", bool(machine.throttling))
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -9,9 +9,6 @@ from edge_agent.console.alert_view import CropState, SceneState
 from edge_agent.domain import Label
 from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.message import Count
-from edge_agent.messages.result import Delivery
-from edge_agent.messages.status import Reason
-from edge_agent.messages.telemetry import Figures
 
 
 class _Response(BaseModel):
@@ -41,36 +38,6 @@ class Detection(_Response):
     height: int = Field(description="Pixels")
     faces: list[DetectedFace]
     elapsed_ms: dict[str, float] = Field(description="Duration of `faces` and `masks`")
-
-
-class CameraStatus(BaseModel):
-    """Status of a camera."""
-
-    name: str
-    is_open: bool
-    reason: str = Field(description="Why it is not open")
-    paused: bool
-    frames: int
-    dropped: int = Field(description="Frames replaced by newer ones before they were processed")
-    reopened: int
-    frames_per_second: float | None = Field(description="Recent rate of analysed frames; null while paused")
-    asked_frames_per_second: float | None = Field(description="Configured rate; null: every frame")
-    frame_size: tuple[int, int] | None = Field(description="Width and height of its newest frame")
-    faults: list[Reason]
-
-
-class Status(BaseModel):
-    """Status of the device."""
-
-    device: str
-    status: Literal["starting", "online", "degraded"]
-    reasons: list[Reason]
-    paused: list[str]
-    cameras: list[CameraStatus]
-    delivery: Delivery
-    telemetry: Figures
-    is_watching: bool = Field(description="Whether frames arrive, or a camera is being reopened")
-    is_ready: bool = Field(description="Whether a first frame was processed")
 
 
 class Resolved(_Response):

@@ -28,10 +28,11 @@ from edge_agent.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.console.auth import Visitor
     from edge_agent.console.context import Context
 
-OVERVIEW_SECONDS = 1.0
+STATUS_SECONDS = 1.0
 SEND_SECONDS = 10.0
 """A client that takes longer to receive a message is disconnected."""
 LONGEST_TEXT = 4096
@@ -109,8 +110,8 @@ class _LiveViewer:
         self._sent: dict[str, int] = {}
         self._unshown: set[str] = set()
         self._known_alerts: set[str] | None = None
-        self._sent_overview: Mapping[str, Any] | None = None
-        self._overview_at = float("-inf")
+        self._sent_status: DeviceStatus | None = None
+        self._status_at = float("-inf")
 
     async def receive(self) -> None:
         while True:
@@ -128,26 +129,26 @@ class _LiveViewer:
         while True:
             # Alerts first: a page that has received a status gets every alert raised after it.
             await self._send_alerts()
-            await self._send_overview()
+            await self._send_status()
             for camera in tuple(self._sent):
                 if camera not in self._unshown:
                     await self._send_frame(camera)
             await self._context.live.tick()
 
-    async def _send_overview(self) -> None:
-        if time.monotonic() - self._overview_at < OVERVIEW_SECONDS:
+    async def _send_status(self) -> None:
+        if time.monotonic() - self._status_at < STATUS_SECONDS:
             return
-        self._overview_at = time.monotonic()
+        self._status_at = time.monotonic()
         if not self._context.auth.is_still_valid(self._visitor):
             raise ClosedError(LOGGED_OUT, "logged out")
         try:
-            overview = await self._context.agent.status()
+            status = await self._context.agent.status()
         except UnansweredError as error:
             await send(self._socket, {"error": str(error)})
             return
-        if overview is not self._sent_overview:
-            self._sent_overview = overview
-            await send(self._socket, {"overview": overview})
+        if status is not self._sent_status:
+            self._sent_status = status
+            await send(self._socket, {"overview": status.model_dump(mode="json")})
 
     async def _send_alerts(self) -> None:
         with suppress(BusyError):

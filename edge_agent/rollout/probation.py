@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from edge_agent.bridge.protocol import DeviceStatus
 
 PROBATION_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
@@ -31,15 +31,14 @@ class Sample:
     memory_bytes: int | None
 
 
-def sample_of(overview: Mapping[str, Any]) -> Sample:
-    """The relevant values of `StatusReporter.overview`."""
-    telemetry, cameras = overview["telemetry"], overview["cameras"]
-    is_steady = all(camera["is_open"] and not camera["paused"] for camera in cameras)
+def sample_of(status: DeviceStatus) -> Sample:
+    """The relevant values of the agent's status."""
+    is_steady = all(camera.is_open and not camera.paused for camera in status.cameras)
     return Sample(
-        run_id=overview["run_id"],
-        model_sha256=telemetry["models"]["masks"]["sha256"],
-        frames_per_second=sum(camera["frames_per_second"] or 0.0 for camera in cameras) if is_steady else None,
-        memory_bytes=telemetry["machine"]["memory_bytes"],
+        run_id=status.run_id,
+        model_sha256=status.telemetry.models.masks.sha256,
+        frames_per_second=sum(camera.frames_per_second or 0.0 for camera in status.cameras) if is_steady else None,
+        memory_bytes=status.telemetry.machine.memory_bytes,
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 from edge_agent.bridge import client
 from edge_agent.bridge.client import AgentClient, UnansweredError
 from edge_agent.bridge.protocol import SOCKET_NAME
-from tests.console.served import OVERVIEW, a_bridge, a_config
+from tests.console.served import a_bridge, a_config
+from tests.values import a_status
 
 
 def error_of(socket_file: Path) -> str:
@@ -40,7 +41,7 @@ def test_concurrent_status_requests_share_one_answer(tmp_path, monkeypatch):
 
     async def ask() -> list[object]:
         agent = AgentClient(config.state / SOCKET_NAME)
-        bridge.update_status(OVERVIEW)
+        bridge.update_status(a_status())
         found = await asyncio.gather(*(agent.status() for _ in range(20)))
         await agent.close()
         return [*found]

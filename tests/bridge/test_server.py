@@ -26,7 +26,7 @@ from edge_agent.domain import Outcome
 from edge_agent.errors import CommandError, UnavailableError
 from edge_agent.metrics import Metrics
 from tests.journeys.agent import wait_until
-from tests.values import a_frame
+from tests.values import a_frame, a_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,9 +110,9 @@ def test_the_status_is_built_only_while_it_is_requested(bridge, line):
     assert not bridge.wants_status
     line.send_multipart([b"1", StatusRequest().model_dump_json().encode()])
     wait_until(lambda: bridge.wants_status, "the question")
-    bridge.update_status({"status": "online"})
+    bridge.update_status(a_status())
 
-    assert next_answer(line)[1] == {"status": "online"}
+    assert next_answer(line)[1] == a_status().model_dump(mode="json")
 
 
 def test_a_hanging_detection_loop_is_reported(bridge, line, monkeypatch):

@@ -24,26 +24,15 @@ from edge_agent.config.model import Config
 from edge_agent.console.process import serve
 from edge_agent.domain import Frame, Nearest, Outcome
 from edge_agent.errors import CommandError
-from edge_agent.messages.alert import AlertMessage, Model
+from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.command import read_command
-from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.ids import uuid7
-from edge_agent.messages.telemetry import (
-    CameraFigures,
-    Counts,
-    Figures,
-    FrameRates,
-    Latency,
-    MachineFigures,
-    Models,
-    OutboxFigures,
-)
 from edge_agent.metrics import Metrics
 from edge_agent.wiring import open_models
 from tests.faces import HOPPER, portrait
 from tests.journeys.agent import wait_until
 from tests.mosquitto import free_port
-from tests.values import NOON, a_face, a_reading, a_track, a_verdict, an_alert
+from tests.values import NOON, VERSIONS, a_face, a_reading, a_status, a_track, a_verdict, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,65 +48,6 @@ AGENT_SECONDS = 0.01
 PATIENCE_SECONDS = 60.0
 """Timeout for a busy machine."""
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
-VERSIONS = {"maskwatch": "0.1.0", "model": "masks", "runtime": "litert", "python": "3"}
-OVERVIEW: dict[str, Any] = {
-    "device": "test",
-    "status": "degraded",
-    "reasons": [{"code": "camera_away", "text": "camera back: unplugged"}],
-    "paused": [],
-    "cameras": [
-        {
-            "name": name,
-            "is_open": name == "door",
-            "reason": "" if name == "door" else "unplugged",
-            "faults": [],
-            "frames": 12,
-            "dropped": 3,
-            "reopened": 0,
-            "frames_per_second": 9.5,
-            "asked_frames_per_second": 10.0,
-            "frame_size": [640, 360],
-            "paused": False,
-        }
-        for name in ("door", "back")
-    ],
-    "delivery": {"connected": False, "reason": "no broker", "waiting": 2},
-    "telemetry": Figures(
-        uptime_seconds=7,
-        counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
-        alerts_today=1,
-        people_today=4,
-        compliance_today=0.75,
-        frames_per_second=9.5,
-        latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
-        cameras={
-            "door": CameraFigures(
-                open=True,
-                paused=False,
-                frames=12,
-                dropped=3,
-                reopened=0,
-                frames_per_second=FrameRates(asked=10.0, allowed=10.0, reached=9.5),
-                people=PeopleCounts(with_mask=3, without_mask=1),
-                people_today=PeopleCounts(with_mask=3, without_mask=1),
-            )
-        },
-        outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
-        machine=MachineFigures(
-            temperature_celsius=51.5,
-            throttling=(),
-            throttled_since_boot=(),
-            memory_bytes=10**8,
-            memory_available_bytes=None,
-            disk_free_bytes=10**9,
-            uptime_seconds=None,
-        ),
-        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
-        versions=VERSIONS,
-    ).as_json(),
-    "is_watching": True,
-    "is_ready": True,
-}
 
 
 class Served:
@@ -127,7 +57,7 @@ class Served:
         """`state` and `reason` are the result of commands; `is_silent` makes the detection loop hang."""
         self.config, self.bridge, self.store = config, bridge, store
         self.commands: list[Command] = []
-        self.overview = dict(OVERVIEW)
+        self.status = a_status()
         self.state, self.reason = "done", ""
         self.is_silent = False
         self._stop = threading.Event()
@@ -213,7 +143,7 @@ class Served:
                 self.commands.append(command)
                 command.answer(self._result(command))
             if self.bridge.wants_status:
-                self.bridge.update_status(dict(self.overview))
+                self.bridge.update_status(self.status)
 
     def _result(self, command: Command) -> dict[str, Any]:
         state, reason = self.state, self.reason

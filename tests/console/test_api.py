@@ -14,9 +14,10 @@ import pytest
 
 from edge_agent.domain import Box
 from edge_agent.vision.images import decode_picture
-from tests.console.served import OVERVIEW, PATIENCE_SECONDS, a_bridge, a_config, a_console, jpeg
+from tests.console.served import PATIENCE_SECONDS, a_bridge, a_config, a_console, jpeg
 from tests.faces import HOPPER, face_box, portrait
 from tests.journeys.agent import wait_until
+from tests.values import a_status
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 PATHS_UP = [
@@ -219,7 +220,7 @@ def test_days_are_counted(console, client):
 
 
 def test_the_status_is_that_of_the_agent(console, client):
-    assert client.get("/api/v1/status").json() == console.overview
+    assert client.get("/api/v1/status").json() == console.status.model_dump(mode="json")
 
 
 def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_is_503(tmp_path):
@@ -249,7 +250,7 @@ def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_is_503(tmp_p
         with a_bridge(config) as bridge:
 
             def is_found():
-                bridge.update_status(OVERVIEW)
+                bridge.update_status(a_status())
                 return "maskwatch_build_info" in client.get("/metrics").text
 
             wait_until(is_found, "the agent to be found")
@@ -271,12 +272,12 @@ def test_a_hanging_agent_is_reported_and_not_waited_for(console, client):
 
 
 def test_health_and_readiness_follow_the_state_of_the_agent(console, client):
-    console.overview = {**console.overview, "is_watching": False, "is_ready": False}
+    console.status = a_status(is_watching=False, is_ready=False)
 
     assert client.get("/health").status_code == 503
     assert client.get("/ready").status_code == 503
 
-    console.overview = {**console.overview, "is_watching": True}
+    console.status = a_status(is_ready=False)
     while client.get("/health").status_code == 503:
         pass
     assert client.get("/ready").status_code == 503

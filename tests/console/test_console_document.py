@@ -15,7 +15,7 @@ from edge_agent.config.secrets import LEAST_CHARACTERS
 from edge_agent.console import connection_limits, limits, live, server, sessions, uploads
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
-from tests.console.served import OVERVIEW, VERSIONS
+from tests.values import VERSIONS, a_machine, a_status, on_machine
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = "\n".join(
@@ -25,11 +25,10 @@ SUFFIX = {"counter": "_total", "info": "_info"}
 
 
 def test_the_table_lists_every_metric_with_its_labels_and_no_other():
-    machine = {"temperature_celsius": 50.0, "memory_bytes": 1, "memory_available_bytes": 1, "disk_free_bytes": 1}
-    status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": machine}}
+    status = on_machine(a_status(), a_machine(memory_available_bytes=1))
     metrics = Metrics(["door"])
     reply = MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
-    text = metrics_text(status, reply, viewers=0, encoded=0).decode()
+    text = metrics_text((status, reply), viewers=0, encoded=0).decode()
     exported = {
         family.name + SUFFIX.get(family.type, ""): {
             label for sample in family.samples for label in sample.labels if label != "le"

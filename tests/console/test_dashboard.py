@@ -12,7 +12,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.console.served import OVERVIEW, jpeg, served
+from tests.console.served import jpeg, served
+from tests.values import a_machine, on_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,7 @@ def dashboard() -> dict[str, Any]:
 def exposition(tmp_path_factory) -> Iterator[str]:
     """The metrics of a device that exports all of them."""
     with served(tmp_path_factory.mktemp("console")) as console, console.client() as client:
-        machine = {**OVERVIEW["telemetry"]["machine"], "memory_available_bytes": 10**9}
-        console.overview["telemetry"] = {**OVERVIEW["telemetry"], "machine": machine}
+        console.status = on_machine(console.status, a_machine(memory_available_bytes=10**9))
         console.keep_alert(crop=jpeg())
         yield client.get("/metrics").text
 

@@ -5,15 +5,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_agent.bridge.protocol import MetricsReply
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
-from tests.console.served import OVERVIEW, VERSIONS, one_bare_person
+from tests.console.served import one_bare_person
+from tests.values import VERSIONS, a_machine, a_status, on_machine
 
 
 def a_reply(metrics):
     return MetricsReply(cameras=metrics.cameras, stages=metrics.stages, versions=VERSIONS)
 
 
-def samples(metrics, status=OVERVIEW):
-    text = metrics_text(status, metrics and a_reply(metrics), viewers=3, encoded=17).decode()
+def samples(metrics, status=a_status()):  # noqa: B008  (frozen)
+    text = metrics_text((status, a_reply(metrics)) if metrics else None, viewers=3, encoded=17).decode()
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -66,13 +67,13 @@ def test_current_values_are_gauges():
 
 
 def test_an_unresponsive_agent_is_a_metric_too():
-    found = samples(None, status={})
+    found = samples(None)
 
     assert found["maskwatch_healthy",] == 0
     assert ("maskwatch_console_viewers",) in found
 
 
 def test_a_machine_without_a_temperature_exports_none():
-    status = {**OVERVIEW, "telemetry": {**OVERVIEW["telemetry"], "machine": {"temperature_celsius": None}}}
+    status = on_machine(a_status(), a_machine(temperature_celsius=None))
 
     assert ("maskwatch_temperature_celsius",) not in samples(Metrics(["door"]), status)

@@ -15,9 +15,12 @@ from edge_agent.messages.rollout import Assignment, Assignments, Progress, Stage
 from edge_agent.rollout.follower import MOST_ATTEMPTS, OBSERVE_SECONDS, Follower
 from edge_agent.rollout.installation import Installation
 from edge_agent.rollout.probation import PROBATION_SECONDS
+from tests.values import a_status
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge_agent.bridge.protocol import DeviceStatus
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 
@@ -56,15 +59,12 @@ class Agent:
         self.folder, self.reloads, self.is_away = folder, 0, False
         self.run_id, self.rate, self.model = "first", 10.0, b"configured"
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> DeviceStatus:
         if self.is_away:
             raise UnansweredError("away")
         sha256 = hashlib.sha256(self.model).hexdigest()
-        return {
-            "run_id": self.run_id,
-            "cameras": [{"is_open": True, "paused": False, "frames_per_second": self.rate}],
-            "telemetry": {"models": {"masks": {"sha256": sha256}}, "machine": {"memory_bytes": 100}},
-        }
+        status = a_status(sha256=sha256, frames_per_second=self.rate, memory_bytes=100, run_id=self.run_id)
+        return status.model_copy(update={"cameras": status.cameras[:1]})
 
     async def command(self, name: str, _payload: bytes) -> dict[str, str]:
         assert name == "reload"
