@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from edge_agent.console.auth import OPEN_FOLDER, set_cookie
+from edge_agent.host.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -41,9 +41,9 @@ STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
 UNKNOWN_ADDRESS = "unknown"
 UPLOAD_PATH = "/api/v1/detect"
 """It has its own limit of bytes, see `uploads`."""
-LARGEST_BODY_BYTES = 65_536
-FAILURE_SECONDS = 60.0
-MOST_FAILURES = 1000
+MAX_BODY_BYTES = 65_536
+LOGGED_AT_ONCE, LOGGED_PER_SECOND = 10, 1 / 60
+"""Tracebacks: a client that repeats a request that fails must not fill the log."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Middleware:
     def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
         """`auth` authenticates and authorises."""
         self._app, self._auth = app, auth
-        self._failures = Failures()
+        self._logged = TokenBucket(LOGGED_PER_SECOND, burst=LOGGED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -78,9 +78,10 @@ class Middleware:
             await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
         except ClientDisconnect:
             return
-        except Exception as error:
+        except Exception:
             # A bug: log the route, without the content of the request.
-            self._failures.note(error, _route(scope), at=time.monotonic())
+            if self._logged.take(at=time.monotonic()):
+                log.exception("the console failed at %s; please report this", _route(scope))
             # A partly sent response cannot be completed: uvicorn closes the connection.
             if not answer.is_whole:
                 raise
@@ -106,27 +107,6 @@ class Middleware:
         return visitor
 
 
-class Failures:
-    """Logs bugs: each traceback once, repetitions as one line a minute for all. Owned by the event loop."""
-
-    def __init__(self) -> None:
-        self._known: set[tuple[str, str, int]] = set()
-        self._logged_at, self._unlogged = float("-inf"), 0
-
-    def note(self, error: BaseException, route: str, *, at: float) -> None:
-        """Log a failure, or count it."""
-        *_, last = traceback.extract_tb(error.__traceback__) or [traceback.FrameSummary("", 0, "")]
-        place = (type(error).__name__, last.filename, last.lineno or 0)
-        if place not in self._known and len(self._known) < MOST_FAILURES:
-            self._known.add(place)
-            log.error("the console failed at %s; please report this", route, exc_info=error)
-            return
-        self._unlogged += 1
-        if at - self._logged_at >= FAILURE_SECONDS:
-            log.error("the console failed %d more times, the last time at %s", self._unlogged, route)
-            self._logged_at, self._unlogged = at, 0
-
-
 def _check_length(scope: Scope, headers: Headers) -> None:
     """Refuse a body whose stated length is too large, or ambiguous (request smuggling).
 
@@ -137,13 +117,13 @@ def _check_length(scope: Scope, headers: Headers) -> None:
     if stated and headers.getlist("transfer-encoding"):
         text = "Content-Length and Transfer-Encoding exclude each other"
         raise HTTPException(400, text, {"Connection": "close"})
-    is_large = any(one.isdecimal() and int(one[:20]) > LARGEST_BODY_BYTES for one in stated)
+    is_large = any(one.isdecimal() and int(one[:20]) > MAX_BODY_BYTES for one in stated)
     if is_large and scope["path"] != UPLOAD_PATH:
         raise _too_large()
 
 
 def _too_large() -> HTTPException:
-    return HTTPException(413, f"a request may have {LARGEST_BODY_BYTES} bytes", {"Connection": "close"})
+    return HTTPException(413, f"a request may have {MAX_BODY_BYTES} bytes", {"Connection": "close"})
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -158,7 +138,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal received_bytes
         message = await receive()
         received_bytes += len(message.get("body", b""))
-        if received_bytes > LARGEST_BODY_BYTES:
+        if received_bytes > MAX_BODY_BYTES:
             raise _too_large()
         return message
 

@@ -57,7 +57,7 @@ async def serve(
             inference=inference,
             live=Live(agent, worker),
             new_alerts=NewAlerts(history, worker),
-            uploads=Uploads(largest_bytes=settings.largest_upload_bytes),
+            uploads=Uploads(max_bytes=settings.largest_upload_bytes),
         )
         try:
             await server.serve(build(context), settings, end=end, listening=listening)

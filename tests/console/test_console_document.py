@@ -74,7 +74,7 @@ def test_the_documented_limits_are_those_of_the_code():
     ):
         assert number in text, number
     assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS
-    assert limits.FREE_FAILURES == uploads.MOST_HELD == 3, "'after three failures', 'three pictures'"
+    assert limits.FREE_FAILURES == uploads.MAX_HELD == 3, "'after three failures', 'three pictures'"
 
 
 def test_the_documented_priority_is_that_of_the_unit():
