@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 Model = TypeVar("Model", bound=BaseModel)
 
-MOST_NODES = 100_000
+MAX_NODES = 100_000
 """Limit of values after expanding aliases: a file of 335 bytes may expand to billions."""
-MOST_NESTED = 100
+MAX_NESTED = 100
 """Limit of nesting; a configuration has five levels."""
 # Keys whose values may be secret and are not shown in errors, which may be logged.
 SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)", re.IGNORECASE)
@@ -162,7 +162,7 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
         raise ConfigError(f"{file}: contains an invalid date or number ({error}); put it in quotes") from error
     except RecursionError as error:
         raise ConfigError(
-            f"{file}: a value contains itself, is nested too deeply, or expands to more than {MOST_NODES} values"
+            f"{file}: a value contains itself, is nested too deeply, or expands to more than {MAX_NODES} values"
         ) from error
     lines: dict[KeyPath, int] = {}
     twice = []
@@ -176,13 +176,13 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def _constructed(text: str) -> tuple[Any, list[tuple[KeyPath, int]]]:
-    """The value of a YAML text, and the line of every key in it; RecursionError beyond MOST_NODES or MOST_NESTED."""
+    """The value of a YAML text, and the line of every key in it; RecursionError beyond MAX_NODES or MAX_NESTED."""
     loader = yaml.SafeLoader(text)
     root = loader.get_single_node()
     if root is None:
         return None, []
-    places = list(islice(_places(root, ()), MOST_NODES + 1))
-    if len(places) > MOST_NODES:
+    places = list(islice(_places(root, ()), MAX_NODES + 1))
+    if len(places) > MAX_NODES:
         raise RecursionError
     return loader.construct_document(root), places
 
@@ -190,7 +190,7 @@ def _constructed(text: str) -> tuple[Any, list[tuple[KeyPath, int]]]:
 def _places(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     """The line of every key and list item, after expanding aliases."""
     # The interpreter's own limit does not suffice: libraries raise it beyond the size of the stack.
-    if len(path) > MOST_NESTED:
+    if len(path) > MAX_NESTED:
         raise RecursionError
     parts: list[tuple[str | int, yaml.Node, yaml.Node]] = []
     if isinstance(node, yaml.MappingNode):

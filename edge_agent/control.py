@@ -56,7 +56,7 @@ Answer: TypeAlias = "tuple[State, str, CommandResult]"
 """State, reason if the command was not executed, and result."""
 
 # A user sends a few commands at once; a program that sends more is faulty or malicious.
-MOST_AT_ONCE = 10
+BURST = 10
 ONE_MORE_SECONDS = 2.0
 TOO_MANY: Answer = (
     "refused",
@@ -64,10 +64,10 @@ TOO_MANY: Answer = (
     Nothing(),
 )
 # A topic of MQTT may be 64 KiB long; real ones are short.
-LONGEST_TOPIC_BYTES = 256
-LONGEST_CORRELATION_BYTES = 256
+MAX_TOPIC_BYTES = 256
+MAX_CORRELATION_BYTES = 256
 # Characters shown of an unknown command's name.
-LONGEST_SHOWN_NAME = 40
+MAX_SHOWN_CHARACTERS = 40
 # An older frame, from before the camera failed, is not a snapshot.
 NEWEST_SECONDS = 10.0
 # A slow card takes a second; the thread that waits feeds a watchdog of thirty.
@@ -101,11 +101,11 @@ class Control:
         self._pictures, self._snapshots = pictures, snapshots
         self._open_detector, self._reload = open_detector, reload
         self._detector: FaceDetector | None = None
-        self._disk: DiskThread[tuple[Crop, bytes] | None] = DiskThread(patience_seconds=DISK_SECONDS)
+        self._disk: DiskThread[tuple[Crop, bytes] | None] = DiskThread(timeout_seconds=DISK_SECONDS)
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
-        self._rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=MOST_AT_ONCE)
+        self._rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=BURST)
         self._rejected = 0
         """Commands in a row beyond the rate limit."""
 
@@ -129,7 +129,7 @@ class Control:
 
     def _answer(self, message: Message, result: ResultMessage) -> None:
         """Publish the result of a command: on its result topic, and on the response topic that its sender names."""
-        correlation = message.correlation_data[:LONGEST_CORRELATION_BYTES] if message.correlation_data else None
+        correlation = message.correlation_data[:MAX_CORRELATION_BYTES] if message.correlation_data else None
         # The name of an unknown command could inject any topic.
         if result.command in REQUESTS:
             topic = self._topics.result(result.command)
@@ -145,7 +145,7 @@ class Control:
         mqtt, prefix = self._config.mqtt, self._config.mqtt.response_prefix
         if topic.startswith((f"{mqtt.topic_prefix}/", f"{mqtt.home_assistant.prefix}/")):
             return False
-        if not prefix or not topic.startswith(f"{prefix}/") or len(topic.encode()) > LONGEST_TOPIC_BYTES:
+        if not prefix or not topic.startswith(f"{prefix}/") or len(topic.encode()) > MAX_TOPIC_BYTES:
             return False
         return not any(mark in topic for mark in "+#\0")
 
@@ -157,7 +157,7 @@ class Control:
         answer = TOO_MANY if self._rejected else self._execute(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
         if state != "done" and self._rejected <= 1:
-            log.warning("command %r %s: %s", name[:LONGEST_SHOWN_NAME], state, reason)
+            log.warning("command %r %s: %s", name[:MAX_SHOWN_CHARACTERS], state, reason)
         return ResultMessage(
             device=self._device,
             command=name,

@@ -25,8 +25,8 @@ COOLED_CELSIUS = 5.0
 # Above this utilisation frames are dropped arbitrarily.
 OVERLOADED_FRACTION = 0.95
 # Doubling the rate doubles the load, and some headroom must remain.
-RELAXED_FRACTION = 0.4
-MOST_STEPS = 4
+HEADROOM_FRACTION = 0.4
+MAX_STEPS = 4
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ class Governor:
         *,
         machine: HostStats,
         rates: Mapping[str, FrameRate],
-        least_per_second: float,
+        min_per_second: float,
         at: float,
     ) -> None:
-        """`rates` are the camera rates by name; none falls below `least_per_second`."""
+        """`rates` are the camera rates by name; none falls below `min_per_second`."""
         self._config, self._machine = config, machine
-        self.rates, self._least_per_second = rates, least_per_second
-        self._checked_at = self._changed_at = self._strained_at = at
+        self.rates, self._min_per_second = rates, min_per_second
+        self._checked_at = self._changed_at = self._overloaded_at = at
         self._worked_seconds: dict[str, float] = defaultdict(float)
         self._steps = 0
         self.reason = ""
@@ -65,33 +65,33 @@ class Governor:
         busy_fraction = max(self._worked_seconds.values(), default=0.0) / elapsed_seconds
         self._checked_at = at
         self._worked_seconds.clear()
-        state = self._machine.look()
-        strain = self._strain(state, busy_fraction)
-        if strain and self._steps < MOST_STEPS and at - self._changed_at >= SLOWER_SECONDS:
-            self._go_to(self._steps + 1, strain, at=at)
-        if strain or not self._is_relaxed(state, busy_fraction):
-            self._strained_at = at
-        elif self._steps and at - max(self._strained_at, self._changed_at) >= FASTER_SECONDS:
+        state = self._machine.read()
+        overload = self._overload(state, busy_fraction)
+        if overload and self._steps < MAX_STEPS and at - self._changed_at >= SLOWER_SECONDS:
+            self._go_to(self._steps + 1, overload, at=at)
+        if overload or not self._has_headroom(state, busy_fraction):
+            self._overloaded_at = at
+        elif self._steps and at - max(self._overloaded_at, self._changed_at) >= FASTER_SECONDS:
             self._go_to(self._steps - 1, self.reason, at=at)
 
-    def _strain(self, state: HostState, busy_fraction: float) -> str:
-        """Why the machine is strained; empty if it is not. Contains no measured value, so that the text is stable."""
+    def _overload(self, state: HostState, busy_fraction: float) -> str:
+        """Why the machine is overloaded; empty if it is not. Contains no measured value, so that the text is stable."""
         if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
         if state.throttling:
             return f"the processor is throttled ({', '.join(state.throttling)})"
         return "CPU saturated" if busy_fraction >= OVERLOADED_FRACTION else ""
 
-    def _is_relaxed(self, state: HostState, busy_fraction: float) -> bool:
+    def _has_headroom(self, state: HostState, busy_fraction: float) -> bool:
         celsius = state.temperature_celsius
         has_cooled = celsius is None or celsius < self._config.hot_celsius - COOLED_CELSIUS
-        return has_cooled and busy_fraction < RELAXED_FRACTION
+        return has_cooled and busy_fraction < HEADROOM_FRACTION
 
     def _go_to(self, steps: int, reason: str, *, at: float) -> None:
         before, self._steps, self._changed_at = self._steps, steps, at
         self.reason = reason if steps else ""
         for rate in self.rates.values():
-            rate.slow_to(0.5**steps, least_per_second=self._least_per_second)
+            rate.slow_to(0.5**steps, least_per_second=self._min_per_second)
         if not steps:
             log.info("detection rate restored")
         elif not before:

@@ -78,8 +78,8 @@ def _pause(left_seconds: float, when: datetime) -> _Pause:
 
 
 def _left_seconds(pause: _Pause, when: datetime) -> float:
-    most_seconds = math.inf if pause.left_seconds is None else pause.left_seconds
-    return min((pause.until - when).total_seconds(), most_seconds) if pause.until is not None else most_seconds
+    max_seconds = math.inf if pause.left_seconds is None else pause.left_seconds
+    return min((pause.until - when).total_seconds(), max_seconds) if pause.until is not None else max_seconds
 
 
 def _read(file: Path) -> _Content:

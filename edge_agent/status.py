@@ -124,7 +124,7 @@ class StatusReporter:
         self._lost_at = float("-inf")
         self._namesake_at = float("-inf")
         self._violations: dict[str, int] = {}
-        self._machine_state = machine.look()
+        self._machine_state = machine.read()
         self._rollout_disk = LastKnown(partial(read_rollout, config.models_folder), before=Rollout())
         self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
         if config.mqtt.home_assistant.enabled:
@@ -171,7 +171,7 @@ class StatusReporter:
         if at - self._checked_at < CHECK_SECONDS:
             return
         self._checked_at = at
-        self._machine_state = self._machine.look()
+        self._machine_state = self._machine.read()
         self._checks.append((at, {name: rate.wanted for name, rate in self._governor.rates.items()}))
         reasons, paused = self.reasons(at=at), self._paused(at=at)
         if (reasons, paused) != self._published:

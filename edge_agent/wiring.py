@@ -167,7 +167,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             config.governor,
             machine=machine,
             rates={name: pipeline.rate for name, pipeline in pipelines.items()},
-            least_per_second=config.min_detect_fps,
+            min_per_second=config.min_detect_fps,
             at=at,
         )
         reporter = StatusReporter(

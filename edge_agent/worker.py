@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 # Interval at which a stop is noticed while no frame arrives.
 STOP_CHECK_SECONDS = 0.1
 # With this many results queued the main thread is not running.
-MOST_RESULTS = 50
+MAX_RESULTS = 50
 # With this many queued, further results omit their frame: fifty of 1920x1080 take 311 MB.
-MOST_FRAMES = 8
+MAX_FRAMES = 8
 # Interval of the life signs of a paused camera, at most half of the time after which it would be taken for silent. Each
 # costs decoding what has come since the newest key frame.
 PAUSED_SECONDS = 4.0
@@ -153,5 +153,5 @@ class Worker:
     def _queue_result(self, frame: Frame, outcome: Outcome | None) -> None:
         """Queue a result for the main thread, for metrics and the console."""
         waiting = self._results.qsize()
-        if waiting < MOST_RESULTS:
-            self._results.put(FrameResult(frame.camera, outcome, frame if waiting < MOST_FRAMES else None))
+        if waiting < MAX_RESULTS:
+            self._results.put(FrameResult(frame.camera, outcome, frame if waiting < MAX_FRAMES else None))

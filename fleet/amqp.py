@@ -32,7 +32,7 @@ def connect(config: BrokerConfig) -> BlockingConnection:
     """
     credentials = pika.PlainCredentials(config.username, password(config))
     context = tls_context(config)
-    trouble = ""
+    problem = ""
     for host in config.hosts:
         parameters = pika.ConnectionParameters(
             host,
@@ -59,8 +59,8 @@ def connect(config: BrokerConfig) -> BlockingConnection:
                     f"{host}:{config.port}: RabbitMQ has no virtual host '{config.virtual_host}'; run "
                     "'maskwatch-fleet init'"
                 ) from error
-            trouble = f"{host}:{config.port}: {reason}"
-    raise UnavailableError(f"{trouble}; check broker.hosts and broker.port, and whether RabbitMQ runs there")
+            problem = f"{host}:{config.port}: {reason}"
+    raise UnavailableError(f"{problem}; check broker.hosts and broker.port, and whether RabbitMQ runs there")
 
 
 def _reason(error: BaseException) -> str:

@@ -152,7 +152,7 @@ def maintain(connection: psycopg.Connection, *, retention_days: int, when: datet
     return int(dropped[0]) if dropped else 0
 
 
-def trouble_of(error: psycopg.Error) -> str:
+def describe_error(error: psycopg.Error) -> str:
     """Describe a PostgreSQL error; the text stays the same while the problem lasts, so that it is logged once."""
     if isinstance(error, psycopg.errors.DiskFull):
         # The original message names a different file each time.

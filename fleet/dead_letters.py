@@ -28,12 +28,12 @@ class DeadLetter:
     """Why it is still rejected; empty if it would be accepted now, except possibly by the database."""
 
 
-def view(broker: BlockingConnection, *, prefix: str, most: int) -> list[DeadLetter]:
+def view(broker: BlockingConnection, *, prefix: str, limit: int) -> list[DeadLetter]:
     """Read the oldest ones without removing them."""
     channel = broker.channel()
     found = [
         DeadLetter(routing_key, body, _reason(routing_key, body, prefix))
-        for _, routing_key, body in _fetch(channel, most)
+        for _, routing_key, body in _fetch(channel, limit)
     ]
     # Unacknowledged messages return to the queue.
     channel.close()
@@ -67,8 +67,8 @@ def _persistent() -> pika.BasicProperties:
     return pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent.value)
 
 
-def _fetch(channel: BlockingChannel, most: int) -> Iterator[tuple[int, str, bytes]]:
-    for _ in range(most):
+def _fetch(channel: BlockingChannel, limit: int) -> Iterator[tuple[int, str, bytes]]:
+    for _ in range(limit):
         method, _, body = channel.basic_get(DEAD_LETTERS)
         if method is None:
             return

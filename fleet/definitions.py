@@ -32,7 +32,7 @@ IN_ORDER = (STATE, TELEMETRY)
 """Consumed by one worker at a time, to preserve order: the last message of a device must be applied last."""
 
 TELEMETRY_SECONDS = 300
-MOST_TELEMETRY = 100_000
+MAX_TELEMETRY = 100_000
 DELIVERY_LIMIT = 100
 """Deliveries of a message that crashes its worker; workers killed for other reasons stay far below this."""
 DEVICE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
@@ -104,7 +104,7 @@ def _kept(config: FleetConfig) -> dict[str, Any]:
 
 
 def _volatile() -> dict[str, Any]:
-    return {"overflow": "drop-head", "max-length": MOST_TELEMETRY, "message-ttl": TELEMETRY_SECONDS * 1000}
+    return {"overflow": "drop-head", "max-length": MAX_TELEMETRY, "message-ttl": TELEMETRY_SECONDS * 1000}
 
 
 def require_device_id(device: str) -> None:

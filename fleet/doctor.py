@@ -43,7 +43,7 @@ def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
         except AgentError as error:
             found.append(Finding(what, "failed", in_one_line(error)))
         except psycopg.Error as error:
-            found.append(Finding(what, "failed", database.trouble_of(error)))
+            found.append(Finding(what, "failed", database.describe_error(error)))
     return found
 
 

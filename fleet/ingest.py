@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fleet.messages import Read
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 15.0
+MAX_PAUSE_SECONDS = 15.0
 IDLE_SECONDS = 0.5
 MAINTENANCE_SECONDS = 3600.0
 NOT_FOUND = 404
@@ -65,15 +65,15 @@ class _Intake:
         channel.basic_qos(prefetch_count=prefetch)
         channel.basic_consume(queue, self._take)
 
-    def seconds_left(self, *, at: float, most: int, patience_seconds: float) -> float:
+    def seconds_left(self, *, at: float, max_messages: int, max_seconds: float) -> float:
         """Seconds until a batch is due; 0 or negative: now."""
         if not self._waiting:
             return IDLE_SECONDS
-        return 0.0 if len(self._waiting) >= most else self._oldest_at + patience_seconds - at
+        return 0.0 if len(self._waiting) >= max_messages else self._oldest_at + max_seconds - at
 
-    def batch(self, most: int, *, at: float) -> list[_Delivery]:
+    def batch(self, max_messages: int, *, at: float) -> list[_Delivery]:
         """Take the next batch, oldest first."""
-        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        taken = [self._waiting.popleft() for _ in range(min(max_messages, len(self._waiting)))]
         self._oldest_at = at
         return taken
 
@@ -90,9 +90,9 @@ class Worker:
         """`alive` is called at least every few seconds, also during an outage of broker or database."""
         self._config, self._stop, self._alive = config, stop, alive
         self._database: psycopg.Connection | None = None
-        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS)
         self._maintained_at = float("-inf")
-        self._trouble = ""
+        self._problem = ""
         self._poison_logged: deque[float] = deque(maxlen=POISON_LOGGED)
         self.stored = 0
         self.dead = 0
@@ -137,7 +137,7 @@ class Worker:
         self._alive()
         settings, at = self._config.ingest, time.monotonic()
         left = [
-            one.seconds_left(at=at, most=settings.batch_messages, patience_seconds=settings.batch_seconds)
+            one.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds)
             for one in intakes
         ]
         broker.process_data_events(time_limit=max(0.0, min(left)))
@@ -145,8 +145,7 @@ class Worker:
         if at - self._maintained_at > MAINTENANCE_SECONDS:
             self._maintain(at=at)
         for one in intakes:
-            patience = settings.batch_seconds
-            if one.seconds_left(at=at, most=settings.batch_messages, patience_seconds=patience) <= 0:
+            if one.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds) <= 0:
                 self._take(one, one.batch(settings.batch_messages, at=at), broker)
 
     def _take(self, intake: _Intake, deliveries: list[_Delivery], broker: BlockingConnection) -> None:
@@ -207,7 +206,7 @@ class Worker:
             # Connection lost, restart, read-only, disk full, deadlock between workers: retry.
             except psycopg.Error as error:
                 connection.close()
-                self._log_problem(f"{database.trouble_of(error)}; messages wait at the brokers")
+                self._log_problem(f"{database.describe_error(error)}; messages wait at the brokers")
                 self._wait_alive(broker)
                 continue
             self.stored += len(messages)
@@ -261,14 +260,14 @@ class Worker:
             self._alive()
             self._stop.wait(min(left, IDLE_SECONDS))
 
-    def _log_problem(self, trouble: str) -> None:
+    def _log_problem(self, problem: str) -> None:
         """Log a problem once; `_log_recovery` logs its end."""
-        if trouble != self._trouble:
-            log.warning("%s", trouble)
-        self._trouble = trouble
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
 
     def _log_recovery(self) -> None:
-        if self._trouble:
+        if self._problem:
             log.info("storing messages again")
-        self._trouble = ""
+        self._problem = ""
         self._backoff.reset()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleet.config import BrokerConfig, FleetConfig
 
 ANSWER_SECONDS = 15.0
-ADMITTED_AT_ONCE = 100
+DEVICES_AT_ONCE = 100
 """Devices per request, so that a busy broker still responds in time."""
 GUEST = "guest"
 
@@ -89,13 +89,13 @@ class Management:
         self._ask("POST", path, content)
 
     def _ask(self, method: str, path: str, content: dict[str, Any] | None) -> Any:
-        trouble = ""
+        problem = ""
         for address in self._addresses:
             try:
                 return self._ask_one(f"{address}/api/{path.replace('{vhost}', self._virtual_host)}", method, content)
             except UnavailableError as error:
-                trouble = str(error)
-        raise UnavailableError(trouble)
+                problem = str(error)
+        raise UnavailableError(problem)
 
     def _ask_one(self, address: str, method: str, content: dict[str, Any] | None) -> Any:
         body = None if content is None else json.dumps(content).encode()
@@ -116,7 +116,7 @@ class Management:
 
     def _refused(self, error: urllib.error.HTTPError, address: str) -> None:
         with error:
-            said = error.read().decode(errors="replace")[:300]
+            reply = error.read().decode(errors="replace")[:300]
         if error.code == HTTPStatus.NOT_FOUND:
             return
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -124,7 +124,7 @@ class Management:
                 f"{address}: RabbitMQ refuses this user; check broker.username, the file broker.password_file and that "
                 "the user has the tag 'administrator'"
             )
-        raise UnavailableError(f"{address}: {error.code} {said}")
+        raise UnavailableError(f"{address}: {error.code} {reply}")
 
 
 def make(config: FleetConfig, management: Management) -> None:
@@ -150,7 +150,7 @@ def make(config: FleetConfig, management: Management) -> None:
     management.post("definitions/{vhost}", wanted)
 
 
-def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
+def add_devices(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
     """Admit devices by certificate, each limited to its own topics; returns how many are new.
 
     Raises:
@@ -168,8 +168,8 @@ def admit(config: FleetConfig, management: Management, devices: Iterable[str]) -
             )
     permissions, topics = device_permissions(config)
     vhost = {"vhost": config.broker.virtual_host}
-    for begin in range(0, len(ids), ADMITTED_AT_ONCE):
-        some = ids[begin : begin + ADMITTED_AT_ONCE]
+    for begin in range(0, len(ids), DEVICES_AT_ONCE):
+        some = ids[begin : begin + DEVICES_AT_ONCE]
         management.post(
             "definitions",
             {

@@ -24,9 +24,9 @@ from edge_agent.messages.telemetry import TelemetryMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGEST_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 """A thousand times the size of an alert; a crop of a face has a few thousand bytes."""
-LARGEST_SEQUENCE = 2**63 - 1
+MAX_SEQUENCE = 2**63 - 1
 MISTAKES_SHOWN = 3
 MODELS: Mapping[str, type[Message]] = {
     "alerts": AlertMessage,
@@ -65,7 +65,7 @@ def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
         PoisonError: the message is invalid, or not one that this device may send.
     """
     device, kind = split(routing_key, prefix=prefix)
-    if len(body) > LARGEST_BYTES:
+    if len(body) > MAX_BYTES:
         raise PoisonError(f"{len(body)} bytes are more than any message has")
     if _is_probe(body):
         return None
@@ -79,7 +79,7 @@ def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
     message = _validated(model, body)
     if message.device != device:
         raise PoisonError(f"it came from '{device}' and says that it is of '{message.device}'")
-    if getattr(message, "sequence", 0) > LARGEST_SEQUENCE:
+    if getattr(message, "sequence", 0) > MAX_SEQUENCE:
         raise PoisonError("sequence: larger than any counter")
     return message
 

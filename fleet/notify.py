@@ -73,7 +73,7 @@ class Notifier:
         found = self.state(connection, when=when)
         known = {(address, one.id, one.is_over) for address in self._config.alertmanagers for one in found}
         self._posted = {key: posted_at for key, posted_at in self._posted.items() if key in known}
-        posted, trouble = 0, ""
+        posted, problem = 0, ""
         for address in self._config.alertmanagers:
             due = [
                 one
@@ -87,12 +87,12 @@ class Notifier:
                     self._posted.update({(address, one.id, one.is_over): at for one in batch})
                     posted += len(batch)
             except UnavailableError as error:
-                trouble = str(error)
-                self._log_unavailable(address, trouble)
+                problem = str(error)
+                self._log_unavailable(address, problem)
             else:
                 self._log_recovered(address)
-        if trouble and len(self._away) == len(self._config.alertmanagers):
-            raise UnavailableError(trouble)
+        if problem and len(self._away) == len(self._config.alertmanagers):
+            raise UnavailableError(problem)
         return posted
 
     def state(self, connection: Connection, *, when: datetime) -> list[Notification]:
@@ -125,9 +125,9 @@ class Notifier:
             content["generatorURL"] = f"{self._config.web_url.rstrip('/')}/alerts/{row['id']}"
         return Notification(row["id"], row["resolved"] is not None, content)
 
-    def _log_unavailable(self, address: str, trouble: str) -> None:
+    def _log_unavailable(self, address: str, problem: str) -> None:
         if address not in self._away:
-            log.warning("%s", trouble)
+            log.warning("%s", problem)
         self._away.add(address)
 
     def _log_recovered(self, address: str) -> None:
@@ -150,8 +150,8 @@ def _post(address: str, alerts: Sequence[dict[str, Any]]) -> None:
             return
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read().decode(errors="replace")[:300]
-        raise UnavailableError(f"{address}: Alertmanager refuses alerts: {error.code} {said}") from error
+            reply = error.read().decode(errors="replace")[:300]
+        raise UnavailableError(f"{address}: Alertmanager refuses alerts: {error.code} {reply}") from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise UnavailableError(

@@ -178,7 +178,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
 
 
 def a_governor(folder: Path) -> Governor:
-    return Governor(GovernorConfig(), machine=HostStats(folder), rates={}, least_per_second=2.0, at=0.0)
+    return Governor(GovernorConfig(), machine=HostStats(folder), rates={}, min_per_second=2.0, at=0.0)
 
 
 def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:

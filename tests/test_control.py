@@ -13,7 +13,7 @@ import pytest
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.retention import Retention
 from edge_agent.config.model import Config
-from edge_agent.control import MOST_AT_ONCE, ONE_MORE_SECONDS, Control
+from edge_agent.control import BURST, ONE_MORE_SECONDS, Control
 from edge_agent.domain import Box, Face, Frame
 from edge_agent.errors import ConfigError
 from edge_agent.messages.status import Reason
@@ -293,7 +293,7 @@ def test_messages_on_other_topics_are_ignored(device):
 
 
 def test_commands_beyond_the_rate_limit_are_answered_and_logged_once(device, caplog):
-    for _ in range(MOST_AT_ONCE):
+    for _ in range(BURST):
         device.command("resume")
     assert "too many commands" in device.command("pause")["reason"]
     published, logged = len(device.publisher.published), len(caplog.records)
@@ -307,7 +307,7 @@ def test_commands_beyond_the_rate_limit_are_answered_and_logged_once(device, cap
 
 
 def test_commands_are_executed_again_once_the_rate_is_low(device):
-    for _ in range(MOST_AT_ONCE + 1):
+    for _ in range(BURST + 1):
         device.command("resume")
 
     device.at += ONE_MORE_SECONDS
@@ -334,7 +334,7 @@ def test_a_command_of_another_channel_is_validated_alike(device, name, payload):
 
 
 def test_commands_from_all_channels_share_one_rate_limit(device, caplog):
-    for _ in range(MOST_AT_ONCE // 2):
+    for _ in range(BURST // 2):
         device.command("resume")
         device.control.execute("resume", b"", at=device.at, when=NOON)
     logged = len(caplog.records)

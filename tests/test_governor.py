@@ -27,7 +27,7 @@ class Computer:
             GovernorConfig.model_validate(keys),
             machine=HostStats(root, root=root),
             rates={"door": self.rate},
-            least_per_second=2.0,
+            min_per_second=2.0,
             at=self.at,
         )
         self.is_heated_to(50)

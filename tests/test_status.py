@@ -175,7 +175,7 @@ def a_config(**mqtt) -> Config:
 
 @pytest.fixture(autouse=True)
 def a_busy_disk_is_waited_for(monkeypatch):
-    monkeypatch.setattr("edge_agent.host.disk.PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr("edge_agent.host.disk.TIMEOUT_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
-from edge_agent.worker import MOST_FRAMES, MOST_RESULTS, PAUSED_SECONDS, FrameResult, Worker
+from edge_agent.worker import MAX_FRAMES, MAX_RESULTS, PAUSED_SECONDS, FrameResult, Worker
 from tests.alerts.test_recorder import Hanging, Recording, wait_until
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.samples import DEVICE
@@ -186,15 +186,13 @@ def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
 
 
 def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
-    worker, given = a_worker(tmp_path, Frames(frames(MOST_RESULTS + 20)))
+    worker, given = a_worker(tmp_path, Frames(frames(MAX_RESULTS + 20)))
 
     run(worker)
 
     kept = [given.get_nowait() for _ in range(given.qsize())]
-    assert [result.outcome is not None for result in kept] == [True] * MOST_RESULTS
-    assert [result.frame is not None for result in kept] == [True] * MOST_FRAMES + [False] * (
-        MOST_RESULTS - MOST_FRAMES
-    )
+    assert [result.outcome is not None for result in kept] == [True] * MAX_RESULTS
+    assert [result.frame is not None for result in kept] == [True] * MAX_FRAMES + [False] * (MAX_RESULTS - MAX_FRAMES)
 
 
 class Ticking:

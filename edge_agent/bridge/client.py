@@ -40,7 +40,7 @@ ANSWER_SECONDS = 3.0
 COMMAND_SECONDS = 12.0
 STATUS_SECONDS = 0.9
 """The agent publishes its status once a second while there are requests."""
-MOST_WAITING = 100
+MAX_WAITING = 100
 RECONNECT_MS = 500
 CONNECT_MS = 1000
 """A few milliseconds on an idle machine."""
@@ -117,7 +117,7 @@ class AgentClient:
 
     async def _request(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], bytes]:
         """Send a request and return its reply, and the pixels that follow it, if any."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             raise UnansweredError("the agent has too many requests; try again")
         number = str(next(self._numbers)).encode()
         reply: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()

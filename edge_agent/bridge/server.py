@@ -55,10 +55,10 @@ CHANGE_SECONDS = 3.0
 """Changing an alert takes a second on a slow SD card; other requests wait meanwhile."""
 COMMAND_SECONDS = 10.0
 """A snapshot takes one or two seconds on a slow disk; the watchdog kills a hanging agent after thirty."""
-MOST_COMMANDS = 10
+MAX_COMMANDS = 10
 """The agent's own limit of commands at once."""
-MOST_PENDING = 100
-MOST_REPLIES = 16
+MAX_PENDING = 100
+MAX_REPLIES = 16
 """Replies queued for a console that does not read; further ones are dropped."""
 IDLE_SECONDS, PENDING_SECONDS = 0.2, 0.02
 AGAIN_SECONDS = 10.0
@@ -112,9 +112,9 @@ class Bridge:
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
-        self._disk: DiskThread[bool] = DiskThread(patience_seconds=CHANGE_SECONDS)
+        self._disk: DiskThread[bool] = DiskThread(timeout_seconds=CHANGE_SECONDS)
         self._frames, self._metrics = AnnotatedFrames(), metrics
-        self._commands: deque[Command] = deque(maxlen=MOST_COMMANDS)
+        self._commands: deque[Command] = deque(maxlen=MAX_COMMANDS)
         self._status: tuple[float, DeviceStatus] | None = None
         self._asked_at = float("-inf")
         self._pending: list[_Pending] = []
@@ -158,22 +158,22 @@ class Bridge:
     # The bridge's thread.
 
     def _run(self) -> None:
-        trouble = ""
+        problem = ""
         while not self._ends.is_set():
             try:
                 with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
                     self._open(socket)
-                    trouble = ""
+                    problem = ""
                     self._serve(socket)
             except (zmq.ZMQError, OSError) as error:
-                if not trouble:
-                    trouble = str(error)
+                if not problem:
+                    problem = str(error)
                     log.warning("%s: the console cannot reach the agent: %s", self._socket_file, error)
                 self._ends.wait(AGAIN_SECONDS)
 
     def _open(self, socket: zmq.Socket[bytes]) -> None:
         socket.linger = 0
-        socket.sndhwm, socket.rcvhwm = MOST_REPLIES, MOST_PENDING
+        socket.sndhwm, socket.rcvhwm = MAX_REPLIES, MAX_PENDING
         socket.maxmsgsize = MAX_REQUEST_BYTES
         # A hanging disk blocks this thread here; in bind, which holds the GIL, it would block all threads.
         reach(self._socket_file.parent)
@@ -240,7 +240,7 @@ class Bridge:
         return [_json(head), np.ascontiguousarray(frame.image).data]
 
     def _queue(self, envelope: tuple[bytes, bytes], request: CommandRequest) -> Sequence[bytes]:
-        if len(self._commands) >= MOST_COMMANDS:
+        if len(self._commands) >= MAX_COMMANDS:
             return [_json({"error": "too many commands are waiting; try again"})]
         result: Future[Mapping[str, Any]] = Future()
         expires_at = time.monotonic() + COMMAND_SECONDS
@@ -254,7 +254,7 @@ class Bridge:
     def _later(
         self, envelope: tuple[bytes, bytes], reply: Callable[[], _Reply | None], *, seconds: float
     ) -> Sequence[bytes]:
-        if len(self._pending) < MOST_PENDING:
+        if len(self._pending) < MAX_PENDING:
             self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds))
         return []
 

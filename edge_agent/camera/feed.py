@@ -91,12 +91,10 @@ class CameraFeed:
         # Every picture is converted until a worker sets a limit.
         self._due_at: Callable[[], float] = lambda: float("-inf")
         self._lost_at: float | None = None
-        self._backoff = Backoff(first_seconds=first_pause_seconds, longest_seconds=config.max_backoff_seconds)
+        self._backoff = Backoff(first_seconds=first_pause_seconds, max_seconds=config.max_backoff_seconds)
         self._opened_at: float | None = None
         self._health = CameraHealth(config)
-        self._frozen_backoff = Backoff(
-            first_seconds=config.frozen_seconds, longest_seconds=LONGEST_FROZEN_PAUSE_SECONDS
-        )
+        self._frozen_backoff = Backoff(first_seconds=config.frozen_seconds, max_seconds=LONGEST_FROZEN_PAUSE_SECONDS)
         self._reopen_frozen_at = float("-inf")
         # A daemon: a blocked read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)

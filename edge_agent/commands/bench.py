@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EXAMPLE = "street_door.mp4"
 MEGABYTE = 1_000_000
 DEFAULT_CAMERAS = 4
-MOST_CAMERAS = 32
+MAX_CAMERAS = 32
 WATCH_SECONDS = 10.0
 """By then memory no longer grows: the example shows four people."""
 SIDE_BY_SIDE_PICTURES = 40
@@ -79,8 +79,8 @@ def bench(options: argparse.Namespace) -> int:
     config = configured(options)
     if options.frames < 1:
         raise ConfigError(f"--frames {options.frames}: at least 1 is needed")
-    if not 1 <= options.cameras <= MOST_CAMERAS:
-        raise ConfigError(f"--cameras {options.cameras}: 1 to {MOST_CAMERAS} can be measured")
+    if not 1 <= options.cameras <= MAX_CAMERAS:
+        raise ConfigError(f"--cameras {options.cameras}: 1 to {MAX_CAMERAS} can be measured")
     source, frames, decoding_seconds = _frames(config, options)
     # First, because the models of the candidates would count as its memory.
     path = measure_whole_path(
@@ -111,7 +111,7 @@ def _frames(config: Config, options: argparse.Namespace) -> tuple[str, list[Fram
 
 
 def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
-    machine = HostStats(config.state).look()
+    machine = HostStats(config.state).read()
     return {
         "schema": "maskwatch.bench/1",
         "system": asdict(read_system()),
@@ -131,7 +131,7 @@ def _as_json(config: Config, measured: _Measured) -> dict[str, Any]:
 
 def _print(config: Config, measured: _Measured) -> None:
     path, together, start, best = measured.path, measured.together, measured.start, measured.best
-    machine = HostStats(config.state).look()
+    machine = HostStats(config.state).read()
     print(read_system().line)
     memory = f", {path.memory_bytes / MEGABYTE:.0f} MB of memory" if path.memory_bytes else ""
     print(

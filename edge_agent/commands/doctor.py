@@ -28,7 +28,7 @@ MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
 QUICK_MARK_WIDTH = len("WRONG")
 QUICK_CHECK_WIDTH = len("configuration")
-NARROWEST_COLUMNS = 60
+MIN_COLUMNS = 60
 SILENCED = ("edge_agent.camera", "edge_agent.alerts", "edge_agent.mqtt", "edge_agent.wiring")
 """Loggers whose messages during the examination are reported as findings already."""
 
@@ -128,7 +128,7 @@ def _fitted(line: str, margin: int) -> list[str]:
     """Wrap a line for a terminal; in a file or pipe it stays one line, so that it can be searched."""
     if not sys.stdout.isatty():
         return [line]
-    columns = max(NARROWEST_COLUMNS, shutil.get_terminal_size().columns - margin)
+    columns = max(MIN_COLUMNS, shutil.get_terminal_size().columns - margin)
     # Do not break paths and commands, so that they can be copied.
     return textwrap.wrap(line, columns, break_long_words=False, break_on_hyphens=False) or [""]
 

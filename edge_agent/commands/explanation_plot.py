@@ -99,14 +99,14 @@ def plot(histories: Sequence[TrackHistory], *, title: str, violation_llr: float,
     for number, history in enumerate(drawn):
         _draw_panel(_group(svg, HEAD_PX + number * PANEL_PX), history, axes)
     _line(svg, (LEFT_PX, bottom), (RIGHT_PX, bottom), "axis")
-    for value in round_values(axes.begin, axes.end, most=MAX_TICKS):
+    for value in round_values(axes.begin, axes.end, count=MAX_TICKS):
         _line(svg, (axes.x(value), bottom), (axes.x(value), bottom + 5), "axis")
         _write(svg, f"{value:g} s", axes.x(value), bottom + 20, "middle")
     return tostring(svg)
 
 
 def _span(histories: Sequence[TrackHistory]) -> tuple[float, float]:
-    """The first and last time to draw, at least a second apart."""
+    """The first and last time to draw, at min_step a second apart."""
     times = [0.0, 1.0]
     for history in histories:
         times += [history.first_seen_seconds, history.last_seen_seconds, *(event.at for event in history.events)]

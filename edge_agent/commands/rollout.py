@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
 
-SLOWEST_SECONDS = 1.0
+MAX_READING_SECONDS = 1.0
 """Maximum time of a reading if no camera has a detect_fps."""
 
 
@@ -97,7 +97,7 @@ def open_follower(config: Config, agent: AgentClient) -> Follower:
             runtime=config.runtime,
             threads=config.threads,
             labels=config.masks.labels,
-            slowest_seconds=1 / max(rates) if rates else SLOWEST_SECONDS,
+            max_seconds=1 / max(rates) if rates else MAX_READING_SECONDS,
         ),
         device=config.device.name,
         group=settings.group,

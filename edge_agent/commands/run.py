@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 def _wait_for_disk(config: Config, lifecycle: _Lifecycle, notifier: Notifier) -> bool:
     """Wait until the disks of state and crops respond; False if stopped first."""
     for folder in (config.state, config.crops_folder):
-        disk: DiskThread[bool] = DiskThread(patience_seconds=DISK_SECONDS)
+        disk: DiskThread[bool] = DiskThread(timeout_seconds=DISK_SECONDS)
         access = partial(reach, folder)
         if disk.ask(access):
             continue

@@ -36,7 +36,7 @@ INSTALLED = Path(__file__).parents[1]
 CHECKOUT = INSTALLED.parent
 
 
-LONGEST_PREFIX = 200
+MAX_PREFIX_CHARACTERS = 200
 """Longest topic prefix: brokers accept topics of 65535 bytes, but those chosen by people are short."""
 
 
@@ -48,8 +48,11 @@ def _is_a_topic(value: str) -> str:
         )
     if value.startswith("$"):
         raise ValueError(f"'{value}' begins with $, which is reserved for the broker")
-    if not all(character == " " or character.isprintable() for character in value) or len(value) > LONGEST_PREFIX:
-        raise ValueError(f"holds invisible characters, or more than {LONGEST_PREFIX}")
+    if (
+        not all(character == " " or character.isprintable() for character in value)
+        or len(value) > MAX_PREFIX_CHARACTERS
+    ):
+        raise ValueError(f"holds invisible characters, or more than {MAX_PREFIX_CHARACTERS}")
     if any(character.isspace() for character in value):
         raise ValueError(f"'{value}' contains a space; many programs cannot subscribe to it")
     return value

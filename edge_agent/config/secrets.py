@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
 
-LEAST_CHARACTERS = 8
+MIN_CHARACTERS = 8
 """Minimum length of a password or token of the console."""
 
 
@@ -25,11 +25,11 @@ class ConsoleSecrets:
     display_token: str = ""
 
 
-def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
+def read_password(file: Path, *, key: str, min_characters: int = 1) -> str:
     """Read the first line, including spaces; `key` is the configuration key that names the file.
 
     Raises:
-        ConfigError: it cannot be read, or is shorter than `least_characters`.
+        ConfigError: it cannot be read, or is shorter than `min_characters`.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
@@ -42,9 +42,9 @@ def read_password(file: Path, *, key: str, least_characters: int = 1) -> str:
         raise ConfigError(f"{file}: the password is not UTF-8 text; check {key}") from None
     if not lines or not lines[0]:
         raise ConfigError(f"{file}: the first line is empty; write the password there ({key})")
-    if len(lines[0]) < least_characters:
+    if len(lines[0]) < min_characters:
         raise ConfigError(
-            f"{file}: the first line is shorter than {least_characters} characters, which is easy to guess; write a "
+            f"{file}: the first line is shorter than {min_characters} characters, which is easy to guess; write a "
             f"longer one there ({key}), such as 'openssl rand -hex 16' prints"
         )
     return lines[0]
@@ -58,7 +58,7 @@ def read_console_secrets(config: Config) -> ConsoleSecrets:
     """
 
     def read(file: Path | None, key: str) -> str:
-        return "" if file is None else read_password(file, key=key, least_characters=LEAST_CHARACTERS)
+        return "" if file is None else read_password(file, key=key, min_characters=MIN_CHARACTERS)
 
     console, display = config.console, config.display
     return ConsoleSecrets(

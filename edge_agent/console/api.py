@@ -25,9 +25,9 @@ from edge_agent.messages.result import ResultMessage
 PREFIX = "/api/v1"
 DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 TIME_PATTERN = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?$"
-LONGEST_NAME = 63
-MOST_ALERTS = 200
-MOST_DAYS = 366
+MAX_NAME_CHARACTERS = 63
+MAX_ALERTS = 200
+MAX_DAYS = 366
 
 NO_ALERT = "no such alert; it may have expired"
 
@@ -60,10 +60,10 @@ COMMAND_BODY = {
 }
 
 AlertId = Annotated[str, Path(description="The alert's id", pattern=ALERT_ID_PATTERN)]
-CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=LONGEST_NAME)]
-CameraFilter = Annotated[str, Query(max_length=LONGEST_NAME, description="Only this camera; empty: all")]
+CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=MAX_NAME_CHARACTERS)]
+CameraFilter = Annotated[str, Query(max_length=MAX_NAME_CHARACTERS, description="Only this camera; empty: all")]
 LabelFilter = Annotated[Label | Literal[""], Query(description="Only this label; empty: all")]
-Last = Annotated[int, Query(ge=1, le=MOST_DAYS, description="Number of days, including today")]
+Last = Annotated[int, Query(ge=1, le=MAX_DAYS, description="Number of days, including today")]
 Download = Annotated[bool, Query(description="Send as a download")]
 CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
 
@@ -196,7 +196,7 @@ async def alerts(
     until: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="Before this time")] = "",
     review: Annotated[Review | Literal["unreviewed"], Query(description="Only with this review; empty: all")] = "",
     before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
-    limit: Annotated[int, Query(ge=1, le=MOST_ALERTS, description="Maximum number of alerts")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MAX_ALERTS, description="Maximum number of alerts")] = 50,
 ) -> Response:
     """Filters are combined; a camera that is no longer configured may still have alerts.
 

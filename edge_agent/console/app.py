@@ -73,15 +73,15 @@ def build(context: Context) -> ASGIApp:
 
 def _templates(context: Context) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
-        visitor = request.state.visitor
+        client = request.state.client
         return {
             "base": request.state.base_path,
-            "csrf": visitor.csrf,
+            "csrf": client.csrf,
             "device": context.config.device_title,
             "cameras": tuple(context.config.cameras),
             "version": context.version,
             "takes_password": context.auth.takes_password,
-            "is_logged_in": visitor.name == "person",
+            "is_logged_in": client.kind == "user",
         }
 
     templates = Jinja2Templates(HERE / "templates", context_processors=[everywhere])

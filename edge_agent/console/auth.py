@@ -37,17 +37,17 @@ DISPLAY_FOLDER = "/display/"
 """Public if displays are enabled: the page shows nothing until its WebSocket is authenticated."""
 PROGRAM_PATHS = ("/api/", "/metrics", "/openapi.json")
 
-Name: TypeAlias = Literal["person", "program", "anonymous", "unauthenticated"]
+ClientKind: TypeAlias = Literal["user", "program", "anonymous", "unauthenticated"]
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """The client: a person with a session cookie, a program with the token, anonymous if no password is set, or none.
+class Client:
+    """The client: a user with a session cookie, a program with the token, anonymous if no password is set, or none.
 
     `address` is the unit of rate limiting, see `client_network`.
     """
 
-    name: Name
+    kind: ClientKind
     cookie: str
     csrf: str
     address: str
@@ -55,7 +55,7 @@ class Visitor:
     @property
     def is_authenticated(self) -> bool:
         """Whether the client is authenticated."""
-        return self.name != "unauthenticated"
+        return self.kind != "unauthenticated"
 
 
 class Auth:
@@ -98,7 +98,7 @@ class Auth:
         device = f"-{hashlib.sha256(base_path.encode()).hexdigest()[:8]}" if base_path else ""
         return f"{'__Host-' if scheme in ('https', 'wss') else ''}maskwatch-{self._port}{device}"
 
-    def authenticate(self, headers: Headers, *, scheme: str, address: str, base_path: str = "") -> Visitor:
+    def authenticate(self, headers: Headers, *, scheme: str, address: str, base_path: str = "") -> Client:
         """Authenticate a request; wrong tokens are refused with growing pauses.
 
         Raises:
@@ -108,22 +108,22 @@ class Auth:
         cookie = _cookie(headers, self.cookie_name(scheme, base_path))
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
-            return Visitor("anonymous", cookie, csrf, address)
+            return Client("anonymous", cookie, csrf, address)
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             return self._program(authorization[7:].strip(), address)
         if cookie and self.sessions.holds(cookie, at=self._clock()):
-            return Visitor("person", cookie, csrf, address)
-        return Visitor("unauthenticated", cookie, csrf, address)
+            return Client("user", cookie, csrf, address)
+        return Client("unauthenticated", cookie, csrf, address)
 
-    def with_cookie(self, visitor: Visitor) -> Visitor:
-        """Give a visitor without a cookie one that only binds forms to their page."""
+    def with_cookie(self, client: Client) -> Client:
+        """Give a client without a cookie one that only binds forms to their page."""
         cookie = new_cookie()
-        return replace(visitor, cookie=cookie, csrf=self.sessions.csrf(cookie))
+        return replace(client, cookie=cookie, csrf=self.sessions.csrf(cookie))
 
-    def is_still_valid(self, visitor: Visitor) -> bool:
-        """Whether a visitor who was authenticated before still is."""
-        return visitor.name != "person" or self.sessions.holds(visitor.cookie, at=self._clock())
+    def is_still_valid(self, client: Client) -> bool:
+        """Whether a client who was authenticated before still is."""
+        return client.kind != "user" or self.sessions.holds(client.cookie, at=self._clock())
 
     def check_rate(self, address: str) -> None:
         """Refuse an address that exceeds its rate."""
@@ -160,61 +160,61 @@ class Auth:
         if len(origins) > 1 or any(origin.lower() not in allowed for origin in origins):
             raise HTTPException(403, "cross-origin request; a reverse proxy must forward Host and X-Forwarded-Proto")
 
-    def check_login(self, visitor: Visitor, *, method: str, path: str, query: str) -> None:
+    def check_login(self, client: Client, *, method: str, path: str, query: str) -> None:
         """Refuse unauthenticated visitors; pages redirect to the login."""
-        if visitor.is_authenticated or path in OPEN_PATHS or path.startswith(self._open_folders):
+        if client.is_authenticated or path in OPEN_PATHS or path.startswith(self._open_folders):
             return
         if method in SAFE_METHODS and not path.startswith(PROGRAM_PATHS):
             wanted = quote(path + (f"?{query}" if query else ""), safe="")
             raise HTTPException(303, "log in first", {"Location": f"/login?next={wanted}"})
         raise HTTPException(401, "log in, or send the token as 'Authorization: Bearer'", {"WWW-Authenticate": "Bearer"})
 
-    def check_csrf(self, visitor: Visitor, headers: Headers, *, method: str, path: str) -> None:
+    def check_csrf(self, client: Client, headers: Headers, *, method: str, path: str) -> None:
         """Refuse changes without a CSRF token, unless a program makes them."""
-        if method in SAFE_METHODS or visitor.name == "program" or path in FORMS:
+        if method in SAFE_METHODS or client.kind == "program" or path in FORMS:
             return
         # A request without cookie and Origin comes from a program on this machine, not from a browser.
-        if visitor.name == "anonymous" and not visitor.cookie and "origin" not in headers:
+        if client.kind == "anonymous" and not client.cookie and "origin" not in headers:
             return
-        if not visitor.csrf or not is_same(headers.get("x-csrf-token", ""), visitor.csrf):
+        if not client.csrf or not is_same(headers.get("x-csrf-token", ""), client.csrf):
             raise HTTPException(403, "the header X-CSRF-Token is missing or outdated; reload the page")
 
-    def wait_seconds(self, visitor: Visitor) -> int:
-        """How long until this visitor may try a password again; 0: now."""
-        return self._attempts.wait_seconds(visitor.address, "password", at=self._clock())
+    def wait_seconds(self, client: Client) -> int:
+        """How long until this client may try a password again; 0: now."""
+        return self._attempts.wait_seconds(client.address, "password", at=self._clock())
 
-    def log_in(self, visitor: Visitor, password: str) -> str:
+    def log_in(self, client: Client, password: str) -> str:
         """Check a password; returns the new cookie, or an empty string if the password is wrong."""
         if not self._secrets.password or not is_same(password, self._secrets.password):
-            self._attempts.record_failure(visitor.address, "password", at=self._clock())
+            self._attempts.record_failure(client.address, "password", at=self._clock())
             return ""
-        self._attempts.record_success(visitor.address, "password")
-        self.sessions.end(visitor.cookie)
+        self._attempts.record_success(client.address, "password")
+        self.sessions.end(client.cookie)
         return self.sessions.begin(at=self._clock())
 
-    def accepts_display(self, visitor: Visitor, token: str) -> bool:
+    def accepts_display(self, client: Client, token: str) -> bool:
         """Whether a display is authenticated: by its own token, valid for nothing else, or by a user's session.
 
         After wrong tokens the right one is delayed as well.
         """
-        if visitor.is_authenticated:
+        if client.is_authenticated:
             return True
         at = self._clock()
-        if self._attempts.wait_seconds(visitor.address, "display", at=at):
+        if self._attempts.wait_seconds(client.address, "display", at=at):
             return False
         if self._secrets.display_token and is_same(token, self._secrets.display_token):
-            self._attempts.record_success(visitor.address, "display")
+            self._attempts.record_success(client.address, "display")
             return True
-        self._attempts.record_failure(visitor.address, "display", at=at)
+        self._attempts.record_failure(client.address, "display", at=at)
         return False
 
-    def _program(self, token: str, address: str) -> Visitor:
+    def _program(self, token: str, address: str) -> Client:
         if wait_seconds := self._attempts.wait_seconds(address, "token", at=self._clock()):
             # Delay the right token too: otherwise the missing delay would reveal it.
             raise HTTPException(429, "too many wrong tokens or passwords; wait", _retry_after(wait_seconds))
         if self._secrets.token and is_same(token, self._secrets.token):
             self._attempts.record_success(address, "token")
-            return Visitor("program", "", "", address)
+            return Client("program", "", "", address)
         self._attempts.record_failure(address, "token", at=self._clock())
         raise HTTPException(401, "wrong token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 """Only plain segments: the prefix becomes part of every URL of a page, and //elsewhere would be another site."""
-LONGEST_PREFIX = 200
+MAX_PREFIX_CHARACTERS = 200
 INGRESS = "x-ingress-path"
 """The header of Home Assistant's ingress, which shows pages in a frame of its own site."""
 HEADERS = (INGRESS, "x-forwarded-prefix")
@@ -60,7 +60,7 @@ class BasePath:
     def _prefix(self, headers: Headers) -> str:
         for name in HEADERS:
             prefix = headers.get(name, "").rstrip("/")
-            if prefix and len(prefix) <= LONGEST_PREFIX and BASE_PATH.fullmatch(prefix):
+            if prefix and len(prefix) <= MAX_PREFIX_CHARACTERS and BASE_PATH.fullmatch(prefix):
                 return prefix
         return self._configured
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DAYS_PX = 120
 TIMELINE_PX = 220
-MOST_LINES = 4
+MAX_GRID_LINES = 4
 """Horizontal grid lines of a chart."""
 BAR_FRACTION = 0.72
 """Width of a bar relative to its column."""
@@ -30,9 +30,9 @@ HEADROOM_LLR = 1.0
 """Margin of the vertical axis beyond the evidence and both thresholds."""
 DOT_PX, DOT_GROWTH_PX = 4.0, 5.0
 """Size of the dot at quality 0, and its growth up to quality 1."""
-LEAST_SECONDS = 1.0
-LEAST_STEP = 1e-3
-MOST_TICKS = 8
+MIN_SPAN_SECONDS = 1.0
+MIN_STEP = 1e-3
+MAX_TICKS = 8
 DIGITS = 2
 
 COUNTED_WORDS: Mapping[str, str] = {"undecided": "undecided"} | {str(label): words for label, words in WORDS.items()}
@@ -117,9 +117,9 @@ def bars_chart(
     `noun` is the singular and plural of what is counted; `shares` (0..1 by key) are drawn as a line.
     """
     rows = [{label: counts.get((period.key, label), 0) for label in labels} for period in periods]
-    most = max((sum(row.values()) for row in rows), default=0)
-    step = max(1, round(_round_step(most / MOST_LINES)))
-    highest = step * max(1, math.ceil(most / step))
+    highest_count = max((sum(row.values()) for row in rows), default=0)
+    step = max(1, round(_round_step(highest_count / MAX_GRID_LINES)))
+    highest = step * max(1, math.ceil(highest_count / step))
     width = 100 / max(len(periods), 1)
     return BarsChart(
         title=title,
@@ -214,7 +214,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
     happened = [(0.0, "alert"), *([resolved] if resolved else [])]
     times = [point.seconds for point in points] + [seconds for seconds, _ in happened]
     first, last = min(times), max(times)
-    span = max(last - first, LEAST_SECONDS)
+    span = max(last - first, MIN_SPAN_SECONDS)
     llrs = [point.llr for point in points]
     low = min([compliant_llr, *llrs]) - HEADROOM_LLR
     high = max([violation_llr, *llrs]) + HEADROOM_LLR
@@ -232,7 +232,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
         compliant_y=down(compliant_llr),
         violation_text=f"violation {violation_llr:+.1f}",
         compliant_text=f"mask {compliant_llr:+.1f}",
-        lines=tuple(Mark(down(value), f"{value:g}") for value in round_values(low, high, most=MOST_LINES + 1)),
+        lines=tuple(Mark(down(value), f"{value:g}") for value in round_values(low, high, count=MAX_GRID_LINES + 1)),
         dots=tuple(
             Dot(
                 across(point.seconds),
@@ -245,7 +245,7 @@ def timeline_chart(timeline: Timeline, *, resolved: tuple[float, str] | None) ->
         ),
         moments=tuple(Mark(across(seconds), text) for seconds, text in happened),
         ticks=tuple(
-            Mark(across(value), f"{value:g} s") for value in round_values(first, first + span, most=MOST_TICKS)
+            Mark(across(value), f"{value:g} s") for value in round_values(first, first + span, count=MAX_TICKS)
         ),
     )
 
@@ -262,18 +262,18 @@ def _summary(timeline: Timeline, resolved: tuple[float, str] | None) -> str:
     )
 
 
-def round_values(low: float, high: float, *, most: int) -> Iterable[float]:
-    """Multiples of a round step between two values, about `most` of them."""
-    step = _round_step((high - low) / most)
+def round_values(low: float, high: float, *, count: int) -> Iterable[float]:
+    """Multiples of a round step between two values, about `count` of them."""
+    step = _round_step((high - low) / count)
     count = math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9)
     # Adding 0.0 turns -0.0 into 0.0.
     return [round((math.ceil(low / step - 1e-9) + number) * step, 6) + 0.0 for number in range(count + 1)]
 
 
-def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is no less than about `least`."""
-    power = 10.0 ** math.floor(math.log10(max(least, LEAST_STEP)))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
+def _round_step(min_step: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no less than about `min_step`."""
+    power = 10.0 ** math.floor(math.log10(max(min_step, MIN_STEP)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= min_step * 0.999)
 
 
 def _px(value: float) -> float:

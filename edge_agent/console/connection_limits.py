@@ -78,12 +78,12 @@ class ConnectionLimits:
         make_protocol: Callable[[], asyncio.Protocol],
         *,
         tls: ssl.SSLContext | None,
-        most: int,
-        most_of_one: int,
+        max_connections: int,
+        max_per_address: int,
     ) -> None:
-        """At most `most` connections are open at once, `most_of_one` of them from one non-loopback address."""
+        """`max_per_address` of the connections may be from one non-loopback address."""
         self._listeners, self._make_protocol, self._tls = listeners, make_protocol, tls
-        self._most, self._most_of_one = most, most_of_one
+        self._max_connections, self._max_per_address = max_connections, max_per_address
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -132,13 +132,13 @@ class ConnectionLimits:
     def _is_full_for(self, address: str) -> bool:
         # Drop connections closed since the last sweep.
         self._connections = {connection for connection in self._connections if connection.is_open}
-        if len(self._connections) >= self._most:
+        if len(self._connections) >= self._max_connections:
             return True
         # A reverse proxy on this machine serves many clients.
         is_local = address in ("127.0.0.1", "::1")
         return (
             not is_local
-            and Counter(connection.address for connection in self._connections)[address] >= self._most_of_one
+            and Counter(connection.address for connection in self._connections)[address] >= self._max_per_address
         )
 
     async def _handshake(self, connection: _Connection) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.bridge.protocol import FrameReply
-    from edge_agent.console.auth import Visitor
+    from edge_agent.console.auth import Client
     from edge_agent.console.context import Context
 
 WORDS_FILE = Path(__file__).with_name("display_words.json")
@@ -85,13 +85,13 @@ class _Screen:
 
     def __init__(self, socket: WebSocket, context: Context, camera: str) -> None:
         self._socket, self._context, self._camera = socket, context, camera
-        self._visitor: Visitor = socket.state.visitor
+        self._client: Client = socket.state.client
         self._width_px = WIDTHS_PX[-1]
         self._sent: dict[str, Any] | None = None
         self._number, self._number_at = 0, float("-inf")
         self._sent_frame = 0
         self._is_drawing = False
-        self._is_admitted = asyncio.Event()
+        self._is_authenticated = asyncio.Event()
 
     async def receive(self) -> None:
         try:
@@ -99,10 +99,10 @@ class _Screen:
         except asyncio.TimeoutError:
             first = {}
         token = first.get("token")
-        if not self._context.auth.accepts_display(self._visitor, token if isinstance(token, str) else ""):
+        if not self._context.auth.accepts_display(self._client, token if isinstance(token, str) else ""):
             raise ClosedError(LOGGED_OUT, NO_ACCESS)
         self._apply(first)
-        self._is_admitted.set()
+        self._is_authenticated.set()
         while True:
             self._apply(await receive_json(self._socket))
 
@@ -113,9 +113,9 @@ class _Screen:
             self._is_drawing = False
 
     async def send_updates(self) -> None:
-        await self._is_admitted.wait()
+        await self._is_authenticated.wait()
         while True:
-            if not self._context.auth.is_still_valid(self._visitor):
+            if not self._context.auth.is_still_valid(self._client):
                 raise ClosedError(LOGGED_OUT, NO_ACCESS)
             await self._send_sign()
             await self._context.live.tick()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     OpenModels: TypeAlias = Callable[[], tuple[FaceDetector, MaskClassifier]]
 
-MOST_WAITING = 16
+MAX_WAITING = 16
 """At 20 to 200 ms per picture; with a longer queue clients would time out."""
 
 
@@ -29,7 +29,7 @@ class Inference:
     def __init__(self, open_models: OpenModels, *, max_pixels: int) -> None:
         """Pictures of more than `max_pixels` are refused."""
         self._open, self._max_pixels = open_models, max_pixels
-        self._worker = Worker("inference", most_waiting=MOST_WAITING)
+        self._worker = Worker("inference", max_waiting=MAX_WAITING)
         self._models: tuple[FaceDetector, MaskClassifier] | None = None
 
     async def detect(self, content: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from edge_agent.host.token_bucket import TokenBucket
 
-MOST_ADDRESSES = 10_000
+MAX_ADDRESSES = 10_000
 """A few hundred bytes each; the least recently active address is dropped first."""
 
 Credential: TypeAlias = Literal["password", "token", "display"]
@@ -22,7 +22,7 @@ FREE_FAILURES = 3
 """Wrong passwords that cause no delay: typing errors."""
 FIRST_PAUSE_SECONDS = 1.0
 """Doubled by each further failure."""
-LONGEST_PAUSE_SECONDS = 300.0
+MAX_PAUSE_SECONDS = 300.0
 FORGIVEN_SECONDS = 900.0
 FAILURES_OF_ALL = 30.0
 """Budget of wrong passwords of all addresses together: a thousand addresses cannot guess faster than a few."""
@@ -58,7 +58,7 @@ class Rate:
         """Count a request; returns 0 if it is allowed, otherwise the seconds until the next one is."""
         bucket = self._buckets.setdefault(address, TokenBucket(self._per_second))
         self._buckets.move_to_end(address)
-        if len(self._buckets) > MOST_ADDRESSES:
+        if len(self._buckets) > MAX_ADDRESSES:
             self._buckets.popitem(last=False)
         return 0.0 if bucket.take(at=at) else bucket.wait_seconds(at=at)
 
@@ -95,7 +95,7 @@ class Attempts:
         pause = 0.0
         if failed is not None and failed.count >= FREE_FAILURES:
             # Of any size: a float would overflow after a thousand failures.
-            factor = min(1 << (failed.count - FREE_FAILURES), LONGEST_PAUSE_SECONDS / FIRST_PAUSE_SECONDS)
+            factor = min(1 << (failed.count - FREE_FAILURES), MAX_PAUSE_SECONDS / FIRST_PAUSE_SECONDS)
             pause = failed.last_at + FIRST_PAUSE_SECONDS * factor - at
         return max(0, math.ceil(max(pause, self._of_all.wait_seconds(at=at))))
 
@@ -111,7 +111,7 @@ class Attempts:
             failed = self._failures[address] = _Failures(0, at)
         failed.count, failed.last_at = failed.count + 1, at
         self._failures.move_to_end(address)
-        if len(self._failures) > MOST_ADDRESSES:
+        if len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)
 
     def record_success(self, address: str, credential: Credential) -> None:
@@ -119,5 +119,5 @@ class Attempts:
         self._failures.pop(address, None)
         self._known.setdefault((credential, address), _budget())
         self._known.move_to_end((credential, address))
-        if len(self._known) > MOST_ADDRESSES:
+        if len(self._known) > MAX_ADDRESSES:
             self._known.popitem(last=False)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from edge_agent.console.worker import Worker
     from edge_agent.domain import Image
 
-MOST_PER_SECOND = 8
+MAX_FPS = 8
 """Frame rate per camera: smooth enough, and a Raspberry Pi can encode it beside detection."""
-TICK_SECONDS = 1 / (2 * MOST_PER_SECOND)
+TICK_SECONDS = 1 / (2 * MAX_FPS)
 WIDTHS_PX = (320, 480, 640, 960)
 """Requested widths are rounded up to one of these, which limits the number of encodings."""
 JPEG_QUALITY = 75
@@ -75,13 +75,13 @@ class Live:
         """Open WebSockets: live pages, displays and webcams together."""
 
     async def frame(self, camera: str) -> AnnotatedFrame | None:
-        """The current frame of a camera, shared by all viewers, at most MOST_PER_SECOND a second; None: there is none.
+        """The current frame of a camera, shared by all viewers, at most MAX_FPS a second; None: there is none.
 
         Raises:
             UnansweredError: the agent does not answer.
         """
         known = self._cameras.setdefault(camera, _Camera())
-        if known.asking is None and time.monotonic() - known.asked_at >= 1 / MOST_PER_SECOND:
+        if known.asking is None and time.monotonic() - known.asked_at >= 1 / MAX_FPS:
             known.asked_at = time.monotonic()
             known.asking = asyncio.ensure_future(self._ask(camera, known))
         if known.asking is not None:

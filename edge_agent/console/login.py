@@ -22,7 +22,7 @@ async def form(
     request: Request, *, problem: str = "", seconds: str = "", wanted: Annotated[str, Query(alias="next")] = ""
 ) -> Response:
     """Show the login form, and why the last login failed."""
-    if request.state.visitor.is_authenticated:
+    if request.state.client.is_authenticated:
         return RedirectResponse("/", status_code=303)
     match problem:
         case "wrong":
@@ -47,13 +47,13 @@ async def log_in(
     wanted: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
-    visitor, auth = request.state.visitor, context.auth
+    client, auth = request.state.client, context.auth
     wanted = safe_target(wanted)
-    if wait_seconds := auth.wait_seconds(visitor):
+    if wait_seconds := auth.wait_seconds(client):
         return _again(wanted, problem="wait", seconds=str(wait_seconds))
-    if not is_same(csrf, visitor.csrf):
+    if not is_same(csrf, client.csrf):
         return _again(wanted, problem="expired")
-    cookie = auth.log_in(visitor, password)
+    cookie = auth.log_in(client, password)
     if not cookie:
         return _again(wanted, problem="wrong")
     scheme = request.scope["scheme"]
@@ -65,10 +65,10 @@ async def log_in(
 
 @router.post("/logout")
 async def log_out(context: Current, request: Request, csrf: CsrfToken = "") -> Response:
-    """End the session; a visitor who has already logged out, perhaps in another tab, is only redirected."""
-    visitor = request.state.visitor
-    if is_same(csrf, visitor.csrf):
-        context.auth.sessions.end(visitor.cookie)
+    """End the session; a client who has already logged out, perhaps in another tab, is only redirected."""
+    client = request.state.client
+    if is_same(csrf, client.csrf):
+        context.auth.sessions.end(client.cookie)
     return RedirectResponse("/login", status_code=303)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from edge_agent.console.auth import Auth, Visitor
+    from edge_agent.console.auth import Auth, Client
 
 SECURITY_HEADERS = {
     # Only our own resources, no inline scripts or styles, no framing.
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 class Middleware:
-    """ASGI middleware. Sets `request.state.visitor` of requests that it lets through."""
+    """ASGI middleware. Sets `request.state.client` of requests that it lets through."""
 
     def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
         """`auth` authenticates and authorises."""
@@ -63,16 +63,16 @@ class Middleware:
             return
         answer = _ResponseSender(send, scope=scope)
         try:
-            visitor = self._admit(scope)
+            client = self._authorise(scope)
         except HTTPException as refusal:
             body = {"detail": refusal.detail}
             await JSONResponse(body, refusal.status_code, refusal.headers)(scope, receive, answer.send)
             return
-        if visitor.name != "program" and not visitor.cookie:
-            visitor = self._auth.with_cookie(visitor)
+        if client.kind != "program" and not client.cookie:
+            client = self._auth.with_cookie(client)
             name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
-            answer.page_cookie = set_cookie(name, visitor.cookie, scheme=scope["scheme"])
-        scope["state"]["visitor"] = visitor
+            answer.page_cookie = set_cookie(name, client.cookie, scheme=scope["scheme"])
+        scope["state"]["client"] = client
         is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
         try:
             await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
@@ -86,8 +86,8 @@ class Middleware:
             if not answer.is_whole:
                 raise
 
-    def _admit(self, scope: Scope) -> Visitor:
-        """Identify the visitor. Cheap checks come first, against floods.
+    def _authorise(self, scope: Scope) -> Client:
+        """Identify the client. Cheap checks come first, against floods.
 
         Raises:
             HTTPException: the request is refused.
@@ -97,14 +97,14 @@ class Middleware:
         auth.check_rate(address)
         auth.check_host(headers)
         _check_length(scope, headers)
-        visitor = auth.authenticate(headers, scheme=scheme, address=address, base_path=scope["state"]["base_path"])
+        client = auth.authenticate(headers, scheme=scheme, address=address, base_path=scope["state"]["base_path"])
         auth.check_origin(headers, scheme=scheme)
         is_socket, path = scope["type"] == "websocket", scope["path"]
         method, query = "GET" if is_socket else scope["method"], scope["query_string"].decode("latin-1")
         # A WebSocket is refused rather than redirected.
-        auth.check_login(visitor, method="POST" if is_socket else method, path=path, query=query)
-        auth.check_csrf(visitor, headers, method=method, path=path)
-        return visitor
+        auth.check_login(client, method="POST" if is_socket else method, path=path, query=query)
+        auth.check_csrf(client, headers, method=method, path=path)
+        return client
 
 
 def _check_length(scope: Scope, headers: Headers) -> None:

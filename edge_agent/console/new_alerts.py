@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.console.worker import Worker
 
 INTERVAL_SECONDS = 1.0
-MOST_NEWEST = 12
+MAX_ALERTS = 12
 """Length of the strip on the live page."""
 
 
@@ -37,7 +37,7 @@ class NewAlerts:
         if time.monotonic() - self._read_at >= INTERVAL_SECONDS:
             self._read_at = time.monotonic()
             try:
-                self._newest = await self._worker.do(self._history.find, limit=MOST_NEWEST)
+                self._newest = await self._worker.do(self._history.find, limit=MAX_ALERTS)
             except AgentError:
                 self._newest = []
         return self._newest

@@ -118,7 +118,7 @@ async def newest(context: Current, request: Request) -> Response:
 
 @router.get("/webcam")
 async def webcam(request: Request) -> Response:
-    """Analyse the visitor's own camera or pictures."""
+    """Analyse the user's own camera or pictures."""
     return page(request, "webcam.html")
 
 

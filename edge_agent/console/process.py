@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config
     from edge_agent.console.inference import OpenModels
 
-MOST_WAITING = 64
+MAX_WAITING = 64
 """Tasks of a few milliseconds each; all viewers of a camera share its encoded pictures."""
 
 
@@ -43,7 +43,7 @@ async def serve(
     settings = config.console
     secrets = read_console_secrets(config)
     with ExitStack() as stack:
-        worker = stack.enter_context(closing(Worker("worker", most_waiting=MOST_WAITING)))
+        worker = stack.enter_context(closing(Worker("worker", max_waiting=MAX_WAITING)))
         inference = stack.enter_context(closing(Inference(open_models, max_pixels=settings.largest_picture_pixels)))
         history = stack.enter_context(closing(AlertHistory(config.store_file, only_reads=True)))
         agent = AgentClient(config.state / SOCKET_NAME)

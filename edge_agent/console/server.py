@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 1
 """For responses in progress at shutdown."""
-MOST_BESIDE_VIEWERS = 100
+OTHER_CONNECTIONS = 100
 """Connections in addition to those of the viewers: a browser opens six."""
 KEEP_ALIVE_SECONDS = 5
 PING_SECONDS, PONG_SECONDS = 4.0, 6.0
 """A WebSocket whose client does not respond is closed after their sum."""
-LONGEST_HEADER_BYTES = 16_384
-LARGEST_SOCKET_MESSAGE_BYTES = 2_000_000
+MAX_HEADER_BYTES = 16_384
+MAX_SOCKET_MESSAGE_BYTES = 2_000_000
 """Ten times a webcam picture."""
 
 LOG_LEVELS = {
@@ -60,7 +60,7 @@ async def serve(app: ASGIApp, config: ConsoleConfig, *, end: asyncio.Event, list
         app,
         http=TimedProtocol,
         ws="websockets-sansio",
-        ws_max_size=min(config.largest_upload_bytes, LARGEST_SOCKET_MESSAGE_BYTES),
+        ws_max_size=min(config.largest_upload_bytes, MAX_SOCKET_MESSAGE_BYTES),
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
         # JPEG is compressed already, and trying would cost more than encoding it.
@@ -73,7 +73,7 @@ async def serve(app: ASGIApp, config: ConsoleConfig, *, end: asyncio.Event, list
         forwarded_allow_ips="127.0.0.1,::1",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=LONGEST_HEADER_BYTES,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     server = _Uvicorn(settings, listen(config), tls=tls, viewers=config.max_viewers)
     work = asyncio.ensure_future(server.serve())
@@ -91,12 +91,14 @@ class _Uvicorn(uvicorn.Server):
         self, config: uvicorn.Config, listeners: list[socket.socket], *, tls: ssl.SSLContext | None, viewers: int
     ) -> None:
         super().__init__(config)
-        most = viewers + MOST_BESIDE_VIEWERS
+        max_connections = viewers + OTHER_CONNECTIONS
 
         def protocol() -> asyncio.Protocol:
             return TimedProtocol(config=self.config, server_state=self.server_state, app_state={})
 
-        self._limits = ConnectionLimits(listeners, protocol, tls=tls, most=most, most_of_one=most // 2)
+        self._limits = ConnectionLimits(
+            listeners, protocol, tls=tls, max_connections=max_connections, max_per_address=max_connections // 2
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections by ConnectionLimits instead of asyncio's server."""

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from edge_agent.bridge.protocol import DeviceStatus
-    from edge_agent.console.auth import Visitor
+    from edge_agent.console.auth import Client
     from edge_agent.console.context import Context
 
 STATUS_SECONDS = 1.0
 SEND_SECONDS = 10.0
 """A client that takes longer to receive a message is disconnected."""
-LONGEST_TEXT = 4096
+MAX_TEXT_CHARACTERS = 4096
 WEBCAM_SECONDS = 0.1
 """Minimum interval between answers to a webcam, so that one page does not take all the inference time."""
 
@@ -104,7 +104,7 @@ class _LiveViewer:
 
     def __init__(self, socket: WebSocket, context: Context) -> None:
         self._socket, self._context = socket, context
-        self._visitor: Visitor = socket.state.visitor
+        self._client: Client = socket.state.client
         self._width_px = WIDTHS_PX[-1]
         # The number of the last frame sent of each subscribed camera, and the cameras whose frame is unacknowledged.
         self._sent: dict[str, int] = {}
@@ -139,7 +139,7 @@ class _LiveViewer:
         if time.monotonic() - self._status_at < STATUS_SECONDS:
             return
         self._status_at = time.monotonic()
-        if not self._context.auth.is_still_valid(self._visitor):
+        if not self._context.auth.is_still_valid(self._client):
             raise ClosedError(LOGGED_OUT, "logged out")
         try:
             status = await self._context.agent.status()
@@ -176,12 +176,12 @@ class _LiveViewer:
 
 async def _answer_webcam(socket: WebSocket, context: Context) -> None:
     """Answer one picture after the other; while one is analysed, uvicorn buffers the next."""
-    visitor: Visitor = socket.state.visitor
+    client: Client = socket.state.client
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", GOING))
-        if not context.auth.is_still_valid(visitor):
+        if not context.auth.is_still_valid(client):
             raise ClosedError(LOGGED_OUT, "logged out")
         content = message.get("bytes")
         if not content:
@@ -213,8 +213,8 @@ async def receive_json(socket: WebSocket) -> dict[str, Any]:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", GOING))
     text = message.get("text")
-    if text is None or len(text) > LONGEST_TEXT:
-        raise ClosedError(TOO_LONG, f"send JSON of {LONGEST_TEXT} characters at most")
+    if text is None or len(text) > MAX_TEXT_CHARACTERS:
+        raise ClosedError(TOO_LONG, f"send JSON of {MAX_TEXT_CHARACTERS} characters at most")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LONGEST_WAIT_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 """A request that would wait longer is refused at once."""
 
 
@@ -24,12 +24,12 @@ class BusyError(Exception):
 class Worker:
     """A thread with a bounded queue. Called from the event loop only."""
 
-    def __init__(self, name: str, *, most_waiting: int) -> None:
-        """`most_waiting` limits the functions queued or running."""
+    def __init__(self, name: str, *, max_waiting: int) -> None:
+        """`max_waiting` limits the functions queued or running."""
         # Duration of the last function; written by the thread, read by the event loop.
         self._last_seconds = 0.0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._most_waiting = most_waiting
+        self._most_waiting = max_waiting
         self._waiting = 0
 
     async def do(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
@@ -38,7 +38,7 @@ class Worker:
         Raises:
             BusyError: the queue is full.
         """
-        if self._waiting >= self._most_waiting or self._waiting * self._last_seconds > LONGEST_WAIT_SECONDS:
+        if self._waiting >= self._most_waiting or self._waiting * self._last_seconds > MAX_WAIT_SECONDS:
             raise BusyError
         self._waiting += 1
         loop = asyncio.get_running_loop()

@@ -180,7 +180,7 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
     """Test messages for everything but the status: discovery unchanged, a probe on every other topic."""
     mqtt, when = config.mqtt, datetime.now(timezone.utc)
     if mqtt.home_assistant.enabled:
-        has_temperature = HostStats(config.state).look().temperature_celsius is not None
+        has_temperature = HostStats(config.state).read().temperature_celsius is not None
         yield discovery(
             config,
             version=version("maskwatch"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Long enough to see movement; the doctor spends no more on each camera.
 CAPTURE_SECONDS = 1.0
 # Sensors need some frames to adjust their exposure; a recording needs no more.
-MOST_PICTURES = 30
+MAX_PICTURES = 30
 
 
 def check_camera(config: Config, name: str) -> Finding:
@@ -65,7 +65,7 @@ def _pictures(config: Config, name: str) -> list[Image]:
     images: list[Image] = []
     with closing(open_camera(camera)) as opened:
         until = time.monotonic() + CAPTURE_SECONDS
-        while len(images) < MOST_PICTURES and (not images or time.monotonic() < until) and opened.grab():
+        while len(images) < MAX_PICTURES and (not images or time.monotonic() < until) and opened.grab():
             images.append(np.asarray(transform(opened.retrieve(), camera)))
     return images
 

@@ -125,8 +125,8 @@ def _writable(folder: Path) -> str:
 
 def _writable_for_owner(folder: Path) -> str:
     """The check for root, who can write anywhere: whether the folder belongs to the owner of the state."""
-    owner, keeper = folder.stat().st_uid, folder.parent.stat().st_uid
-    if owner == 0 and keeper != 0:
+    owner, parent_owner = folder.stat().st_uid, folder.parent.stat().st_uid
+    if owner == 0 and parent_owner != 0:
         raise UnavailableError(
             f"{folder}: belongs to root, so that the agent cannot write there",
             fix=f"sudo chown --reference={folder.parent} {folder}",

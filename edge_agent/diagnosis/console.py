@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.config.model import Config, ConsoleConfig
 
 ANSWER_SECONDS = 3.0
-LARGEST_ANSWER_BYTES = 10_000
+MAX_ANSWER_BYTES = 10_000
 # What the extra installs: see pyproject.toml.
 EXTRA = ("fastapi", "jinja2", "prometheus_client", "python_multipart", "uvicorn", "websockets")
 
@@ -52,7 +52,7 @@ def _is_served(console: ConsoleConfig) -> bool:
     )
     try:
         line.request("GET", "/health")
-        found = json.loads(line.getresponse().read(LARGEST_ANSWER_BYTES))
+        found = json.loads(line.getresponse().read(MAX_ANSWER_BYTES))
     except (OSError, HTTPException, ValueError):
         return False
     finally:

@@ -147,12 +147,15 @@ def _outbox(config: Config) -> Iterator[Finding]:
     except (OSError, UnavailableError):
         # Reported by the outbox check.
         return
-    most, most_bytes = config.outbox.max_messages, config.outbox.max_bytes
-    if contents.messages > NEARLY_FULL_FRACTION * most or contents.size_bytes > NEARLY_FULL_FRACTION * most_bytes:
+    max_messages, max_bytes = config.outbox.max_messages, config.outbox.max_bytes
+    if (
+        contents.messages > NEARLY_FULL_FRACTION * max_messages
+        or contents.size_bytes > NEARLY_FULL_FRACTION * max_bytes
+    ):
         yield Finding(
             "backlog",
             "warning",
-            f"{contents.messages} messages are pending since {contents.oldest}; at {most} the oldest are dropped",
+            f"{contents.messages} messages are pending since {contents.oldest}; beyond {max_messages} they are dropped",
             "edge-agent outbox",
         )
     lost = {kind: count for kind, count in contents.dropped.items() if count and kind != "telemetry"}

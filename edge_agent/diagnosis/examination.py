@@ -70,7 +70,7 @@ def examine(
             *check_service(service),
         ]
         return Examination(worst_first(findings), system, None, None)
-    machine = HostStats(config.state, root=root).look()
+    machine = HostStats(config.state, root=root).read()
     findings = [Finding("configuration", "ok", str(file or "the defaults"))]
     findings += run_checks(config, progress)
     findings += check_groups(config, agent_user(service), root=root)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.detector import FaceDetector
     from edge_agent.vision.tflite import RuntimeName
 
-MOST_THREADS = 16
+MAX_THREADS = 16
 """Limit of the configuration."""
 WORTH_FRACTION = 0.9
 """More threads must reduce the time to this fraction, as they take cores from the cameras and produce heat."""
@@ -148,7 +148,7 @@ def measure_whole_path(
     seconds = time.perf_counter() - began
     counts = metrics.totals()
     bare_seconds = _bare_seconds(config, frames[0].image, detections=counts.analysed, readings=counts.readings)
-    held_bytes = HostStats(config.state).look().memory_bytes
+    held_bytes = HostStats(config.state).read().memory_bytes
     return WholePath(
         frames=counts.frames,
         frames_per_second=round(counts.frames / seconds, 1),
@@ -231,7 +231,7 @@ def measure_candidates(
 ) -> list[Candidate]:
     """Time each working runtime with 1 thread up to the number of cores, alternating on the same pictures."""
     runtimes = [probe.runtime for probe in probe_runtimes(model_bytes(config.mask_model)) if probe.works]
-    cores = min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    cores = min(len(os.sched_getaffinity(0)), MAX_THREADS)
     models = {
         (runtime, threads): open_models(config.model_copy(update={"runtime": runtime, "threads": threads}))
         for runtime in runtimes

@@ -9,14 +9,14 @@ STEADY_SECONDS = 10.0
 
 
 class Backoff:
-    """Delays that double from the first to the longest, each shortened at random by up to a half.
+    """Delays that double from the first to the maximum, each shortened at random by up to a half.
 
     The jitter keeps many devices from reconnecting to a restarted broker or recorder in the same second.
     """
 
-    def __init__(self, *, first_seconds: float, longest_seconds: float) -> None:
+    def __init__(self, *, first_seconds: float, max_seconds: float) -> None:
         self._first_seconds = first_seconds
-        self._longest_seconds = longest_seconds
+        self._max_seconds = max_seconds
         self._next_seconds = first_seconds
 
     def take(self, *, well_seconds: float = 0.0) -> float:
@@ -24,7 +24,7 @@ class Backoff:
         if well_seconds >= STEADY_SECONDS:
             self.reset()
         pause = self._next_seconds * random.uniform(0.5, 1.0)  # noqa: S311  (not a secret)
-        self._next_seconds = min(self._next_seconds * 2, self._longest_seconds)
+        self._next_seconds = min(self._next_seconds * 2, self._max_seconds)
         return pause
 
     def reset(self) -> None:

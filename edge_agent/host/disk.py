@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 0.2
+TIMEOUT_SECONDS = 0.2
 """A healthy disk responds within milliseconds; a slower one hangs or is very busy."""
 WRITE_SECONDS = 2.0
 """Time for a write, even to a slow card; each outage is waited for once."""
@@ -40,12 +40,12 @@ def existing(folder: Path) -> Path:
 class DiskThread(Generic[T]):
     """Runs one function at a time in a thread of its own. Owned by one thread, which never waits for long."""
 
-    def __init__(self, *, patience_seconds: float | None = None, done_late: Callable[[], None] = lambda: None) -> None:
-        """Wait at most `patience_seconds`, or PATIENCE_SECONDS.
+    def __init__(self, *, timeout_seconds: float | None = None, done_late: Callable[[], None] = lambda: None) -> None:
+        """Wait at most `timeout_seconds`, or TIMEOUT_SECONDS.
 
         `done_late` is called in the disk's thread when slower work is done.
         """
-        self._patience_seconds = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+        self._timeout_seconds = TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         self._done_late = done_late
         self._future: Future[T] | None = None
 
@@ -86,7 +86,7 @@ class DiskThread(Generic[T]):
         self._future = future = Future[T]()
         # A daemon: a hanging disk must not keep the process alive.
         threading.Thread(target=_do, args=(work, future), name="disk", daemon=True).start()
-        wait([future], self._patience_seconds)
+        wait([future], self._timeout_seconds)
         if not future.done():
             future.add_done_callback(lambda _: self._done_late())
         return future
@@ -110,7 +110,7 @@ class NewestWriter:
         """`if_unwritable` is what follows then. `write` runs in another thread, one call at a time, and may hang."""
         self._file, self._if_unwritable, self._write = file, if_unwritable, write or _write
         self._newest, self._is_unwritable = b"", False
-        self._disk: DiskThread[None] = DiskThread(patience_seconds=WRITE_SECONDS)
+        self._disk: DiskThread[None] = DiskThread(timeout_seconds=WRITE_SECONDS)
 
     def put(self, content: bytes) -> None:
         """Write this content; waits for at most WRITE_SECONDS."""
@@ -140,14 +140,14 @@ def _write(file: Path, content: bytes) -> None:
 class LastKnown(Generic[T]):
     """The result of a disk query; while the disk hangs, the last known result. Owned by one thread."""
 
-    def __init__(self, look: Callable[[], T], *, before: T) -> None:
-        """`look` runs in another thread and may hang; the result is `before` until the first query has ended."""
-        self._look, self._known = look, before
+    def __init__(self, query: Callable[[], T], *, before: T) -> None:
+        """`query` runs in another thread and may hang; the result is `before` until the first query has ended."""
+        self._query, self._known = query, before
         self._disk: DiskThread[tuple[T]] = DiskThread()
 
     def get(self) -> T:
-        """Query again; waits for at most PATIENCE_SECONDS."""
-        answer = self._disk.ask(lambda: (self._look(),))
+        """Query again; waits for at most TIMEOUT_SECONDS."""
+        answer = self._disk.ask(lambda: (self._query(),))
         if answer is not None:
             (self._known,) = answer
         return self._known

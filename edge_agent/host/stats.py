@@ -41,7 +41,7 @@ class HostStats:
         self._disk_free_bytes: LastKnown[int | None] = LastKnown(partial(_disk_free_bytes, folder), before=None)
         self._root = root
 
-    def look(self) -> HostState:
+    def read(self) -> HostState:
         """Read the current state; takes a millisecond, and 0.2 s while the disk hangs."""
         now, since_boot = self._throttling()
         return HostState(

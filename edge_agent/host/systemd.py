@@ -20,7 +20,7 @@ SEND_SECONDS = 0.5
 
 STDERR = 2
 
-PATIENCE_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 30.0
 """Start timeout requested from systemd with each notification until READY; as long as WatchdogSec, which follows."""
 
 
@@ -35,7 +35,7 @@ class Notifier:
         self._is_ready = False
         self._fed_at = -FEED_SECONDS
         self._status = ""
-        self._is_heard = True
+        self._is_accepted = True
 
     def ready(self) -> None:
         """Report readiness; to be called repeatedly, sends until systemd has accepted it once."""
@@ -47,7 +47,7 @@ class Notifier:
         now = time.monotonic()
         if now - self._fed_at >= FEED_SECONDS:
             self._fed_at = now
-            waits = "" if self._is_ready else f"\nEXTEND_TIMEOUT_USEC={round(PATIENCE_SECONDS * 1e6)}"
+            waits = "" if self._is_ready else f"\nEXTEND_TIMEOUT_USEC={round(START_TIMEOUT_SECONDS * 1e6)}"
             self._send(f"WATCHDOG=1{waits}")
 
     def status(self, text: str) -> None:
@@ -75,17 +75,17 @@ class Notifier:
                 notify.connect(self._address)
                 notify.sendall(message.encode())
         except (TimeoutError, BlockingIOError):
-            if self._is_heard:
+            if self._is_accepted:
                 log.warning("notification to systemd (NOTIFY_SOCKET) failed; retrying")
-            self._is_heard = False
+            self._is_accepted = False
             return False
         except OSError as error:
             log.warning("NOTIFY_SOCKET is not reachable: %s", error)
             self._address = ""
             return True
-        if not self._is_heard:
+        if not self._is_accepted:
             log.info("notifications to systemd work again")
-        self._is_heard = True
+        self._is_accepted = True
         return True
 
 

@@ -176,7 +176,7 @@ class Publisher:
         self._state = DeliveryState(connected=False, reason="not connected yet", waiting=0, sent=0)
         self._logged_reasons: set[str] = set()
         self._backoff = Backoff(
-            first_seconds=self._timing.first_pause_seconds, longest_seconds=self._timing.longest_pause_seconds
+            first_seconds=self._timing.first_pause_seconds, max_seconds=self._timing.longest_pause_seconds
         )
         self._in_flight: dict[int, _Sent] = {}
         self._answered_at = 0.0

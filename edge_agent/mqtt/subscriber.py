@@ -52,7 +52,7 @@ def follow_alerts(
     """
     client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
     logged: set[str] = set()
-    backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+    backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=LONGEST_PAUSE_SECONDS)
     trouble = ""
     while not stop.is_set():
         try:

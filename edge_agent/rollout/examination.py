@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeChoice
 
 BENCH_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 """Models load within two seconds; a busy small device takes ten."""
 
 
@@ -32,41 +32,41 @@ def examine(
     runtime: RuntimeChoice,
     threads: int,
     labels: Sequence[Label],
-    slowest_seconds: float,
+    max_seconds: float,
 ) -> None:
     """Check a model against its golden vectors, and benchmark it for a second.
 
-    `slowest_seconds`: the longest time allowed for a reading.
+    `max_seconds`: the longest time allowed for a reading.
 
     Raises:
         ModelError: it does not fit, gives other results here, crashes, hangs, or is too slow.
     """
-    seconds = float(_in_subprocess(_bench, model, runtime, threads, tuple(labels), patience_seconds=PATIENCE_SECONDS))
-    if seconds > slowest_seconds:
+    seconds = float(_in_subprocess(_bench, model, runtime, threads, tuple(labels), timeout_seconds=TIMEOUT_SECONDS))
+    if seconds > max_seconds:
         raise ModelError(
-            f"a reading takes {1000 * seconds:.0f} ms, but there are only {1000 * slowest_seconds:.0f} ms per "
+            f"a reading takes {1000 * seconds:.0f} ms, but there are only {1000 * max_seconds:.0f} ms per "
             "frame (detect_fps)"
         )
 
 
-def _in_subprocess(work: Callable[..., Any], *arguments: Any, patience_seconds: float) -> Any:
+def _in_subprocess(work: Callable[..., Any], *arguments: Any, timeout_seconds: float) -> Any:
     """Run a function in another process.
 
     Raises:
         ModelError: that process reported an error, crashed or hangs.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, work, arguments), daemon=True)
-    with ours:
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, work, arguments), daemon=True)
+    with receiver:
         process.start()
-        theirs.close()
+        sender.close()
         try:
-            if not ours.poll(patience_seconds):
-                raise ModelError(f"does not answer within {patience_seconds:.0f} s")
-            is_done, result = ours.recv()
+            if not receiver.poll(timeout_seconds):
+                raise ModelError(f"does not answer within {timeout_seconds:.0f} s")
+            is_done, result = receiver.recv()
         except EOFError:
-            process.join(patience_seconds)
+            process.join(timeout_seconds)
             raise ModelError(f"crashes (exit status {process.exitcode})") from None
         finally:
             process.kill()
@@ -76,13 +76,13 @@ def _in_subprocess(work: Callable[..., Any], *arguments: Any, patience_seconds: 
     return result
 
 
-def _answer(theirs: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _answer(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
-        theirs.send((True, work(*arguments)))
+        sender.send((True, work(*arguments)))
     except AgentError as error:
-        theirs.send((False, str(error)))
+        sender.send((False, str(error)))
     except Exception as error:  # noqa: BLE001  (whatever a model brings about)
-        theirs.send((False, f"{type(error).__name__}: {error}"))
+        sender.send((False, f"{type(error).__name__}: {error}"))
 
 
 def _bench(model: Path, runtime: RuntimeChoice, threads: int, labels: Sequence[Label]) -> float:

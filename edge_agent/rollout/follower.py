@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OBSERVE_SECONDS = 5.0
 POLL_SPREAD = 0.2
 """Random fraction of the interval, so that ten thousand devices switched on together do not poll at once."""
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 """A power loss or an upgrade sometimes interrupts a probation; a model that crashes the machine does so each time."""
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Follower:
         self._open_repository, self._examine = open_repository, examine
         self._device, self._group, self._version = device, group, version
         self._poll_seconds, self._poll_at = poll_seconds, at
-        self._trouble = ""
+        self._problem = ""
         self.last_poll = "not polled yet"
         """Result and time of the last poll."""
         self._probation: Probation | None = None
@@ -78,12 +78,12 @@ class Follower:
                 await self._poll()
             except UnavailableError as error:
                 self.last_poll = f"polled {when}: {in_one_line(error)}"
-                if str(error) != self._trouble:
+                if str(error) != self._problem:
                     log.warning("%s", in_one_line(error))
-                self._trouble = str(error)
+                self._problem = str(error)
             else:
                 self.last_poll = f"polled {when}: follows assignment {self._installation.rollout.number}"
-                self._trouble = ""
+                self._problem = ""
         if self._installation.rollout.state == "probation":
             await self._observe(at=at)
 
@@ -145,7 +145,7 @@ class Follower:
     async def _observe(self, *, at: float) -> None:
         now = self._installation.rollout
         if self._probation is None:
-            if now.attempts >= MOST_ATTEMPTS:
+            if now.attempts >= MAX_ATTEMPTS:
                 await self._reject(now.model, f"probation was cut short {now.attempts} times", number=now.number)
                 return
             self._installation.record(now.model_copy(update={"attempts": now.attempts + 1}))

@@ -17,7 +17,7 @@ AWAY_SECONDS = 30.0
 MIN_RATE_FRACTION = 0.8
 MAX_MEMORY_FACTOR = 1.5
 """A second copy of the largest model needs less than half of an agent's memory."""
-FEWEST_SAMPLES = 10
+MIN_SAMPLES = 10
 """Fewest samples of a rate for a reliable median."""
 
 
@@ -53,15 +53,15 @@ class Probation:
         `run_id` is that of the agent when the model was activated; None: this process was started since.
         """
         self._sha256, self._rate, self._memory = model_sha256, frames_per_second, memory_bytes
-        self._began_at = self._heard_at = at
+        self._began_at = self._answered_at = at
         self._run_id = run_id
         self._rates: list[float] = []
 
     def observe(self, sample: Sample | None, *, at: float) -> str:
         """Evaluate a sample, None if the agent does not answer; returns "continues", "passed" or a reason to reject."""
         if sample is None:
-            return "the agent is no longer running" if at - self._heard_at > AWAY_SECONDS else "continues"
-        self._heard_at = at
+            return "the agent is no longer running" if at - self._answered_at > AWAY_SECONDS else "continues"
+        self._answered_at = at
         self._run_id = self._run_id or sample.run_id
         if sample.run_id != self._run_id:
             return "the agent was restarted"
@@ -83,7 +83,7 @@ class Probation:
         return ""
 
     def _slowness(self) -> str:
-        if len(self._rates) < FEWEST_SAMPLES or not self._rate:
+        if len(self._rates) < MIN_SAMPLES or not self._rate:
             return ""
         rate = statistics.median(self._rates)
         if rate >= MIN_RATE_FRACTION * self._rate:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import TargetFile
 
-LARGEST_MODEL_BYTES = 64_000_000
+MAX_MODEL_BYTES = 64_000_000
 """Ten times our largest model."""
-LARGEST_LIST_BYTES = 1_000_000
-LARGEST_METADATA_BYTES = 1_000_000
+MAX_LIST_BYTES = 1_000_000
+MAX_METADATA_BYTES = 1_000_000
 DOWNLOAD_SECONDS = 300.0
 """Limit per file: a server that sends a byte now and then must not block the device."""
 SOCKET_SECONDS = 30
@@ -58,8 +58,8 @@ class Repository:
         """
         self._url, self._targets = url, folder / "targets"
         config = UpdaterConfig(
-            targets_max_length=LARGEST_METADATA_BYTES,
-            snapshot_max_length=LARGEST_METADATA_BYTES,
+            targets_max_length=MAX_METADATA_BYTES,
+            snapshot_max_length=MAX_METADATA_BYTES,
             app_user_agent="maskwatch",
         )
         with _explained(url):
@@ -93,7 +93,7 @@ class Repository:
         """The bytes of a model's network and of its card."""
         network, card = f"{model}.tflite", f"{model}.json"
         try:
-            return self._fetch(network, LARGEST_MODEL_BYTES), self._fetch(card, LARGEST_MODEL_BYTES)
+            return self._fetch(network, MAX_MODEL_BYTES), self._fetch(card, MAX_MODEL_BYTES)
         finally:
             # They are installed elsewhere.
             for name in (network, card):
@@ -101,20 +101,20 @@ class Repository:
 
     def _document(self, name: str, kind: type[Document]) -> Document:
         try:
-            return kind.model_validate_json(self._fetch(name, LARGEST_LIST_BYTES))
+            return kind.model_validate_json(self._fetch(name, MAX_LIST_BYTES))
         except ValidationError as error:
             mistake = mistakes_in(error, whole="the document")[0]
             raise UnavailableError(f"{self._url}: {name}: {mistake}; is this agent older than the fleet?") from error
 
-    def _fetch(self, name: str, largest_bytes: int) -> bytes:
+    def _fetch(self, name: str, max_bytes: int) -> bytes:
         with _explained(self._url):
             found = self._target(name)
-            if found.length > largest_bytes:
+            if found.length > max_bytes:
                 raise UnavailableError(f"{self._url}: {name}: {found.length} bytes are more than a device takes")
             file = self._updater.find_cached_target(found) or self._updater.download_target(found)
             # Verify what is read, not only what was downloaded: a cached file may have changed.
             with open(file, "rb") as opened:  # noqa: PTH123  (TUF gives a name)
-                content = opened.read(largest_bytes + 1)
+                content = opened.read(max_bytes + 1)
             found.verify_length_and_hashes(content)
             return content
 

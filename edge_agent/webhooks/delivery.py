@@ -32,7 +32,7 @@ class WebhookDelivery:
         """Nothing is sent before `start`. `name` is logged instead of the URL."""
         self._url, self._queue, self._secret = url, queue, secret
         self.name = name
-        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=LONGEST_PAUSE_SECONDS)
         self._stop, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {name}", daemon=True)
         self.reason = ""

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
             sent = replay(broker)
             print(json.dumps({"replayed": sent}) if options.json else f"{sent} dead letters were sent again")
             return 0
-        for letter in view(broker, prefix=config.topic_prefix, most=options.most):
+        for letter in view(broker, prefix=config.topic_prefix, limit=options.most):
             text = letter.body.decode(errors="backslashreplace")
             reason = letter.reason or "valid now, unless the database rejects it; use --replay"
             if options.json:

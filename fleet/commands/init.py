@@ -12,7 +12,7 @@ from edge_agent.errors import ConfigError
 from fleet import database
 from fleet.config import load
 from fleet.definitions import definitions, require_device_id
-from fleet.management import Management, admit, differences, make
+from fleet.management import Management, add_devices, differences, make
 
 if TYPE_CHECKING:
     import argparse
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
         name = connection.info.dbname
     print(f"PostgreSQL: database '{name}' {'was given' if is_new else 'holds'} schema {database.SCHEMA_VERSION}")
     if devices:
-        admitted = admit(config, management, devices)
-        print(f"RabbitMQ: {len(set(devices))} devices are admitted, {admitted} of them now")
+        added = add_devices(config, management, devices)
+        print(f"RabbitMQ: {len(set(devices))} devices are admitted, {added} of them now")
     return 0
 
 

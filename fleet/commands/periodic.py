@@ -36,7 +36,7 @@ def repeat(
     Raises:
         ConfigError: the database has no schema, or that of another version.
     """
-    watchdog, stop, trouble = systemd.Notifier(), threading.Event(), ""
+    watchdog, stop, problem = systemd.Notifier(), threading.Event(), ""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     connection: psycopg.Connection | None = None
@@ -49,12 +49,12 @@ def repeat(
             task(connection)
         except (UnavailableError, psycopg.Error) as error:
             text = f"PostgreSQL: {database.one_line(error)}" if isinstance(error, psycopg.Error) else str(error)
-            if text != trouble:
+            if text != problem:
                 log.warning("%s", text)
-            trouble = text
+            problem = text
         else:
             watchdog.ready()
-            trouble = ""
+            problem = ""
         stop.wait(every_seconds)
     watchdog.stopping()
     if connection is not None:

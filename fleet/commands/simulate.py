@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Generate load, then compare; returns 1 if alerts are missing, duplicated or out of sequence."""
     config = load(options.config, overrides=options.set)
-    what = Load(
+    load_settings = Load(
         devices=options.devices,
         prefix=options.prefix,
         alerts_per_second=options.alerts_per_second,
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         reconnect_spread_seconds=options.reconnect_spread,
     )
     if options.print_devices:
-        print("\n".join(what.names()))
+        print("\n".join(load_settings.names()))
         return 0
     password = read_password(options.password_file, key="--password-file") if options.password_file else ""
     brokers = Brokers(
@@ -79,25 +79,25 @@ def run(options: argparse.Namespace) -> int:
     # Fail before the load starts if the comparison at its end would be impossible.
     database.open_database(config.database, application="maskwatch-fleet simulate").close()
     ledger = Ledger(options.ledger)
-    with closing(ledger), closing(Simulation(what, brokers, ledger)) as simulation:
+    with closing(ledger), closing(Simulation(load_settings, brokers, ledger)) as simulation:
         begin, cpu = time.monotonic(), time.process_time()
         drained = simulation.run(seconds=options.seconds, drain_seconds=options.drain_seconds, report=_progress)
         wall, cpu = time.monotonic() - begin, time.process_time() - cpu
-        waiting, tally = simulation.waiting, simulation.tally
+        waiting, totals = simulation.waiting, simulation.totals
     with database.open_database(config.database, application="maskwatch-fleet simulate") as connection:
         found = _settled(connection, ledger)
-    delays = sorted(tally.acknowledge_seconds)
+    delays = sorted(totals.acknowledge_seconds)
     result: dict[str, Any] = {
         **asdict(found),
         "waiting": waiting,
         "drained_seconds": round(drained, 1),
-        "sent": tally.sent,
-        "connects": tally.connects,
-        "losses": tally.losses,
-        "impatient": tally.impatient,
-        "refused": tally.refused,
+        "sent": totals.sent,
+        "connects": totals.connects,
+        "losses": totals.losses,
+        "timeouts": totals.timeouts,
+        "refused": totals.refused,
         "acknowledge_p99_seconds": round(delays[int(0.99 * (len(delays) - 1))], 3) if delays else None,
-        "messages_per_second": round(tally.acknowledged / wall, 1),
+        "messages_per_second": round(totals.acknowledged / wall, 1),
         "cpu_seconds": round(cpu, 1),
     }
     if options.json:
@@ -119,8 +119,8 @@ def _settled(connection: Any, ledger: Ledger) -> Balance:
 
 def _progress(simulation: Simulation) -> None:
     if sys.stderr.isatty():
-        tally = simulation.tally
-        text = f"{tally.connects} connects, {tally.acknowledged} acknowledged, {simulation.waiting} waiting"
+        totals = simulation.totals
+        text = f"{totals.connects} connects, {totals.acknowledged} acknowledged, {simulation.waiting} waiting"
         print(f"\r{text} \x1b[K", end="", file=sys.stderr, flush=True)
 
 

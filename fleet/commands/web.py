@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "web"
 SUMMARY = "serve the pages and API of the fleet, or add a user"
 EXAMPLE = "maskwatch-fleet web --user alice --role operator"
-MOST_CONNECTIONS = 8
+MAX_CONNECTIONS = 8
 """Database connections; a query takes milliseconds."""
 WAIT_SECONDS = 3.0
 FEED_SECONDS = 5.0
@@ -63,7 +63,7 @@ async def _serve(config: FleetConfig) -> None:
         config.database.conninfo,
         kwargs=database.parameters(config.database, application="maskwatch-fleet web"),
         min_size=1,
-        max_size=MOST_CONNECTIONS,
+        max_size=MAX_CONNECTIONS,
         timeout=WAIT_SECONDS,
         open=False,
     )

@@ -27,7 +27,7 @@ SIGNED_BY_PEOPLE = {"root": timedelta(days=30), "targets": timedelta(days=30)}
 RENEWED = timedelta(days=1.5)
 """The server renews its signatures, valid for three days, daily; less time left means that a renewal failed."""
 ANSWER_SECONDS = 10.0
-LARGEST_ANSWER_BYTES = 1_000_000
+MAX_ANSWER_BYTES = 1_000_000
 
 
 def check_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def _fetch(address: str) -> bytes:
     """
     try:
         with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (http, https: see config)
-            content: bytes = answer.read(LARGEST_ANSWER_BYTES)
+            content: bytes = answer.read(MAX_ANSWER_BYTES)
             return content
     except urllib.error.HTTPError as error:
         with error:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 WEEK = timedelta(days=7)
 MIN_FACTOR, MAX_FACTOR = 1 / 3, 3.0
 """Alerts per hour and device, relative to the week before."""
-FEWEST_EXPECTED = 10.0
+MIN_EXPECTED = 10.0
 """With ten expected alerts, three or fewer occur by chance in 1 % of cases; fewer expected alerts are inconclusive."""
-FEWEST_ALERTS = 3.0
+MIN_ALERTS = 3.0
 """A quiet site with three alerts in a day after a week without any has not changed."""
 
 
@@ -95,10 +95,10 @@ def _fault(
         return f"{len(rejected)} of {len(reached)} devices reject it, such as {min(rejected)}: see their status"
     elapsed = when - progress.since
     expected = alerts.week_before * (elapsed / WEEK)
-    if alerts.since > MAX_FACTOR * max(expected, FEWEST_ALERTS):
+    if alerts.since > MAX_FACTOR * max(expected, MIN_ALERTS):
         return f"{alerts.since} alerts since the stage began, and {expected:.1f} were expected after the week before"
     is_over = elapsed >= timedelta(hours=settings.min_stage_hours)
-    if is_over and expected >= FEWEST_EXPECTED and alerts.since < MIN_FACTOR * expected:
+    if is_over and expected >= MIN_EXPECTED and alerts.since < MIN_FACTOR * expected:
         return (
             f"only {alerts.since} alerts since the stage began, and {expected:.1f} were expected after the week before"
         )

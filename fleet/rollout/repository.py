@@ -44,7 +44,7 @@ OFFLINE_DAYS = 365
 ONLINE_DAYS = 3
 """Renewed daily: devices tolerate a server that is down for a weekend, and detect an outdated copy soon after."""
 ROOT_THRESHOLD = TARGETS_THRESHOLD = 2
-FEWEST_ROOT_KEYS = 3
+MIN_ROOT_KEYS = 3
 FILE_MODE = 0o644
 PRETTY = JSONSerializer(compact=False)
 
@@ -69,9 +69,9 @@ class Repository:
         """
         if (self._metadata / "timestamp.json").exists() or (self._staged / "root.json").exists():
             raise ConfigError(f"{self.folder}: holds a repository already")
-        if len(root_keys) < FEWEST_ROOT_KEYS or len(target_keys) < TARGETS_THRESHOLD:
+        if len(root_keys) < MIN_ROOT_KEYS or len(target_keys) < TARGETS_THRESHOLD:
             raise ConfigError(
-                f"{FEWEST_ROOT_KEYS} keys for the root and {TARGETS_THRESHOLD} for the models are needed, of as many "
+                f"{MIN_ROOT_KEYS} keys for the root and {TARGETS_THRESHOLD} for the models are needed, of as many "
                 "people or places: one that is lost or stolen is replaced by the others"
             )
         expires = when + timedelta(days=OFFLINE_DAYS)

@@ -38,9 +38,9 @@ PATIENCE_SECONDS = 20.0
 FORGOTTEN_SECONDS = 300.0
 PATIENCE_ANSWERS = 3
 KEEPALIVE_SECONDS = 60
-WELCOME_SECONDS = 20.0
+CONNACK_SECONDS = 20.0
 """Timeout for nodes that accept a connection but never respond."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 MODEL = Model(name="simulated", sha256="0" * 64)
 
 
@@ -58,7 +58,7 @@ class Brokers:
 
 
 @dataclass(slots=True)
-class Tally:
+class Totals:
     """Totals over all devices."""
 
     sent: int = 0
@@ -66,7 +66,7 @@ class Tally:
     refused: int = 0
     connects: int = 0
     losses: int = 0
-    impatient: int = 0
+    timeouts: int = 0
     acknowledge_seconds: list[float] = field(default_factory=list)
 
 
@@ -80,10 +80,10 @@ class Device:
     """One connection. Owned by the simulation's thread, except `connect`, which may block in another thread."""
 
     def __init__(
-        self, name: str, brokers: Brokers, *, ledger: Ledger, tally: Tally, messages_per_second: float
+        self, name: str, brokers: Brokers, *, ledger: Ledger, totals: Totals, messages_per_second: float
     ) -> None:
         self.name = name
-        self._brokers, self._ledger, self._tally = brokers, ledger, tally
+        self._brokers, self._ledger, self._totals = brokers, ledger, totals
         self._topics = Topics(brokers.topic_prefix, name)
         self._boot_id = str(uuid.uuid4())
         self._sequences = {"alert": 0, "resolved": 0}
@@ -93,7 +93,7 @@ class Device:
         self._acknowledge_seconds, self._window = 0.0, 1
         self._interval = 1.0 / messages_per_second
         self._next_at = 0.0
-        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS)
         self.is_connected = False
         self.connected_at = 0.0
         """When the TCP connection was made; `is_connected` says whether the broker accepted the client."""
@@ -182,13 +182,13 @@ class Device:
                 self._outbox.appendleft(message)
                 return None
             self._in_flight[number] = _InFlight(message, at)
-            self._tally.sent += 1
+            self._totals.sent += 1
         return None
 
     def has_timed_out(self, *, at: float) -> bool:
         """Whether the broker has acknowledged nothing, or not completed the connection, for too long."""
         if not self.is_connected:
-            return at - self.connected_at > WELCOME_SECONDS
+            return at - self.connected_at > CONNACK_SECONDS
         if not self._in_flight:
             return False
         oldest = min(sent.at for sent in self._in_flight.values())
@@ -201,7 +201,7 @@ class Device:
     def lost(self) -> None:
         """Reset after a lost connection; messages in flight are sent again on the next one."""
         if self.is_connected:
-            self._tally.losses += 1
+            self._totals.losses += 1
         self.is_connected = False
         self._outbox.extendleft(one.message for one in reversed(self._in_flight.values()))
         self._in_flight.clear()
@@ -218,13 +218,13 @@ class Device:
         self._acknowledge_seconds = at - sent.at
         self._window = 1 if self._acknowledge_seconds > SLOW_SECONDS else min(self._window + 1, WINDOW)
         if refusal:
-            self._tally.refused += 1
+            self._totals.refused += 1
             self._outbox.appendleft(sent.message)
             # As devices do: retrying at once does not empty a full queue.
             self._next_at = at + 10.0
             return
-        self._tally.acknowledged += 1
-        self._tally.acknowledge_seconds.append(at - sent.at)
+        self._totals.acknowledged += 1
+        self._totals.acknowledge_seconds.append(at - sent.at)
         if isinstance(sent.message, AlertMessage):
             self._ledger.note(sent.message.id, self.name)
 
@@ -232,7 +232,7 @@ class Device:
         """The broker accepted the connection."""
         self.is_connected = True
         self._acknowledge_seconds, self._window = 0.0, 1
-        self._tally.connects += 1
+        self._totals.connects += 1
         self._backoff.reset()
         status = running(self.name, boot_id=self._boot_id, reasons=(), paused=(), when=datetime.now(timezone.utc))
         self.client.publish(self._topics.status, status.payload(), qos=1, retain=True)

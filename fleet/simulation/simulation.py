@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import ConfigError
-from fleet.simulation.device import Device, Tally
+from fleet.simulation.device import Device, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ CONNECTING = 16
 MISC_SECONDS = 10.0
 """Interval of paho's keep-alive handling."""
 RESOLVED_AFTER_SECONDS = 5.0
-LONGEST_TURN_SECONDS = 0.2
+MAX_TURN_SECONDS = 0.2
 FILES_A_DEVICE = 4
 SITES = 20
 PUMPED_AT_MOST_SECONDS = 1.0
@@ -66,7 +66,7 @@ class Simulation:
             ConfigError: the limit of open files is too low.
         """
         self._load, self._random = load, random.Random(seed)  # noqa: S311  (nothing secret about it)
-        self.tally = Tally()
+        self.totals = Totals()
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -76,7 +76,7 @@ class Simulation:
         _allow_files(load.devices * FILES_A_DEVICE + 100)
         per_second = 10_000.0 if load.closed_loop else load.messages_per_second
         self.devices = [
-            Device(name, brokers, ledger=ledger, tally=self.tally, messages_per_second=per_second)
+            Device(name, brokers, ledger=ledger, totals=self.totals, messages_per_second=per_second)
             for name in load.names()
         ]
         self._ends_at = self._alert_at = 0.0
@@ -122,7 +122,7 @@ class Simulation:
             heapq.heappop(self._timers)[2]()
         for future in [one for one in self._connecting if one.done()]:
             self._connected(self._connecting.pop(future), is_connected=future.result())
-        wait = min(LONGEST_TURN_SECONDS, max(0.0, self._timers[0][0] - time.monotonic())) if self._timers else 0.0
+        wait = min(MAX_TURN_SECONDS, max(0.0, self._timers[0][0] - time.monotonic())) if self._timers else 0.0
         for key, events in self._selector.select(wait):
             self._serve(key.data, events)
 
@@ -190,7 +190,7 @@ class Simulation:
         if device not in self._files:
             return
         if device.has_timed_out(at=time.monotonic()):
-            self.tally.impatient += 1
+            self.totals.timeouts += 1
             self._lost(device)
             return
         device.client.loop_misc()
@@ -226,11 +226,11 @@ def _allow_files(count: int) -> None:
     Raises:
         ConfigError: the hard limit is lower.
     """
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < count:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
         raise ConfigError(
-            f"the devices need {count} open files and this process may have {most}; raise its hard limit (ulimit -Hn), "
+            f"the devices need {count} open files and this process may have {hard}; raise its hard limit (ulimit -Hn), "
             "or run several 'simulate', each with fewer devices and a --prefix of its own"
         )
     if soft != resource.RLIM_INFINITY and soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

@@ -79,11 +79,11 @@ def crop(connection: Database, alert_id: Uuid7) -> Response:
 
 
 @api.put("/api/v1/alerts/{alert_id}/review")
-def review(connection: Database, alert_id: Uuid7, said: Review, name: Operator) -> dict[str, str]:
+def review(connection: Database, alert_id: Uuid7, request: Review, name: Operator) -> dict[str, str]:
     """Set the review of an alert."""
-    if not queries.review(connection, alert_id, review=said.review, by=name):
+    if not queries.review(connection, alert_id, review=request.review, by=name):
         raise HTTPException(HTTPStatus.NOT_FOUND, "no such alert")
-    return {"review": said.review}
+    return {"review": request.review}
 
 
 @api.get("/api/v1/reviews.zip")

@@ -89,12 +89,12 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
 
 def _templates(auth: FleetAuth) -> Jinja2Templates:
     def everywhere(request: Request) -> dict[str, Any]:
-        visitor = request.state.visitor
-        user = auth.sessions.user(visitor.cookie)
+        client = request.state.client
+        user = auth.sessions.user(client.cookie)
         return {
             "base": request.state.base_path,
-            "is_logged_in": visitor.name == "person",
-            "csrf": visitor.csrf,
+            "is_logged_in": client.kind == "user",
+            "csrf": client.csrf,
             "user": user,
             "version": version("maskwatch"),
         }

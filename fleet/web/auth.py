@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.config.secrets import LEAST_CHARACTERS, ConsoleSecrets, read_password
-from edge_agent.console.auth import Auth, Visitor
+from edge_agent.config.secrets import MIN_CHARACTERS, ConsoleSecrets, read_password
+from edge_agent.console.auth import Auth, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class FleetAuth(Auth):
             ConfigError: it cannot be read, or is too short.
         """
         file = config.token_file
-        token = read_password(file, key="web.token_file", least_characters=LEAST_CHARACTERS) if file else ""
+        token = read_password(file, key="web.token_file", min_characters=MIN_CHARACTERS) if file else ""
         super().__init__(console_config(config), ConsoleSecrets(token=token), clock=clock)
         self.login_lock = asyncio.Lock()
         """Held while a password is checked: guesses at once would all precede the first recorded failure."""
@@ -41,12 +41,12 @@ class FleetAuth(Auth):
         """Always true: the pages show data of many people."""
         return True
 
-    def begin(self, visitor: Visitor, user: User) -> str:
+    def begin(self, client: Client, user: User) -> str:
         """Start a session after a correct password; returns the new cookie."""
-        self._attempts.record_success(visitor.address, "password")
-        self.sessions.end(visitor.cookie)
+        self._attempts.record_success(client.address, "password")
+        self.sessions.end(client.cookie)
         return self.sessions.begin(at=self._clock(), user=user)
 
-    def record_failure(self, visitor: Visitor) -> None:
+    def record_failure(self, client: Client) -> None:
         """Record a wrong password; further attempts are delayed."""
-        self._attempts.record_failure(visitor.address, "password", at=self._clock())
+        self._attempts.record_failure(client.address, "password", at=self._clock())

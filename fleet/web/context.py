@@ -36,7 +36,7 @@ class AtLeast:
 
     def __call__(self, request: Request, connection: Database) -> str:
         """Check the role that the user has now, which may have changed during the session."""
-        name = request.app.state.auth.sessions.user(request.state.visitor.cookie).name
+        name = request.app.state.auth.sessions.user(request.state.client.cookie).name
         role = current_role(connection, name)
         if ROLES.index(role) < ROLES.index(self._role):
             raise HTTPException(HTTPStatus.FORBIDDEN, f"this takes the role '{self._role}'; yours is '{role}'")

@@ -31,7 +31,7 @@ login = APIRouter(include_in_schema=False, default_response_class=Response)
 @login.get("/login")
 def page(request: Request) -> Any:
     """Show the login form."""
-    if request.state.visitor.is_authenticated:
+    if request.state.client.is_authenticated:
         return RedirectResponse("/", SEE_OTHER)
     query = request.query_params
     values = {"next": query.get("next", ""), "problem": PROBLEMS.get(query.get("problem", ""), "")}
@@ -48,18 +48,18 @@ async def log_in(
     wanted: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
-    visitor, auth = request.state.visitor, request.app.state.auth
+    client, auth = request.state.client, request.app.state.auth
     wanted = safe_target(wanted)
-    if not is_same(csrf, visitor.csrf):
+    if not is_same(csrf, client.csrf):
         return _redirect("expired", wanted)
     async with auth.login_lock:
-        if auth.wait_seconds(visitor):
+        if auth.wait_seconds(client):
             return _redirect("wait", wanted)
         role = await run_in_threadpool(_role_of, request.app.state.pool, name, password)
         if role is None:
-            auth.record_failure(visitor)
+            auth.record_failure(client)
             return _redirect("wrong", wanted)
-        cookie = auth.begin(visitor, User(name, role))
+        cookie = auth.begin(client, User(name, role))
     scheme = request.scope["scheme"]
     answer = RedirectResponse(wanted, SEE_OTHER)
     cookie_name = auth.cookie_name(scheme, request.state.base_path)
@@ -70,9 +70,9 @@ async def log_in(
 @login.post("/logout")
 def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     """End the session."""
-    visitor = request.state.visitor
-    if is_same(csrf, visitor.csrf):
-        request.app.state.auth.sessions.end(visitor.cookie)
+    client = request.state.client
+    if is_same(csrf, client.csrf):
+        request.app.state.auth.sessions.end(client.cookie)
     return RedirectResponse("/login", SEE_OTHER)
 
 

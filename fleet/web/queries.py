@@ -25,8 +25,8 @@ DEVICES_A_PAGE = 200
 REVIEWS = ("without_mask", "mask_worn_incorrectly", "with_mask", "no_face")
 EXPORTED_AT_ONCE = 200
 HISTORY_DAYS = 30
-MOST_BOOTS = 20
-MOST_HOURS = 24 * 31
+MAX_BOOTS = 20
+MAX_HOURS = 24 * 31
 
 DEVICES = """
 select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::float8 as silent_seconds,
@@ -176,7 +176,7 @@ def device(connection: Connection, name: str) -> dict[str, Any] | None:
         found = cursor.execute(ONE_DEVICE, [name]).fetchone()
         if found is None:
             return None
-        boots = cursor.execute(BOOTS, [name, MOST_BOOTS]).fetchall()
+        boots = cursor.execute(BOOTS, [name, MAX_BOOTS]).fetchall()
         days = cursor.execute(DAYS, {"device": name, "days": HISTORY_DAYS}).fetchall()
         return {**found, "boots": boots, "days": days}
 
@@ -190,7 +190,7 @@ def gaps(connection: Connection, *, limit: int = 1000) -> list[dict[str, Any]]:
 def counts(connection: Connection, *, site: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
     """People and compliance by site and hour, newest first."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        values = {"site": site, "since": since, "until": until, "limit": MOST_HOURS}
+        values = {"site": site, "since": since, "until": until, "limit": MAX_HOURS}
         return cursor.execute(COUNTS, values).fetchall()
 
 

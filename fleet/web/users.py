@@ -7,7 +7,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from edge_agent.config.secrets import LEAST_CHARACTERS
+from edge_agent.config.secrets import MIN_CHARACTERS
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 SALT_BYTES = 16
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
 """Parameters of RFC 7914 for interactive logins: 16 MB and about 50 ms per attempt."""
-LONGEST_NAME = 100
+MAX_NAME_CHARACTERS = 100
 
 
 def set_user(connection: Connection, name: str, role: Role, password: str) -> None:
@@ -27,10 +27,10 @@ def set_user(connection: Connection, name: str, role: Role, password: str) -> No
     Raises:
         ConfigError: the name is invalid, or the password too short.
     """
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise ConfigError("a user's name has 1 to 100 characters that can be printed")
-    if len(password) < LEAST_CHARACTERS:
-        raise ConfigError(f"the password has fewer than {LEAST_CHARACTERS} characters; choose a longer one")
+    if len(password) < MIN_CHARACTERS:
+        raise ConfigError(f"the password has fewer than {MIN_CHARACTERS} characters; choose a longer one")
     salt = secrets.token_bytes(SALT_BYTES)
     connection.execute(
         "insert into users values (%s, %s, %s, %s) on conflict (name) do update set role = excluded.role, "

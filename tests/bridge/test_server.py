@@ -21,7 +21,7 @@ from edge_agent.bridge.protocol import (
     ReviewRequest,
     StatusRequest,
 )
-from edge_agent.bridge.server import MOST_COMMANDS, Bridge
+from edge_agent.bridge.server import MAX_COMMANDS, Bridge
 from edge_agent.domain import Outcome
 from edge_agent.errors import CommandError, UnavailableError
 from edge_agent.metrics import Metrics
@@ -139,12 +139,12 @@ def test_a_command_is_answered_and_an_expired_one_is_not_executed(bridge, line, 
 
 
 def test_the_number_of_waiting_commands_is_limited(bridge, line):
-    for number in range(MOST_COMMANDS + 5):
+    for number in range(MAX_COMMANDS + 5):
         line.send_multipart([str(number).encode(), CommandRequest(name="pause", payload="").model_dump_json().encode()])
     for _ in range(5):
         assert "error" in next_answer(line)[1]
 
-    assert len(bridge.commands()) == MOST_COMMANDS
+    assert len(bridge.commands()) == MAX_COMMANDS
 
 
 def test_changes_of_alerts_return_their_result(bridge, line):

@@ -31,5 +31,5 @@ def test_a_file_without_a_usable_password_is_named_with_its_key(tmp_path, conten
         file.write_bytes(content)
 
     with pytest.raises(ConfigError, match=rf"{file}: .*{complaint}.*console\.password_file") as raised:
-        read_password(file, key="console.password_file", least_characters=8)
+        read_password(file, key="console.password_file", min_characters=8)
     assert "1234567" not in str(raised.value)

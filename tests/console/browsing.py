@@ -64,7 +64,7 @@ def two_people(folder: Path) -> Path:
     return file
 
 
-class Visitor:
+class Client:
     """A browser user who records errors of the visited pages."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
@@ -93,14 +93,14 @@ class Visitor:
 
 
 @contextmanager
-def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **options: Any) -> Iterator[Visitor]:
+def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **options: Any) -> Iterator[Client]:
     """Open a separate browser context. `fails_on_errors`: pages must not log errors or call other hosts."""
     context = browser.new_context(**{"viewport": DESK, "accept_downloads": True, **options})
-    visitor = Visitor(context, origin)
+    client = Client(context, origin)
     try:
-        yield visitor
+        yield client
         if fails_on_errors:
-            assert not visitor.errors, visitor.errors
+            assert not client.errors, client.errors
     finally:
         context.close()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HEAD_END = b"\r\n\r\n"
-MOST_BYTES = 65_536
+MAX_BYTES = 65_536
 
 
 @contextmanager
@@ -58,14 +58,14 @@ def a_proxy(port: int, prefix: str, *, strips: bool = True, headers: Mapping[str
 
 def _head(client: socket.socket) -> bytes:
     content = b""
-    while HEAD_END not in content and (more := client.recv(MOST_BYTES)):
+    while HEAD_END not in content and (more := client.recv(MAX_BYTES)):
         content += more
     return content
 
 
 def _pipe(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
-        while content := source.recv(MOST_BYTES):
+        while content := source.recv(MAX_BYTES):
             sink.sendall(content)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

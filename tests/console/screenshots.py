@@ -81,23 +81,23 @@ def _spread(state: Path) -> None:
 
 
 def _take_all(browser: Browser, origin: str, folder: Path) -> None:
-    with a_visitor(browser, origin) as visitor:
-        page = visitor.see("/")
+    with a_visitor(browser, origin) as client:
+        page = client.see("/")
         # One person with a mask, one without, and the metrics next to them.
         wait_until(lambda: page.locator("#latencies td.number").count(), "figures")
         wait_until(lambda: page.locator("[data-faces] .badge").count() >= TWO, "two people")
         _take(page, "console_live", full_page=True)
-        visitor.see("/alerts")
+        client.see("/alerts")
         page.wait_for_load_state("networkidle")
         _take(page, "console_alerts")
-    with a_visitor(browser, origin, color_scheme="dark") as visitor:
-        page = visitor.see("/alerts")
+    with a_visitor(browser, origin, color_scheme="dark") as client:
+        page = client.see("/alerts")
         page.locator(".gallery .alert-card").nth(1).click()
         page.locator(".crop img").wait_for()
         page.wait_for_load_state("networkidle")
         _take(page, "console_alert")
-    with a_visitor(browser, origin, viewport=PHONE, device_scale_factor=1.5, color_scheme="dark") as visitor:
-        page = visitor.see("/webcam")
+    with a_visitor(browser, origin, viewport=PHONE, device_scale_factor=1.5, color_scheme="dark") as client:
+        page = client.see("/webcam")
         page.locator("#file").set_input_files(two_people(folder))
         wait_until(lambda: page.locator("#found .badge").count() == TWO, "two people")
         _take(page, "console_webcam_phone")

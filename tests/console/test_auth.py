@@ -200,17 +200,17 @@ def test_a_session_expires(locked):
     now = [0.0]
     auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD), clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
-    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    cookie = auth.log_in(visitor, PASSWORD)
+    client = auth.authenticate(headers, scheme="http", address="192.0.2.1")
+    cookie = auth.log_in(client, PASSWORD)
     headers = Headers({"host": "camera.example", "cookie": f"other=1; {auth.cookie_name('http')}={cookie}"})
 
-    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    assert visitor.name == "person"
-    assert auth.is_still_valid(visitor)
+    client = auth.authenticate(headers, scheme="http", address="192.0.2.1")
+    assert client.kind == "user"
+    assert auth.is_still_valid(client)
     now[0] = IDLE_SECONDS + 1
-    assert not auth.is_still_valid(visitor)
-    visitor = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    assert visitor.name == "unauthenticated"
+    assert not auth.is_still_valid(client)
+    client = auth.authenticate(headers, scheme="http", address="192.0.2.1")
+    assert client.kind == "unauthenticated"
 
 
 def test_no_password_is_accepted_if_only_a_token_is_configured(tmp_path):

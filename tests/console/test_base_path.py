@@ -104,10 +104,10 @@ def test_a_person_logs_in_watches_and_logs_out_through_the_proxy(browser, tmp_pa
     with (
         served(tmp_path, base_path=base_path, **secret_files(tmp_path)) as console,
         a_proxy(console.config.console.port, prefix, strips=strips, headers=headers) as proxy,
-        a_visitor(browser, proxy) as visitor,
+        a_visitor(browser, proxy) as client,
     ):
         alert = console.keep_alert(crop=jpeg())
-        page = visitor.see(f"{prefix}/alerts?camera=door")
+        page = client.see(f"{prefix}/alerts?camera=door")
         page.locator("#password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(f"{proxy}{prefix}/alerts?camera=door")

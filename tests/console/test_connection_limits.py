@@ -17,7 +17,7 @@ from tests.mqtt.brokers import make_certificates
 
 # On a busy machine slow clients are disconnected later.
 SLACK_SECONDS = 30.0
-LONGEST_SECONDS = max(HEAD_SECONDS, BODY_SILENCE_SECONDS, UNREAD_SECONDS, HANDSHAKE_SECONDS) + SLACK_SECONDS
+MAX_SECONDS = max(HEAD_SECONDS, BODY_SILENCE_SECONDS, UNREAD_SECONDS, HANDSHAKE_SECONDS) + SLACK_SECONDS
 POST = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n"
 
 
@@ -68,7 +68,7 @@ def slow_clients(tmp_path_factory):
         closed_after: dict[str, float] = {}
         head = iter(f"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: {'a' * 100_000}".encode())
         slowest = 0.0
-        while time.monotonic() - began < LONGEST_SECONDS and len(closed_after) < len(lines):
+        while time.monotonic() - began < MAX_SECONDS and len(closed_after) < len(lines):
             with suppress(ConnectionError):
                 lines["slow head"].sendall(bytes([next(head)]))
             sent_at = time.monotonic()

@@ -11,7 +11,7 @@ from edge_agent.bridge import protocol
 from edge_agent.bridge import server as bridge
 from edge_agent.bridge.protocol import MetricsReply
 from edge_agent.config.model import ConsoleConfig
-from edge_agent.config.secrets import LEAST_CHARACTERS
+from edge_agent.config.secrets import MIN_CHARACTERS
 from edge_agent.console import connection_limits, limits, live, server, sessions, uploads
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.metrics import Metrics
@@ -57,20 +57,20 @@ def test_every_path_of_the_api_has_an_example(client):
 def test_the_documented_limits_are_those_of_the_code():
     text = " ".join(DOCUMENT.split())
     for number in (
-        f"{LEAST_CHARACTERS} characters",
-        f"at most {live.MOST_PER_SECOND} a second",
-        f"`max_viewers` + {server.MOST_BESIDE_VIEWERS}",
+        f"{MIN_CHARACTERS} characters",
+        f"at most {live.MAX_FPS} a second",
+        f"`max_viewers` + {server.OTHER_CONNECTIONS}",
         f"longer than {connection_limits.HEAD_SECONDS:.0f} s",
         f"for {connection_limits.BODY_SILENCE_SECONDS:.0f} s in a body ({connection_limits.BODY_SECONDS:.0f} s",
         f"of a response for {connection_limits.UNREAD_SECONDS:.0f} s",
         f"a ping within {server.PING_SECONDS + server.PONG_SECONDS:.0f} s",
         f"after {sessions.IDLE_SECONDS / 3600:.0f} hours",
         f"after {sessions.MAX_AGE_SECONDS / 86_400:.0f} days",
-        f"up to {limits.LONGEST_PAUSE_SECONDS / 60:.0f} minutes",
+        f"up to {limits.MAX_PAUSE_SECONDS / 60:.0f} minutes",
         f"{limits.FAILURES_OF_ALL:.0f} failures at once and then one in {limits.ONE_MORE_SECONDS:.0f} s",
-        f"replies beyond {bridge.MOST_REPLIES}",
+        f"replies beyond {bridge.MAX_REPLIES}",
         f"{protocol.MAX_REQUEST_BYTES // 1024} KB",
-        f"queued commands to {bridge.MOST_COMMANDS}",
+        f"queued commands to {bridge.MAX_COMMANDS}",
     ):
         assert number in text, number
     assert connection_limits.HANDSHAKE_SECONDS == connection_limits.HEAD_SECONDS

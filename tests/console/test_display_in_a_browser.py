@@ -85,9 +85,9 @@ def cut_off(page: Page) -> Any:
 
 @pytest.mark.parametrize(("width", "height"), SCREENS)
 def test_every_sign_has_its_own_words_and_shape(browser, console, width, height):
-    with a_visitor(browser, console.url, viewport={"width": width, "height": height}) as visitor:
+    with a_visitor(browser, console.url, viewport={"width": width, "height": height}) as client:
         console.show(portrait(HOPPER), outcome=at_the_door(None))
-        page = visitor.see("/display/door")
+        page = client.see("/display/door")
         expect(page.locator("body")).to_have_attribute("data-sign", "empty")
         shapes = [visible_shapes(page)]
         assert page.locator("#words").is_hidden()
@@ -111,8 +111,8 @@ def test_every_sign_has_its_own_words_and_shape(browser, console, width, height)
 def test_it_has_no_controls_and_passes_the_accessibility_check(browser, console):
     from axe_playwright_python.sync_playwright import Axe
 
-    with a_visitor(browser, console.url) as visitor:
-        page = visitor.see("/display/door")
+    with a_visitor(browser, console.url) as client:
+        page = client.see("/display/door")
         assert page.locator("a, button, input, select, textarea, [tabindex]").count() == 0
         found = []
         for sign in SIGNS:
@@ -123,8 +123,8 @@ def test_it_has_no_controls_and_passes_the_accessibility_check(browser, console)
 
 
 def test_the_picture_is_mirrored_and_nothing_is_stored(browser, console):
-    with a_visitor(browser, console.url) as visitor:
-        page = visitor.see("/display/door")
+    with a_visitor(browser, console.url) as client:
+        page = client.see("/display/door")
         show(console, page, "without_mask")
 
         # The picture arrives after the sign, and a hidden element has no transform.
@@ -137,8 +137,8 @@ def test_the_picture_is_mirrored_and_nothing_is_stored(browser, console):
 
 @pytest.mark.parametrize("language", ["ar", "de", "ja", "it"])
 def test_long_and_foreign_words_fit(browser, console, language):
-    with a_visitor(browser, console.url, viewport={"width": 800, "height": 480}) as visitor:
-        page = visitor.see(f"/display/door?lang={language}")
+    with a_visitor(browser, console.url, viewport={"width": 800, "height": 480}) as client:
+        page = client.see(f"/display/door?lang={language}")
         for sign in SIGNS:
             show(console, page, sign)
             expect(page.locator("#words")).not_to_be_empty()
@@ -150,9 +150,9 @@ def test_long_and_foreign_words_fit(browser, console, language):
 def test_a_sign_is_played_once_per_person(browser, tmp_path, sound):
     with (
         served(tmp_path, display={"enabled": True, "sound": sound}) as console,
-        a_visitor(browser, console.url) as visitor,
+        a_visitor(browser, console.url) as client,
     ):
-        visitor.context.add_init_script(
+        client.context.add_init_script(
             """window.heard = [];
                 speechSynthesis.speak = ({ text, lang }) => heard.push([text, lang]);
                 const start = OscillatorNode.prototype.start;
@@ -161,7 +161,7 @@ def test_a_sign_is_played_once_per_person(browser, tmp_path, sound):
                     start.call(this, at);
                 };"""
         )
-        page = visitor.see("/display/door?lang=de")
+        page = client.see("/display/door?lang=de")
         people: list[tuple[int, Sign]] = [(1, "undecided"), (1, "without_mask"), (1, "compliant"), (2, "compliant")]
         for person, sign in people:
             show(console, page, sign, person=person)
@@ -182,12 +182,12 @@ def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
     display = {"enabled": True, "token_file": str(tmp_path / "display")}
     with served(tmp_path, display=display, token_file=str(tmp_path / "token")) as console:
         console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
-        with a_visitor(browser, console.url, fails_on_errors=False) as visitor:
-            page = visitor.see("/display/door")
+        with a_visitor(browser, console.url, fails_on_errors=False) as client:
+            page = client.see("/display/door")
             expect(page.locator("#problem")).to_contain_text("display.token_file")
             expect(page.locator("body")).to_have_attribute("data-sign", "away")
-        with a_visitor(browser, console.url) as visitor:
-            page = visitor.see("/display/door#token=token-of-display")
+        with a_visitor(browser, console.url) as client:
+            page = client.see("/display/door#token=token-of-display")
             expect(page.locator("body")).to_have_attribute("data-sign", "compliant")
             expect(page.locator("#problem")).to_be_hidden()
 
@@ -215,8 +215,8 @@ def test_a_face_has_its_sign_within_a_second_also_after_a_while_without_people(b
         tmp_path, cameras={CAMERA: f"pipe: {feed}"}, mqtt_port=free_port(), display={"enabled": True}
     ) as door:
         assert door.notifications
-        with a_visitor(browser, door.origin) as visitor:
-            page = visitor.see(f"/display/{CAMERA}")
+        with a_visitor(browser, door.origin) as client:
+            page = client.see(f"/display/{CAMERA}")
             page.evaluate(NOTE_SIGNS)
             begun = len(log.read_text().split())
             wait_until(

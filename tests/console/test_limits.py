@@ -5,8 +5,8 @@ import pytest
 from edge_agent.console.limits import (
     FAILURES_OF_ALL,
     FREE_FAILURES,
-    LONGEST_PAUSE_SECONDS,
-    MOST_ADDRESSES,
+    MAX_ADDRESSES,
+    MAX_PAUSE_SECONDS,
     ONE_MORE_SECONDS,
     Attempts,
     Rate,
@@ -34,12 +34,12 @@ def test_a_rate_below_one_allows_a_request():
 
 def test_a_million_addresses_use_bounded_memory():
     rate, attempts = Rate(1.0), Attempts()
-    for number in range(MOST_ADDRESSES + 100):
+    for number in range(MAX_ADDRESSES + 100):
         rate.wait_seconds(f"address {number}", at=0.0)
         attempts.record_failure(f"address {number}", "token", at=0.0)
 
-    assert len(rate._buckets) == MOST_ADDRESSES
-    assert len(attempts._failures) == MOST_ADDRESSES
+    assert len(rate._buckets) == MAX_ADDRESSES
+    assert len(attempts._failures) == MAX_ADDRESSES
 
 
 def test_failed_logins_increase_the_delay_up_to_a_limit():
@@ -50,7 +50,7 @@ def test_failed_logins_increase_the_delay_up_to_a_limit():
         # Late enough that the limit of all addresses together does not apply.
         at += 400.0
 
-    assert pauses == [0] * (FREE_FAILURES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [LONGEST_PAUSE_SECONDS] * 3
+    assert pauses == [0] * (FREE_FAILURES - 1) + [1, 2, 4, 8, 16, 32, 64, 128, 256] + [MAX_PAUSE_SECONDS] * 3
 
 
 def test_a_patient_attacker_still_waits_after_thousands_of_failures():
@@ -60,7 +60,7 @@ def test_a_patient_attacker_still_waits_after_thousands_of_failures():
         at += attempts.wait_seconds("a", "token", at=at)
 
     attempts.record_failure("a", "token", at=at)
-    assert attempts.wait_seconds("a", "token", at=at) == LONGEST_PAUSE_SECONDS
+    assert attempts.wait_seconds("a", "token", at=at) == MAX_PAUSE_SECONDS
 
 
 def test_a_delay_ends_and_a_right_password_clears_mistakes():

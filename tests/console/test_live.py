@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.bridge.client import AgentClient, UnansweredError
 from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
-from edge_agent.console.live import MOST_PER_SECOND, Live
+from edge_agent.console.live import MAX_FPS, Live
 from edge_agent.console.worker import Worker
 from edge_agent.vision.images import decode_picture
 
@@ -39,7 +39,7 @@ class Agent(AgentClient):
 
 @pytest.fixture
 def worker():
-    made = Worker("test", most_waiting=100)
+    made = Worker("test", max_waiting=100)
     yield made
     made.close()
 
@@ -90,7 +90,7 @@ def test_many_viewers_request_no_more_frames_than_one(worker):
 
     run(look)
 
-    assert agent.requests <= MOST_PER_SECOND + 1
+    assert agent.requests <= MAX_FPS + 1
 
 
 def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
@@ -134,7 +134,7 @@ def test_a_paused_camera_shows_nothing(worker):
     async def look():
         before = await live.frame("door")
         agent.is_paused = True
-        await asyncio.sleep(1.1 / MOST_PER_SECOND)
+        await asyncio.sleep(1.1 / MAX_FPS)
         return before, await live.frame("door")
 
     before, after = run(look)
@@ -151,7 +151,7 @@ def test_a_missing_agent_is_reported_to_all_viewers_and_retried(worker):
     async def look():
         gone = await asyncio.gather(*(live.frame("door") for _ in range(3)), return_exceptions=True)
         agent.is_gone = False
-        await asyncio.sleep(1.1 / MOST_PER_SECOND)
+        await asyncio.sleep(1.1 / MAX_FPS)
         return gone, await live.frame("door")
 
     gone, frame = run(look)

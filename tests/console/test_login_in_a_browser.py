@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-    from tests.console.browsing import Visitor
+    from tests.console.browsing import Client
 
 PASSWORD, TOKEN = "correct horse battery", "staple of a program"
 
@@ -42,35 +42,35 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
 
 
 @pytest.fixture
-def visitor(browser, door) -> Iterator[Visitor]:
+def client(browser, door) -> Iterator[Client]:
     assert door.notifications
-    with a_visitor(browser, door.origin) as visitor:
-        yield visitor
+    with a_visitor(browser, door.origin) as client:
+        yield client
 
 
-def log_in(visitor: Visitor, path: str = "/") -> None:
-    page = visitor.see(path)
+def log_in(client: Client, path: str = "/") -> None:
+    page = client.see(path)
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
 
 
-def test_without_a_session_only_the_login_is_shown(visitor):
-    page = visitor.see("/alerts?label=without_mask")
+def test_without_a_session_only_the_login_is_shown(client):
+    page = client.see("/alerts?label=without_mask")
 
     expect(page.get_by_label("Password")).to_be_focused()
     assert page.get_by_role("navigation").count() == 0
     assert page.title() == "Log in · door-3 · maskwatch"
 
 
-def test_the_login_redirects_to_the_requested_page(visitor):
-    log_in(visitor, "/alerts?label=without_mask")
+def test_the_login_redirects_to_the_requested_page(client):
+    log_in(client, "/alerts?label=without_mask")
 
-    assert visitor.page.url == f"{visitor.origin}/alerts?label=without_mask"
+    assert client.page.url == f"{client.origin}/alerts?label=without_mask"
 
 
-def test_a_wrong_password_is_reported_and_may_be_retried(visitor):
-    page = visitor.see("/webcam")
+def test_a_wrong_password_is_reported_and_may_be_retried(client):
+    page = client.see("/webcam")
     page.get_by_label("Password").fill("not the password")
     page.get_by_role("button", name="Log in").click()
 
@@ -82,33 +82,33 @@ def test_a_wrong_password_is_reported_and_may_be_retried(visitor):
     page.wait_for_url("**/webcam")
 
 
-def test_the_live_picture_is_shown_after_login(visitor):
-    log_in(visitor)
+def test_the_live_picture_is_shown_after_login(client):
+    log_in(client)
 
-    expect(visitor.page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
+    expect(client.page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
 
 
-def test_logging_out_elsewhere_ends_a_live_page_too(visitor):
-    log_in(visitor)
-    expect(visitor.page.locator("#device-state")).not_to_have_text("connecting")
-    second = visitor.context.new_page()
-    second.goto(f"{visitor.origin}/webcam")
+def test_logging_out_elsewhere_ends_a_live_page_too(client):
+    log_in(client)
+    expect(client.page.locator("#device-state")).not_to_have_text("connecting")
+    second = client.context.new_page()
+    second.goto(f"{client.origin}/webcam")
 
     second.get_by_role("button", name="Log out").click()
 
     expect(second.get_by_label("Password")).to_be_visible()
-    visitor.page.bring_to_front()
-    expect(visitor.page.get_by_label("Password")).to_be_visible()
+    client.page.bring_to_front()
+    expect(client.page.get_by_label("Password")).to_be_visible()
     # A request of the live page may have been on its way.
-    visitor.errors = [error for error in visitor.errors if "401" not in error]
+    client.errors = [error for error in client.errors if "401" not in error]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_login_passes_the_accessibility_check_on_a_phone(browser, door, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
-    with a_visitor(browser, door.origin, viewport=PHONE, color_scheme=scheme) as visitor:
-        page = visitor.see("/login?problem=wrong")
+    with a_visitor(browser, door.origin, viewport=PHONE, color_scheme=scheme) as client:
+        page = client.see("/login?problem=wrong")
 
         assert Axe().run(page).response["violations"] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

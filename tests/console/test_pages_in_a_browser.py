@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from tests.console.browsing import Visitor
+    from tests.console.browsing import Client
 
 PAGES = ["/", "/alerts", "/webcam", f"/zones/{CAMERA}"]
 
@@ -53,27 +53,27 @@ def door(browser, tmp_path_factory) -> Iterator[WatchedDoor]:
 
 
 @pytest.fixture
-def visitor(browser, door) -> Iterator[Visitor]:
+def client(browser, door) -> Iterator[Client]:
     # Read its notifications like a service manager: otherwise the agent blocks.
     assert door.notifications
-    with a_visitor(browser, door.origin) as visitor:
-        yield visitor
+    with a_visitor(browser, door.origin) as client:
+        yield client
 
 
-def an_alert(visitor: Visitor) -> str:
+def an_alert(client: Client) -> str:
     """The URL of the newest unreviewed alert, once there is one."""
-    page = visitor.see("/")
+    page = client.see("/")
     page.locator("#newest .alert-card").first.wait_for()
-    visitor.see("/alerts?review=unreviewed")
+    client.see("/alerts?review=unreviewed")
     address = page.locator(".gallery .alert-card").first.get_attribute("href")
     assert address
     return address
 
 
-def wait_for_unreviewed(visitor: Visitor, count: int) -> None:
+def wait_for_unreviewed(client: Client, count: int) -> None:
     """Wait until there are this many unreviewed alerts."""
     wait_until(
-        lambda: visitor.see("/alerts?review=unreviewed").locator(".gallery .alert-card").count() >= count,
+        lambda: client.see("/alerts?review=unreviewed").locator(".gallery .alert-card").count() >= count,
         f"{count} alerts",
     )
 
@@ -87,8 +87,8 @@ def wait_for(page: Page, what: str) -> None:
     wait_until(lambda: page.evaluate(what), what)
 
 
-def test_the_live_picture_moves(visitor):
-    page = visitor.see("/")
+def test_the_live_picture_moves(client):
+    page = client.see("/")
     canvas = page.locator(f"[data-camera={CAMERA}] canvas")
     expect(canvas).to_be_visible()
     first, index = pixels(page), canvas.get_attribute("data-index")
@@ -98,8 +98,8 @@ def test_the_live_picture_moves(visitor):
     assert pixels(page) != first
 
 
-def test_the_live_page_shows_the_status(visitor):
-    page = visitor.see("/")
+def test_the_live_page_shows_the_status(client):
+    page = client.see("/")
 
     expect(page.locator("#device-state")).to_have_text("degraded")
     expect(page.locator(f"[data-camera={CAMERA}] [data-state]")).to_have_text("watching")
@@ -110,16 +110,16 @@ def test_the_live_page_shows_the_status(visitor):
     expect(page.locator("#broker-state")).to_have_text("broker away")
 
 
-def test_a_missing_camera_is_shown_with_its_reason(visitor):
-    page = visitor.see("/")
+def test_a_missing_camera_is_shown_with_its_reason(client):
+    page = client.see("/")
 
     expect(page.locator(f"[data-camera={AWAY}] [data-state]")).to_have_text("away")
     expect(page.locator(f"[data-camera={AWAY}] [data-message-why]")).to_contain_text("unplugged")
     expect(page.locator("#reasons")).to_contain_text(f"camera {AWAY}")
 
 
-def test_an_alert_appears_without_a_reload_and_is_announced(visitor):
-    page = visitor.see("/")
+def test_an_alert_appears_without_a_reload_and_is_announced(client):
+    page = client.see("/")
     page.evaluate("window.isTheSamePage = true")
     known = page.locator("#newest > li").count()
 
@@ -130,8 +130,8 @@ def test_an_alert_appears_without_a_reload_and_is_announced(visitor):
     assert page.evaluate("window.isTheSamePage")
 
 
-def test_a_paused_camera_shows_nothing_until_it_is_resumed(visitor):
-    page = visitor.see("/")
+def test_a_paused_camera_shows_nothing_until_it_is_resumed(client):
+    page = client.see("/")
     card = page.locator(f"[data-camera={CAMERA}]")
     expect(card.locator("canvas")).to_be_visible()
 
@@ -145,9 +145,9 @@ def test_a_paused_camera_shows_nothing_until_it_is_resumed(visitor):
     expect(card.locator("[data-state]")).to_have_text("watching")
 
 
-def test_the_gallery_is_filtered(visitor):
-    an_alert(visitor)
-    page = visitor.see("/alerts")
+def test_the_gallery_is_filtered(client):
+    an_alert(client)
+    page = client.see("/alerts")
     expect(page.locator(".gallery > li").first).to_be_visible()
 
     page.get_by_label("Label").select_option("worn wrongly")
@@ -160,9 +160,9 @@ def test_the_gallery_is_filtered(visitor):
     expect(page.locator(".gallery > li").first).to_be_visible()
 
 
-def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
-    an_alert(visitor)
-    page = visitor.see("/alerts")
+def test_a_day_of_the_chart_leads_to_its_alerts(client):
+    an_alert(client)
+    page = client.see("/alerts")
 
     page.locator(".chart a").last.click()
 
@@ -175,8 +175,8 @@ def test_a_day_of_the_chart_leads_to_its_alerts(visitor):
     assert int(counts[0]) + int(counts[1]) == int(counts[2]) > 0
 
 
-def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_path):
-    page = visitor.see(an_alert(visitor))
+def test_a_false_alarm_is_stored_and_exported_for_training(client, door, tmp_path):
+    page = client.see(an_alert(client))
     expect(page.locator("#review-state")).to_have_text("not reviewed yet")
 
     page.get_by_role("radio", name="Mask worn properly").check()
@@ -184,7 +184,7 @@ def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_pa
     expect(page.locator("#review-state")).to_have_text("false alarm")
     page.reload()
     expect(page.locator("#review-state")).to_have_text("false alarm")
-    visitor.see("/alerts?review=with_mask")
+    client.see("/alerts?review=with_mask")
     expect(page.locator(".gallery .alert-reviewed").first).to_have_text("false alarm")
 
     exported = run_command("alerts", "export", tmp_path / "reviewed", "--config", door.config_file)
@@ -192,10 +192,10 @@ def test_a_false_alarm_is_stored_and_exported_for_training(visitor, door, tmp_pa
     assert len(list((tmp_path / "reviewed" / "with_mask").iterdir())) == 1
 
 
-def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
+def test_alerts_are_reviewed_one_after_the_other_by_keys(client):
     # Two are reviewed, and the last step needs an unreviewed one.
-    wait_for_unreviewed(visitor, 3)
-    page = visitor.see(an_alert(visitor))
+    wait_for_unreviewed(client, 3)
+    page = client.see(an_alert(client))
     page.keyboard.press("1")
     expect(page.locator("#review-state")).to_have_text("confirmed")
     first = page.url
@@ -213,16 +213,16 @@ def test_alerts_are_reviewed_one_after_the_other_by_keys(visitor):
     page.keyboard.press("2")
     # The label of another violation confirms the alert too.
     expect(page.locator("#review-state")).to_have_text("confirmed")
-    page = visitor.see("/alerts")
+    page = client.see("/alerts")
     page.locator("#unreviewed").click()
     assert "review=unreviewed" in page.url
 
 
-def test_several_alerts_are_reviewed_at_once(visitor):
-    an_alert(visitor)
-    page = visitor.see("/")
+def test_several_alerts_are_reviewed_at_once(client):
+    an_alert(client)
+    page = client.see("/")
     wait_for(page, "document.querySelectorAll('#newest > li').length >= 2")
-    page = visitor.see("/alerts")
+    page = client.see("/alerts")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
 
     page.get_by_role("checkbox").nth(0).check()
@@ -233,16 +233,16 @@ def test_several_alerts_are_reviewed_at_once(visitor):
     with page.expect_navigation():
         page.get_by_role("button", name="Save 2").click()
 
-    visitor.see("/alerts?review=no_face")
+    client.see("/alerts?review=no_face")
     reviewed = page.locator("#gallery > li").evaluate_all("cards => cards.map(({ dataset }) => dataset.alert)")
     assert set(chosen) <= set(reviewed)
     page.get_by_role("button", name="Choose all").click()
     assert all(box.is_checked() for box in page.get_by_role("checkbox").all())
 
 
-def test_alerts_of_a_range_of_time_are_shown(visitor):
-    an_alert(visitor)
-    page = visitor.see("/alerts")
+def test_alerts_of_a_range_of_time_are_shown(client):
+    an_alert(client)
+    page = client.see("/alerts")
 
     page.get_by_label("From").fill("2020-01-01T08:00")
     page.get_by_label("To", exact=True).fill("2020-01-01T17:00")
@@ -254,8 +254,8 @@ def test_alerts_of_a_range_of_time_are_shown(visitor):
 
 
 @pytest.mark.parametrize("path", ["/", "/alerts"])
-def test_the_title_counts_alerts_while_another_tab_is_open(visitor, path):
-    page = visitor.see(path)
+def test_the_title_counts_alerts_while_another_tab_is_open(client, path):
+    page = client.see(path)
     title = page.title()
     look_away = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true}); " + (
         "document.dispatchEvent(new Event('visibilitychange'))"
@@ -274,8 +274,8 @@ SOUNDED = """() => { window.tones = 0;
     AudioContext.prototype.createOscillator = function () { window.tones += 1; return create.call(this); }; }"""
 
 
-def test_a_new_alert_is_played_if_sound_is_on(visitor):
-    page = visitor.see("/")
+def test_a_new_alert_is_played_if_sound_is_on(client):
+    page = client.see("/")
     page.evaluate(SOUNDED)
     known = page.locator("#newest > li").count()
     wait_for(page, f"document.querySelectorAll('#newest > li').length > {min(known, 11)}")
@@ -286,7 +286,7 @@ def test_a_new_alert_is_played_if_sound_is_on(visitor):
     assert heard > 0
     wait_for(page, f"window.tones > {heard}")
 
-    page = visitor.see("/alerts")
+    page = client.see("/alerts")
     page.get_by_role("button", name="Sound: on").click()
     page.reload()
     expect(page.get_by_role("button", name="Sound: off")).to_be_visible()
@@ -297,8 +297,8 @@ def rules_shown(page: Page) -> Any:
     return yaml.safe_load(page.get_by_label("Lines for config.yaml").input_value())["cameras"][CAMERA]["rules"]
 
 
-def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(visitor):
-    page = visitor.see(f"/zones/{CAMERA}")
+def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(client):
+    page = client.see(f"/zones/{CAMERA}")
     wait_for(page, "document.getElementById('frame').naturalWidth > 0")
     assert rules_shown(page) == {"exclusion_zones": []}
 
@@ -338,9 +338,9 @@ def test_a_zone_drawn_by_mouse_or_keys_becomes_valid_configuration(visitor):
     expect(page.locator("#status")).to_have_text("The agent has reloaded its configuration.")
 
 
-def test_a_review_can_be_removed(visitor):
-    address = an_alert(visitor)
-    page = visitor.see(address)
+def test_a_review_can_be_removed(client):
+    address = an_alert(client)
+    page = client.see(address)
     page.get_by_role("radio", name="No mask").check()
     page.get_by_role("button", name="Save review").click()
     expect(page.locator("#review-state")).to_have_text("confirmed")
@@ -353,8 +353,8 @@ def test_a_review_can_be_removed(visitor):
     expect(page.get_by_role("radio", checked=True)).to_have_count(0)
 
 
-def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
-    page = visitor.see(an_alert(visitor))
+def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(client):
+    page = client.see(an_alert(client))
 
     crop = page.locator(".crop img")
     wait_for(page, "document.querySelector('.crop img').naturalWidth > 30")
@@ -368,9 +368,9 @@ def test_an_alert_shows_its_crop_and_the_evidence_that_led_to_it(visitor):
     assert download.value.path().read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_an_alert_is_deleted_after_a_confirmation(visitor):
-    address = an_alert(visitor)
-    page = visitor.see(address)
+def test_an_alert_is_deleted_after_a_confirmation(client):
+    address = an_alert(client)
+    page = client.see(address)
 
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -381,13 +381,13 @@ def test_an_alert_is_deleted_after_a_confirmation(visitor):
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/alerts")
 
-    assert page.goto(visitor.origin + address).status == 404
+    assert page.goto(client.origin + address).status == 404
     expect(page.get_by_role("heading", name="No such alert")).to_be_visible()
-    visitor.errors = [error for error in visitor.errors if "404" not in error]
+    client.errors = [error for error in client.errors if "404" not in error]
 
 
-def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
-    page = visitor.see("/webcam")
+def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(client):
+    page = client.see("/webcam")
 
     page.get_by_role("button", name="Open my camera").click()
 
@@ -400,8 +400,8 @@ def test_the_webcam_page_draws_boxes_into_the_visitors_own_picture(visitor):
     assert drawn(page) == 0
 
 
-def test_a_dropped_picture_is_analysed(visitor, tmp_path):
-    page = visitor.see("/webcam")
+def test_a_dropped_picture_is_analysed(client, tmp_path):
+    page = client.see("/webcam")
     content = list(two_people(tmp_path).read_bytes())
     dropped = page.evaluate_handle(
         """content => { const held = new DataTransfer();
@@ -418,11 +418,11 @@ def test_a_dropped_picture_is_analysed(visitor, tmp_path):
     assert drawn(page) > 100
 
 
-def test_an_uploaded_video_is_analysed_while_it_plays(visitor, tmp_path):
+def test_an_uploaded_video_is_analysed_while_it_plays(client, tmp_path):
     # WebM plays in every Chromium; builds without proprietary codecs lack H.264.
     recording = tmp_path / "door.webm"
     ffmpeg("-ss", 3, "-t", 1, "-i", EXAMPLE, "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M", recording)
-    page = visitor.see("/webcam")
+    page = client.see("/webcam")
 
     page.locator("#file").set_input_files(recording)
 
@@ -430,17 +430,17 @@ def test_an_uploaded_video_is_analysed_while_it_plays(visitor, tmp_path):
     expect(page.locator("#pace-rate")).to_contain_text("a second")
 
 
-def test_a_file_that_is_not_a_picture_is_reported(visitor, tmp_path):
+def test_a_file_that_is_not_a_picture_is_reported(client, tmp_path):
     (tmp_path / "letter.jpg").write_text("dear all")
-    page = visitor.see("/webcam")
+    page = client.see("/webcam")
 
     page.locator("#file").set_input_files(tmp_path / "letter.jpg")
 
     expect(page.locator("#problem")).to_contain_text("cannot open this file")
 
 
-def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
-    page = visitor.see("/webcam")
+def test_a_denied_webcam_is_reported_with_a_remedy(client):
+    page = client.see("/webcam")
     page.evaluate(
         """() => { navigator.mediaDevices.getUserMedia = async () => {
             throw new DOMException("no", "NotAllowedError"); }; }"""
@@ -453,8 +453,8 @@ def test_a_denied_webcam_is_reported_with_a_remedy(visitor):
 
 @pytest.mark.parametrize("path", [*PAGES, "alert"])
 def test_a_phone_scrolls_no_page_sideways(browser, door, path):
-    with a_visitor(browser, door.origin, viewport=PHONE) as visitor:
-        page = visitor.see(an_alert(visitor) if path == "alert" else path)
+    with a_visitor(browser, door.origin, viewport=PHONE) as client:
+        page = client.see(an_alert(client) if path == "alert" else path)
         page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
 
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -475,12 +475,12 @@ def test_a_phone_scrolls_no_page_sideways(browser, door, path):
 def test_every_page_passes_the_accessibility_check(browser, door, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
-    with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
+    with a_visitor(browser, door.origin, color_scheme=scheme) as client:
         found = []
         # In dark mode only colours differ, and they are the same on most pages.
         options = {"resultTypes": ["violations"], **({} if scheme == "light" else {"runOnly": ["color-contrast"]})}
-        for path in [an_alert(visitor), *(PAGES if scheme == "light" else ["/"])]:
-            page = visitor.see(path)
+        for path in [an_alert(client), *(PAGES if scheme == "light" else ["/"])]:
+            page = client.see(path)
             page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
             violations = Axe().run(page, options=options).response["violations"]
             found += [f"{path}: {rule['id']}: {rule['nodes'][0]['html']}" for rule in violations]
@@ -490,8 +490,8 @@ def test_every_page_passes_the_accessibility_check(browser, door, scheme):
 def test_pages_follow_the_preferred_colour_scheme(browser, door):
     grounds = {}
     for scheme in ("light", "dark"):
-        with a_visitor(browser, door.origin, color_scheme=scheme) as visitor:
-            ground = visitor.see("/alerts").evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        with a_visitor(browser, door.origin, color_scheme=scheme) as client:
+            ground = client.see("/alerts").evaluate("getComputedStyle(document.documentElement).backgroundColor")
             grounds[scheme] = sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(",")))
 
     assert grounds["dark"] < 120
@@ -499,15 +499,15 @@ def test_pages_follow_the_preferred_colour_scheme(browser, door):
 
 
 def test_reduced_motion_is_respected(browser, door):
-    with a_visitor(browser, door.origin, reduced_motion="reduce") as visitor:
-        page = visitor.see("/")
+    with a_visitor(browser, door.origin, reduced_motion="reduce") as client:
+        page = client.see("/")
         page.locator("#newest .alert-card").first.wait_for()
 
         assert page.evaluate("getComputedStyle(document.querySelector('.alert-card')).animationName") == "none"
 
 
-def test_every_control_is_reachable_by_keyboard_with_visible_focus(visitor):
-    page = visitor.see("/")
+def test_every_control_is_reachable_by_keyboard_with_visible_focus(client):
+    page = client.see("/")
     expect(page.locator(f"[data-camera={CAMERA}] canvas")).to_be_visible()
     reached = []
     for _ in range(9):
@@ -524,9 +524,9 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(visitor):
     assert reached[7] == "All alerts"
 
 
-def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
-    an_alert(visitor)
-    page = visitor.see("/")
+def test_an_alert_can_be_reviewed_with_the_keyboard_only(client):
+    an_alert(client)
+    page = client.see("/")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
@@ -546,27 +546,27 @@ def test_an_alert_can_be_reviewed_with_the_keyboard_only(visitor):
 
 
 def test_no_inline_script_is_run(browser, door):
-    with a_visitor(browser, door.origin, fails_on_errors=False) as visitor:
-        page = visitor.see("/")
+    with a_visitor(browser, door.origin, fails_on_errors=False) as client:
+        page = client.see("/")
         page.evaluate(
             """() => { const script = document.createElement("script");
                 script.textContent = "window.wasRun = true"; document.body.append(script); }"""
         )
 
         assert page.evaluate("window.wasRun") is None
-        assert "Content Security Policy" in " ".join(visitor.errors)
+        assert "Content Security Policy" in " ".join(client.errors)
 
 
-def test_a_picture_refused_by_a_busy_device_is_requested_again(visitor):
-    an_alert(visitor)
+def test_a_picture_refused_by_a_busy_device_is_requested_again(client):
+    an_alert(client)
     refused = []
 
     def answer(route: Any) -> None:
         refused.append(route.request.url)
         route.fulfill(status=503) if len(refused) == 1 else route.continue_()
 
-    visitor.page.route("**/crop", answer)
-    page = visitor.see("/alerts")
+    client.page.route("**/crop", answer)
+    page = client.see("/alerts")
 
     wait_for(page, "[...document.querySelectorAll('.gallery img')].every(picture => picture.naturalWidth > 0)")
     assert refused.count(refused[0]) == 2
@@ -574,8 +574,8 @@ def test_a_picture_refused_by_a_busy_device_is_requested_again(visitor):
 
 
 def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, door):
-    with a_visitor(browser, door.origin, fails_on_errors=False) as visitor:
-        page = visitor.see("/")
+    with a_visitor(browser, door.origin, fails_on_errors=False) as client:
+        page = client.see("/")
         page.evaluate("window.isTheSamePage = true")
         canvas = page.locator(f"[data-camera={CAMERA}] canvas")
         expect(canvas).to_be_visible()

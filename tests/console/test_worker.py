@@ -11,7 +11,7 @@ from edge_agent.console.worker import BusyError, Worker
 
 @pytest.fixture
 def worker():
-    made = Worker("test", most_waiting=3)
+    made = Worker("test", max_waiting=3)
     yield made
     made.close()
 
@@ -56,8 +56,8 @@ def test_a_cancelled_caller_counts_until_its_work_is_done(worker):
 
 
 def test_a_request_that_would_wait_long_is_rejected_at_once(monkeypatch):
-    monkeypatch.setattr("edge_agent.console.worker.LONGEST_WAIT_SECONDS", 0.05)
-    worker = Worker("test", most_waiting=100)
+    monkeypatch.setattr("edge_agent.console.worker.MAX_WAIT_SECONDS", 0.05)
+    worker = Worker("test", max_waiting=100)
 
     async def calls():
         await worker.do(time.sleep, 0.1)

@@ -69,7 +69,7 @@ def config(tmp_path) -> Config:
 def bundled(tmp_path, config, *, findings=(), journal="") -> dict[str, str]:
     """Write a bundle and return the text of each file."""
     path = tmp_path / "support.tar.gz"
-    machine = HostStats(tmp_path).look() if config else None
+    machine = HostStats(tmp_path).read() if config else None
     write_bundle(path, Examination(findings, read_system(), config, machine), journal=journal, when=NOW)
     with tarfile.open(path) as archive:
         return {Path(member.name).name: text_of(archive, member) for member in archive.getmembers()}

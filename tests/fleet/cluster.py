@@ -183,7 +183,7 @@ class Cluster:
         process.kill()
         process.wait()
 
-    def admit(self, devices: list[str]) -> None:
+    def add_devices(self, devices: list[str]) -> None:
         """Issue certificates for devices and admit them to the brokers."""
         for device in devices:
             self.authority.device(device)

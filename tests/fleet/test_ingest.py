@@ -28,7 +28,7 @@ from fleet.config import BrokerConfig
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, definitions, queues
 from fleet.doctor import examine
 from fleet.ingest import Worker
-from fleet.management import Management, admit, differences, make
+from fleet.management import Management, add_devices, differences, make
 from tests.fleet.engines import UNPRIVILEGED, Postgres, RabbitMq
 from tests.fleet.samples import alert
 from tests.mosquitto import free_port
@@ -174,7 +174,7 @@ def test_invalid_messages_become_dead_letters_and_block_nothing(config: FleetCon
     assert worker.dead == len(bad)
     assert waiting(config, ALERTS) == 0
     with amqp.connect(config.broker) as broker:
-        letters = dead_letters.view(broker, prefix="maskwatch", most=10)
+        letters = dead_letters.view(broker, prefix="maskwatch", limit=10)
     assert [letter.body for letter in letters] == [body for _, body in bad]
     assert [bool(letter.reason) for letter in letters] == [True, True, False]
     assert "hall-2" in letters[1].reason
@@ -366,8 +366,8 @@ def test_a_wrong_password_is_a_configuration_error(config: FleetConfig, tmp_path
 def test_devices_are_admitted_each_to_its_own_topics(config: FleetConfig):
     management = Management(config.broker)
 
-    assert admit(config, management, ["hall-1", "hall-2", "hall-1"]) == 2
-    assert admit(config, management, ["hall-1", "hall-2", "hall-3"]) == 1
+    assert add_devices(config, management, ["hall-1", "hall-2", "hall-1"]) == 2
+    assert add_devices(config, management, ["hall-1", "hall-2", "hall-3"]) == 1
 
     (topics,) = management.get("topic-permissions/{vhost}/hall-1")
     allowed = topics["write"].replace("{username}", "hall-1")
@@ -383,7 +383,7 @@ def test_an_invalid_device_name_is_rejected(config: FleetConfig, device: str):
     management = Management(config.broker)
 
     with pytest.raises(ConfigError):
-        admit(config, management, ["hall-9", device])
+        add_devices(config, management, ["hall-9", device])
 
     assert management.get("users/hall-9") is None
 

@@ -19,7 +19,7 @@ from fleet.simulation.device import (
     WINDOW,
     Brokers,
     Device,
-    Tally,
+    Totals,
 )
 from fleet.simulation.ledger import Ledger, balance
 from fleet.simulation.simulation import Load, Simulation
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def device() -> Device:
-    made = Device("sim0-0", Brokers((("127.0.0.1", 1),)), ledger=Ledger(), tally=Tally(), messages_per_second=10_000.0)
+    made = Device(
+        "sim0-0", Brokers((("127.0.0.1", 1),)), ledger=Ledger(), totals=Totals(), messages_per_second=10_000.0
+    )
     made.is_connected = True
     return made
 

@@ -29,7 +29,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     with Cluster() as cluster:
         load = Load(options.devices)
-        cluster.admit([*load.names(), AGENT])
+        cluster.add_devices([*load.names(), AGENT])
         password, user = secrets.token_urlsafe(9), getpass.getuser()
         cluster.run("web", "--user", user, "--role", "admin", input=f"{password}\n")
         alertmanager = f"127.0.0.1:{free_port()}"

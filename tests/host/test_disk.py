@@ -9,7 +9,7 @@ import pytest
 from edge_agent.errors import UnavailableError
 from edge_agent.host.disk import DiskThread, LastKnown, NewestWriter, reach
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 QUICK_SECONDS = 3.0
 """Longest response time of a working disk, even on a busy machine."""
 
@@ -23,12 +23,12 @@ class Hanging:
     def __call__(self):
         self.asked += 1
         if self.asked > 1:
-            assert self.released.wait(PATIENCE_SECONDS)
+            assert self.released.wait(TIMEOUT_SECONDS)
         return self.asked
 
 
 def eventually(ask):
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while (answer := ask()) is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -37,21 +37,21 @@ def eventually(ask):
 
 def test_late_work_runs_once_and_its_result_is_returned_later():
     late, work = threading.Event(), Hanging()
-    disk: DiskThread[int] = DiskThread(patience_seconds=QUICK_SECONDS, done_late=late.set)
+    disk: DiskThread[int] = DiskThread(timeout_seconds=QUICK_SECONDS, done_late=late.set)
     answers = [disk.ask(work) for _ in range(4)]
     assert answers == [1, None, None, None]
     assert work.asked == 2
     assert not late.is_set()
 
     work.released.set()
-    assert late.wait(PATIENCE_SECONDS)
+    assert late.wait(TIMEOUT_SECONDS)
     assert eventually(lambda: disk.ask(work)) == 2
     assert disk.ask(work) == 3
 
 
 def test_work_on_a_hanging_disk_times_out_and_no_other_is_started():
     work = Hanging()
-    disk: DiskThread[int] = DiskThread(patience_seconds=QUICK_SECONDS)
+    disk: DiskThread[int] = DiskThread(timeout_seconds=QUICK_SECONDS)
     assert disk.do(work) == 1
 
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_errors_of_the_disk_are_raised_in_the_caller():
     def fail() -> str:
         raise OSError("full")
 
-    disk: DiskThread[str] = DiskThread(patience_seconds=PATIENCE_SECONDS)
+    disk: DiskThread[str] = DiskThread(timeout_seconds=TIMEOUT_SECONDS)
     with pytest.raises(OSError, match="full"):
         disk.ask(fail)
     with pytest.raises(OSError, match="full"):
@@ -111,7 +111,7 @@ def test_a_disk_that_recovers_gets_the_newest_content_and_later_ones():
     released, written = threading.Event(), []
 
     def write(_file, content):
-        assert released.wait(PATIENCE_SECONDS)
+        assert released.wait(TIMEOUT_SECONDS)
         written.append(content)
 
     writer = NewestWriter(Path("file"), if_unwritable="", write=write)
@@ -122,7 +122,7 @@ def test_a_disk_that_recovers_gets_the_newest_content_and_later_ones():
     released.set()
     eventually(lambda: written[1:] or None)
     assert written == [b"first", b"third"]
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while written[-1] != b"fourth":
         writer.put(b"fourth")
         assert time.monotonic() < deadline

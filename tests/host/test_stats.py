@@ -9,7 +9,7 @@ from edge_agent.host.stats import HostStats
 
 @pytest.fixture(autouse=True)
 def a_busy_disk_is_waited_for(monkeypatch):
-    monkeypatch.setattr("edge_agent.host.disk.PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr("edge_agent.host.disk.TIMEOUT_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def root(tmp_path):
 
 
 def test_values_of_a_raspberry_pi(root):
-    state = HostStats(root, root=root).look()
+    state = HostStats(root, root=root).read()
 
     assert state.temperature_celsius == 61.8
     assert state.memory_bytes == 151234 * 1024
@@ -42,7 +42,7 @@ def test_values_of_a_raspberry_pi(root):
 
 
 def test_current_throttling_is_distinguished_from_earlier(root):
-    state = HostStats(root, root=root).look()
+    state = HostStats(root, root=root).read()
 
     assert state.throttling == ("under_voltage", "throttled")
     assert state.throttled_since_boot == ("under_voltage", "throttled")
@@ -51,11 +51,11 @@ def test_current_throttling_is_distinguished_from_earlier(root):
 def test_the_thermal_zone_of_the_processor_is_used(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("45000\n")
 
-    assert HostStats(root, root=root).look().temperature_celsius == 45.0
+    assert HostStats(root, root=root).read().temperature_celsius == 45.0
 
 
 def test_a_machine_without_sensors_reports_none(tmp_path):
-    state = HostStats(tmp_path, root=tmp_path).look()
+    state = HostStats(tmp_path, root=tmp_path).read()
 
     assert state.temperature_celsius is None
     assert state.throttling == ()
@@ -64,8 +64,8 @@ def test_a_machine_without_sensors_reports_none(tmp_path):
 
 
 def test_the_free_space_of_a_folder_not_created_yet_is_known(tmp_path):
-    assert HostStats(tmp_path / "state" / "crops").look().disk_free_bytes == pytest.approx(
-        HostStats(tmp_path).look().disk_free_bytes, rel=0.1
+    assert HostStats(tmp_path / "state" / "crops").read().disk_free_bytes == pytest.approx(
+        HostStats(tmp_path).read().disk_free_bytes, rel=0.1
     )
 
 
@@ -73,14 +73,14 @@ def test_invalid_sensor_values_are_ignored(root):
     (root / "sys/class/thermal/thermal_zone1/temp").write_text("warm\n")
     (root / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("perhaps\n")
 
-    state = HostStats(root, root=root).look()
+    state = HostStats(root, root=root).read()
 
     assert state.temperature_celsius is None
     assert state.throttling == ()
 
 
 def test_values_of_this_machine(tmp_path):
-    state = HostStats(tmp_path).look()
+    state = HostStats(tmp_path).read()
 
     assert state.memory_bytes is not None
     assert state.memory_bytes > 10_000_000
@@ -89,4 +89,4 @@ def test_values_of_this_machine(tmp_path):
 
 def test_an_inaccessible_folder_has_no_known_free_space(tmp_path):
     # Longer than a name may be: the kernel rejects it, even for root.
-    assert HostStats(tmp_path / ("x" * 300), root=tmp_path).look().disk_free_bytes is None
+    assert HostStats(tmp_path / ("x" * 300), root=tmp_path).read().disk_free_bytes is None

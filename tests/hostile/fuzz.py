@@ -50,12 +50,12 @@ from tests.hostile.pictures import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LONGEST_SECONDS = 3.0
+MAX_SECONDS = 3.0
 """CPU time of a case; on a busy machine it takes longer."""
 HANGING_SECONDS = 60.0
-MOST_MEGABYTES = 400
+MAX_MEGABYTES = 400
 MAX_PIXELS = 1_000_000
-MOST_FRAMES = 200
+MAX_FRAMES = 200
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 ALERT = (
     b'{"schema": "maskwatch.alert/1", "id": "01950000-0000-7000-8000-000000000001", "device": "lobby", "box": [1, 2]}'
@@ -133,7 +133,7 @@ def recordings(folder: Path) -> Callable[[random.Random], None]:
     def case(chance: random.Random) -> None:
         file.write_bytes(mutated(seed, chance, others=[seed]))
         with closing(open_camera(CameraConfig(source=str(file)))) as camera:
-            for _ in range(MOST_FRAMES):
+            for _ in range(MAX_FRAMES):
                 if not camera.grab():
                     break
             else:
@@ -243,7 +243,7 @@ def broker_packets(folder: Path) -> Callable[[random.Random], None]:
             connection.subscribe("a")
             while True:
                 # The broker closes the connection after its last packet.
-                connection.turn(LONGEST_SECONDS)
+                connection.turn(MAX_SECONDS)
 
     return case
 
@@ -271,7 +271,7 @@ def work(kind: str, first: int, last: int) -> None:
             with suppress(AgentError):
                 case(random.Random(f"{kind}:{number}"))  # noqa: S311  (repeatable)
             # Every frame of a recording is read; the time limit applies to a single frame.
-            assert time.process_time() - began_at < LONGEST_SECONDS * (10 if kind == "recordings" else 1)
+            assert time.process_time() - began_at < MAX_SECONDS * (10 if kind == "recordings" else 1)
         # Of this process only: the peak of getrusage starts with the memory of its parent.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         print("peak", next(int(line.split()[1]) // 1024 for line in status.splitlines() if "VmHWM" in line), flush=True)
@@ -343,7 +343,7 @@ def main() -> int:
     for kind in KINDS:
         if count := getattr(options, kind):
             found = run(kind, count)
-            has_failed |= bool(found["failures"]) or found["peak_mb"] > MOST_MEGABYTES
+            has_failed |= bool(found["failures"]) or found["peak_mb"] > MAX_MEGABYTES
             print(json.dumps(found), flush=True)
     return int(has_failed)
 

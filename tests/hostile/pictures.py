@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PNG = b"\x89PNG\r\n\x1a\n"
-MOST_CLAIMED = 0xFFFFFFF0
+MAX_CLAIMED = 0xFFFFFFF0
 RGB, RGBA, GREY = 2, 6, 0
 
 
@@ -46,7 +46,7 @@ def black_png(width_px: int, height_px: int, *, bits: int = 8, colour: int = RGB
 
 def claiming_png(kind: bytes) -> bytes:
     """57 bytes with a chunk that claims to have 4 GB."""
-    return png_head(8, 8) + struct.pack(">I", MOST_CLAIMED) + kind + bytes(12)
+    return png_head(8, 8) + struct.pack(">I", MAX_CLAIMED) + kind + bytes(12)
 
 
 def apng(width_px: int, height_px: int, *, frames: int) -> bytes:
@@ -168,7 +168,7 @@ def many_pages(count: int) -> bytes:
 def claiming_tiff() -> bytes:
     """A tag that claims four billion values."""
     return tiff(
-        [(WIDTH, LONG, 1, 8), (HEIGHT, LONG, 1, 8), (OFFSETS, LONG, MOST_CLAIMED, 8), (COUNTS, LONG, MOST_CLAIMED, 8)]
+        [(WIDTH, LONG, 1, 8), (HEIGHT, LONG, 1, 8), (OFFSETS, LONG, MAX_CLAIMED, 8), (COUNTS, LONG, MAX_CLAIMED, 8)]
     )
 
 

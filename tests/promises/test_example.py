@@ -26,7 +26,7 @@ from examples.make_recording import (
     moments,
 )
 
-LARGEST_RECORDING_BYTES = 1_000_000
+MAX_RECORDING_BYTES = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def recorded():
 
 
 def test_the_recording_stays_small():
-    assert RECORDING.stat().st_size < LARGEST_RECORDING_BYTES
+    assert RECORDING.stat().st_size < MAX_RECORDING_BYTES
 
 
 def test_the_documented_events_are_those_of_the_script():

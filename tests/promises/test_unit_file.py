@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.model import CameraConfig, ConsoleConfig
-from edge_agent.console.server import MOST_BESIDE_VIEWERS
+from edge_agent.console.server import OTHER_CONNECTIONS
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
-from edge_agent.host.systemd import FEED_SECONDS, PATIENCE_SECONDS
+from edge_agent.host.systemd import FEED_SECONDS, START_TIMEOUT_SECONDS
 from edge_agent.rollout.follower import OBSERVE_SECONDS
 from edge_agent.wiring import DRAIN_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
 ROLLOUT_UNIT_FILE = DEPLOY / "maskwatch-rollout.service"
-MOST_EXPOSED = 2.0
+MAX_EXPOSED = 2.0
 """Highest accepted exposure level of `systemd-analyze security`; 10 is a service without a sandbox."""
 
 
@@ -69,8 +69,8 @@ def test_the_watchdog_timeout_exceeds_those_of_camera_and_notifications(service)
 
 
 def test_the_start_timeout_is_at_least_the_watchdog_timeout(service):
-    assert float(service["WatchdogSec"]) == PATIENCE_SECONDS
-    assert float(service["TimeoutStartSec"]) >= PATIENCE_SECONDS
+    assert float(service["WatchdogSec"]) == START_TIMEOUT_SECONDS
+    assert float(service["TimeoutStartSec"]) >= START_TIMEOUT_SECONDS
 
 
 def test_a_service_that_always_fails_is_not_restarted_forever():
@@ -175,7 +175,7 @@ def test_both_services_have_memory_limits_and_the_console_is_killed_first():
     assert int(agent["OOMScoreAdjust"]) < 0 < int(console["OOMScoreAdjust"])
     # If a decoder or a camera program is killed for lack of memory, the service continues.
     assert agent["OOMPolicy"] == console["OOMPolicy"] == "continue"
-    assert int(console["LimitNOFILE"]) > ConsoleConfig().max_viewers + MOST_BESIDE_VIEWERS
+    assert int(console["LimitNOFILE"]) > ConsoleConfig().max_viewers + OTHER_CONNECTIONS
 
 
 def test_a_console_whose_port_is_taken_is_restarted_until_it_is_free():
@@ -204,7 +204,7 @@ def test_systemd_rates_the_sandbox_as_safe(file):
     level = re.search(rf"Overall exposure level for {file.name}: ([0-9.]+)", done.stdout)
 
     assert level, done.stdout + done.stderr
-    assert float(level[1]) <= MOST_EXPOSED
+    assert float(level[1]) <= MAX_EXPOSED
 
 
 @needs_systemd_analyze

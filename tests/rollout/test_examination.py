@@ -25,8 +25,8 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "masks.tflite"
 
 
-def examined(model: Path, *, slowest_seconds: float = 10.0) -> None:
-    examine(model, runtime="auto", threads=1, labels=(), slowest_seconds=slowest_seconds)
+def examined(model: Path, *, max_seconds: float = 10.0) -> None:
+    examine(model, runtime="auto", threads=1, labels=(), max_seconds=max_seconds)
 
 
 def test_a_model_that_matches_its_card_is_accepted(model):
@@ -45,7 +45,7 @@ def test_a_model_with_different_results_on_this_device_is_rejected(model):
 
 def test_a_model_slower_than_the_frame_rate_is_rejected(model):
     with pytest.raises(ModelError, match="a reading takes"):
-        examined(model, slowest_seconds=1e-9)
+        examined(model, max_seconds=1e-9)
 
 
 def _hang() -> None:
@@ -62,4 +62,4 @@ def _raise() -> None:
 )
 def test_a_crashed_process_is_reported(work, arguments, reason):
     with pytest.raises(ModelError, match=reason):
-        _in_subprocess(work, *arguments, patience_seconds=3.0 if work is _hang else 60.0)
+        _in_subprocess(work, *arguments, timeout_seconds=3.0 if work is _hang else 60.0)

@@ -12,7 +12,7 @@ import pytest
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.errors import ModelError, UnavailableError
 from edge_agent.messages.rollout import Assignment, Assignments, Progress, Stages
-from edge_agent.rollout.follower import MOST_ATTEMPTS, OBSERVE_SECONDS, Follower
+from edge_agent.rollout.follower import MAX_ATTEMPTS, OBSERVE_SECONDS, Follower
 from edge_agent.rollout.installation import Installation
 from edge_agent.rollout.probation import PROBATION_SECONDS
 from tests.values import a_status
@@ -217,7 +217,7 @@ def test_a_pause_changes_nothing_on_any_device(device):
 
 
 def test_a_power_loss_restarts_the_probation_and_the_third_rejects_the_model(device):
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         device.live(100)
         assert device.state == ("one", "probation", b"one")
         device.start()

@@ -71,7 +71,7 @@ def main() -> int:
     """Run all attempts and print their results; returns 1 if one succeeded."""
     results: dict[str, bool] = {}
     with Cluster() as cluster:
-        cluster.admit(["hall-1", "hall-2"])
+        cluster.add_devices(["hall-1", "hall-2"])
         cluster.authority.device("stranger-1")
         cluster.authority.device("hall-1", file="expired", valid=-timedelta(days=1))
         mine, theirs = alert("hall-1"), alert("hall-2")
@@ -113,7 +113,7 @@ def main() -> int:
 
 def _dead(cluster: Cluster) -> list[dead_letters.DeadLetter]:
     with amqp.connect(cluster.config.broker) as broker:
-        return dead_letters.view(broker, prefix="maskwatch", most=10)
+        return dead_letters.view(broker, prefix="maskwatch", limit=10)
 
 
 if __name__ == "__main__":

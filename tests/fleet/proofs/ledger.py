@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--alerts-per-second", type=float, default=60.0)
     options = parser.parse_args()
     with Cluster() as cluster:
-        cluster.admit(Load(options.devices).names())
+        cluster.add_devices(Load(options.devices).names())
         # The kills, two consecutive restarts of a node, the minute without a database, and a quiet period.
         seconds = DATABASE_AWAY_SECONDS + 10 * PAUSE_SECONDS
         command = cluster.command("simulate", "--devices", str(options.devices), "--seconds", str(seconds), "--json")

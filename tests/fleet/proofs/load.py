@@ -97,7 +97,7 @@ def _admitted(cluster: Cluster, devices: int) -> list[Load]:
         for begin in range(0, devices, DEVICES_A_PROCESS)
     ]
     begin = time.monotonic()
-    cluster.admit([name for load in loads for name in load.names()])
+    cluster.add_devices([name for load in loads for name in load.names()])
     sys.stderr.write(f"admitted {devices} devices with certificates in {time.monotonic() - begin:.0f} s\n")
     return loads
 
