@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
-from edge_agent.diagnosis.examination import Examination, examine, run_checks
+from edge_agent.diagnosis.checks import run_checks
+from edge_agent.diagnosis.examination import Examination, examine
 from edge_agent.diagnosis.finding import SEVERITIES, Finding, exit_status
 from edge_agent.diagnosis.service import last_journal_lines
 from edge_agent.errors import ConfigError

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,9 +22,19 @@ from edge_agent.diagnosis.broker import check_broker
 from edge_agent.diagnosis.camera import check_camera
 from edge_agent.diagnosis.console import check_console
 from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.fixes import (
+    as_root,
+    fix_broker,
+    fix_camera,
+    fix_console,
+    fix_folder,
+    fix_model,
+    fix_webhook,
+)
+from edge_agent.diagnosis.groups import user_name
 from edge_agent.diagnosis.service import query_systemd
 from edge_agent.diagnosis.signals import check_signals
-from edge_agent.errors import UnavailableError
+from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.atomic_files import is_there
 from edge_agent.rollout.installation import TRUST, read_rollout
 from edge_agent.rollout.opening import opener
@@ -32,35 +45,61 @@ from edge_agent.webhooks.post import address_of, port_of, read_secret
 from edge_agent.wiring import open_mask_classifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from edge_agent.config.model import Config, WebhookConfig
 
 ROLLOUT_UNIT = "maskwatch-rollout.service"
 
 
-def checks_of(config: Config) -> list[tuple[str, Callable[[], str | Finding]]]:
-    """The name of each component and its check, which returns a sentence or raises an AgentError.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that the agent needs to start.
 
-    A component that works but is of no use, such as a camera in the dark, returns a Finding.
+    `run` describes it in a sentence, or raises an AgentError; what works but is of no use, such as a camera in the
+    dark, is a Finding. `fix` is the command for an error that names none.
     """
-    return [
-        ("masks", lambda: _masks(config)),
-        ("runtime", lambda: _runtime(config)),
-        ("faces", lambda: _faces(config)),
-        *((f"camera {name}", lambda name=name: check_camera(config, name)) for name in config.cameras),
-        ("outbox", lambda: _outbox(config)),
-        ("crops", lambda: _crops(config)),
-        ("history", lambda: _history(config)),
-        ("broker", lambda: check_broker(config)),
-        ("console", lambda: check_console(config)),
-        *(
-            (f"webhook {webhook.name}", lambda number=number, webhook=webhook: check_webhook(webhook, number=number))
-            for number, webhook in enumerate(config.webhooks)
-        ),
-        *([("rollout", lambda: check_rollout(config))] if config.rollout.url else []),
-        *([("signals", lambda: check_signals(config.signals))] if config.signals.outputs else []),
-    ]
+
+    name: str
+    run: Callable[[], str | Finding]
+    fix: Callable[[Exception], str]
+
+
+def checks_of(config: Config) -> Iterator[Check]:
+    """Every check, in order."""
+    state, crops = (fix_folder(folder, user=user_name()) for folder in (config.state, config.crops_folder))
+    yield Check("masks", partial(_masks, config), lambda _: fix_model(config.mask_model))
+    yield Check("runtime", partial(_runtime, config), lambda _: f"{sys.executable} -m pip install ai-edge-litert")
+    yield Check("faces", partial(_faces, config), lambda _: fix_model(config.faces.card))
+    for name, camera in config.cameras.items():
+        yield Check(f"camera {name}", partial(check_camera, config, name), partial(fix_camera, camera.source))
+    yield Check("outbox", partial(_outbox, config), lambda _: state)
+    yield Check("crops", partial(_crops, config), lambda _: crops)
+    yield Check("history", partial(_history, config), lambda _: state)
+    yield Check("broker", partial(check_broker, config), partial(fix_broker, config.mqtt))
+    yield Check("console", partial(check_console, config), partial(fix_console, config.console))
+    for number, webhook in enumerate(config.webhooks):
+        run = partial(check_webhook, webhook, number=number)
+        yield Check(f"webhook {webhook.name}", run, partial(fix_webhook, webhook))
+    if url := config.rollout.url:
+        yield Check("rollout", partial(check_rollout, config), lambda _: f"curl -I {url}/metadata/timestamp.json")
+    if config.signals.outputs:
+        yield Check("signals", partial(check_signals, config.signals), lambda _: "gpioinfo")
+
+
+def run_checks(config: Config, progress: Callable[[str], None] = lambda _name: None) -> Iterator[Finding]:
+    """Run every check, each when its finding is asked for; `progress` gets the name of the next one."""
+    for check in checks_of(config):
+        progress(check.name)
+        try:
+            found = check.run()
+            yield found if isinstance(found, Finding) else Finding(check.name, "ok", found)
+        except AgentError as error:
+            fix = as_root(str(error)) or error.fix or check.fix(error)
+            yield Finding(check.name, "wrong", str(error), fix, error.exit_code)
+        except OSError as error:
+            # A folder may not be accessible to the current user; the other checks still run.
+            yield Finding(check.name, "wrong", str(error), as_root(str(error)) or check.fix(error))
 
 
 def _masks(config: Config) -> str:

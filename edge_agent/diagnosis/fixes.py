@@ -1,0 +1,107 @@
+"""Fixes: the command for a check whose error names none; its message describes the fix in words."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_agent.config.model import is_loopback, shipped
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_agent.config.model import ConsoleConfig, MqttConfig, WebhookConfig
+
+PROGRAMS = {
+    "rpicam": "rpicam-hello --list-cameras",
+    "picamera2": "rpicam-hello --list-cameras",
+    "pipe": "run the command after 'pipe:' manually to see its error",
+    "jetson-csi": "sudo systemctl restart nvargus-daemon",
+}
+"""Commands that show whether a camera is available, for sources that are programs: see docs/cameras.md."""
+CREDENTIALS = "/run/credentials/"
+"""Of systemd, which provides them only while the service runs, and only to its user."""
+
+
+def as_root(message: str) -> str:
+    """The command that repeats the examination as root, where that reveals more; otherwise empty."""
+    return "sudo edge-agent doctor" if "Permission denied" in message and os.geteuid() != 0 else ""
+
+
+def fix_configuration(file: Path | None, message: str) -> str:
+    """Edit what holds the mistakes."""
+    return as_root(message) or (f"sudoedit {file}" if file else "correct the --set options")
+
+
+def fix_model(file: Path) -> str:
+    """Reinstall a shipped model with the package manager that installed the agent; list the models otherwise."""
+    if file.parent != shipped("models"):
+        return "edge-agent models"
+    if Path(sys.prefix).is_relative_to("/opt/maskwatch"):
+        return "sudo apt-get install --reinstall ./maskwatch_*.deb"
+    return f"{sys.executable} -m pip install --force-reinstall --no-deps maskwatch"
+
+
+def fix_folder(folder: Path, *, user: str) -> str:
+    """Create a folder, and give it to the user of the agent."""
+    return f"sudo mkdir -p {folder} && sudo chown -R {user} {folder}"
+
+
+def fix_camera(source: str, _error: Exception) -> str:
+    """Show whether the device, host or file of a camera exists."""
+    name = source.partition(":")[0].strip()
+    if name in PROGRAMS:
+        return PROGRAMS[name]
+    if name == "ffmpeg":
+        # The last word is the input: an address, a device or a file.
+        source = shlex.split(source)[-1]
+    if "://" in source:
+        return f"ping -c 3 {_host_of(source)}"
+    if source.startswith("/dev/"):
+        return "v4l2-ctl --list-devices"
+    return f"ls -l {shlex.quote(source)}"
+
+
+def fix_webhook(webhook: WebhookConfig, error: Exception) -> str:
+    """Write a new secret, or look its host up."""
+    if isinstance(error, ConfigError):
+        return f"echo whsec_$(openssl rand -base64 32) | sudo tee {webhook.secret_file}"
+    return f"getent ahosts {urlsplit(webhook.url).hostname}"
+
+
+def fix_console(console: ConsoleConfig, error: Exception) -> str:
+    """Write a password or token, or show what is wrong with the certificate or holds the port."""
+    message = str(error)
+    if CREDENTIALS in message:
+        return "sudo systemctl start maskwatch-console"
+    for key, file in (("password_file", console.password_file), ("token_file", console.token_file)):
+        if f"console.{key}" in message:
+            return f"openssl rand -hex 16 | sudo tee {file}"
+    if "certificate" in message:
+        return f"openssl x509 -in {console.cert_file} -noout -text"
+    return f"ss -tlnp 'sport = :{console.port}'"
+
+
+def fix_broker(mqtt: MqttConfig, error: Exception) -> str:
+    """Edit the password, show the certificate, start the broker, or show whether its host answers."""
+    message = str(error)
+    if CREDENTIALS in message:
+        return "sudo systemctl start edge-agent"
+    if "password" in message and mqtt.password_file is not None:
+        return f"sudoedit {mqtt.password_file}"
+    if "certificate" in message and mqtt.ca_file is not None:
+        return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {mqtt.ca_file} </dev/null"
+    if is_loopback(mqtt.host):
+        return "sudo systemctl enable --now mosquitto"
+    return f"ping -c 3 {mqtt.host}"
+
+
+def _host_of(source: str) -> str:
+    """The host in an address, also after a prefix such as `ffmpeg:`."""
+    try:
+        return urlsplit(source.rsplit(maxsplit=1)[-1]).hostname or "HOST"
+    except ValueError:
+        return "HOST"
