@@ -110,26 +110,34 @@ class NewestWriter:
         """`if_unwritable` is what follows then. `write` runs in another thread, one call at a time, and may hang."""
         self._file, self._if_unwritable, self._write = file, if_unwritable, write or _write
         self._newest, self._is_unwritable = b"", False
-        self._disk: DiskThread[None] = DiskThread(timeout_seconds=WRITE_SECONDS)
+        self._lock = threading.Lock()
+        self._is_writing = False
+        """Changed under the lock together with `_newest`: the thread ends only if it has written the newest content."""
 
     def put(self, content: bytes) -> None:
-        """Write this content; waits for at most WRITE_SECONDS."""
-        self._newest = content
-        # If the disk hangs, the waiting thread writes the newest content later.
-        with suppress(UnavailableError):
-            self._disk.do(self._save)
+        """Write this content; waits for at most WRITE_SECONDS, and not at all while an earlier write hangs."""
+        with self._lock:
+            self._newest, was_writing = content, self._is_writing
+            self._is_writing = True
+        if not was_writing:
+            done = threading.Event()
+            # A daemon: a hanging disk must not keep the process alive.
+            threading.Thread(target=self._save, args=(done,), name="disk", daemon=True).start()
+            done.wait(WRITE_SECONDS)
 
-    def _save(self) -> None:
-        written = None
-        while written is not self._newest:
-            written = self._newest
+    def _save(self, done: threading.Event) -> None:
+        while self._is_writing:
+            content = self._newest
             try:
-                self._write(self._file, written)
+                self._write(self._file, content)
                 self._is_unwritable = False
             except OSError as error:
                 if not self._is_unwritable:
                     log.warning("%s: %s: %s", self._file, self._if_unwritable, error.strerror)
                 self._is_unwritable = True
+            with self._lock:
+                self._is_writing = content is not self._newest
+        done.set()
 
 
 def _write(file: Path, content: bytes) -> None:

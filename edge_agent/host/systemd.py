@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from edge_agent.foreign_text import SafeFormatter
+from edge_agent.foreign_text import SafeFormatter, safe
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows; an unchanged text is not sent again."""
-        if text != self._status and self._send(f"STATUS={text}"):
+        # A second line, as in the error of a camera, would be a notification of its own.
+        if text != self._status and self._send(f"STATUS={safe(text)}"):
             self._status = text
 
     def reloading(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import UnavailableError
+from edge_agent.host import disk
 from edge_agent.host.disk import DiskThread, LastKnown, NewestWriter, reach
 
 TIMEOUT_SECONDS = 60.0
@@ -122,10 +123,20 @@ def test_a_disk_that_recovers_gets_the_newest_content_and_later_ones():
     released.set()
     eventually(lambda: written[1:] or None)
     assert written == [b"first", b"third"]
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while written[-1] != b"fourth":
-        writer.put(b"fourth")
-        assert time.monotonic() < deadline
+    writer.put(b"fourth")
+    eventually(lambda: written[2:] or None)
+    assert written[-1] == b"fourth"
+
+
+def test_content_that_is_put_just_as_the_disk_finishes_is_not_lost(monkeypatch):
+    monkeypatch.setattr(disk, "WRITE_SECONDS", 0.0)
+    written: list[bytes] = []
+    writer = NewestWriter(Path("file"), if_unwritable="", write=lambda _file, content: written.append(content))
+
+    for number in range(100):
+        for content in (b"first", b"second", b"%d" % number):
+            writer.put(content)
+        eventually(lambda last=b"%d" % number: written[-1:] == [last] or None)
 
 
 def test_a_missing_or_inaccessible_folder_counts_as_reachable(tmp_path):

@@ -93,6 +93,14 @@ def test_a_missing_service_manager_is_logged_once(monkeypatch, tmp_path, caplog)
     assert len(caplog.records) == 1
 
 
+def test_a_status_of_two_lines_is_no_second_notification(manager):
+    Notifier().status("camera door away: refused\nSTOPPING=1")
+
+    (message,) = heard(manager)
+
+    assert "\n" not in message
+
+
 def test_a_blocked_service_manager_is_logged_once_and_notified_again_later(manager, caplog):
     caplog.set_level(logging.INFO)
     notifier = Notifier()
