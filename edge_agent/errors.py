@@ -65,7 +65,7 @@ def missing_extra(extra: str, error: ImportError) -> ConfigError:
 def mistakes_in(error: ValidationError, *, whole: str = "") -> list[str]:
     """What pydantic has found: each mistake with its key, or with the name of the `whole`, and without the value."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [": ".join(filter(None, (".".join(map(str, one["loc"])) or whole, one["msg"]))) for one in found]
+    return [": ".join(filter(None, (".".join(map(str, detail["loc"])) or whole, detail["msg"]))) for detail in found]
 
 
 def in_one_line(error: AgentError) -> str:

@@ -53,7 +53,7 @@ def safe(text: str) -> str:
     text = _ADDRESS.sub(lambda found: f"{found[1]}{without_credentials(found[2])}", text)
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii") for mark in text)
 
 
 def safe_lines(text: str) -> str:

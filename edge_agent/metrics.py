@@ -79,11 +79,11 @@ class Metrics:
         """The counters of all cameras together."""
         cameras = self.cameras.values()
         return Counts(
-            frames=sum(one.frames for one in cameras),
-            analysed=sum(one.analysed for one in cameras),
-            faces=sum(one.faces for one in cameras),
-            readings=sum(one.readings for one in cameras),
-            alerts=sum(sum(one.alerts.values()) for one in cameras),
+            frames=sum(camera.frames for camera in cameras),
+            analysed=sum(camera.analysed for camera in cameras),
+            faces=sum(camera.faces for camera in cameras),
+            readings=sum(camera.readings for camera in cameras),
+            alerts=sum(sum(camera.alerts.values()) for camera in cameras),
         )
 
     def stages_ms(self) -> dict[str, float]:

@@ -142,13 +142,13 @@ class Worker:
         self._record_people(outcome.people)
         return outcome
 
-    def _record_resolved(self, resolved: tuple[Resolved, ...]) -> None:
-        for one in resolved:
-            self._recorder.record_resolved(one, self._timelines.since(one))
+    def _record_resolved(self, resolutions: tuple[Resolved, ...]) -> None:
+        for resolved in resolutions:
+            self._recorder.record_resolved(resolved, self._timelines.since(resolved))
 
     def _record_people(self, people: tuple[Person, ...]) -> None:
-        for one in people:
-            self._recorder.record_person(one)
+        for person in people:
+            self._recorder.record_person(person)
 
     def _queue_result(self, frame: Frame, outcome: Outcome | None) -> None:
         """Queue a result for the main thread, for metrics and the console."""

@@ -137,16 +137,19 @@ class Worker:
         self._alive()
         settings, at = self._config.ingest, time.monotonic()
         left = [
-            one.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds)
-            for one in intakes
+            intake.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds)
+            for intake in intakes
         ]
         broker.process_data_events(time_limit=max(0.0, min(left)))
         at = time.monotonic()
         if at - self._maintained_at > MAINTENANCE_SECONDS:
             self._maintain(at=at)
-        for one in intakes:
-            if one.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds) <= 0:
-                self._take(one, one.batch(settings.batch_messages, at=at), broker)
+        for intake in intakes:
+            if (
+                intake.seconds_left(at=at, max_messages=settings.batch_messages, max_seconds=settings.batch_seconds)
+                <= 0
+            ):
+                self._take(intake, intake.batch(settings.batch_messages, at=at), broker)
 
     def _take(self, intake: _Intake, deliveries: list[_Delivery], broker: BlockingConnection) -> None:
         """Store a batch, then acknowledge it; messages that cannot be stored become dead letters."""

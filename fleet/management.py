@@ -190,24 +190,25 @@ def differences(config: FleetConfig, management: Management) -> list[str]:
         ConfigError: the user lacks permission.
     """
     wanted = definitions(config)
-    queues = {one["name"]: one for one in management.get("queues/{vhost}") or []}
+    queues = {queue["name"]: queue for queue in management.get("queues/{vhost}") or []}
     bindings = {
-        (one["source"], one["destination"], one["routing_key"]) for one in management.get("bindings/{vhost}") or []
+        (binding["source"], binding["destination"], binding["routing_key"])
+        for binding in management.get("bindings/{vhost}") or []
     }
-    policies = {one["name"]: one for one in management.get("policies/{vhost}") or []}
-    found = [f"queue {one['name']} is missing" for one in wanted["queues"] if one["name"] not in queues]
+    policies = {policy["name"]: policy for policy in management.get("policies/{vhost}") or []}
+    found = [f"queue {queue['name']} is missing" for queue in wanted["queues"] if queue["name"] not in queues]
     found += [
-        f"queue {one['name']} is no quorum queue"
-        for one in wanted["queues"]
-        if one["name"] in queues and queues[one["name"]].get("type") != "quorum"
+        f"queue {queue['name']} is no quorum queue"
+        for queue in wanted["queues"]
+        if queue["name"] in queues and queues[queue["name"]].get("type") != "quorum"
     ]
     found += [
-        f"{one['routing_key'] or one['source']} is not bound to {one['destination']}"
-        for one in wanted["bindings"]
-        if (one["source"], one["destination"], one["routing_key"]) not in bindings
+        f"{binding['routing_key'] or binding['source']} is not bound to {binding['destination']}"
+        for binding in wanted["bindings"]
+        if (binding["source"], binding["destination"], binding["routing_key"]) not in bindings
     ]
-    for one in wanted["policies"]:
-        there = policies.get(one["name"])
-        if there is None or any(there[key] != one[key] for key in ("pattern", "definition")):
-            found.append(f"policy {one['name']} is {'missing' if there is None else 'another'}")
+    for policy in wanted["policies"]:
+        there = policies.get(policy["name"])
+        if there is None or any(there[key] != policy[key] for key in ("pattern", "definition")):
+            found.append(f"policy {policy['name']} is {'missing' if there is None else 'another'}")
     return found

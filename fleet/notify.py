@@ -71,20 +71,27 @@ class Notifier:
             UnavailableError: no Alertmanager accepts alerts; the next call retries.
         """
         found = self.state(connection, when=when)
-        known = {(address, one.id, one.is_over) for address in self._config.alertmanagers for one in found}
+        known = {
+            (address, notification.id, notification.is_over)
+            for address in self._config.alertmanagers
+            for notification in found
+        }
         self._posted = {key: posted_at for key, posted_at in self._posted.items() if key in known}
         posted, problem = 0, ""
         for address in self._config.alertmanagers:
             due = [
-                one
-                for one in found
-                if at - self._posted.get((address, one.id, one.is_over), float("-inf")) >= AGAIN_SECONDS
+                notification
+                for notification in found
+                if at - self._posted.get((address, notification.id, notification.is_over), float("-inf"))
+                >= AGAIN_SECONDS
             ]
             try:
                 for begin in range(0, len(due), AT_ONCE):
                     batch = due[begin : begin + AT_ONCE]
-                    _post(address, [one.content for one in batch])
-                    self._posted.update({(address, one.id, one.is_over): at for one in batch})
+                    _post(address, [notification.content for notification in batch])
+                    self._posted.update(
+                        {(address, notification.id, notification.is_over): at for notification in batch}
+                    )
                     posted += len(batch)
             except UnavailableError as error:
                 problem = str(error)

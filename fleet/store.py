@@ -182,40 +182,41 @@ def _values(message: Message, *names: str) -> dict[str, Any]:
 
 def _alerts(messages: Sequence[AlertMessage]) -> list[dict[str, Any]]:
     names = ("id", "device", "camera", "label", "boot_id", "sequence", "historical")
-    return [{**_values(one, *names), "happened": one.when, "message": _text(one)} for one in messages]
+    return [{**_values(message, *names), "happened": message.when, "message": _text(message)} for message in messages]
 
 
 def _resolutions(messages: Sequence[ResolvedMessage]) -> list[dict[str, Any]]:
     names = ("alert", "id", "device", "boot_id", "sequence", "reason", "duration_seconds", "historical")
-    return [{**_values(one, *names), "happened": one.when} for one in messages]
+    return [{**_values(message, *names), "happened": message.when} for message in messages]
 
 
 def _counts(messages: Sequence[CountsMessage]) -> list[dict[str, Any]]:
     names = ("id", "device", "period", "boot_id", "sequence")
     return [
-        {**_values(one, *names), "camera": camera, "begins": one.begin, **dict(people)}
-        for one in messages
+        {**_values(message, *names), "camera": camera, "begins": message.begin, **dict(people)}
+        for message in messages
         # An hour without cameras still counts in the sequence.
-        for camera, people in (one.cameras or {"": NO_PEOPLE}).items()
+        for camera, people in (message.cameras or {"": NO_PEOPLE}).items()
     ]
 
 
 def _pictures(messages: Sequence[Picture]) -> list[dict[str, Any]]:
-    return [{"alert": one.alert, "device": one.device, "picture": one.content} for one in messages]
+    return [{"alert": picture.alert, "device": picture.device, "picture": picture.content} for picture in messages]
 
 
 def _newest(messages: Sequence[StatusMessage] | Sequence[TelemetryMessage]) -> list[dict[str, Any]]:
     """The last message of each device: a statement that updates a row twice would keep either."""
-    last = {one.device: one for one in messages}
+    last = {message.device: message for message in messages}
     return [
-        {"device": device, "message": _text(one)} | ({"state": one.state} if hasattr(one, "state") else {})
-        for device, one in sorted(last.items())
+        {"device": device, "message": _text(message)} | ({"state": message.state} if hasattr(message, "state") else {})
+        for device, message in sorted(last.items())
     ]
 
 
 def _results(messages: Sequence[ResultMessage]) -> list[dict[str, Any]]:
     return [
-        {"device": one.device, "command": one.command, "happened": one.when, "message": _text(one)} for one in messages
+        {"device": message.device, "command": message.command, "happened": message.when, "message": _text(message)}
+        for message in messages
     ]
 
 

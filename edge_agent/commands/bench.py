@@ -152,15 +152,16 @@ def _print(config: Config, measured: _Measured) -> None:
         f"at most {start.peak_memory_bytes / MEGABYTE:.0f} MB of memory within {start.watched_seconds:.0f} s"
     )
     print("\nside by side    threads   faces ms   p95 ms   masks ms   p95 ms   frames/s with one face")
-    for one in measured.candidates:
-        mark = "  <- recommended" if one == best else ""
+    for candidate in measured.candidates:
+        mark = "  <- recommended" if candidate == best else ""
+        faces, masks = candidate.faces_ms, candidate.masks_ms
         print(
-            f"{one.runtime:<15} {one.threads:>7} {one.faces_ms.p50:>10.2f} {one.faces_ms.p95:>8.2f} "
-            f"{one.masks_ms.p50:>10.2f} {one.masks_ms.p95:>8.2f} {1000 / one.frame_ms:>10.1f}{mark}"
+            f"{candidate.runtime:<15} {candidate.threads:>7} {faces.p50:>10.2f} {faces.p95:>8.2f} "
+            f"{masks.p50:>10.2f} {masks.p95:>8.2f} {1000 / candidate.frame_ms:>10.1f}{mark}"
         )
     if machine.throttling:
         print(f"\nthe processor was throttled: {', '.join(machine.throttling)}; see 'edge-agent doctor'")
     is_automatic = best.runtime == next(
-        name for name in PREFERENCE if any(one.runtime == name for one in measured.candidates)
+        name for name in PREFERENCE if any(candidate.runtime == name for candidate in measured.candidates)
     )
     print(f"\nfor config.yaml:\nruntime: {'auto' if is_automatic else best.runtime}\nthreads: {best.threads}")

@@ -68,7 +68,7 @@ def _print_seen(path: Path, seen: Detection, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), **seen.as_json()})
         return
-    words = [f"{WORDS[one.label]} {one.score:.0%} at {face.box.as_ints()}" for face, one in seen.faces]
+    words = [f"{WORDS[reading.label]} {reading.score:.0%} at {face.box.as_ints()}" for face, reading in seen.faces]
     print(safe(f"{path}: {'; '.join(words) or 'no face'}"))
 
 
@@ -90,7 +90,7 @@ def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> 
     target = folder / originals.name / f"{path.stem}.jpg"
     if target.parent.exists() and target.parent.samefile(originals):
         raise ConfigError(f"--annotate {folder}: would replace pictures in {originals}; choose another folder")
-    drawn = annotate(image, [(face.box, one.label, one.score) for face, one in seen.faces])
+    drawn = annotate(image, [(face.box, reading.label, reading.score) for face, reading in seen.faces])
     done, content = cv2.imencode(".jpg", drawn)
     if not done:
         raise PictureError(

@@ -73,8 +73,8 @@ class Explanation:
                     "first_seen_seconds": round(history.first_seen_seconds, 3),
                     "last_seen_seconds": round(history.last_seen_seconds, 3),
                     "frames": history.seen,
-                    "readings": [_as_json(*one) for one in history.readings],
-                    "events": [{"at_seconds": round(one.at, 3), "event": one.text} for one in history.events],
+                    "readings": [_as_json(*reading) for reading in history.readings],
+                    "events": [{"at_seconds": round(event.at, 3), "event": event.text} for event in history.events],
                 }
                 for history in self._histories.values()
             ],

@@ -236,7 +236,7 @@ def _check_scheme(scheme: str, place: str) -> None:
         raise ValueError(f"file:// is not needed for a recording; write its path: {unquote(place)}")
     if scheme in FFMPEG_SCHEMES:
         raise ValueError(f'{scheme}:// is read by the program ffmpeg; write "ffmpeg: {scheme}://..."')
-    known = ", ".join(f"{one}://" for one in STREAM_SCHEMES)
+    known = ", ".join(f"{supported}://" for supported in STREAM_SCHEMES)
     raise ValueError(f"{scheme}:// is not a supported scheme; supported are {known}")
 
 
@@ -827,15 +827,15 @@ class SignalsConfig(_Section):
     @property
     def outputs(self) -> dict[SignalName, SignalConfig]:
         """The configured outputs."""
-        return {name: one for name in get_args(SignalName) if (one := getattr(self, name)) is not None}
+        return {name: output for name in get_args(SignalName) if (output := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _each_has_its_pin(self) -> SignalsConfig:
         names: dict[int, str] = {}
-        for name, one in self.outputs.items():
-            if one.pin in names:
-                raise ValueError(f"{names[one.pin]} and {name} both have pin {one.pin}; each needs its own")
-            names[one.pin] = name
+        for name, output in self.outputs.items():
+            if output.pin in names:
+                raise ValueError(f"{names[output.pin]} and {name} both have pin {output.pin}; each needs its own")
+            names[output.pin] = name
         return self
 
 

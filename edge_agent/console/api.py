@@ -287,7 +287,7 @@ async def days(context: Current, camera: CameraFilter = "", label: LabelFilter =
     """Days without alerts are omitted."""
     today = datetime.now().astimezone().date()
     found = await context.worker.do(context.history.days, camera=camera, label=label, last=last, today=today)
-    return JSONResponse({"days": [{"day": one.day, "label": one.label, "count": one.count} for one in found]})
+    return JSONResponse({"days": [{"day": day.day, "label": day.label, "count": day.count} for day in found]})
 
 
 @history.get("/counts", response_model=schemas.PeopleCounted, summary="Count people by what they wear")
@@ -302,7 +302,7 @@ async def counts(
     rows = await context.worker.do(
         context.history.people, camera=camera, first=today - timedelta(days=last - 1), last=today
     )
-    return JSONResponse({"counts": [{"of": key, **values_of(one)} for key, one in grouped(rows, by).items()]})
+    return JSONResponse({"counts": [{"of": key, **values_of(counts)} for key, counts in grouped(rows, by).items()]})
 
 
 def _entry(context: Context, alert_id: str) -> HistoryEntry:

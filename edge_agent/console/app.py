@@ -123,7 +123,7 @@ async def _answer_later(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
     """List all validation errors in one sentence, without the values that were sent."""
-    mistakes = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
+    mistakes = [f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()]
     return JSONResponse({"detail": "; ".join(mistakes)}, 422)
 
 

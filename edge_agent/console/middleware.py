@@ -117,7 +117,7 @@ def _check_length(scope: Scope, headers: Headers) -> None:
     if stated and headers.getlist("transfer-encoding"):
         text = "Content-Length and Transfer-Encoding exclude each other"
         raise HTTPException(400, text, {"Connection": "close"})
-    is_large = any(one.isdecimal() and int(one[:20]) > MAX_BODY_BYTES for one in stated)
+    is_large = any(length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES for length in stated)
     if is_large and scope["path"] != UPLOAD_PATH:
         raise _too_large()
 

@@ -249,11 +249,11 @@ def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day
 def _people_chart(periods: list[charts.Period], counts: Mapping[str, PeopleCounts], *, title: str) -> charts.BarsChart:
     return charts.bars_chart(
         periods,
-        {(key, label): getattr(one, label) for key, one in counts.items() for label in COUNTED_AS},
+        {(key, label): getattr(people, label) for key, people in counts.items() for label in COUNTED_AS},
         labels=COUNTED_AS,
         title=title,
         noun=("person", "people"),
-        shares={key: one.compliance for key, one in counts.items() if one.compliance is not None},
+        shares={key: people.compliance for key, people in counts.items() if people.compliance is not None},
     )
 
 
@@ -268,7 +268,7 @@ def _neighbours(history: AlertHistory, entry: HistoryEntry) -> dict[str, Any]:
     newer, older = history.neighbours(entry.id)
     # The next older one, or the newest if there is none.
     unreviewed = [*history.find(review="", before=entry.id, limit=1), *history.find(review="", limit=2)]
-    others = [one.id for one in unreviewed if one.id != entry.id]
+    others = [other.id for other in unreviewed if other.id != entry.id]
     return {
         "newer": newer,
         "older": older,

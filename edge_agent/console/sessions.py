@@ -80,9 +80,9 @@ def new_cookie() -> str:
     return secrets.token_urlsafe(COOKIE_BYTES)
 
 
-def is_same(one: str, other: str) -> bool:
+def is_same(secret: str, other: str) -> bool:
     """Compare secrets in constant time, independent of their lengths too."""
-    return hmac.compare_digest(_hashed(one), _hashed(other))
+    return hmac.compare_digest(_hashed(secret), _hashed(other))
 
 
 def _hashed(text: str) -> bytes:

@@ -163,7 +163,7 @@ def _problems_in(status: dict[str, Any]) -> list[str]:
             "give every device its own device.id, and cloned SD cards their own host name"
         ]
     reasons = [reason for reason in status.get("reasons", ()) if isinstance(reason, dict)]
-    return [f"the agent reports: {one.get('text')}" for one in reasons if one.get("code") in BROKER_REASONS]
+    return [f"the agent reports: {reason.get('text')}" for reason in reasons if reason.get("code") in BROKER_REASONS]
 
 
 def _try_topics(session: _Session, config: Config, topics: Topics) -> list[str]:

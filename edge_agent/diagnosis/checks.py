@@ -147,7 +147,7 @@ def _writable(folder: Path) -> str:
         OSError: it cannot even be seen.
     """
     if not is_there(folder):
-        above = next(one for one in folder.parents if is_there(one))
+        above = next(parent for parent in folder.parents if is_there(parent))
         if not above.is_dir():
             raise UnavailableError(f"{folder}: Not a directory: {above} is in its place", fix=f"mv {above} {above}.old")
         if not os.access(above, os.W_OK | os.X_OK):

@@ -153,7 +153,7 @@ def measure_whole_path(
         frames=counts.frames,
         frames_per_second=round(counts.frames / seconds, 1),
         memory_bytes=None if held_bytes is None else held_bytes - sum(frame.picture.nbytes for frame in frames),
-        stages_ms={stage: Spread(one.p50, one.p95) for stage, one in metrics.latencies().items()},
+        stages_ms={stage: Spread(latency.p50, latency.p95) for stage, latency in metrics.latencies().items()},
         limit_share=None
         if bare_seconds is None
         else round((decoding_seconds + bare_seconds) / (decoding_seconds + seconds), 3),

@@ -34,7 +34,7 @@ def reach(folder: Path) -> bool:
 
 def existing(folder: Path) -> Path:
     """The folder, or its nearest existing parent."""
-    return next((one for one in (folder, *folder.parents) if is_there(one)), folder)
+    return next((path for path in (folder, *folder.parents) if is_there(path)), folder)
 
 
 class DiskThread(Generic[T]):

@@ -129,7 +129,7 @@ def _stage(group: str, assignment: Assignment, progress: Progress | None, device
     if progress is None:
         return Finding("roll-out", "warning", f"{name}: no stage yet: start maskwatch-fleet@rollout")
     accepted = len(accepted_devices(assignment, progress, devices))
-    rejected = sum(one.number == assignment.number and one.state == "rejected" for one in devices)
+    rejected = sum(device.number == assignment.number and device.state == "rejected" for device in devices)
     text = f"{name}: stage '{progress.stage}', accepted by {accepted} devices, rejected by {rejected}"
     if progress.is_rolled_back:
         return Finding("roll-out", "warning", f"{text}; rolled back ({progress.reason})")

@@ -44,11 +44,11 @@ class Alerts:
 def accepted_devices(assignment: Assignment, progress: Progress, devices: Sequence[Device]) -> list[str]:
     """The devices of a stage that run the assigned model and have completed its probation."""
     return [
-        one.name
-        for one in devices
-        if one.number == assignment.number
-        and one.state == "accepted"
-        and is_reached(one.name, assignment, progress.stage)
+        device.name
+        for device in devices
+        if device.number == assignment.number
+        and device.state == "accepted"
+        and is_reached(device.name, assignment, progress.stage)
     ]
 
 
@@ -72,7 +72,7 @@ def decide(
         return progress.model_copy(update={"is_paused": True, "reason": fault})
     if progress.stage == ORDER[-1]:
         return None
-    reached = [one for one in devices if is_reached(one.name, assignment, progress.stage)]
+    reached = [device for device in devices if is_reached(device.name, assignment, progress.stage)]
     is_over = when - progress.since >= timedelta(hours=settings.min_stage_hours)
     accepted = len(accepted_devices(assignment, progress, devices))
     if reached and (not is_over or accepted < settings.min_accepted_fraction * len(reached)):
@@ -89,8 +89,8 @@ def _fault(
     settings: RolloutConfig,
     when: datetime,
 ) -> str:
-    reached = [one for one in devices if is_reached(one.name, assignment, progress.stage)]
-    rejected = [one.name for one in reached if one.number == assignment.number and one.state == "rejected"]
+    reached = [device for device in devices if is_reached(device.name, assignment, progress.stage)]
+    rejected = [device.name for device in reached if device.number == assignment.number and device.state == "rejected"]
     if len(rejected) > settings.max_rejected_fraction * len(reached):
         return f"{len(rejected)} of {len(reached)} devices reject it, such as {min(rejected)}: see their status"
     elapsed = when - progress.since

@@ -178,7 +178,8 @@ class Repository:
                 metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
                 verifiers = self._verifiers(role)
                 results = [
-                    one.get_verification_result(role, metadata.signed_bytes, metadata.signatures) for one in verifiers
+                    verifier.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+                    for verifier in verifiers
                 ]
                 missing[role] = max(result.missing for result in results)
         return missing
@@ -366,7 +367,7 @@ class Repository:
         self._stage(role, metadata)
 
     def _allowed(self, role: str) -> set[str]:
-        return {keyid for one in self._verifiers(role) for keyid in one.roles[role].keyids}
+        return {keyid for verifier in self._verifiers(role) for keyid in verifier.roles[role].keyids}
 
     def _verifiers(self, role: str) -> list[Root]:
         """The roots that verify a role: a new root has to be signed according to itself and its predecessor."""
@@ -374,8 +375,8 @@ class Repository:
         new = self._read(staged, Root).signed if staged.exists() else None
         old = self._read(served, Root).signed if served else None
         if role == "root":
-            return [one for one in (old, new) if one is not None]
-        return [one for one in (new or old,) if one is not None]
+            return [root for root in (old, new) if root is not None]
+        return [root for root in (new or old,) if root is not None]
 
     def _staged_or_current(self, role: str, kind: type[Part]) -> Metadata[Part]:
         staged = self._staged / f"{role}.json"

@@ -203,7 +203,7 @@ class Device:
         if self.is_connected:
             self._totals.losses += 1
         self.is_connected = False
-        self._outbox.extendleft(one.message for one in reversed(self._in_flight.values()))
+        self._outbox.extendleft(sent.message for sent in reversed(self._in_flight.values()))
         self._in_flight.clear()
         if (connected := self.client.socket()) is not None:
             connected.close()

@@ -120,7 +120,7 @@ class Simulation:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
-        for future in [one for one in self._connecting if one.done()]:
+        for future in [connecting for connecting in self._connecting if connecting.done()]:
             self._connected(self._connecting.pop(future), is_connected=future.result())
         wait = min(MAX_TURN_SECONDS, max(0.0, self._timers[0][0] - time.monotonic())) if self._timers else 0.0
         for key, events in self._selector.select(wait):

@@ -74,7 +74,9 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
         return answer(request, str(error.detail), error.status_code, error.headers)
 
     async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
-        mistakes = [f"{'.'.join(map(str, one['loc'][1:])) or 'the body'}: {one['msg']}" for one in error.errors()]
+        mistakes = [
+            f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()
+        ]
         return answer(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
 
     async def answer_later(request: Request, _error: psycopg.Error) -> Response:
