@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-AGAIN_SECONDS = "2"
+RETRY_SECONDS = "2"
 
 
 def build(context: Context) -> ASGIApp:
@@ -50,11 +50,11 @@ def build(context: Context) -> ASGIApp:
         # A redirect would lose the request body.
         redirect_slashes=False,
         exception_handlers={
-            HTTPException: _answer_http,
-            RequestValidationError: _answer_invalid,
-            PictureError: _answer_picture,
-            **dict.fromkeys((BusyError, UnansweredError, UnavailableError, ModelError), _answer_later),
-            Exception: _answer_bug,
+            HTTPException: _handle_http,
+            RequestValidationError: _handle_invalid,
+            PictureError: _handle_picture,
+            **dict.fromkeys((BusyError, UnansweredError, UnavailableError, ModelError), _handle_unavailable),
+            Exception: _handle_bug,
         },
     )
     app.state.context, app.state.templates = context, _templates(context)
@@ -89,23 +89,23 @@ def _templates(context: Context) -> Jinja2Templates:
     return templates
 
 
-def _answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def _error_response(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """An HTML page for browsers, JSON for programs and sockets."""
     is_page = request.scope.get("method") == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
     if not is_page or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": text}, status, headers)
     values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
-    answer = page(request, "error.html", values, status)
-    answer.headers.update(headers or {})
-    if again := answer.headers.get("Retry-After"):
-        answer.headers["Refresh"] = again
-    return answer
+    response = page(request, "error.html", values, status)
+    response.headers.update(headers or {})
+    if retry_after := response.headers.get("Retry-After"):
+        response.headers["Refresh"] = retry_after
+    return response
 
 
-async def _answer_http(request: Request, error: HTTPException) -> Response:
+async def _handle_http(request: Request, error: HTTPException) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         error.headers = {"Allow": _allowed(request.app, request.url.path) or (error.headers or {}).get("Allow", "")}
-    return _answer(request, str(error.detail), error.status_code, error.headers)
+    return _error_response(request, str(error.detail), error.status_code, error.headers)
 
 
 def _allowed(app: FastAPI, path: str) -> str:
@@ -116,21 +116,21 @@ def _allowed(app: FastAPI, path: str) -> str:
     return ""
 
 
-async def _answer_later(request: Request, error: Exception) -> Response:
+async def _handle_unavailable(request: Request, error: Exception) -> Response:
     text = str(error) or "the device is too busy; try again"
-    return _answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
+    return _error_response(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
 
 
-async def _answer_invalid(_request: Request, error: RequestValidationError) -> Response:
+async def _handle_invalid(_request: Request, error: RequestValidationError) -> Response:
     """List all validation errors in one sentence, without the values that were sent."""
     mistakes = [f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()]
     return JSONResponse({"detail": "; ".join(mistakes)}, 422)
 
 
-async def _answer_picture(_request: Request, error: PictureError) -> Response:
+async def _handle_picture(_request: Request, error: PictureError) -> Response:
     return JSONResponse({"detail": str(error)}, 422)
 
 
-async def _answer_bug(_request: Request, _error: Exception) -> Response:
+async def _handle_bug(_request: Request, _error: Exception) -> Response:
     # The middleware logs the exception.
     return JSONResponse({"detail": "the console failed; see its log"}, 500)

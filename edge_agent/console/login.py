@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False, default_response_class=Response)
 
 @router.get("/login")
 async def form(
-    request: Request, *, problem: str = "", seconds: str = "", wanted: Annotated[str, Query(alias="next")] = ""
+    request: Request, *, problem: str = "", seconds: str = "", target: Annotated[str, Query(alias="next")] = ""
 ) -> Response:
     """Show the login form, and why the last login failed."""
     if request.state.client.is_authenticated:
@@ -34,7 +34,7 @@ async def form(
             message = f"Too many wrong passwords. Try again {when}."
         case _:
             message = ""
-    return page(request, "login.html", {"problem": message, "next": wanted})
+    return page(request, "login.html", {"problem": message, "next": target})
 
 
 @router.post("/login")
@@ -44,23 +44,23 @@ async def log_in(
     *,
     password: Annotated[str, Form()] = "",
     csrf: CsrfToken = "",
-    wanted: Annotated[str, Form(alias="next")] = "",
+    target: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
     client, auth = request.state.client, context.auth
-    wanted = safe_target(wanted)
+    target = safe_target(target)
     if wait_seconds := auth.wait_seconds(client):
-        return _again(wanted, problem="wait", seconds=str(wait_seconds))
+        return _again(target, problem="wait", seconds=str(wait_seconds))
     if not is_same(csrf, client.csrf):
-        return _again(wanted, problem="expired")
+        return _again(target, problem="expired")
     cookie = auth.log_in(client, password)
     if not cookie:
-        return _again(wanted, problem="wrong")
+        return _again(target, problem="wrong")
     scheme = request.scope["scheme"]
     name = auth.cookie_name(scheme, request.state.base_path)
-    answer = RedirectResponse(wanted, status_code=303)
-    answer.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
-    return answer
+    response = RedirectResponse(target, status_code=303)
+    response.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
+    return response
 
 
 @router.post("/logout")
@@ -72,5 +72,5 @@ async def log_out(context: Current, request: Request, csrf: CsrfToken = "") -> R
     return RedirectResponse("/login", status_code=303)
 
 
-def _again(wanted: str, **problem: str) -> Response:
-    return RedirectResponse(f"/login?{urlencode({**problem, 'next': wanted})}", status_code=303)
+def _again(target: str, **problem: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({**problem, 'next': target})}", status_code=303)

@@ -61,21 +61,21 @@ class Middleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answer = _ResponseSender(send, scope=scope)
+        response = _ResponseSender(send, scope=scope)
         try:
             client = self._authorise(scope)
         except HTTPException as refusal:
             body = {"detail": refusal.detail}
-            await JSONResponse(body, refusal.status_code, refusal.headers)(scope, receive, answer.send)
+            await JSONResponse(body, refusal.status_code, refusal.headers)(scope, receive, response.send)
             return
         if client.kind != "program" and not client.cookie:
             client = self._auth.with_cookie(client)
             name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
-            answer.page_cookie = set_cookie(name, client.cookie, scheme=scope["scheme"])
+            response.page_cookie = set_cookie(name, client.cookie, scheme=scope["scheme"])
         scope["state"]["client"] = client
         is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
         try:
-            await self._app(scope, _bounded(receive) if is_bounded else receive, answer.send)
+            await self._app(scope, _bounded(receive) if is_bounded else receive, response.send)
         except ClientDisconnect:
             return
         except Exception:
@@ -83,7 +83,7 @@ class Middleware:
             if self._logged.take(at=time.monotonic()):
                 log.exception("the console failed at %s; please report this", _route(scope))
             # A partly sent response cannot be completed: uvicorn closes the connection.
-            if not answer.is_whole:
+            if not response.is_whole:
                 raise
 
     def _authorise(self, scope: Scope) -> Client:

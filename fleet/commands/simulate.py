@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Generate load, then compare; returns 1 if alerts are missing, duplicated or out of sequence."""
     config = load(options.config, overrides=options.set)
-    load_settings = Load(
+    load_options = Load(
         devices=options.devices,
         prefix=options.prefix,
         alerts_per_second=options.alerts_per_second,
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         reconnect_spread_seconds=options.reconnect_spread,
     )
     if options.print_devices:
-        print("\n".join(load_settings.names()))
+        print("\n".join(load_options.names()))
         return 0
     password = read_password(options.password_file, key="--password-file") if options.password_file else ""
     brokers = Brokers(
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     # Fail before the load starts if the comparison at its end would be impossible.
     database.open_database(config.database, application="maskwatch-fleet simulate").close()
     ledger = Ledger(options.ledger)
-    with closing(ledger), closing(Simulation(load_settings, brokers, ledger)) as simulation:
+    with closing(ledger), closing(Simulation(load_options, brokers, ledger)) as simulation:
         begin, cpu = time.monotonic(), time.process_time()
         drained = simulation.run(seconds=options.seconds, drain_seconds=options.drain_seconds, report=_progress)
         wall, cpu = time.monotonic() - begin, time.process_time() - cpu

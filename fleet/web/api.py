@@ -58,9 +58,9 @@ def gaps(connection: Database) -> list[dict[str, Any]]:
 
 
 @api.get("/api/v1/alerts")
-def alerts(connection: Database, asked: Annotated[queries.AlertFilter, Query()]) -> dict[str, Any]:
+def alerts(connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> dict[str, Any]:
     """Alerts, newest first, a page at a time."""
-    found = queries.alerts(connection, asked)
+    found = queries.alerts(connection, query)
     return {"alerts": found, "before": found[-1]["id"] if len(found) == queries.A_PAGE else ""}
 
 
@@ -94,9 +94,9 @@ def reviews(request: Request, _name: Admin) -> Response:
 
 
 @api.get("/api/v1/counts")
-def counts(connection: Database, asked: Annotated[CountsQuery, Query()]) -> list[dict[str, Any]]:
+def counts(connection: Database, query: Annotated[CountsQuery, Query()]) -> list[dict[str, Any]]:
     """People and compliance by site and hour."""
-    return queries.counts(connection, **hours(asked))
+    return queries.counts(connection, **hours(query))
 
 
 @api.get("/metrics")

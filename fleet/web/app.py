@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CONSOLE = Path(middleware.__file__).parent
-AGAIN_SECONDS = "5"
+RETRY_SECONDS = "5"
 
 
 def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp:
@@ -64,28 +64,28 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
         ]
     )
 
-    def answer(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    def error_response(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
         if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
             values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
             return templates.TemplateResponse(request, "error.html", values, status, headers)
         return JSONResponse({"detail": text}, status, headers)
 
-    async def answer_http(request: Request, error: HTTPException) -> Response:
-        return answer(request, str(error.detail), error.status_code, error.headers)
+    async def handle_http(request: Request, error: HTTPException) -> Response:
+        return error_response(request, str(error.detail), error.status_code, error.headers)
 
-    async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
+    async def handle_invalid(request: Request, error: RequestValidationError) -> Response:
         mistakes = [
             f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()
         ]
-        return answer(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
+        return error_response(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
 
-    async def answer_later(request: Request, _error: psycopg.Error) -> Response:
+    async def handle_unavailable(request: Request, _error: psycopg.Error) -> Response:
         text = "the database does not answer; try again"
-        return answer(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": AGAIN_SECONDS})
+        return error_response(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
 
-    app.exception_handler(HTTPException)(answer_http)
-    app.exception_handler(RequestValidationError)(answer_invalid)
-    app.exception_handler(psycopg.OperationalError)(answer_later)
+    app.exception_handler(HTTPException)(handle_http)
+    app.exception_handler(RequestValidationError)(handle_invalid)
+    app.exception_handler(psycopg.OperationalError)(handle_unavailable)
     return BasePath(middleware.Middleware(app, auth=auth), configured="")
 
 

@@ -72,9 +72,9 @@ def or_404(thing: Any) -> Any:
     return thing
 
 
-def hours(asked: CountsQuery) -> dict[str, Any]:
+def hours(query: CountsQuery) -> dict[str, Any]:
     """Convert into parameters of the database."""
-    until = asked.until or datetime.now(timezone.utc)
+    until = query.until or datetime.now(timezone.utc)
     # At the beginning of the calendar there are no earlier days.
-    since = asked.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT.replace(tzinfo=until.tzinfo))
-    return {"site": clean(asked.site), "since": since, "until": until}
+    since = query.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT.replace(tzinfo=until.tzinfo))
+    return {"site": clean(query.site), "since": since, "until": until}

@@ -45,26 +45,26 @@ async def log_in(
     name: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
     csrf: Annotated[str, Form()] = "",
-    wanted: Annotated[str, Form(alias="next")] = "",
+    target: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
     """Check the password; each wrong one delays the next attempt."""
     client, auth = request.state.client, request.app.state.auth
-    wanted = safe_target(wanted)
+    target = safe_target(target)
     if not is_same(csrf, client.csrf):
-        return _redirect("expired", wanted)
+        return _redirect("expired", target)
     async with auth.login_lock:
         if auth.wait_seconds(client):
-            return _redirect("wait", wanted)
+            return _redirect("wait", target)
         role = await run_in_threadpool(_role_of, request.app.state.pool, name, password)
         if role is None:
             auth.record_failure(client)
-            return _redirect("wrong", wanted)
+            return _redirect("wrong", target)
         cookie = auth.begin(client, User(name, role))
     scheme = request.scope["scheme"]
-    answer = RedirectResponse(wanted, SEE_OTHER)
+    response = RedirectResponse(target, SEE_OTHER)
     cookie_name = auth.cookie_name(scheme, request.state.base_path)
-    answer.headers.append("Set-Cookie", set_cookie(cookie_name, cookie, scheme=scheme))
-    return answer
+    response.headers.append("Set-Cookie", set_cookie(cookie_name, cookie, scheme=scheme))
+    return response
 
 
 @login.post("/logout")
@@ -81,5 +81,5 @@ def _role_of(pool: ConnectionPool, name: str, password: str) -> Role | None:
         return role_of(connection, name, password)
 
 
-def _redirect(problem: str, wanted: str) -> Response:
-    return RedirectResponse(f"/login?{urlencode({'problem': problem, 'next': wanted})}", SEE_OTHER)
+def _redirect(problem: str, target: str) -> Response:
+    return RedirectResponse(f"/login?{urlencode({'problem': problem, 'next': target})}", SEE_OTHER)

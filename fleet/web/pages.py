@@ -51,15 +51,15 @@ def device(request: Request, connection: Database, name: str) -> Any:
 
 
 @pages.get("/alerts")
-def alerts(request: Request, connection: Database, asked: Annotated[queries.AlertFilter, Query()]) -> Any:
+def alerts(request: Request, connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> Any:
     """The alerts that match a filter."""
-    found = queries.alerts(connection, asked)
+    found = queries.alerts(connection, query)
     sites = queries.sites(connection)
     is_more = len(found) == queries.A_PAGE
-    kept = {key: value for key, value in asked.model_dump(mode="json").items() if value and key != "before"}
+    kept = {key: value for key, value in query.model_dump(mode="json").items() if value and key != "before"}
     values = {
         "alerts": found,
-        "asked": asked,
+        "query": query,
         "sites": sites,
         "labels": LABELS,
         "reviews": REVIEW_WORDS,
@@ -80,12 +80,12 @@ def alert(request: Request, connection: Database, alert_id: Uuid7) -> Any:
 
 
 @pages.get("/counts")
-def counts(request: Request, connection: Database, asked: Annotated[CountsQuery, Query()]) -> Any:
+def counts(request: Request, connection: Database, query: Annotated[CountsQuery, Query()]) -> Any:
     """People by site and hour."""
     values = {
-        "hours": queries.counts(connection, **hours(asked)),
+        "hours": queries.counts(connection, **hours(query)),
         "sites": queries.sites(connection),
-        "site": asked.site,
+        "site": query.site,
         "days": COUNTED_DAYS,
     }
     return request.app.state.templates.TemplateResponse(request, "counts.html", values)
