@@ -27,7 +27,10 @@ MAX_NODES = 100_000
 MAX_NESTED = 100
 """Limit of nesting; a configuration has five levels."""
 # Keys whose values may be secret and are not shown in errors, which may be logged.
-SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)", re.IGNORECASE)
+SECRET_KEY = re.compile(r"pass(word|wd)?|token|secret|source(?!s\b)|webhooks|headers|websocket_path", re.IGNORECASE)
+SHAPE_ERRORS = frozenset({"model_type", "dict_type", "tuple_type"})
+"""A value in place of a section or list, which may be the secret of any key below."""
+PLAIN = re.compile(r"[\w.-]*")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
 
@@ -146,7 +149,8 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
-        raise ConfigError(_report(file, [(1, f"holds {mask(repr(_short(data)))} where keys are expected")]))
+        kind = "a list" if isinstance(data, list) else "a single value"
+        raise ConfigError(_report(file, [(1, f"holds {kind} where keys are expected")]))
     return data, lines
 
 
@@ -255,8 +259,16 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, 
     if detail["type"] == "extra_forbidden":
         return line, f"{_dotted(path)}: unknown key{_suggestion(path, model)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
-    value = MASK if any(SECRET_KEY.search(str(part)) for part in path) else _short(detail["input"])
+    value = MASK if _may_be_secret(path, detail) else _short(detail["input"])
     return line, f"{_dotted(path)}: {mask(sentence.format(value=value, **detail.get('ctx', {})))}"
+
+
+def _may_be_secret(path: KeyPath, detail: ErrorDetails) -> bool:
+    value = detail["input"]
+    if isinstance(value, dict | list):
+        return any(character.isalpha() for character in str(value))
+    is_secret_key = any(SECRET_KEY.search(str(part)) for part in path)
+    return is_secret_key or (detail["type"] in SHAPE_ERRORS and PLAIN.fullmatch(str(value)) is None)
 
 
 def _suggestion(path: KeyPath, model: type[BaseModel]) -> str:

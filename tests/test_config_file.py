@@ -105,7 +105,7 @@ def test_invalid_yaml_is_reported_with_its_line(tmp_path):
 
 
 def test_a_list_instead_of_keys_is_rejected(tmp_path):
-    assert complaint(write(tmp_path, "- a\n")) == ["line 1 holds ['a'] where keys are expected"]
+    assert complaint(write(tmp_path, "- a\n")) == ["line 1 holds a list where keys are expected"]
 
 
 def test_the_error_for_a_missing_file_names_the_command_that_creates_one(tmp_path):

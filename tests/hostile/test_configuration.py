@@ -65,6 +65,16 @@ sys.exit(main(["config", "--config", {str(file)!r}]))
         f"console: {{token_file: {{x: {SECRET}}}}}",
         f"mqtt: {{port: 'mqtt://me:{SECRET}@broker'}}",
         f"- rtsp://me:{SECRET}@camera/live",
+        f"- https://hooks.example.org/{SECRET}",
+        f"webhooks: https://hooks.example.org/{SECRET}",
+        f"webhooks: [https://hooks.example.org/{SECRET}]",
+        f"webhooks: [{{url: hooks.example.org/{SECRET}}}]",
+        f"cameras: 'pipe: curl -u me:{SECRET} http://camera/live'",
+        f"cameras: {{door: 'pipe: curl -u me:{SECRET} http://camera/live'}}",
+        f"mqtt: {{transport: websockets, websocket_headers: Bearer {SECRET}}}",
+        f'mqtt: {{transport: websockets, websocket_headers: {{Authorization: "{SECRET}\\x01"}}}}',
+        f"mqtt: {{websocket_path: mqtt/{SECRET}}}",
+        f"mqtt: {{username: {{door: {SECRET}}}}}",
     ],
 )
 def test_a_configuration_error_shows_no_secret(tmp_path, text):
