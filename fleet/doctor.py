@@ -37,13 +37,13 @@ def examine(config: FleetConfig, *, when: datetime) -> list[Finding]:
         "roll-out": check_stages,
     }
     found: list[Finding] = []
-    for what, check in checks.items():
+    for name, check in checks.items():
         try:
             found += check(config, when)
         except AgentError as error:
-            found.append(Finding(what, "failed", in_one_line(error)))
+            found.append(Finding(name, "failed", in_one_line(error)))
         except psycopg.Error as error:
-            found.append(Finding(what, "failed", database.describe_error(error)))
+            found.append(Finding(name, "failed", database.describe_error(error)))
     return found
 
 

@@ -73,11 +73,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
     assign = action("assign", "choose the model of a group of devices, which two people then have to sign", _assign)
     assign.add_argument("--group", default="default", help="rollout.group of the devices (default: default)")
-    what = assign.add_mutually_exclusive_group(required=True)
-    what.add_argument(
+    choice = assign.add_mutually_exclusive_group(required=True)
+    choice.add_argument(
         "--model", type=Path, metavar="FILE.tflite", help="the model, with its card beside it; named after the file"
     )
-    what.add_argument("--configured", action="store_true", help="the model in each device's configuration")
+    choice.add_argument("--configured", action="store_true", help="the model in each device's configuration")
     assign.add_argument(
         "--minimum-version", default="0.0.0", metavar="X.Y.Z", help="lowest version of the agent for it (default: any)"
     )

@@ -43,8 +43,8 @@ def check_repository(config: FleetConfig, when: datetime) -> Iterator[Finding]:
     for role, until in repository.expires().items():
         yield _expiry(role, until, when=when)
     for role, count in repository.missing_signatures().items():
-        what = f"missing signatures: {count}" if count else "run 'maskwatch-fleet rollout publish'"
-        yield Finding("repository", "warning", f"{role} is staged and not served: {what}")
+        state = f"missing signatures: {count}" if count else "run 'maskwatch-fleet rollout publish'"
+        yield Finding("repository", "warning", f"{role} is staged and not served: {state}")
     if config.rollout.url:
         yield _served(config.rollout.url, repository)
 

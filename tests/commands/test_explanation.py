@@ -49,12 +49,12 @@ def height(folder) -> int:
 def test_every_reading_has_the_evidence_after_it(tmp_path):
     an_explanation().save(tmp_path / "new", name="door")
 
-    told = json.loads((tmp_path / "new" / "door.json").read_text(encoding="utf-8"))
-    (track,) = told["tracks"]
+    explanation = json.loads((tmp_path / "new" / "door.json").read_text(encoding="utf-8"))
+    (track,) = explanation["tracks"]
     assert (track["track"], track["frames"], len(track["readings"])) == (1, 12, 12)
-    assert told["violation_llr"] == pytest.approx(math.log(0.9 / 0.001), abs=1e-3)
+    assert explanation["violation_llr"] == pytest.approx(math.log(0.9 / 0.001), abs=1e-3)
     decided = next(one for one in track["readings"] if one["decision"] == "violation")
-    assert decided["evidence"] >= told["violation_llr"]
+    assert decided["evidence"] >= explanation["violation_llr"]
     assert track["events"] == [{"at_seconds": decided["at_seconds"], "event": "alert: without_mask"}]
     assert set(decided) == {"at_seconds", "box", "label", "scores", "quality", "llr", "evidence", "decision"}
 

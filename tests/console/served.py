@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 PASSWORD, TOKEN = "correct horse battery", "staple-of-a-program"
 AGENT_SECONDS = 0.01
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 """Timeout for a busy machine."""
 BOOT_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -72,7 +72,7 @@ class Served:
     def client(self, *, token: str = "", **options: Any) -> httpx.Client:
         """An HTTP client like that of a program."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, **options)
 
     def show(
         self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
@@ -234,7 +234,7 @@ def a_console(config: Config) -> Iterator[None]:
 
     thread = threading.Thread(target=work, name="console")
     thread.start()
-    assert is_up.wait(PATIENCE_SECONDS)
+    assert is_up.wait(TIMEOUT_SECONDS)
     try:
         if failed:
             raise failed[0]
@@ -245,7 +245,7 @@ def a_console(config: Config) -> Iterator[None]:
             # After a failure it may be closed before its thread has ended.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(end.set)
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 
@@ -271,7 +271,7 @@ def secret_files(folder: Path) -> dict[str, str]:
 
 def connect(address: str, **options: Any) -> ClientConnection:
     """Open a WebSocket."""
-    return websockets.sync.client.connect(address, **{"open_timeout": PATIENCE_SECONDS, **options})
+    return websockets.sync.client.connect(address, **{"open_timeout": TIMEOUT_SECONDS, **options})
 
 
 def jpeg(image: Image | None = None) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 
 from edge_agent.domain import Box
 from edge_agent.vision.images import decode_picture
-from tests.console.served import PATIENCE_SECONDS, a_bridge, a_config, a_console, jpeg
+from tests.console.served import TIMEOUT_SECONDS, a_bridge, a_config, a_console, jpeg
 from tests.faces import HOPPER, face_box, portrait
 from tests.journeys.agent import wait_until
 from tests.values import a_status
@@ -227,7 +227,7 @@ def test_without_an_agent_pages_and_uploads_are_served_and_the_rest_is_503(tmp_p
     config = a_config(tmp_path)
     with (
         a_console(config),
-        httpx.Client(base_url=f"http://127.0.0.1:{config.console.port}", timeout=PATIENCE_SECONDS) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{config.console.port}", timeout=TIMEOUT_SECONDS) as client,
     ):
         assert client.get("/").status_code == client.get("/alerts").status_code == 200
         # A program has no cookie.
@@ -317,7 +317,7 @@ def test_no_name_in_a_request_leads_to_a_file(console, client, name):
 
     def request(method, target, body=None):
         # httpx would normalise the path.
-        line = HTTPConnection("127.0.0.1", console.config.console.port, timeout=PATIENCE_SECONDS)
+        line = HTTPConnection("127.0.0.1", console.config.console.port, timeout=TIMEOUT_SECONDS)
         line.request(method, target, body, {"Content-Type": "application/json"} if body else {})
         answer = line.getresponse()
         content = answer.read()

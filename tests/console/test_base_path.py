@@ -11,7 +11,7 @@ import pytest
 from edge_agent.config.model import ConsoleConfig
 from tests.console.browsing import a_browser, a_visitor
 from tests.console.proxy import a_proxy
-from tests.console.served import PASSWORD, PATIENCE_SECONDS, jpeg, secret_files, served
+from tests.console.served import PASSWORD, TIMEOUT_SECONDS, jpeg, secret_files, served
 from tests.faces import HOPPER, portrait
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_every_address_of_every_page_leads_back_through_the_proxy(tmp_path, way)
     with (
         served(tmp_path, base_path=base_path, display={"enabled": True}) as console,
         a_proxy(console.config.console.port, prefix, strips=strips, headers=headers) as proxy,
-        httpx.Client(base_url=proxy, timeout=PATIENCE_SECONDS) as client,
+        httpx.Client(base_url=proxy, timeout=TIMEOUT_SECONDS) as client,
     ):
         alert = console.keep_alert(crop=jpeg())
         for path in [*PAGES, f"/alerts/{alert}", "/alerts?label=without_mask"]:

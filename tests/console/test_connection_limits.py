@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 import pytest
 
 from edge_agent.console.connection_limits import BODY_SILENCE_SECONDS, HANDSHAKE_SECONDS, HEAD_SECONDS, UNREAD_SECONDS
-from tests.console.served import PATIENCE_SECONDS, jpeg, served
+from tests.console.served import TIMEOUT_SECONDS, jpeg, served
 from tests.mqtt.brokers import make_certificates
 
 # On a busy machine slow clients are disconnected later.
@@ -22,7 +22,7 @@ POST = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: applica
 
 
 def line_to(console) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(("127.0.0.1", console.config.console.port), timeout=TIMEOUT_SECONDS)
 
 
 def is_closed(line: socket.socket, *, is_read: bool) -> bool:
@@ -58,7 +58,7 @@ def slow_clients(tmp_path_factory):
             opened_at[name] = time.monotonic()
             lines[name] = stack.enter_context(line_to(secure if name == "no handshake" else console))
         busy = stack.enter_context(
-            closing(HTTPConnection("127.0.0.1", console.config.console.port, timeout=PATIENCE_SECONDS))
+            closing(HTTPConnection("127.0.0.1", console.config.console.port, timeout=TIMEOUT_SECONDS))
         )
         busy.connect()
         busy.auto_open = 0

@@ -19,7 +19,7 @@ from edge_agent.console import display
 from edge_agent.domain import Nearest, Sign
 from edge_agent.errors import ConfigError
 from tests.console.served import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     TOKEN,
     a_config,
     a_console,
@@ -65,7 +65,7 @@ def a_screen(console, camera="door", *, token="", **headers):
 
 def next_sign(line):
     """Return the next sign; pictures received before it are acknowledged as drawn."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         message = line.recv(timeout=max(0.0, deadline - time.monotonic()))
         if isinstance(message, str):
@@ -111,14 +111,14 @@ def test_pictures_are_sent_as_they_are_drawn_and_only_while_a_person_is_in_view(
         assert next_sign(line)["sign"] == "away"
         door.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
         assert next_sign(line)["sign"] == "compliant"
-        assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
+        assert line.recv(timeout=TIMEOUT_SECONDS).startswith(b"\xff\xd8")
         for index in range(1, 4):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
             time.sleep(0.3)
         with pytest.raises(TimeoutError):
             line.recv(timeout=0.5)
         line.send(json.dumps({"drawn": True}))
-        assert line.recv(timeout=PATIENCE_SECONDS).startswith(b"\xff\xd8")
+        assert line.recv(timeout=TIMEOUT_SECONDS).startswith(b"\xff\xd8")
         door.show(portrait(HOPPER), index=9, outcome=at_the_door(None))
         assert next_sign(line)["sign"] == "empty"
         with pytest.raises(TimeoutError):

@@ -15,12 +15,12 @@ import pytest
 
 from edge_agent.alerts.history import AlertHistory
 from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, WatchedDoor
-from tests.console.served import PATIENCE_SECONDS, connect
+from tests.console.served import TIMEOUT_SECONDS, connect
 from tests.journeys.agent import END_SECONDS, AgentProcess, ConsoleProcess, run_command, wait_until
 from tests.mosquitto import free_port
 
 # A busy machine may answer late.
-get, post = partial(httpx.get, timeout=PATIENCE_SECONDS), partial(httpx.post, timeout=PATIENCE_SECONDS)
+get, post = partial(httpx.get, timeout=TIMEOUT_SECONDS), partial(httpx.post, timeout=TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_frames_and_alerts_of_the_agent_are_shown(door):
         line.send(json.dumps({"watch": [CAMERA]}))
         received: dict[str, Any] = {}
         while not {"picture", "overview", "alert"} <= received.keys():
-            message = line.recv(timeout=PATIENCE_SECONDS)
+            message = line.recv(timeout=TIMEOUT_SECONDS)
             if isinstance(message, bytes):
                 received["picture"] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
                 line.send(json.dumps({"shown": CAMERA}))
@@ -90,7 +90,7 @@ def test_the_console_stops_soon_with_open_viewers(door):
         for _ in range(5):
             line = stack.enter_context(connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin))
             line.send(json.dumps({"watch": [CAMERA]}))
-            line.recv(timeout=PATIENCE_SECONDS)
+            line.recv(timeout=TIMEOUT_SECONDS)
         stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
         began = time.monotonic()
 
@@ -103,7 +103,7 @@ def test_the_console_stops_soon_with_open_viewers(door):
 def test_stopping_or_killing_the_console_does_not_affect_detection(door):
     with connect(f"{door.origin.replace('http', 'ws')}/live", origin=door.origin) as line:
         line.send(json.dumps({"watch": [CAMERA]}))
-        line.recv(timeout=PATIENCE_SECONDS)
+        line.recv(timeout=TIMEOUT_SECONDS)
 
         for how in (signal.SIGSTOP, signal.SIGKILL):
             before = len(kept_alerts(door))
@@ -140,7 +140,7 @@ def test_a_port_in_use_ends_only_the_console(door):
 
     assert second.process is not None
     # 75: systemd restarts it.
-    assert second.process.wait(timeout=PATIENCE_SECONDS) == 75
+    assert second.process.wait(timeout=TIMEOUT_SECONDS) == 75
     assert f"port {door.port}" in second.log
     assert get(f"{door.origin}/health").json()["ok"]
 

@@ -44,8 +44,8 @@ def worker():
     made.close()
 
 
-def run(look):
-    return asyncio.run(look())
+def run(scenario):
+    return asyncio.run(scenario())
 
 
 async def shown(live):
@@ -67,11 +67,11 @@ def test_twenty_viewers_are_served_by_one_frame_and_one_encoding(worker):
     agent = Agent()
     live = Live(agent, worker)
 
-    async def look():
+    async def scenario():
         frames = await asyncio.gather(*(shown(live) for _ in range(20)))
         return await asyncio.gather(*(live.picture(frame, width_px=640) for frame in frames))
 
-    pictures = run(look)
+    pictures = run(scenario)
 
     assert (agent.requests, live.encoded) == (1, 1)
     assert len({id(picture) for picture in pictures}) == 1
@@ -81,14 +81,14 @@ def test_many_viewers_request_no_more_frames_than_one(worker):
     agent = Agent()
     live = Live(agent, worker)
 
-    async def look():
+    async def scenario():
         loop = asyncio.get_running_loop()
         until = loop.time() + 1.0
         while loop.time() < until:
             await asyncio.gather(*(live.frame("door") for _ in range(3)))
             await asyncio.sleep(0.01)
 
-    run(look)
+    run(scenario)
 
     assert agent.requests <= MAX_FPS + 1
 
@@ -96,10 +96,10 @@ def test_many_viewers_request_no_more_frames_than_one(worker):
 def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
     live = Live(Agent(size=(1280, 720)), worker)
 
-    async def look():
+    async def scenario():
         return await live.picture(await shown(live), width_px=640)
 
-    picture = run(look)
+    picture = run(scenario)
     (length,) = struct.unpack(">I", picture.message[:4])
     head, jpeg = json.loads(picture.message[4 : 4 + length]), picture.message[4 + length :]
 
@@ -117,12 +117,12 @@ def test_the_boxes_of_a_picture_are_in_its_own_pixels(worker):
 def test_similar_widths_share_one_encoding(worker):
     live = Live(Agent(size=(1280, 720)), worker)
 
-    async def look():
+    async def scenario():
         frame = await shown(live)
         for width_px in range(1, 2000, 7):
             await live.picture(frame, width_px=width_px)
 
-    run(look)
+    run(scenario)
 
     assert live.encoded == 4
 
@@ -131,13 +131,13 @@ def test_a_paused_camera_shows_nothing(worker):
     agent = Agent()
     live = Live(agent, worker)
 
-    async def look():
+    async def scenario():
         before = await live.frame("door")
         agent.is_paused = True
         await asyncio.sleep(1.1 / MAX_FPS)
         return before, await live.frame("door")
 
-    before, after = run(look)
+    before, after = run(scenario)
 
     assert before is not None
     assert after is None
@@ -148,13 +148,13 @@ def test_a_missing_agent_is_reported_to_all_viewers_and_retried(worker):
     agent.is_gone = True
     live = Live(agent, worker)
 
-    async def look():
+    async def scenario():
         gone = await asyncio.gather(*(live.frame("door") for _ in range(3)), return_exceptions=True)
         agent.is_gone = False
         await asyncio.sleep(1.1 / MAX_FPS)
         return gone, await live.frame("door")
 
-    gone, frame = run(look)
+    gone, frame = run(scenario)
 
     assert {type(one) for one in gone} == {UnansweredError}
     assert frame.head.number == 1

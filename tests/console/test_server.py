@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.errors import ConfigError, UnavailableError
-from tests.console.served import PATIENCE_SECONDS, jpeg, served
+from tests.console.served import TIMEOUT_SECONDS, jpeg, served
 from tests.mosquitto import free_port
 from tests.mqtt.brokers import make_certificates
 
@@ -45,7 +45,7 @@ def test_it_stops_at_once_during_a_response(tmp_path, monkeypatch):
         unread.sendall(f"GET /api/v1/alerts/{crop}/crop HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert unread.recv(1) == b"H"
         began = time.monotonic()
-    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert time.monotonic() - began < TIMEOUT_SECONDS
     silent.close()
     unread.close()
 
@@ -119,7 +119,7 @@ def test_localhost_means_every_loopback_address_of_the_machine(tmp_path):
     with served(tmp_path, host="localhost") as console:
         for address in {str(found[4][0]) for found in socket.getaddrinfo("localhost", None)}:
             try:
-                line = socket.create_connection((address, console.config.console.port), timeout=PATIENCE_SECONDS)
+                line = socket.create_connection((address, console.config.console.port), timeout=TIMEOUT_SECONDS)
             except OSError as error:
                 # Without IPv6 on this machine there is no such listener.
                 assert ":" in address, error  # noqa: PT017

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from edge_agent.vision.images import decode_picture
-from tests.console.served import PATIENCE_SECONDS, TOKEN, connect, jpeg, served
+from tests.console.served import TIMEOUT_SECONDS, TOKEN, connect, jpeg, served
 from tests.faces import HOPPER, portrait
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Page:
 
     def receive(self, kind):
         """Return the next message of a kind: "picture", or the key of a JSON message."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             message = self.line.recv(timeout=max(0.0, deadline - time.monotonic()))
             if isinstance(message, bytes):
@@ -71,7 +71,7 @@ def test_a_page_gets_a_picture_and_the_next_only_when_it_was_shown(console):
         for number in range(2, 9):
             console.show(portrait(HOPPER), index=number)
         # Two overviews arrive meanwhile, and no picture.
-        messages = [page.line.recv(timeout=PATIENCE_SECONDS) for _ in range(2)]
+        messages = [page.line.recv(timeout=TIMEOUT_SECONDS) for _ in range(2)]
         assert all(isinstance(message, str) for message in messages)
         page.send(shown="door")
         second = page.receive("picture")
@@ -165,7 +165,7 @@ def test_a_socket_needs_a_login(locked):
     with connect(
         f"{locked.url.replace('http', 'ws')}/live", additional_headers={"Authorization": f"Bearer {TOKEN}"}
     ) as line:
-        assert line.recv(timeout=PATIENCE_SECONDS)
+        assert line.recv(timeout=TIMEOUT_SECONDS)
 
 
 def test_the_number_of_viewers_is_limited(tmp_path):
@@ -193,7 +193,7 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console
     with Page(console) as page:
         page.send(watch=["door"])
         indices: list[int] = []
-        deadline = time.monotonic() + 2 * PATIENCE_SECONDS
+        deadline = time.monotonic() + 2 * TIMEOUT_SECONDS
         while "maskwatch_console_viewers 2.0" not in client.get("/metrics").text:
             assert time.monotonic() < deadline
         while "maskwatch_console_viewers 2.0" in client.get("/metrics").text:
@@ -213,13 +213,13 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(console
 def test_a_webcam_is_answered_as_the_api_answers(console, client):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send(jpeg())
-        found = json.loads(line.recv(timeout=PATIENCE_SECONDS))
+        found = json.loads(line.recv(timeout=TIMEOUT_SECONDS))
         line.send(b"not a picture")
-        wrong = json.loads(line.recv(timeout=PATIENCE_SECONDS))
+        wrong = json.loads(line.recv(timeout=TIMEOUT_SECONDS))
         line.send(jpeg()[:300])
-        half = json.loads(line.recv(timeout=PATIENCE_SECONDS))
+        half = json.loads(line.recv(timeout=TIMEOUT_SECONDS))
         line.send(jpeg())
-        again = json.loads(line.recv(timeout=PATIENCE_SECONDS))
+        again = json.loads(line.recv(timeout=TIMEOUT_SECONDS))
 
     answer = client.post("/api/v1/detect", files={"file": jpeg()}).json()
     assert found["faces"] == again["faces"] == answer["faces"]
@@ -231,7 +231,7 @@ def test_a_webcam_that_sends_text_is_disconnected(console):
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         line.send("words")
         with pytest.raises(ConnectionClosed) as closed:
-            line.recv(timeout=PATIENCE_SECONDS)
+            line.recv(timeout=TIMEOUT_SECONDS)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1003
@@ -241,7 +241,7 @@ def test_a_webcam_that_does_not_wait_for_answers_gets_them_one_by_one(console, c
     with connect(f"{console.url.replace('http', 'ws')}/webcam", origin=console.url) as line:
         for _ in range(10):
             line.send(jpeg())
-        answers = [json.loads(line.recv(timeout=PATIENCE_SECONDS)) for _ in range(10)]
+        answers = [json.loads(line.recv(timeout=TIMEOUT_SECONDS)) for _ in range(10)]
         # Meanwhile others are served.
         assert client.get("/health").status_code == 200
 

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.console.served import PATIENCE_SECONDS, jpeg, served
+from tests.console.served import TIMEOUT_SECONDS, jpeg, served
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_an_invalid_body_is_rejected(client, options, status):
 
 def test_too_many_bytes_are_refused_before_they_are_sent(tmp_path):
     with served(tmp_path, largest_upload_bytes=100_000) as console, console.client() as client:
-        with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
+        with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=TIMEOUT_SECONDS) as line:
             head = "POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             line.sendall(f"{head}Content-Length: 999999999999\r\n\r\n".encode())
             answer = line.recv(65536)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edge_agent.messages.message import Message
     from fleet.config import FleetConfig
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 SMALL_DISK = "size=150m"
 
 
@@ -88,12 +88,12 @@ class Ingesting:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(timeout=PATIENCE_SECONDS)
+        self._thread.join(timeout=TIMEOUT_SECONDS)
         assert not self._thread.is_alive()
 
 
 def eventually(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -147,7 +147,7 @@ def test_a_device_reaches_the_database_by_mqtt(config: FleetConfig, rabbitmq: Ra
     client.username_pw_set("guest", "guest")
     client.connect("127.0.0.1", rabbitmq.mqtt_port)
     client.loop_start()
-    client.publish("maskwatch/hall-1/alerts", one.payload(), qos=1).wait_for_publish(PATIENCE_SECONDS)
+    client.publish("maskwatch/hall-1/alerts", one.payload(), qos=1).wait_for_publish(TIMEOUT_SECONDS)
     client.disconnect()
     client.loop_stop()
 

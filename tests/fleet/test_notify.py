@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import psycopg
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 SITES = 20
 
 
@@ -63,7 +63,7 @@ class Receiver:
 
     def wait(self, count: int) -> list[dict[str, Any]]:
         """Wait for this many messages and return them."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while len(self.messages) < count:
             assert time.monotonic() < deadline, self.messages
             time.sleep(0.05)
@@ -110,7 +110,7 @@ def alertmanagers(tmp_path: Path, receiver: Receiver) -> Iterator[list[tuple[str
 
 def _wait_until_settled(status: str) -> None:
     """Wait until each knows its peer; before that, both would send notifications."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             with urllib.request.urlopen(status, timeout=2) as answer:  # noqa: S310  (ours)
@@ -125,7 +125,7 @@ def _wait_until_settled(status: str) -> None:
 
 def _wait_until_considered(address: str) -> None:
     """Wait until it has checked for each site whether its peer has sent the notification."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         with urllib.request.urlopen(f"{address}/metrics", timeout=20) as answer:  # noqa: S310  (ours)
             found = re.search(r"^alertmanager_nflog_queries_total (\S+)", answer.read().decode(), re.MULTILINE)
@@ -142,7 +142,7 @@ def put(connection: psycopg.Connection, *messages: Any) -> None:
 
 def post(notifier: Notifier, connection: psycopg.Connection, *, at: float = 0.0) -> int:
     """Post, retrying until the Alertmanagers listen."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             return notifier.post(connection, when=now(), at=at)

@@ -114,11 +114,11 @@ def test_a_group_without_devices_waits():
 def test_a_device_that_falls_silent_after_it_was_reached_still_counts(connection: psycopg.Connection):
     began = now() - timedelta(days=2)
     rollout = {"group": "default", "number": 1, "model": "one", "state": "accepted"}
-    heard_from = {"hall-1": began + timedelta(minutes=1), "hall-2": now(), "gone": began - timedelta(days=2)}
-    for name, heard in heard_from.items():
+    last_telemetry = {"hall-1": began + timedelta(minutes=1), "hall-2": now(), "gone": began - timedelta(days=2)}
+    for name, received in last_telemetry.items():
         connection.execute(
             "insert into devices (device, site, telemetry, telemetry_received) values (%s, 'hall', %s, %s)",
-            [name, json.dumps({"rollout": {**rollout, "number": 2} if name == "hall-2" else rollout}), heard],
+            [name, json.dumps({"rollout": {**rollout, "number": 2} if name == "hall-2" else rollout}), received],
         )
 
     devices = reports.devices(connection, "default", since=began)

@@ -21,7 +21,7 @@ def manager(tmp_path, monkeypatch):
         yield listening
 
 
-def heard(manager: socket.socket) -> list[str]:
+def received(manager: socket.socket) -> list[str]:
     manager.setblocking(False)
     messages = []
     while True:
@@ -38,7 +38,7 @@ def test_ready_is_sent_once_and_again_after_a_reload(manager):
     notifier.reloading()
     notifier.ready()
 
-    first, reloading, last = heard(manager)
+    first, reloading, last = received(manager)
 
     assert (first, last) == ("READY=1", "READY=1")
     assert reloading.startswith("RELOADING=1\nMONOTONIC_USEC=")
@@ -50,14 +50,14 @@ def test_the_watchdog_is_fed_at_most_once_a_second(manager):
     for _ in range(100):
         notifier.alive()
 
-    assert heard(manager) == ["READY=1", "WATCHDOG=1"]
+    assert received(manager) == ["READY=1", "WATCHDOG=1"]
 
 
 def test_until_ready_each_notification_extends_the_start_timeout(manager):
     notifier = Notifier()
     notifier.alive()
 
-    assert heard(manager) == ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"]
+    assert received(manager) == ["WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000"]
 
 
 def test_a_status_is_sent_when_it_changes(manager):
@@ -66,7 +66,7 @@ def test_a_status_is_sent_when_it_changes(manager):
         notifier.status(text)
     notifier.stopping()
 
-    assert heard(manager) == ["STATUS=watching", "STATUS=broker away", "STOPPING=1"]
+    assert received(manager) == ["STATUS=watching", "STATUS=broker away", "STOPPING=1"]
 
 
 def test_an_abstract_socket_is_understood(monkeypatch):
@@ -75,7 +75,7 @@ def test_an_abstract_socket_is_understood(monkeypatch):
         monkeypatch.setenv("NOTIFY_SOCKET", "@maskwatch-test-notify")
         Notifier().ready()
 
-        assert heard(listening) == ["READY=1"]
+        assert received(listening) == ["READY=1"]
 
 
 def test_without_a_service_manager_nothing_happens(monkeypatch):
@@ -96,7 +96,7 @@ def test_a_missing_service_manager_is_logged_once(monkeypatch, tmp_path, caplog)
 def test_a_status_of_two_lines_is_no_second_notification(manager):
     Notifier().status("camera door away: refused\nSTOPPING=1")
 
-    (message,) = heard(manager)
+    (message,) = received(manager)
 
     assert "\n" not in message
 
@@ -108,14 +108,14 @@ def test_a_blocked_service_manager_is_logged_once_and_notified_again_later(manag
     for number in range(2000):
         notifier.status(f"number {number}")
     notifier.ready()
-    unread = heard(manager)
+    unread = received(manager)
     notifier.status("number 1999")
     notifier.ready()
     notifier.ready()
 
     assert len(unread) < 2000
     assert "READY=1" not in unread
-    assert heard(manager) == ["STATUS=number 1999", "READY=1"]
+    assert received(manager) == ["STATUS=number 1999", "READY=1"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 

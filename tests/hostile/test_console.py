@@ -20,7 +20,7 @@ from edge_agent.config.secrets import ConsoleSecrets
 from edge_agent.console.auth import Auth
 from edge_agent.console.middleware import LOGGED_AT_ONCE, Middleware
 from edge_agent.host.stats import HostStats
-from tests.console.served import PASSWORD, PATIENCE_SECONDS, TOKEN, jpeg, secret_files, served
+from tests.console.served import PASSWORD, TIMEOUT_SECONDS, TOKEN, jpeg, secret_files, served
 from tests.hostile.bodies import JSON_BOMBS
 
 MEGABYTE = 1_000_000
@@ -211,9 +211,9 @@ def test_a_flood_of_wrong_logins_does_not_lock_out_known_users(locked):
 
 
 def send_raw(console, content):
-    with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=PATIENCE_SECONDS) as line:
+    with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=TIMEOUT_SECONDS) as line:
         line.sendall(content)
-        line.settimeout(PATIENCE_SECONDS)
+        line.settimeout(TIMEOUT_SECONDS)
         answer = b""
         with suppress(TimeoutError):
             while part := line.recv(65_536):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "street_door.mp4"
 # For loading models and the first frame on a busy machine; two such waits fit into a test's limit of 300 s.
-PATIENCE_SECONDS = 140.0
+TIMEOUT_SECONDS = 140.0
 # The service manager waits 10 s; a busy machine takes longer.
 END_SECONDS = 60.0
 # For a recording, which plays in real time even on a busy machine: analyse few frames and decide early.
@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until a condition holds that another process causes."""
     deadline = time.monotonic() + seconds
     while not is_so():
@@ -39,7 +39,7 @@ def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIE
 def run_command(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run `edge-agent ARGUMENTS` to its end."""
     command = [sys.executable, "-m", "edge_agent", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, **settings)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, **settings)
 
 
 class AgentProcess:
@@ -79,7 +79,7 @@ class AgentProcess:
         self.process.send_signal(how)
         return self.wait(seconds=END_SECONDS)
 
-    def wait(self, *, seconds: float = PATIENCE_SECONDS) -> int:
+    def wait(self, *, seconds: float = TIMEOUT_SECONDS) -> int:
         """Wait until it exits and return the exit status, receiving its service manager notifications meanwhile."""
         assert self.process is not None
         process = self.process
@@ -133,7 +133,7 @@ class ConsoleProcess:
         """Send a signal and return the exit status."""
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(timeout=PATIENCE_SECONDS)
+        return self.process.wait(timeout=TIMEOUT_SECONDS)
 
     def kill(self) -> None:
         """Kill what is left of it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt.publish import multiple
 
-from tests.journeys.agent import PATIENCE_SECONDS, wait_until
+from tests.journeys.agent import TIMEOUT_SECONDS, wait_until
 from tests.mosquitto import Mosquitto
 from tests.mqtt.samples import a_message
 
@@ -45,7 +45,7 @@ def printed(broker: Mosquitto, *options: str, count: int, sent: list[tuple[str, 
         messages: list[Any] = [{"topic": topic, "payload": payload, "qos": 1} for topic, payload in sent]
         multiple(messages, hostname="127.0.0.1", port=broker.port)
         try:
-            out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            out, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             process.kill()
     assert process.returncode == 0

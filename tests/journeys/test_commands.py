@@ -172,13 +172,13 @@ def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):
 
     assert done.returncode == 0, done.stderr
     *alerts, last = lines(done.stdout)
-    told = json.loads((tmp_path / "why" / "street_door.json").read_text(encoding="utf-8"))
+    explanation = json.loads((tmp_path / "why" / "street_door.json").read_text(encoding="utf-8"))
     alerted = [
-        event["at_seconds"] for track in told["tracks"] for event in track["events"] if "alert" in event["event"]
+        event["at_seconds"] for track in explanation["tracks"] for event in track["events"] if "alert" in event["event"]
     ]
     assert alerted == [alert["at_seconds"] for alert in alerts]
-    assert sum(len(track["readings"]) for track in told["tracks"]) == last["summary"]["readings"]
-    assert sum(track["frames"] for track in told["tracks"]) == last["summary"]["faces"]
+    assert sum(len(track["readings"]) for track in explanation["tracks"]) == last["summary"]["readings"]
+    assert sum(track["frames"] for track in explanation["tracks"]) == last["summary"]["faces"]
     assert last["summary"]["faces_per_reading"] > 1
     assert (tmp_path / "why" / "street_door.svg").read_bytes().startswith(b"<svg")
 

@@ -50,7 +50,7 @@ LOOPS_A_TURN = 2
 SETTLE_SECONDS = 10.0
 """Time for viewers to connect or disconnect, and for pending requests to complete."""
 STARTS_WITHIN_SECONDS = 60.0
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 """Timeout for the last answers of a phase."""
 ENTRIES_BEFORE = 500
 """History entries at the start, enough to fill a page of alerts."""
@@ -80,7 +80,7 @@ def measure(
     analyse, every frame takes time from the next one: any loss is fully visible, but alerts are meaningless.
     """
     port = free_port()
-    phase_seconds = SETTLE_SECONDS + LOOPS_A_TURN * LOOP_SECONDS + PATIENCE_SECONDS
+    phase_seconds = SETTLE_SECONDS + LOOPS_A_TURN * LOOP_SECONDS + TIMEOUT_SECONDS
     recording = _looped(
         EXAMPLE,
         into=folder / "looped.mp4",

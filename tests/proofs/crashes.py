@@ -32,7 +32,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.journeys.agent import EXAMPLE, PATIENCE_SECONDS, AgentProcess
+from tests.journeys.agent import EXAMPLE, TIMEOUT_SECONDS, AgentProcess
 from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def kill_whole_agents(folder: Path, port: int, event_log: EventLog, *, kills: in
             life = next(lives)
             agent.configure({**config, "cameras": {life: WHOLE_CAMERA}})
             agent.start()
-        seen = _people_seen(agent, store, life, seconds=PATIENCE_SECONDS)
+        seen = _people_seen(agent, store, life, seconds=TIMEOUT_SECONDS)
         event_log.write("counted", {"camera": life, "people": seen})
         assert agent.wait() == 0, f"the last agent failed: see {folder}/whole/agent.log"
 

@@ -32,7 +32,7 @@ from tests.hostile.pictures import HOSTILE
 
 LOWEST_PRIORITY = 19
 CONNECTIONS = 20
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 WIDTH_PX = 640
 DETECT, ALERTS = "/api/v1/detect", "/api/v1/alerts"
 
@@ -112,7 +112,7 @@ class Crowd:
         """Send requests by the clock, even if earlier ones are still unanswered."""
         limits = httpx.Limits(max_connections=CONNECTIONS)
         pending: set[asyncio.Task[None]] = set()
-        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_SECONDS, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_SECONDS, limits=limits) as client:
             due = time.monotonic()
             for path, posted in cycle(self._requests):
                 task = asyncio.ensure_future(self._send(client, path, posted))

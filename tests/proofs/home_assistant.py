@@ -35,7 +35,7 @@ BLUEPRINT = Path(__file__).parents[2] / "deploy" / "homeassistant" / "maskwatch_
 NOTIFIED = "notified"
 # Home Assistant takes a minute to start on a busy machine, and installs the requirements of integrations.
 START_SECONDS = 300.0
-PATIENCE_SECONDS = 90.0
+TIMEOUT_SECONDS = 90.0
 # Time for an event to reach an automation, and for a false notification after a restart to appear.
 SETTLE_SECONDS = 5.0
 BROKER_RESTARTED = "Error returned from MQTT server: The connection was lost"
@@ -51,7 +51,7 @@ def report(what: str) -> None:
     sys.stdout.flush()
 
 
-def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+def wait_until(is_so: Callable[[], object], what: str, *, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait for a condition, and end the proof if it does not occur."""
     deadline = time.monotonic() + seconds
     while not is_so():

@@ -18,7 +18,7 @@ HOUSE = Path(__file__).parents[2]
 PAGE = HOUSE / "docs" / "platforms.md"
 BEGIN, END = "<!-- begin: make test-matrix -->\n", "<!-- end: make test-matrix -->\n"
 SHOWN = ("ai-edge-litert", "tflite-runtime", "av", "numpy", "opencv-python-headless", "paho-mqtt", "pydantic")
-PATIENCE_SECONDS = 300.0
+TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def resolve(platform: Platform, extra: str, *, pip_index: str) -> Resolution:
     ]  # fmt: skip
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )
     lines = [line.split("==") for line in done.stdout.splitlines() if "==" in line]
     failure = "" if done.returncode == 0 else " ".join(done.stderr.split())
