@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import MASK, mask
@@ -81,6 +81,22 @@ def beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(beside_the_file)]
+
+
+class Section(BaseModel):
+    """Some keys of a configuration, each with a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, values: Any) -> Any:
+        """Treat a key without a value, such as `mqtt:` above keys that are commented out, as missing."""
+        if values is None:
+            return {}
+        if not isinstance(values, dict):
+            return values
+        return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
 
 
 def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] = (), if_missing: str) -> Model:

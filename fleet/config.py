@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge_agent.config.model import TopicPrefix
-from edge_agent.config_file import FilePath, load_as
+from edge_agent.config_file import FilePath, Section, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 SYSTEM_FILE = Path("/etc/maskwatch/fleet.yaml")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatabaseConfig(_Section):
+class DatabaseConfig(Section):
     """PostgreSQL."""
 
     conninfo: str = Field(
@@ -39,7 +35,7 @@ class DatabaseConfig(_Section):
     retention_days: int = Field(90, ge=1, le=3650, description="Data older than this is deleted")
 
 
-class BrokerConfig(_Section):
+class BrokerConfig(Section):
     """RabbitMQ."""
 
     hosts: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+$")], ...] = Field(
@@ -69,7 +65,7 @@ class BrokerConfig(_Section):
         return self
 
 
-class IngestConfig(_Section):
+class IngestConfig(Section):
     """Storing of messages."""
 
     batch_messages: int = Field(500, ge=1, le=10_000, description="Maximum number of messages in a transaction")
@@ -77,7 +73,7 @@ class IngestConfig(_Section):
     prefetch: int = Field(1000, ge=1, le=65_535, description="Maximum number of unacknowledged messages per queue")
 
 
-class WebConfig(_Section):
+class WebConfig(Section):
     """The pages and the API of `maskwatch-fleet web`."""
 
     host: str = Field(
@@ -102,7 +98,7 @@ class WebConfig(_Section):
         return self
 
 
-class NotifyConfig(_Section):
+class NotifyConfig(Section):
     """Notification of people."""
 
     alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")], ...] = Field(
@@ -118,7 +114,7 @@ class NotifyConfig(_Section):
     )
 
 
-class RolloutConfig(_Section):
+class RolloutConfig(Section):
     """Roll-out of new models to the devices."""
 
     repository: FilePath | None = Field(
@@ -145,7 +141,7 @@ class RolloutConfig(_Section):
     )
 
 
-class FleetConfig(_Section):
+class FleetConfig(Section):
     """The whole file."""
 
     topic_prefix: TopicPrefix = Field("maskwatch", description="mqtt.topic_prefix of the devices")

@@ -19,8 +19,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -28,7 +26,7 @@ from pydantic import (
 )
 
 from edge_agent.config.quiet_hours import parse_quiet_hours
-from edge_agent.config_file import FilePath, at_home, beside_the_file
+from edge_agent.config_file import FilePath, Section, at_home, beside_the_file
 from edge_agent.domain import Label
 from edge_agent.foreign_text import MASK
 
@@ -84,29 +82,15 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """Valid in an MQTT topic and in a file name."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, values: Any) -> Any:
-        """Treat a key without a value, such as `mqtt:` above keys that are commented out, as missing."""
-        if values is None:
-            return {}
-        if not isinstance(values, dict):
-            return values
-        return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
-
-
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(str.strip)]
 
 
-def _section(model: type[_Section]) -> Any:
+def _section(model: type[Section]) -> Any:
     """Declare a section with the defaults of its keys; the docstring of its model is its description."""
     return Field(default_factory=model, description=(model.__doc__ or "").removesuffix("."))
 
 
-class DeviceConfig(_Section):
+class DeviceConfig(Section):
     """Device."""
 
     id: str = Field("", description="Name of this device in topics and alerts; empty: the host name")
@@ -151,7 +135,7 @@ Point = tuple[Fraction, Fraction]
 Polygon = Annotated[tuple[Point, ...], AfterValidator(_has_an_inside)]
 
 
-class RulesConfig(_Section):
+class RulesConfig(Section):
     """Alert rules."""
 
     violations: tuple[Label, ...] = Field(
@@ -251,7 +235,7 @@ FrameSize = tuple[Annotated[int, Field(ge=16, le=16_384)], Annotated[int, Field(
 """Width and height in pixels."""
 
 
-class CameraConfig(_Section):
+class CameraConfig(Section):
     """One camera."""
 
     title: Title = Field("", description="Friendly name; empty: the name of the camera")
@@ -341,7 +325,7 @@ class CameraConfig(_Section):
         return self
 
 
-class GovernorConfig(_Section):
+class GovernorConfig(Section):
     """Governor: reduces the detection rate of a hot or overloaded machine."""
 
     enabled: bool = Field(True, description="Halve the detection rate step by step on a hot or overloaded machine")
@@ -351,7 +335,7 @@ class GovernorConfig(_Section):
     min_detect_fps: float = Field(2.0, ge=0.1, le=30.0, description="The rate is never reduced below this")
 
 
-class MotionConfig(_Section):
+class MotionConfig(Section):
     """Motion gate."""
 
     enabled: bool = Field(True, description="Analyse a frame only if something changed; false: every frame")
@@ -368,7 +352,7 @@ SHIPPED_DETECTORS = {"accurate": "faces.json", "fast": "faces-fast.json"}
 """The cards in the package's models."""
 
 
-class FacesConfig(_Section):
+class FacesConfig(Section):
     """Face detector."""
 
     detector: Literal["tflite", "yunet", "ssd", "haar"] = Field(
@@ -412,7 +396,7 @@ class FacesConfig(_Section):
         return DEFAULT_MIN_SCORE if self.min_score is None else self.min_score
 
 
-class MasksConfig(_Section):
+class MasksConfig(Section):
     """Mask classifier."""
 
     model: FilePath | None = Field(None, description="TFLite model with its card beside it; empty: the shipped model")
@@ -428,13 +412,13 @@ class MasksConfig(_Section):
         return labels
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     """Tracking."""
 
     lost_timeout_seconds: Seconds = Field(2.0, description="Time without detection after which a person has left")
 
 
-class DecisionConfig(_Section):
+class DecisionConfig(Section):
     """Decision: sequential test over the readings of a person."""
 
     false_positive_rate: float = Field(
@@ -458,7 +442,7 @@ def _public_key(value: str) -> str:
     return value
 
 
-class CropsConfig(_Section):
+class CropsConfig(Section):
     """Crops on disk."""
 
     dir: FilePath | None = Field(None, description="Folder of crops; empty: 'crops' in state_dir")
@@ -484,13 +468,13 @@ class CropsConfig(_Section):
     )
 
 
-class CountsConfig(_Section):
+class CountsConfig(Section):
     """Counts of people."""
 
     keep_days: float = Field(400.0, gt=0.0, le=36_500.0, description="Counts older than this are removed")
 
 
-class OutboxConfig(_Section):
+class OutboxConfig(Section):
     """Outbox: messages pending delivery."""
 
     max_messages: int = Field(
@@ -502,7 +486,7 @@ class OutboxConfig(_Section):
     max_bytes: int = Field(50_000_000, ge=100_000, description="Maximum size of pending messages, without pictures")
 
 
-class HomeAssistantConfig(_Section):
+class HomeAssistantConfig(Section):
     """Home Assistant discovery."""
 
     enabled: bool = Field(True, description="Publish discovery messages for Home Assistant")
@@ -518,7 +502,7 @@ FLEET_DEFAULTS: dict[str, Any] = {
 """Ten thousand devices that reconnect together send at most 20,000 messages a second, spread over half a minute."""
 
 
-class MqttConfig(_Section):
+class MqttConfig(Section):
     """MQTT broker."""
 
     profile: Literal["default", "fleet"] = Field(
@@ -659,7 +643,7 @@ class MqttConfig(_Section):
         return self
 
 
-class WebhookConfig(_Section):
+class WebhookConfig(Section):
     """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
     url: Secretive = Field(
@@ -706,7 +690,7 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
-class ConsoleConfig(_Section):
+class ConsoleConfig(Section):
     """Web console and API (edge-agent console); pip install 'maskwatch[console]'."""
 
     host: str = Field(
@@ -781,7 +765,7 @@ SignalName = Literal["violation", "compliant", "fault"]
 Language = Literal["ar", "de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"]
 
 
-class DisplayConfig(_Section):
+class DisplayConfig(Section):
     """Page for a screen at the door, served by the console."""
 
     enabled: bool = Field(False, description="Serve /display/<camera> to a screen at the door")
@@ -798,7 +782,7 @@ class DisplayConfig(_Section):
     )
 
 
-class SignalConfig(_Section):
+class SignalConfig(Section):
     """One output: a lamp, a buzzer or a relay."""
 
     pin: int = Field(ge=0, le=63, description="GPIO number (17 is GPIO17), not the position on the header")
@@ -812,7 +796,7 @@ class FaultSignalConfig(SignalConfig):
     seconds: float = Field(0.0, ge=0.0, le=3600.0, description="Duration; 0: for as long as the reason lasts")
 
 
-class SignalsConfig(_Section):
+class SignalsConfig(Section):
     """Lamp, buzzer or relay at GPIO pins; pip install 'maskwatch[signals]'."""
 
     violation: SignalConfig | None = Field(
@@ -839,7 +823,7 @@ class SignalsConfig(_Section):
         return self
 
 
-class RolloutConfig(_Section):
+class RolloutConfig(Section):
     """Models from the fleet's repository (edge-agent rollout); pip install 'maskwatch[rollout]'."""
 
     url: str = Field(
@@ -862,13 +846,13 @@ class RolloutConfig(_Section):
         return self
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level")
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration."""
 
     device: DeviceConfig = _section(DeviceConfig)

@@ -41,3 +41,10 @@ def test_a_broker_is_a_name_or_an_address(host: str):
 )
 def test_a_devices_id_names_its_site(device: str, site: str):
     assert FleetConfig().site_of(device) == site
+
+
+def test_a_section_whose_keys_are_all_commented_out_has_its_defaults(tmp_path):
+    file = tmp_path / "fleet.yaml"
+    file.write_text("broker:\n  # hosts: [broker-1]\ndatabase:\n  retention_days:\n")
+
+    assert load(file) == FleetConfig()
