@@ -106,7 +106,7 @@ class Computer:
     def __init__(self) -> None:
         self.now = WELL
 
-    def look(self) -> HostState:
+    def read(self) -> HostState:
         return self.now
 
 
@@ -422,7 +422,7 @@ def test_violations_are_published_retained_at_the_start_and_at_every_change(devi
 
 @pytest.mark.parametrize("celsius", [50.0, None])
 def test_discovery_has_a_temperature_if_the_machine_reports_one(tmp_path, monkeypatch, celsius):
-    monkeypatch.setattr(Computer, "look", lambda _self: replace(WELL, temperature_celsius=celsius))
+    monkeypatch.setattr(Computer, "read", lambda _self: replace(WELL, temperature_celsius=celsius))
     with closing(Device(tmp_path, a_config())) as device:
         (discovery,) = [one for one in device.publisher.published if one.topic.startswith("homeassistant/")]
 
