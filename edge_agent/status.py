@@ -133,7 +133,7 @@ class StatusReporter:
     def receive(self, message: Message, *, at: float) -> None:
         """Republish discovery when Home Assistant starts; detect another device of the same name."""
         if message.topic == self._topics.status:
-            self._look_for_namesake(message, at=at)
+            self._detect_namesake(message, at=at)
         elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
             self._publisher.publish(self._discovery())
             self._published = None
@@ -148,7 +148,7 @@ class StatusReporter:
             removed_cameras=self._removed_cameras,
         )
 
-    def _look_for_namesake(self, message: Message, *, at: float) -> None:
+    def _detect_namesake(self, message: Message, *, at: float) -> None:
         """Whether another machine published a status under this name. A retained one may be from before a restart."""
         if message.retain:
             return

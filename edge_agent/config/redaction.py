@@ -37,14 +37,16 @@ def shown_source(source: str) -> str:
     return f"{beginning[0]}{without_credentials(source[beginning.end() :])}"
 
 
-def masked(config: Config, *, source: Callable[[str], str] | None = None) -> Config:
-    """The configuration for its owner: what is no secret stays as it is; a masked value is invalid in a file.
+def masked_source(source: str) -> str:
+    """The source for its owner: only what looks like a credential is masked."""
+    return mask(source, _after_options(_words(source)))
 
-    `source` masks the source of a camera.
-    """
-    source = source or _masked_source
+
+def masked(config: Config, *, mask_source: Callable[[str], str] = masked_source) -> Config:
+    """The configuration for its owner: what is no secret stays as it is; a masked value is invalid in a file."""
     cameras = {
-        name: camera.model_copy(update={"source": source(camera.source)}) for name, camera in config.cameras.items()
+        name: camera.model_copy(update={"source": mask_source(camera.source)})
+        for name, camera in config.cameras.items()
     }
     path, query, _ = config.mqtt.websocket_path.partition("?")
     mqtt = {
@@ -60,7 +62,7 @@ def masked(config: Config, *, source: Callable[[str], str] | None = None) -> Con
 
 def without_secrets(config: Config) -> Config:
     """The configuration for others: also without users, queries and the words of commands, which may be secrets."""
-    hidden = masked(config, source=shown_source)
+    hidden = masked(config, mask_source=shown_source)
     mqtt = hidden.mqtt.model_copy(update={"username": MASK if config.mqtt.username else ""})
     return hidden.model_copy(update={"mqtt": mqtt})
 
@@ -114,10 +116,6 @@ def _lines_of(file: Path) -> Iterator[str]:
         yield from filter(None, file.read_text(encoding="utf-8", errors="replace").splitlines())
     except OSError:
         return
-
-
-def _masked_source(source: str) -> str:
-    return mask(source, _after_options(_words(source)))
 
 
 def _masked_url(webhook: WebhookConfig) -> str:
