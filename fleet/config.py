@@ -77,7 +77,7 @@ class WebConfig(Section):
     """The pages and the API of `maskwatch-fleet web`."""
 
     host: str = Field(
-        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every visitor has to log in"
+        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every user has to log in"
     )
     port: int = Field(8090, ge=1, le=65535, description="Port to listen on")
     cert_file: FilePath | None = Field(None, description="Certificate for https; empty: http, for example behind nginx")

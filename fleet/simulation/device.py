@@ -192,8 +192,8 @@ class Device:
         if not self._in_flight:
             return False
         oldest = min(sent.at for sent in self._in_flight.values())
-        patience = max(PATIENCE_SECONDS, PATIENCE_ANSWERS * self._acknowledge_seconds)
-        return at - max(oldest, self._answered_at) > patience or at - oldest > FORGOTTEN_SECONDS
+        timeout_seconds = max(PATIENCE_SECONDS, PATIENCE_ANSWERS * self._acknowledge_seconds)
+        return at - max(oldest, self._answered_at) > timeout_seconds or at - oldest > FORGOTTEN_SECONDS
 
     def _is_slow(self, at: float) -> bool:
         return max([self._acknowledge_seconds, *(at - sent.at for sent in self._in_flight.values())]) > SLOW_SECONDS

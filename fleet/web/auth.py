@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def console_config(config: WebConfig) -> ConsoleConfig:
-    """Settings for the console's components. Any address is allowed, as every visitor has to log in."""
+    """Settings for the console's components. Any address is allowed, as every user has to log in."""
     return ConsoleConfig.model_construct(**config.model_dump(exclude={"token_file", "silent_seconds"}))
 
 
