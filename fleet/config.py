@@ -76,9 +76,7 @@ class IngestConfig(Section):
 class WebConfig(Section):
     """The pages and the API of `maskwatch-fleet web`."""
 
-    host: str = Field(
-        "127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every user has to log in"
-    )
+    host: str = Field("127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every user has to log in")
     port: int = Field(8090, ge=1, le=65535, description="Port to listen on")
     cert_file: FilePath | None = Field(None, description="Certificate for https; empty: http, for example behind nginx")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
