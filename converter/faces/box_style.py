@@ -17,7 +17,7 @@ from edge_agent.errors import ConfigError
 from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.images import read_picture
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import overlaps, styled
+from training.faces.scenes import converted_to_style, pairwise_iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCand
 
     def detect(image: Image) -> list[Face]:
         faces = candidate.detect(image)
-        boxes = styled(_boxes(faces), style).tolist()
+        boxes = converted_to_style(_boxes(faces), style).tolist()
         return faces_inside([(Box(*box), face.score) for box, face in zip(boxes, faces, strict=True)], image)
 
     return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score, candidate.classifier)
@@ -74,7 +74,7 @@ def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Style
 
 def _differences(detections: NDArray[np.float32], faces: NDArray[np.float32]) -> list[tuple[float, float, float]]:
     """Offset down and sides of the annotated box of each detected face, in sides of the detection."""
-    table = overlaps(detections, faces)
+    table = pairwise_iou(detections, faces)
     rows = []
     for detection, shares in zip(detections, table, strict=True):
         if shares.max() < SAME_FACE:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Detect: TypeAlias = Callable[[Image], list[Face]]
 
-LEAST_SCORE = 0.02
+MIN_SCORE = 0.02
 """Average precision ranks detections down to this score; lower ones are noise."""
 DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
 """Defaults of the agent's configuration."""
@@ -77,7 +77,7 @@ def _opened(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard
     if path.suffix == CARD_SUFFIX:
         with quiet_tensorflow():
             detector = open_tflite_detector(
-                path, min_score=LEAST_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
+                path, min_score=MIN_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
             )
         own = detector.card.min_score if settings.min_score is None else settings.min_score
         return DetectorCandidate(model, detector.detect, own)
@@ -92,17 +92,17 @@ def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
     if model == CASCADE:
         from edge_agent.vision.detector.haar import HaarDetector
 
-        return HaarDetector(min_score=LEAST_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
+        return HaarDetector(min_score=MIN_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
     match Path(model).suffix:
         case ".onnx":
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             # The evaluation filters small faces, as it does for the project's own detector.
-            return YuNetDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).detect
+            return YuNetDetector(Path(model), min_score=MIN_SCORE, smallest_px=1, longer_side_px=side).detect
         case ".pb":
             from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1).detect
+            return SsdDetector(Path(model), min_score=MIN_SCORE, smallest_px=1).detect
         case _:
             raise ConfigError(
                 f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "
@@ -121,7 +121,7 @@ def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) ->
     sizes = [(file.input.width, file.input.height) for file in card.files] if card else list(DEFAULT_SIZES)
     wanted = (card.smallest_px if card else 1.0) / smallest_px
     detectors = {
-        size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=LEAST_SCORE) for size in sizes
+        size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=MIN_SCORE) for size in sizes
     }
 
     def detect(image: Image) -> list[Face]:

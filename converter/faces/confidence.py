@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.faces.evaluation import OVERLAP, SMALLEST_PX, surer
-from training.faces.judge import match
+from training.faces.metrics import match
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.faces.judge import SceneDetections
+    from training.faces.metrics import SceneDetections
 
 SCORES = tuple(round(float(score), 2) for score in np.arange(0.1, 0.951, 0.01))
 """Candidate values; detections below are noise."""
@@ -50,7 +50,7 @@ def choose_min_score(
 
 
 def _at(score: float, found: Sequence[SceneDetections], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
-    matches = [match(surer(detections, score), overlap=OVERLAP, smallest_px=SMALLEST_PX) for detections in found]
+    matches = [match(surer(detections, score), min_iou=OVERLAP, min_face_px=SMALLEST_PX) for detections in found]
     faces = sum(int(one.large.sum()) for one in matches)
     hits, counted = sum(int(one.hits.sum()) for one in matches), sum(int(one.counted.sum()) for one in matches)
     false = sum(value >= score for scores in in_empty for value in scores)

@@ -18,7 +18,7 @@ from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
 from edge_agent.vision.images import read_picture
-from training.faces.judge import SceneDetections, match, report
+from training.faces.metrics import SceneDetections, match, report
 from training.faces.scenes import Scene
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from converter.faces.candidates import DetectorCandidate
     from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Face, Image, Label
-    from training.faces.judge import Match
+    from training.faces.metrics import Match
 
 OVERLAP, SMALLEST_PX = 0.5, 16.0
 SMALLEST_POSED_PX = 48.0
@@ -110,7 +110,7 @@ def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> li
                 source=source or "scenes",
                 faces=_boxes(counting),
                 ignored=_boxes(face for face in faces if face.ignore),
-                chance=0.0,
+                sampling_probability=0.0,
                 domain=faces[0].domain,
                 poses=tuple(face.pose for face in counting),
                 labels=tuple(face.label for face in counting),
@@ -176,7 +176,7 @@ def _report(
     empty_pictures: int,
     in_empty: int,
 ) -> DetectorReport:
-    matches = [match(one.kept, overlap=OVERLAP, smallest_px=SMALLEST_PX) for one in detections]
+    matches = [match(one.kept, min_iou=OVERLAP, min_face_px=SMALLEST_PX) for one in detections]
     faces = [face for one, matched in zip(detections, matches, strict=True) for face in _judged(one, matched)]
     return DetectorReport(
         name=candidate.name,

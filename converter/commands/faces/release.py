@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import DetectorCard
 
 DEFAULT_NAME = "faces"
-KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
+NOT_CARDS = ("run.json", "report.json", "teacher_detections.json", "scenes.json")
 """Other JSON files in a run's folder that are not cards."""
 
 
@@ -64,7 +64,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
 
 
 def _converted_card(run: Path) -> Path:
-    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in KINDS_OF_JSON)
+    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in NOT_CARDS)
     if len(cards) != 1:
         raise ConfigError(
             f"{run}: holds {len(cards)} cards of converted detectors instead of one; make it with "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from converter.faces.confidence import SCORES, choose_min_score
-from training.faces.judge import SceneDetections
+from training.faces.metrics import SceneDetections
 from training.faces.scenes import Scene
 
 FACE, ELSEWHERE = (10.0, 10.0, 40.0, 40.0), (60.0, 60.0, 90.0, 90.0)

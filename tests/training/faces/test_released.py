@@ -50,8 +50,8 @@ def test_every_network_of_a_card_gives_the_same_answers():
     for other in others:
         for name, values in first.items():
             # Channels are scaled and biases rounded for each size of input anew; what comes out differs by that alone.
-            apart = np.abs(values - other[name])
-            assert np.median(apart) < 0.05 * np.ptp(values), name
+            difference = np.abs(values - other[name])
+            assert np.median(difference) < 0.05 * np.ptp(values), name
 
 
 def test_real_weights_stay_as_they_are(tmp_path):

@@ -1,4 +1,4 @@
-"""Listing: records the training and validation scenes of a run, for the conversion of its detector."""
+"""Manifest: records the training and validation scenes of a run, for the conversion of its detector."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 CATEGORY = "face"
 
 
-def write_listing(scenes: SceneSet, path: Path) -> None:
+def write_manifest(scenes: SceneSet, path: Path) -> None:
     """Write the scenes as a COCO file, with splits `train` and `validation`; boxes are in the style of training."""
-    listing = CocoFile(path, [CATEGORY])
-    for split, part in (("train", scenes.learnt), ("validation", scenes.judging)):
+    manifest = CocoFile(path, [CATEGORY])
+    for split, part in (("train", scenes.train), ("validation", scenes.validation)):
         for scene in part:
-            listing.add_picture(scene.path, source=scene.source, split=split)
+            manifest.add_picture(scene.path, source=scene.source, split=split)
             for ignore, boxes in ((False, scene.faces), (True, scene.ignored)):
                 for corners in boxes.tolist():
-                    listing.add_face(scene.path, corners, category=CATEGORY, ignore=ignore)
-    listing.write()
+                    manifest.add_face(scene.path, corners, category=CATEGORY, ignore=ignore)
+    manifest.write()

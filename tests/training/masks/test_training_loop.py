@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.masks.batches import plain_pixels
+from training.masks.batches import unaugmented_pixels
 from training.masks.dataset import open_data_set
-from training.masks.fitting import (
-    BEST,
-    fit,
-    head_epochs,
-    judge,
-    label_weights,
-    learning_rate,
-    read_state,
-    still_layers,
-    trained_network,
-)
 from training.masks.network import HEAD, build_network
 from training.masks.recipe import ModelRecipe
 from training.masks.teacher import Teacher
+from training.masks.training_loop import (
+    BEST,
+    count_frozen_layers,
+    fit,
+    head_epochs,
+    label_weights,
+    learning_rate,
+    predict,
+    read_state,
+    trained_network,
+)
 
 # Minutes on a machine that is busy with other tests.
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]
@@ -41,7 +41,7 @@ def test_a_network_learns_to_distinguish_the_labels(tiny_recipe, data_set, tmp_p
 
     history = fit(recipe, data_set, folder=tmp_path)
 
-    assert max(row.judged_accuracy for row in history) >= 0.9
+    assert max(row.validation_accuracy for row in history) >= 0.9
     assert (tmp_path / BEST).is_file()
 
 
@@ -53,8 +53,8 @@ def test_batch_normalisation_of_a_network_from_scratch_soon_follows_the_data(tin
 
     fit(recipe, data_set, folder=tmp_path)
 
-    pixels = plain_pixels(data_set.judging, recipe)
-    scores = judge(trained_network(recipe, tmp_path), pixels, data_set.judging, recipe).scores
+    pixels = unaugmented_pixels(data_set.validation, recipe)
+    scores = predict(trained_network(recipe, tmp_path), pixels, data_set.validation, recipe).scores
     assert np.ptp(scores[:, 0]) > 0.01
 
 
@@ -88,7 +88,7 @@ class _StopAfter(Teacher):
     def __init__(self, *, epochs: int) -> None:
         self.left = 4 * epochs
 
-    def answers(self, values):
+    def soft_targets(self, values):
         if not self.left:
             raise KeyboardInterrupt
         self.left -= 1
@@ -122,10 +122,10 @@ def test_the_learning_rate_rises_briefly_and_falls_to_zero(tiny_recipe):
         model={**PRETRAINED}, schedule={"head_epochs": 1, "head_learning_rate": 0.5, "epochs": 4, "learning_rate": 0.1}
     )
 
-    assert learning_rate(recipe, epoch=0, done=0.5) == 0.5
-    assert learning_rate(recipe, epoch=1, done=0.0) < 0.01
-    assert learning_rate(recipe, epoch=2, done=0.0) > 0.05
-    assert learning_rate(recipe, epoch=4, done=0.999) < 0.0001
+    assert learning_rate(recipe, epoch=0, progress=0.5) == 0.5
+    assert learning_rate(recipe, epoch=1, progress=0.0) < 0.01
+    assert learning_rate(recipe, epoch=2, progress=0.0) > 0.05
+    assert learning_rate(recipe, epoch=4, progress=0.999) < 0.0001
 
 
 def test_a_network_from_scratch_has_no_head_epochs(tiny_recipe):
@@ -140,21 +140,21 @@ def test_label_weights_balance_the_labels(tiny_recipe, class_folders, tmp_path):
             {"folders": str(class_folders), "labels": ["without_mask"], "share": 1.0},
         ]
     )
-    learnt = open_data_set(recipe, packs_folder=tmp_path / "packs").learnt
+    train = open_data_set(recipe, packs_folder=tmp_path / "packs").train
 
-    weights = label_weights(recipe, learnt)
+    weights = label_weights(recipe, train)
 
     assert weights[1] / weights[0] == pytest.approx(3.0)
     assert (weights * [0.75, 0.25]).sum() == pytest.approx(1.0)
-    chosen = label_weights(recipe.model_copy(update={"class_weights": {"without_mask": 2.0}}), learnt)
+    chosen = label_weights(recipe.model_copy(update={"class_weights": {"without_mask": 2.0}}), train)
     assert chosen[1] / chosen[0] == pytest.approx(2.0)
-    assert label_weights(recipe.model_copy(update={"class_weights": "none"}), learnt).tolist() == [1.0, 1.0]
+    assert label_weights(recipe.model_copy(update={"class_weights": "none"}), train).tolist() == [1.0, 1.0]
 
 
 def test_frozen_blocks_are_the_first_of_the_backbone():
     network = build_network(ModelRecipe(alpha=0.1, input_size=32, weights="scratch"), labels=2)
     names = [layer.name for layer in network.layers]
 
-    assert still_layers(network, blocks=0) == 0
-    assert names[still_layers(network, blocks=3)].startswith("block_3_")
-    assert HEAD in names[still_layers(network, blocks=16) :]
+    assert count_frozen_layers(network, blocks=0) == 0
+    assert names[count_frozen_layers(network, blocks=3)].startswith("block_3_")
+    assert HEAD in names[count_frozen_layers(network, blocks=16) :]

@@ -1,4 +1,4 @@
-"""Evaluation: matches detections with annotated faces and computes average precision.
+"""Metrics: matches detections with annotated faces and computes average precision.
 
 Average precision is the area under the precision envelope, over all pictures together. In descending order of score,
 each detection is matched to the free face with the largest overlap. Faces and unmatched detections below the minimum
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from training.faces.scenes import Scene, overlaps
+from training.faces.scenes import Scene, pairwise_iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,36 +51,36 @@ class Match:
     """Per face: large enough to count."""
 
 
-def match(detections: SceneDetections, *, overlap: float, smallest_px: float) -> Match:
+def match(detections: SceneDetections, *, min_iou: float, min_face_px: float) -> Match:
     """Match the detections of one scene with its faces."""
     faces = detections.scene.faces
-    large = _shorter_sides(faces) >= smallest_px
-    table = overlaps(detections.boxes, faces)
-    taken = np.full(len(detections.boxes), -1)
+    large = _shorter_sides(faces) >= min_face_px
+    iou = pairwise_iou(detections.boxes, faces)
+    face_of = np.full(len(detections.boxes), -1)
     free = np.ones(len(faces), np.bool_)
     for index in np.argsort(-detections.scores, kind="stable"):
         if not free.any():
             break
-        best = int(np.argmax(np.where(free, table[index], -1)))
-        if table[index, best] >= overlap:
-            taken[index], free[best] = best, False
-    is_taken = taken >= 0
-    on_ignored = overlaps(detections.boxes, detections.scene.ignored).max(axis=1, initial=0.0) >= overlap
-    hits = is_taken & np.where(is_taken, large[taken] if len(large) else False, False)
-    counted = hits | (~is_taken & (_shorter_sides(detections.boxes) >= smallest_px) & ~on_ignored)
-    return Match(taken, hits, counted, ~free, large)
+        best = int(np.argmax(np.where(free, iou[index], -1)))
+        if iou[index, best] >= min_iou:
+            face_of[index], free[best] = best, False
+    is_matched = face_of >= 0
+    on_ignored = pairwise_iou(detections.boxes, detections.scene.ignored).max(axis=1, initial=0.0) >= min_iou
+    hits = is_matched & np.where(is_matched, large[face_of] if len(large) else False, False)
+    counted = hits | (~is_matched & (_shorter_sides(detections.boxes) >= min_face_px) & ~on_ignored)
+    return Match(face_of, hits, counted, ~free, large)
 
 
-def average_precision(all_detections: Sequence[SceneDetections], *, overlap: float, smallest_px: float) -> float:
+def average_precision(all_detections: Sequence[SceneDetections], *, min_iou: float, min_face_px: float) -> float:
     """Average precision, 0..1; 0 if no face counts."""
-    matches = [match(detections, overlap=overlap, smallest_px=smallest_px) for detections in all_detections]
-    positives = sum(int(one.large.sum()) for one in matches)
+    matches = [match(detections, min_iou=min_iou, min_face_px=min_face_px) for detections in all_detections]
+    positives = sum(int(matched.large.sum()) for matched in matches)
     if not positives:
         return 0.0
     scores = np.concatenate(
-        [detections.scores[one.counted] for detections, one in zip(all_detections, matches, strict=True)]
+        [detections.scores[matched.counted] for detections, matched in zip(all_detections, matches, strict=True)]
     )
-    hits = np.concatenate([one.hits[one.counted] for one in matches])[np.argsort(-scores, kind="stable")]
+    hits = np.concatenate([matched.hits[matched.counted] for matched in matches])[np.argsort(-scores, kind="stable")]
     recalls = np.cumsum(hits) / positives
     precisions = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     envelope = np.maximum.accumulate(precisions[::-1])[::-1]
@@ -90,10 +90,10 @@ def average_precision(all_detections: Sequence[SceneDetections], *, overlap: flo
 def report(all_detections: Sequence[SceneDetections]) -> dict[str, float]:
     """Average precision in every band, named as `ap_50_16px`."""
     return {
-        f"ap_{round(100 * overlap)}_{smallest:g}px": average_precision(
-            all_detections, overlap=overlap, smallest_px=smallest
+        f"ap_{round(100 * min_iou)}_{smallest:g}px": average_precision(
+            all_detections, min_iou=min_iou, min_face_px=smallest
         )
-        for overlap, smallest in BANDS
+        for min_iou, smallest in BANDS
     }
 
 

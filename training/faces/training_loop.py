@@ -1,4 +1,4 @@
-"""Fitting: trains a detector network on scenes, and resumes interrupted runs.
+"""Training loop: trains a detector network on scenes, and resumes interrupted runs.
 
 After every epoch the whole state is written to one file, so that an interrupted run resumes with the epoch it was in.
 """
@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
-from training.faces.judge import SceneDetections, report
 from training.faces.keras_detector import KerasDetector
-from training.faces.network import merged, open_network
+from training.faces.metrics import SceneDetections, report
+from training.faces.network import merge_weights, open_network
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 STATE = "state.npz"
 BEST = "best.keras"
-CHOSEN_BY = "ap_50_16px"
+SELECTION_METRIC = "ap_50_16px"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the history; `ap` by band, on the validation scenes that choose the best epoch."""
+    """One line of the history; `ap` by band, on the validation scenes that select the best epoch."""
 
     epoch: int
     learning_rate: float
@@ -50,12 +50,12 @@ class Epoch:
     seconds: float
 
     @property
-    def chooses(self) -> float:
-        """The metric by which the best epoch is chosen."""
-        return self.ap[CHOSEN_BY]
+    def selection_metric(self) -> float:
+        """The metric by which the best epoch is selected."""
+        return self.ap[SELECTION_METRIC]
 
 
-class _Learner:
+class _Trainer:
     """Mutable training state: network, optimizer, and the running average that is evaluated."""
 
     def __init__(self, recipe: FaceRecipe) -> None:
@@ -65,22 +65,22 @@ class _Learner:
         self.network = open_network(recipe.model.weights)
         if recipe.model.merged_with is not None:
             other = open_network(recipe.model.merged_with)
-            self.network = merged(self.network, other, share=recipe.model.merged_share)
-        self.averaged = keras.models.clone_model(self.network)
-        self.averaged.set_weights(self.network.get_weights())
+            self.network = merge_weights(self.network, other, share=recipe.model.merged_share)
+        self.ema_network = keras.models.clone_model(self.network)
+        self.ema_network.set_weights(self.network.get_weights())
         self.optimizer = keras.optimizers.Adam(
             recipe.schedule.learning_rate,
             # The network assigns its own targets, so early steps can be large.
             global_clipnorm=10.0,
             use_ema=True,
-            ema_momentum=recipe.schedule.averaging,
+            ema_momentum=recipe.schedule.ema_momentum,
             ema_overwrite_frequency=None,
         )
         self.optimizer.build(self.network.trainable_variables)
         self._trained = _with_loss(self.network, recipe)
         self._trained.compile(self.optimizer)
 
-    def learn(self, batch: Batch, *, learning_rate: float) -> float:
+    def train_step(self, batch: Batch, *, learning_rate: float) -> float:
         """Take one step; returns the loss of the batch before it."""
         import keras
 
@@ -90,12 +90,12 @@ class _Learner:
         self._trained.reset_metrics()
         return float(np.asarray(loss))
 
-    def average(self) -> None:
-        """Update `averaged`."""
-        learnt = self.network.get_weights()
+    def update_ema(self) -> None:
+        """Update `ema_network`."""
+        current_weights = self.network.get_weights()
         self.optimizer.finalize_variable_values(self.network.trainable_variables)
-        self.averaged.set_weights(self.network.get_weights())
-        self.network.set_weights(learnt)
+        self.ema_network.set_weights(self.network.get_weights())
+        self.network.set_weights(current_weights)
 
     def variables(self) -> list[Any]:
         """Everything that a resumed run needs, in a fixed order."""
@@ -110,51 +110,52 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     Raises:
         ModelError: initial weights or the distillation model are missing or do not fit.
     """
-    with Workers(SceneBatches(scenes.learnt, recipe)) as workers:
+    with Workers(SceneBatches(scenes.train, recipe)) as workers:
         return _fit(recipe, scenes, workers, folder=folder)
 
 
 def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folder: Path) -> tuple[Epoch, ...]:
-    learner = _Learner(recipe)
-    history = _resume(learner, folder)
+    trainer = _Trainer(recipe)
+    history = _load_state(trainer, folder)
     if history:
         log.info("continues after epoch %d", len(history))
-    detect = KerasDetector(learner.averaged, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
+    width, height = recipe.validation.width, recipe.validation.height
+    detect = KerasDetector(trainer.ema_network, longer_px=width, shorter_px=height)
     for epoch in range(len(history), recipe.schedule.epochs):
         started = time.monotonic()
-        loss = _learn(learner, recipe, workers, epoch=epoch)
-        rate = float(learner.optimizer.learning_rate)
-        ap = report(detect_all(detect, choosing(scenes.judging, recipe)))
+        loss = _train_epoch(trainer, recipe, workers, epoch=epoch)
+        rate = float(trainer.optimizer.learning_rate)
+        ap = report(detect_all(detect, selection_scenes(scenes.validation, recipe)))
         row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)
         bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
         log.info("epoch %d: loss %.3f, %s (%.0f s)", epoch, loss, bands, row.seconds)
-        if row.chooses > max((one.chooses for one in history), default=-1.0):
+        if row.selection_metric > max((previous.selection_metric for previous in history), default=-1.0):
             part = folder / f"part-{BEST}"
-            learner.averaged.save(part)
+            trainer.ema_network.save(part)
             part.replace(folder / BEST)
         history = (*history, row)
-        _keep(learner, history, folder)
+        _save_state(trainer, history, folder)
     return history
 
 
 def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[SceneDetections]:
     """The detections in every scene."""
-    shown = tqdm(scenes, desc="judging", unit="picture", leave=False)
-    return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in shown]
+    progress = tqdm(scenes, desc="validating", unit="picture", leave=False)
+    return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in progress]
 
 
-def choosing(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:
-    """The validation scenes that choose the best epoch."""
-    wanted = recipe.validation.choosing
-    return [scene for scene in scenes if not wanted or scene.source in wanted]
+def selection_scenes(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:
+    """The validation scenes that select the best epoch."""
+    sources = recipe.validation.selection_sources
+    return [scene for scene in scenes if not sources or scene.source in sources]
 
 
 def learning_rate(recipe: FaceRecipe, *, step: int) -> float:
     """Linear warm-up, then cosine decay to 0."""
     schedule = recipe.schedule
-    rise = min(1.0, (step + 1) / max(1, schedule.rising_steps))
+    warmup = min(1.0, (step + 1) / max(1, schedule.warmup_steps))
     share = step / (schedule.epochs * schedule.steps_per_epoch)
-    return schedule.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * share))
+    return schedule.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _with_loss(network: keras.Model, recipe: FaceRecipe) -> keras.Model:
@@ -165,35 +166,35 @@ def _with_loss(network: keras.Model, recipe: FaceRecipe) -> keras.Model:
 
     side, distillation = recipe.augmentation.canvas, recipe.distillation
     cells = cells_of(side, side)
-    taught = open_network(distillation.model) if distillation else None
+    teacher = open_network(distillation.model) if distillation else None
 
-    class Trained(keras.Model):  # type: ignore[misc]  # Keras has no types
+    class NetworkWithLoss(keras.Model):  # type: ignore[misc]  # Keras has no types
         def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any) -> Any:
             loss = face_loss(y_pred, y["faces"], y["ignored"], cells)
-            if taught is not None and distillation is not None:
-                loss += distillation.share * distillation_loss(y_pred, taught(x, training=False))
+            if teacher is not None and distillation is not None:
+                loss += distillation.share * distillation_loss(y_pred, teacher(x, training=False))
             return loss
 
-    return Trained(network.inputs, network.output)
+    return NetworkWithLoss(network.inputs, network.output)
 
 
-def _learn(learner: _Learner, recipe: FaceRecipe, workers: Workers[Batch], *, epoch: int) -> float:
+def _train_epoch(trainer: _Trainer, recipe: FaceRecipe, workers: Workers[Batch], *, epoch: int) -> float:
     steps = recipe.schedule.steps_per_epoch
     losses = []
     progress = tqdm(
         workers.batches(epoch=epoch, count=steps), total=steps, desc=f"epoch {epoch}", unit="step", leave=False
     )
     for number, batch in enumerate(progress):
-        losses.append(learner.learn(batch, learning_rate=learning_rate(recipe, step=epoch * steps + number)))
+        losses.append(trainer.train_step(batch, learning_rate=learning_rate(recipe, step=epoch * steps + number)))
         progress.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}")
-    learner.average()
+    trainer.update_ema()
     return float(np.mean(losses))
 
 
-def _keep(learner: _Learner, history: tuple[Epoch, ...], folder: Path) -> None:
+def _save_state(trainer: _Trainer, history: tuple[Epoch, ...], folder: Path) -> None:
     """Write the whole state; it is valid once the file is replaced."""
     part = folder / f"{STATE}.part"
-    arrays: dict[str, Any] = {f"v{number}": np.asarray(value) for number, value in enumerate(learner.variables())}
+    arrays: dict[str, Any] = {f"v{number}": np.asarray(value) for number, value in enumerate(trainer.variables())}
     text = json.dumps([asdict(row) for row in history])
     with part.open("wb") as file:
         np.savez(file, history=np.array(text), **arrays)
@@ -202,11 +203,11 @@ def _keep(learner: _Learner, history: tuple[Epoch, ...], folder: Path) -> None:
     part.replace(folder / STATE)
 
 
-def _resume(learner: _Learner, folder: Path) -> tuple[Epoch, ...]:
+def _load_state(trainer: _Trainer, folder: Path) -> tuple[Epoch, ...]:
     path = folder / STATE
     if not path.is_file():
         return ()
     with np.load(path) as arrays:
-        for number, variable in enumerate(learner.variables()):
+        for number, variable in enumerate(trainer.variables()):
             variable.assign(arrays[f"v{number}"])
         return tuple(Epoch(**row) for row in json.loads(str(arrays["history"])))

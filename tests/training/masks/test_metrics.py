@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.masks.judge import Verdicts, report_text
+from training.masks.metrics import Predictions, report_text
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask")
 
 
-def verdicts(scores, answers) -> Verdicts:
-    return Verdicts(LABELS, np.array(scores, float), np.array(answers))
+def predictions(scores, targets) -> Predictions:
+    return Predictions(LABELS, np.array(scores, float), np.array(targets))
 
 
 def test_precision_and_recall_are_those_of_the_label():
-    report = verdicts([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.1, 0.9]], [0, 0, 1, 1]).report()
+    report = predictions([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.1, 0.9]], [0, 0, 1, 1]).report()
 
     assert report["accuracy"] == 0.75
     assert report["labels"]["with_mask"]["precision"] == pytest.approx(2 / 3)
@@ -30,7 +30,7 @@ def test_precision_and_recall_are_those_of_the_label():
 
 
 def test_the_balanced_loss_weights_a_rare_label_between_its_share_and_equal_weight():
-    often_right = verdicts([[0.99, 0.01]] * 99 + [[0.9, 0.1]], [0] * 99 + [1])
+    often_right = predictions([[0.99, 0.01]] * 99 + [[0.9, 0.1]], [0] * 99 + [1])
     frequent, rare = -np.log(0.99), -np.log(0.1)
 
     assert often_right.accuracy() == 0.99
@@ -39,15 +39,15 @@ def test_the_balanced_loss_weights_a_rare_label_between_its_share_and_equal_weig
 
 
 def test_calibrated_scores_have_no_calibration_error():
-    honest = verdicts([[0.8, 0.2]] * 10, [0] * 8 + [1] * 2)
-    boastful = verdicts([[0.99, 0.01]] * 10, [0] * 8 + [1] * 2)
+    honest = predictions([[0.8, 0.2]] * 10, [0] * 8 + [1] * 2)
+    boastful = predictions([[0.99, 0.01]] * 10, [0] * 8 + [1] * 2)
 
     assert honest.calibration_error() == pytest.approx(0.0, abs=1e-9)
     assert boastful.calibration_error() == pytest.approx(0.19)
 
 
 def test_a_label_without_faces_is_no_division_by_zero():
-    report = verdicts([[0.9, 0.1]], [0]).report()
+    report = predictions([[0.9, 0.1]], [0]).report()
 
     assert report["labels"]["without_mask"]["recall"] == 0.0
     assert "with_mask" in report_text("street", report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.faces.judge import SceneDetections, average_precision, match
+from training.faces.metrics import SceneDetections, average_precision, match
 from training.faces.scenes import Scene
 
 if TYPE_CHECKING:
@@ -28,36 +28,36 @@ def detections(
 def test_the_score_is_one_if_exactly_all_faces_are_found():
     found = detections([(0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
 
-    assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
+    assert average_precision([found], min_iou=0.5, min_face_px=16) == 1.0
 
 
 def test_a_false_detection_of_higher_score_reduces_precision():
     found = detections([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)])
 
-    assert average_precision([found], overlap=0.5, smallest_px=16) == pytest.approx(2 / 3)
+    assert average_precision([found], min_iou=0.5, min_face_px=16) == pytest.approx(2 / 3)
 
 
 def test_a_second_detection_of_the_same_face_is_false():
     found = detections([(0, 0, 20, 20, 0.9), (1, 0, 21, 20, 0.8)])
 
-    assert match(found, overlap=0.5, smallest_px=16).hits.tolist() == [True, False]
-    assert average_precision([found], overlap=0.5, smallest_px=16) == pytest.approx(0.5)
+    assert match(found, min_iou=0.5, min_face_px=16).hits.tolist() == [True, False]
+    assert average_precision([found], min_iou=0.5, min_face_px=16) == pytest.approx(0.5)
 
 
 def test_small_faces_and_small_detections_are_not_counted():
     found = detections([(80, 0, 90, 10, 0.9), (200, 0, 210, 10, 0.9), (0, 0, 20, 20, 0.8), (40, 0, 60, 20, 0.8)])
 
-    assert match(found, overlap=0.5, smallest_px=16).counted.tolist() == [False, False, True, True]
-    assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
+    assert match(found, min_iou=0.5, min_face_px=16).counted.tolist() == [False, False, True, True]
+    assert average_precision([found], min_iou=0.5, min_face_px=16) == 1.0
 
 
 def test_a_detection_on_an_ignored_region_is_not_counted():
     ignored = np.array([[100, 0, 130, 30]], np.float32)
     found = detections([(100, 0, 130, 30, 0.95), (0, 0, 20, 20, 0.9), (40, 0, 60, 20, 0.8)], ignored=ignored)
 
-    assert average_precision([found], overlap=0.5, smallest_px=16) == 1.0
+    assert average_precision([found], min_iou=0.5, min_face_px=16) == 1.0
 
 
 def test_evaluation_works_without_detections_and_without_faces():
-    assert average_precision([detections([])], overlap=0.5, smallest_px=16) == 0.0
-    assert average_precision([detections([(0, 0, 20, 20, 0.9)], faces=NOTHING)], overlap=0.5, smallest_px=16) == 0.0
+    assert average_precision([detections([])], min_iou=0.5, min_face_px=16) == 0.0
+    assert average_precision([detections([(0, 0, 20, 20, 0.9)], faces=NOTHING)], min_iou=0.5, min_face_px=16) == 0.0
