@@ -47,7 +47,7 @@ class LabelledFace:
         return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
 
 
-def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
+def with_pictures(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
     """Faces with their pictures, each picture read once; unreadable ones are skipped and listed."""
     path: Path | None = None
     image: Image | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from converter.commands.options import add_command
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX
 from converter.faces.files import detector_card_of, networks_of
-from converter.measurement import Cost, measured_apart
+from converter.measurement import Cost, measure_in_subprocess
 from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
@@ -107,7 +107,7 @@ def _ways(path: Path, threads: list[int]) -> list[tuple[str, int]]:
 
 def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespace) -> Measured:
     try:
-        cost = measured_apart(
+        cost = measure_in_subprocess(
             path, runtime=runtime, threads=threads, seconds=options.seconds, longer_side_px=options.longer_side
         )
     except ModelError as error:

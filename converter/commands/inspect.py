@@ -13,10 +13,10 @@ from converter.faces.candidates import DEFAULT_SMALLEST_PX
 from converter.faces.files import detector_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
 from converter.masks.networks import open_network
+from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PIXEL_RANGES
-from converter.masks.stated import Stated
 from converter.model_kind import TFLITE_SUFFIX, is_detector
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ModelError
 from edge_agent.foreign_text import safe
@@ -74,7 +74,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 def _inspect_float(options: argparse.Namespace) -> int:
     """Show a float model as converted to TFLite, and what its file states about pixels and outputs."""
-    network = open_network(options.model, Stated(size_px=options.size, pixels=options.pixels))
+    network = open_network(options.model, ModelOverrides(size_px=options.size, pixels=options.pixels))
     with quiet_tensorflow():
         import tensorflow as tf
 

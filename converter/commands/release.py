@@ -1,4 +1,4 @@
-"""`edge-convert release`: installs a converted training run if it passes the gate."""
+"""`edge-convert release`: installs a converted training run if it passes the accuracy check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def add_to(commands: Any) -> None:
         commands,
         "release",
         release,
-        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the gate",
+        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the "
+        "accuracy check",
         example="edge-convert release runs/masks --scenes annotations.json --split test --source street --name masks",
     )
     parser.add_argument(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from converter.model_kind import CARD_SUFFIX, CASCADE
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_detector_card
@@ -68,11 +68,11 @@ def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) 
         ConfigError: the kind of a detector cannot be determined.
     """
     cards = [read_detector_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
-    return [_opened(model, settings, cards) for model in models]
+    return [_open(model, settings, cards) for model in models]
 
 
-def _opened(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard]) -> DetectorCandidate:
-    least = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
+def _open(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard]) -> DetectorCandidate:
+    min_score = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
     path = Path(model)
     if path.suffix == CARD_SUFFIX:
         with quiet_tensorflow():
@@ -83,11 +83,11 @@ def _opened(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard
         return DetectorCandidate(model, detector.detect, own)
     if path.is_dir() or path.suffix == ".keras":
         card = next(iter(cards), None)
-        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), least)
-    return DetectorCandidate(model, _detect_of_others(model, settings), least)
+        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), min_score)
+    return DetectorCandidate(model, _third_party_detect(model, settings), min_score)
 
 
-def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
+def _third_party_detect(model: str, settings: DetectorSettings) -> Detect:
     smallest_px, side = settings.smallest_px, settings.longer_side_px
     if model == CASCADE:
         from edge_agent.vision.detector.haar import HaarDetector

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.foreign_code import refuse_foreign_code
-from converter.masks.keras_models import keras_of, named_errors, of_keras
-from converter.silence import quiet_tensorflow
+from converter.masks.custom_code import check_no_custom_code
+from converter.masks.keras_models import as_model_errors, from_keras, keras_of
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
             "export the model as 'tfjs_layers_model'"
         )
     configuration = json.dumps(topology["model_config"])
-    refuse_foreign_code(configuration, path)
+    check_no_custom_code(configuration, path)
     # TensorFlow.js uses the Keras 2 format for all layers; only Keras 3 writes `batch_shape`.
     version = "3" if '"batch_shape"' in configuration else "2"
     weights = _weights(path, content["weightsManifest"])
-    with quiet_tensorflow(), named_errors(path):
+    with quiet_tensorflow(), as_model_errors(path):
         model = keras_of(version).models.model_from_json(configuration)
         for variable in model.weights:
             name = str(getattr(variable, "path", variable.name)).split(":")[0]
             variable.assign(weights[_known_as(name, weights, path)])
-    return of_keras(model, path=path, kind="layers model of TensorFlow.js")
+    return from_keras(model, path=path, kind="layers model of TensorFlow.js")
 
 
-def names_in_metadata(folder: Path) -> tuple[str, ...]:
+def labels_in_metadata(folder: Path) -> tuple[str, ...]:
     """The labels that Teachable Machine stores beside such a model."""
     try:
         content = json.loads((folder / TEACHABLE_METADATA).read_text(encoding="utf-8"))

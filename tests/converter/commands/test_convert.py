@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -329,9 +329,9 @@ def test_a_foreign_teachable_machine_model_is_converted(shared, some_crops, tmp_
     for runtime in RUNTIMES:
         open_classifier(tflite, runtime=runtime)
     assert main(["evaluate", str(tflite), "--folders", str(some_crops), "--json"]) == 0
-    (judged,) = json.loads(capsys.readouterr().out)["models"]
-    assert judged["faces"] == 131
-    assert judged["accuracy"] > 0.95
+    (result,) = json.loads(capsys.readouterr().out)["models"]
+    assert result["faces"] == 131
+    assert result["accuracy"] > 0.95
 
 
 def test_conversion_adds_grey_input_and_channel_means(keras_3, convert, faces, tmp_path):

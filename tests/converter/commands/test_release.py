@@ -1,4 +1,4 @@
-"""`edge-convert release`: from a training run into models/, through the gate."""
+"""`edge-convert release`: from a training run into models/, through the accuracy check."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
     open_classifier(model)
     assert model.read_bytes() == (run / "colours.tflite").read_bytes()
     assert (card.name, card.margin_fraction, card.training_data) == ("masks", 0.1, ["street"])
-    (judged,) = card.metrics["judged"].values()
-    assert judged["faces"] == 120
+    (result,) = card.metrics["judged"].values()
+    assert result["faces"] == 120
     text = (tmp_path / "models" / "MODEL_CARD.md").read_text()
     assert text.startswith("# Model card: masks\n")
     assert str(tmp_path) not in text
@@ -62,7 +62,7 @@ def test_a_run_that_fails_the_gate_changes_nothing(run, faces, tmp_path, capsys)
 
     assert release(run, tmp_path, "--folders", faces) == 3
 
-    assert "gate failed" in capsys.readouterr().err
+    assert "accuracy check failed" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
 
 

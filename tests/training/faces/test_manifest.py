@@ -1,4 +1,4 @@
-"""Listing: the pictures of training and of evaluation."""
+"""Manifest: the pictures of training and of validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge: average precision, by hand on a few boxes and by the rules of the reference implementation."""
+"""Metrics: average precision, by hand on a few boxes and by the rules of the reference implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing: a card is fitted on the faces that validated the run."""
+"""Manifest: a card is fitted on the faces that validated the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judge: evaluation of readings."""
+"""Metrics: accuracy, loss and calibration of predictions."""
 
 from __future__ import annotations
 

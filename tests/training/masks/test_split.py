@@ -1,4 +1,4 @@
-"""Split: no picture validates what its near-duplicate has taught."""
+"""Split: near-duplicates are never on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting: learning, and resuming after a stop."""
+"""Training loop: learning, and resuming after a stop."""
 
 from __future__ import annotations
 

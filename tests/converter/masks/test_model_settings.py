@@ -1,4 +1,4 @@
-"""Choices: preprocessing and labels from options, from the file, or from trials on labelled pictures."""
+"""Model settings: preprocessing and labels from options, from the file, or from trials on labelled pictures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from converter.errors import GateError
-from converter.masks.choices import choose
+from converter.errors import AccuracyError
+from converter.masks.model_settings import determine_settings
 from converter.masks.networks import Network
-from converter.masks.outputs import StatedLabels, parse_labels
+from converter.masks.outputs import LabelMapping, parse_labels
+from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PER_CHANNEL, Preprocessing
-from converter.masks.stated import Stated
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def pictures():
     return np.array([np.full((SIDE_PX, SIDE_PX, 3), shade) for shade in shades], np.uint8)
 
 
-def a_network(way, *, outputs=2, swapped=False, blind=False, **known):
+def a_network(preprocessing, *, outputs=2, swapped=False, blind=False, **known):
     """A network that was trained by a way: it holds the mean of each channel against that of either colour."""
-    centres = [way.values(np.full((1, 1, 3), colour, np.uint8)).reshape(-1) * 0.95 for colour in (MASK, BARE)]
-    spread = np.abs(centres[0] - centres[1]).mean()
+    centres = [preprocessing.values(np.full((1, 1, 3), colour, np.uint8)).reshape(-1) * 0.95 for colour in (MASK, BARE)]
+    select_evenly = np.abs(centres[0] - centres[1]).mean()
 
     def probabilities(values):
         seen = values.mean(axis=(0, 1, 2))
-        distances = np.array([np.abs(seen - centre).mean() / spread for centre in centres])
+        distances = np.array([np.abs(seen - centre).mean() / select_evenly for centre in centres])
         scores = np.exp(-6 * distances) if not blind else np.ones(2)
         shares = scores / max(scores.sum(), 1e-12)
         shares = shares[::-1] if swapped else shares
@@ -54,20 +54,20 @@ def a_network(way, *, outputs=2, swapped=False, blind=False, **known):
         kind="made up",
         height_px=SIDE_PX,
         width_px=SIDE_PX,
-        channels=way.channels,
+        channels=preprocessing.channels,
         outputs=outputs,
         probabilities=probabilities,
         **known,
     )
 
 
-def choose_for(network, stated=None, *, labels=TRUTHS, force=False, scaled=None):
+def choose_for(network, overrides=None, *, labels=TRUTHS, force=False, scaled=None):
     seen = scaled or {"area": pictures(), "linear": pictures()}
-    return choose(network, stated or Stated(), seen, labels, force=force)
+    return determine_settings(network, overrides or ModelOverrides(), seen, labels, force=force)
 
 
 @pytest.mark.parametrize(
-    "way",
+    "preprocessing",
     [
         Preprocessing("-1..1", "rgb"),
         Preprocessing("0..1", "bgr"),
@@ -77,69 +77,69 @@ def choose_for(network, stated=None, *, labels=TRUTHS, force=False, scaled=None)
     ],
     ids=str,
 )
-def test_the_preprocessing_of_a_network_is_found(way):
-    choices = choose_for(a_network(way), Stated(labels=StatedLabels(LABELS)))
+def test_the_preprocessing_of_a_network_is_found(preprocessing):
+    settings = choose_for(a_network(preprocessing), ModelOverrides(labels=LabelMapping(LABELS)))
 
-    assert choices.way == way
-    assert choices.right is not None
-    assert choices.right.value > 0.9
-    assert "chosen by trial" in choices.reasons["pixels"]
-    assert choices.reasons["labels"] == "stated"
+    assert settings.preprocessing == preprocessing
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
+    assert "chosen by trial" in settings.reasons["pixels"]
+    assert settings.reasons["labels"] == "stated"
 
 
 @pytest.mark.parametrize(("outputs", "swapped"), [(2, False), (2, True), (1, False), (1, True)])
 def test_the_order_of_labels_is_found_if_not_given(outputs, swapped):
-    choices = choose_for(a_network(Preprocessing(), outputs=outputs, swapped=swapped), Stated(colours="rgb"))
+    settings = choose_for(a_network(Preprocessing(), outputs=outputs, swapped=swapped), ModelOverrides(colours="rgb"))
 
-    assert choices.labels == (LABELS[::-1] if swapped else LABELS)
-    assert "chosen by trial" in choices.reasons["labels"]
+    assert settings.labels == (LABELS[::-1] if swapped else LABELS)
+    assert "chosen by trial" in settings.reasons["labels"]
 
 
 def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
-    stated = Stated(labels=StatedLabels(LABELS[::-1]), pixels="-1..1", colours="rgb")
+    overrides = ModelOverrides(labels=LabelMapping(LABELS[::-1]), pixels="-1..1", colours="rgb")
 
-    with pytest.raises(GateError, match="--labels with_mask,without_mask"):
-        choose_for(a_network(Preprocessing()), stated)
-    assert choose_for(a_network(Preprocessing()), stated, force=True).labels == LABELS[::-1]
+    with pytest.raises(AccuracyError, match="--labels with_mask,without_mask"):
+        choose_for(a_network(Preprocessing()), overrides)
+    assert choose_for(a_network(Preprocessing()), overrides, force=True).labels == LABELS[::-1]
 
 
 def test_an_ambiguous_order_of_labels_has_to_be_given():
-    # In BGR, with the labels the other way round, a network of colours reads as many right.
+    # In BGR, with the labels the other way round, a network of colours classifies as many correctly.
     network = a_network(Preprocessing())
     mirrored = a_network(Preprocessing(colours="bgr"), swapped=True)
 
     def both(values):
         return (network.probabilities(values) + mirrored.probabilities(values)) / 2
 
-    with pytest.raises(GateError, match="state --labels"):
+    with pytest.raises(AccuracyError, match="state --labels"):
         choose_for(replace(network, probabilities=both))
     assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
 
 
 def test_a_label_without_pictures_is_reported_as_assumed():
-    choices = choose_for(a_network(Preprocessing(), outputs=3), Stated(colours="rgb"))
+    settings = choose_for(a_network(Preprocessing(), outputs=3), ModelOverrides(colours="rgb"))
 
-    assert choices.outputs == (*LABELS, "mask_worn_incorrectly")
-    assert "mask_worn_incorrectly: assumed" in choices.reasons["labels"]
+    assert settings.outputs == (*LABELS, "mask_worn_incorrectly")
+    assert "mask_worn_incorrectly: assumed" in settings.reasons["labels"]
 
 
 def test_three_labels_in_the_wrong_order_are_refused():
-    stated = Stated(labels=StatedLabels(("mask_worn_incorrectly", *LABELS)), pixels="-1..1", colours="rgb")
+    overrides = ModelOverrides(labels=LabelMapping(("mask_worn_incorrectly", *LABELS)), pixels="-1..1", colours="rgb")
 
-    with pytest.raises(GateError, match="--labels with_mask,without_mask,mask_worn_incorrectly"):
-        choose_for(a_network(Preprocessing(), outputs=3), stated)
+    with pytest.raises(AccuracyError, match="--labels with_mask,without_mask,mask_worn_incorrectly"):
+        choose_for(a_network(Preprocessing(), outputs=3), overrides)
 
 
 def test_a_given_range_with_clearly_worse_results_is_refused_with_the_better_one():
-    stated = Stated(labels=StatedLabels(LABELS), pixels="0..255")
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="0..255")
 
-    with pytest.raises(GateError, match=r"--pixels=0\.\.1 --colours bgr"):
-        choose_for(a_network(Preprocessing("0..1", "bgr")), stated)
+    with pytest.raises(AccuracyError, match=r"--pixels=0\.\.1 --colours bgr"):
+        choose_for(a_network(Preprocessing("0..1", "bgr")), overrides)
 
 
 def test_a_network_at_chance_is_refused():
-    with pytest.raises(GateError, match="which is chance"):
-        choose_for(a_network(Preprocessing(), blind=True), Stated(labels=StatedLabels(LABELS)))
+    with pytest.raises(AccuracyError, match="which is chance"):
+        choose_for(a_network(Preprocessing(), blind=True), ModelOverrides(labels=LabelMapping(LABELS)))
 
 
 @pytest.mark.parametrize("outputs", [2, 3])
@@ -150,24 +150,28 @@ def test_a_network_that_always_gives_the_same_answer_is_at_chance(outputs, bare)
     network = a_network(Preprocessing(), outputs=outputs)
     constant = replace(network, probabilities=lambda values: np.array([0.9, 0.1, 0.0][:outputs]))
 
-    with pytest.raises(GateError, match="which is chance"):
-        choose_for(constant, Stated(labels=StatedLabels((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels)
-    assert choose_for(network, Stated(labels=StatedLabels((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels)
+    with pytest.raises(AccuracyError, match="which is chance"):
+        choose_for(
+            constant, ModelOverrides(labels=LabelMapping((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels
+        )
+    assert choose_for(
+        network, ModelOverrides(labels=LabelMapping((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels
+    )
 
 
 def test_pictures_of_a_label_that_a_network_lacks_do_not_count():
     labels = ["mask_worn_incorrectly" if index % 5 else truth for index, truth in enumerate(TRUTHS * 2)]
 
-    choices = choose(
+    settings = determine_settings(
         a_network(Preprocessing("0..1")),
-        Stated(labels=StatedLabels(LABELS)),
+        ModelOverrides(labels=LabelMapping(LABELS)),
         {"area": np.concatenate([pictures()] * 2), "linear": np.concatenate([pictures()] * 2)},
         labels,
     )
 
-    assert choices.right is not None
-    assert choices.right.of == 32
-    assert choices.right.hits > 28
+    assert settings.accuracy is not None
+    assert settings.accuracy.of == 32
+    assert settings.accuracy.hits > 28
 
 
 def test_an_overconfident_network_is_not_refused_as_one_at_chance():
@@ -183,36 +187,36 @@ def test_an_overconfident_network_is_not_refused_as_one_at_chance():
         return np.array([sure, 1 - sure] if bluer == bright else [1 - sure, sure])
 
     network = replace(a_network(torch), probabilities=probabilities)
-    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)))
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
 
-    assert choices.way == torch
-    assert 0.55 < (choices.right.value or 0) < 0.8
+    assert settings.preprocessing == torch
+    assert 0.55 < (settings.accuracy.value or 0) < 0.8
 
 
 def test_the_metadata_of_the_file_decides_between_equal_trials():
     file = {"pixels": "0..255", "pixels_from": "found in the file"}
 
-    choices = choose_for(a_network(Preprocessing("0..255"), **file), Stated(labels=StatedLabels(LABELS)))
+    settings = choose_for(a_network(Preprocessing("0..255"), **file), ModelOverrides(labels=LabelMapping(LABELS)))
 
-    assert choices.reasons["pixels"] == "found in the file"
+    assert settings.reasons["pixels"] == "found in the file"
 
 
 def test_the_colour_order_of_a_training_run_is_used():
     network = a_network(Preprocessing(colours="bgr"), colours="bgr")
 
-    choices = choose(network, Stated(labels=StatedLabels(LABELS)), {}, ())
+    settings = determine_settings(network, ModelOverrides(labels=LabelMapping(LABELS)), {}, ())
 
-    assert choices.way.colours == "bgr"
-    assert choices.reasons["colours"].startswith("found in the files")
+    assert settings.preprocessing.colours == "bgr"
+    assert settings.reasons["colours"].startswith("found in the files")
 
 
 def test_without_labelled_pictures_nothing_is_reported_as_checked():
     network = a_network(Preprocessing("0..1"))
 
-    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)), labels=[None] * len(TRUTHS))
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
 
-    assert choices.right is None
-    assert "not checked" in choices.reasons["pixels"]
+    assert settings.accuracy is None
+    assert "not checked" in settings.reasons["pixels"]
     with pytest.raises(ConfigError, match="does not state what its 2 outputs mean"):
         choose_for(network, labels=[None] * len(TRUTHS))
 
@@ -220,12 +224,12 @@ def test_without_labelled_pictures_nothing_is_reported_as_checked():
 def test_an_ignored_output_is_distributed_among_the_labels():
     network = a_network(Preprocessing(), outputs=3)
 
-    choices = choose_for(network, Stated(labels=StatedLabels((*LABELS, "ignore"))))
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping((*LABELS, "ignore"))))
 
-    assert choices.labels == LABELS
-    assert choices.outputs == (*LABELS, "ignore")
-    assert choices.right is not None
-    assert choices.right.value > 0.9
+    assert settings.labels == LABELS
+    assert settings.outputs == (*LABELS, "ignore")
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
 
 
 def test_names_in_the_file_are_recognised_or_have_to_be_given():
@@ -236,25 +240,25 @@ def test_names_in_the_file_are_recognised_or_have_to_be_given():
     with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'.*--labels"):
         choose_for(foreign)
     said = parse_labels("Sem Mascara=without_mask,Com Mascara=with_mask")
-    assert choose_for(foreign, Stated(labels=said)).labels == LABELS
+    assert choose_for(foreign, ModelOverrides(labels=said)).labels == LABELS
 
 
 def test_the_number_of_labels_has_to_be_that_of_outputs():
     with pytest.raises(ConfigError, match=r"its 2 output\(s\) need 2 labels, and 3 are named"):
-        choose_for(a_network(Preprocessing()), Stated(labels=StatedLabels((*LABELS, "ignore"))))
+        choose_for(a_network(Preprocessing()), ModelOverrides(labels=LabelMapping((*LABELS, "ignore"))))
 
 
 @pytest.mark.parametrize(
-    ("stated", "said"),
+    ("overrides", "said"),
     [
-        (Stated(colours="grey"), "takes 3 channels"),
-        (Stated(means=(1.0,)), "--means: gives 1 numbers"),
-        (Stated(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
+        (ModelOverrides(colours="grey"), "takes 3 channels"),
+        (ModelOverrides(means=(1.0,)), "--means: gives 1 numbers"),
+        (ModelOverrides(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
     ],
 )
-def test_contradicting_options_are_refused(stated, said):
+def test_contradicting_options_are_refused(overrides, said):
     with pytest.raises(ConfigError, match=said):
-        choose_for(a_network(Preprocessing()), stated)
+        choose_for(a_network(Preprocessing()), overrides)
 
 
 @pytest.mark.parametrize(
@@ -273,11 +277,11 @@ def test_scaling_of_pictures_is_tried_unless_known(worse, stated, file, chosen):
     scaled = {name: noisy.astype(np.uint8) if name == worse else pictures() for name in ("area", "linear")}
     network = a_network(Preprocessing("0..1"), resampling=file)
 
-    choices = choose_for(network, Stated(labels=StatedLabels(LABELS), resampling=stated), scaled=scaled)
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS), resampling=stated), scaled=scaled)
 
-    assert choices.resampling == chosen
-    assert choices.as_json()["resampling"] == chosen
-    assert choices.reasons["resampling"].startswith(
+    assert settings.resampling == chosen
+    assert settings.as_json()["resampling"] == chosen
+    assert settings.reasons["resampling"].startswith(
         "stated" if stated else "found in the files" if file else "chosen by trial"
     )
 
@@ -288,17 +292,17 @@ def test_a_tie_between_resamplings_is_decided_by_the_framework(lighter, usual):
     scaled = {name: np.clip(pictures(), 0, 250) + np.uint8(name == lighter) for name in ("area", "linear")}
     network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
-    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)), scaled=scaled)
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), scaled=scaled)
 
-    assert choices.resampling == usual
-    assert "a tie" in choices.reasons["resampling"]
+    assert settings.resampling == usual
+    assert "a tie" in settings.reasons["resampling"]
 
 
 @pytest.mark.parametrize("usual", ["area", "linear"])
 def test_the_resampling_of_the_framework_is_assumed_if_no_picture_is_scaled_down(usual):
     network = a_network(Preprocessing("0..1"), usual_resampling=usual)
 
-    choices = choose_for(network, Stated(labels=StatedLabels(LABELS)))
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
 
-    assert choices.resampling == usual
-    assert choices.reasons["resampling"].startswith("assumed")
+    assert settings.resampling == usual
+    assert settings.reasons["resampling"].startswith("assumed")

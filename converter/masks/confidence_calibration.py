@@ -1,4 +1,4 @@
-"""Confidence: fits temperature and label thresholds.
+"""Confidence calibration: fits temperature and label thresholds.
 
 Both are fitted to faces that the model was not trained on, and stored in its card.
 """
@@ -26,7 +26,7 @@ THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Between two labels: thresholds of 0.1 to 0.9. A few hundred faces do not reveal rarer errors."""
 REJECTED_FRACTION = 0.01
 """Accepted fraction of true faces rejected as no face: each is a person missed."""
-FEWEST_FACES = 100
+MIN_FACES = 100
 """With fewer faces, one error changes a share by more than a point."""
 
 

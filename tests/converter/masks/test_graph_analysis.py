@@ -1,17 +1,17 @@
-"""Graph reading: scalings and last layers, as the generations of Keras write them into a graph."""
+"""Graph analysis: scalings and last layers, as the generations of Keras write them into a graph."""
 
 from __future__ import annotations
 
 import pytest
 
-from converter.masks.graph_reading import ending, first_scaling
-from converter.silence import quiet_tensorflow
+from converter.masks.graph_analysis import input_scaling, output_kind_of
+from converter.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture(scope="module")
-def frozen():
+def freeze():
     """TensorFlow, and what freezes a function of pixels."""
     with quiet_tensorflow():
         import tensorflow as tf
@@ -38,12 +38,12 @@ def frozen():
     ],
     ids=["none", "two operations", "rescaling", "per channel", "blue first", "colours apart", "padded", "no scaling"],
 )
-def test_a_scaling_combines_the_operations_before_the_first_layer(frozen, scale, wanted):
-    tf, freeze = frozen
+def test_a_scaling_combines_the_operations_before_the_first_layer(freeze, scale, wanted):
+    tf, freeze = freeze
 
     function = freeze(lambda pixels: tf.nn.conv2d(scale(tf, pixels), tf.ones([3, 3, 3, 2]) * 7.0, 1, "SAME"))
 
-    assert first_scaling(function) == pytest.approx(wanted, rel=1e-4)
+    assert input_scaling(function) == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_a_scaling_combines_the_operations_before_the_first_layer(frozen, scale,
     ],
     ids=["offset", "fraction", "no scaling", "minus nothing"],
 )
-def test_rounding_errors_are_not_part_of_a_scaling(frozen, scale, wanted):
-    tf, freeze = frozen
+def test_rounding_errors_are_not_part_of_a_scaling(freeze, scale, wanted):
+    tf, freeze = freeze
 
-    found = first_scaling(freeze(lambda pixels: tf.nn.conv2d(scale(pixels), tf.ones([3, 3, 3, 2]), 1, "SAME")))
+    found = input_scaling(freeze(lambda pixels: tf.nn.conv2d(scale(pixels), tf.ones([3, 3, 3, 2]), 1, "SAME")))
 
     assert [f"{value:g}" for value in found] == [f"{value:g}" for value in wanted]
 
 
-def test_a_graph_without_a_layer_has_no_scaling(frozen):
-    tf, freeze = frozen
+def test_a_graph_without_a_layer_has_no_scaling(freeze):
+    tf, freeze = freeze
 
-    assert first_scaling(freeze(lambda pixels: tf.nn.relu6(pixels / 255.0))) == (1.0, 0.0)
+    assert input_scaling(freeze(lambda pixels: tf.nn.relu6(pixels / 255.0))) == (1.0, 0.0)
 
 
 def written_out_softmax(tf, logits):
@@ -84,7 +84,7 @@ def written_out_softmax(tf, logits):
         (lambda tf, x: written_out_softmax(tf, tf.reduce_mean(x, [1, 2])), "probabilities"),
     ],
 )
-def test_the_last_operation_determines_the_kind_of_outputs(frozen, last, wanted):
-    tf, freeze = frozen
+def test_the_last_operation_determines_the_kind_of_outputs(freeze, last, wanted):
+    tf, freeze = freeze
 
-    assert ending(freeze(lambda pixels: last(tf, pixels))) == wanted
+    assert output_kind_of(freeze(lambda pixels: last(tf, pixels))) == wanted

@@ -1,4 +1,4 @@
-"""File kinds: a file that is not a model is named for what it is, with the way to a model."""
+"""File formats: a file that is not a model is named for what it is, with the way to a model."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.masks.candidates import Candidate
-from converter.masks.evaluation import Judged
-from converter.masks.metrics import Reading, in_bands, measure
+from converter.masks.evaluation import ModelResult
+from converter.masks.metrics import Reading, measure, metrics_by_band
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +25,12 @@ def _nothing(scores: Mapping[Label, float]) -> Label:
     raise AssertionError("must not be called")
 
 
-def judged(name: str, readings: list[Reading]) -> Judged:
+def result(name: str, readings: list[Reading]) -> ModelResult:
     """The evaluation of a model on these readings."""
     candidate = Candidate(Path(name), "litert", LABELS, 0.0, scores=_never, decide=_nothing)
-    return Judged(candidate, measure(readings, labels=LABELS), in_bands(readings, labels=LABELS))
+    return ModelResult(candidate, measure(readings, labels=LABELS), metrics_by_band(readings, labels=LABELS))
 
 
-def readings(truth: Label, read: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:
+def readings(truth: Label, predicted: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:
     """This many faces of one label, classified as another."""
-    return [Reading(truth, read, score, side_px)] * count
+    return [Reading(truth, predicted, score, side_px)] * count

@@ -1,4 +1,4 @@
-"""Detector proof: checks a detector's networks against its card in every runtime of the device."""
+"""Verification: checks a detector's networks against its card in every runtime of the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.drawn_faces import as_png, drawn_faces
 from converter.faces.conversion import InputSize
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard
 from edge_agent.vision.detector.tflite import TfliteDetector
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.vision.tflite import RuntimeName
 
 GOLDEN_SCORE = 0.5
-"""Golden faces must exceed this score in every size, or they would prove nothing."""
+"""Golden faces must exceed this score in every size, or they would show nothing."""
 _FACE_SHARES = (0.3, 0.4, 0.5, 0.6)
 _GOLDEN_WIDTH_PX, _GOLDEN_HEIGHT_PX = 160, 120
 _GROUND = (150, 140, 120)
@@ -55,13 +55,13 @@ def make_detector_card(
     with quiet_tensorflow():
         runtimes = _working_runtimes(next(iter(contents.values())), name=name)
         for picture in _golden_pictures():
-            described = _with_golden(card, list(contents.values()), picture, runtimes)
-            if described is not None:
-                return described
+            candidate_card = _with_golden(card, list(contents.values()), picture, runtimes)
+            if candidate_card is not None:
+                return candidate_card
     raise ModelError(f"{name}: no network finds any of the drawn faces in every runtime; train it longer")
 
 
-def prove_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
+def verify_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
     """Check that every network finds the golden face in every runtime available here.
 
     Raises:
@@ -132,23 +132,23 @@ def _with_golden(
     """The card with the faces that each network finds in this picture, if all runtimes agree."""
     files = []
     for file, content in zip(card.files, contents, strict=True):
-        alone = card.model_copy(update={"files": (file,)})
-        found = [_surest(alone, content, runtime, picture) for runtime in runtimes]
+        single_network_card = card.model_copy(update={"files": (file,)})
+        found = [_most_confident_face(single_network_card, content, runtime, picture) for runtime in runtimes]
         faces = [face for face in found if face is not None and face.score >= GOLDEN_SCORE]
         if not faces or len(faces) < len(runtimes):
             return None
         box, score = faces[0].box, round(faces[0].score, 4)
         golden = GoldenFace(box=(round(box.x1, 1), round(box.y1, 1), round(box.x2, 1), round(box.y2, 1)), score=score)
         files.append(file.model_copy(update={"golden": (golden,)}))
-    described = card.model_copy(update={"files": tuple(files), "golden_picture": as_png(picture)})
+    candidate_card = card.model_copy(update={"files": tuple(files), "golden_picture": as_png(picture)})
     try:
-        prove_detector(described, contents)
+        verify_detector(candidate_card, contents)
     except ModelError:
         return None
-    return described
+    return candidate_card
 
 
-def _surest(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
+def _most_confident_face(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
     """The most confident face that a single-network card finds in a picture."""
     opener = partial(open_interpreter, content, name=card.name, runtime=runtime)
     detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)

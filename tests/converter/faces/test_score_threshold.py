@@ -1,4 +1,4 @@
-"""Confidence: the best minimum score within the allowed false detections."""
+"""Score threshold: the best minimum score within the allowed false detections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converter.faces.confidence import SCORES, choose_min_score
+from converter.faces.score_threshold import SCORES, choose_min_score
 from training.faces.metrics import SceneDetections
 from training.faces.scenes import Scene
 

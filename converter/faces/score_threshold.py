@@ -1,4 +1,4 @@
-"""Detector confidence: chooses the minimum score of a detector."""
+"""Score threshold: chooses the minimum score of a detector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.faces.evaluation import OVERLAP, SMALLEST_PX, surer
+from converter.faces.evaluation import MIN_FACE_PX, MIN_IOU, above_score
 from training.faces.metrics import match
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ def choose_min_score(
     `in_empty` holds the scores of the detections in each picture without people. If no score qualifies, the highest is
     taken. `lowest` takes the lowest that qualifies: if a classifier rejects most false detections, recall matters.
     """
-    rows = [_at(score, found, in_empty) for score in SCORES]
+    rows = [_evaluate_at(score, found, in_empty) for score in SCORES]
     allowed = [row for row in rows if row.false_detections_in_empty <= max_false_detections] or rows[-1:]
     if lowest:
         return allowed[0]
     return max(allowed, key=lambda row: 2 * row.recall * row.precision / max(row.recall + row.precision, 1e-9))
 
 
-def _at(score: float, found: Sequence[SceneDetections], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
-    matches = [match(surer(detections, score), min_iou=OVERLAP, min_face_px=SMALLEST_PX) for detections in found]
+def _evaluate_at(score: float, found: Sequence[SceneDetections], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
+    matches = [match(above_score(detections, score), min_iou=MIN_IOU, min_face_px=MIN_FACE_PX) for detections in found]
     faces = sum(int(one.large.sum()) for one in matches)
     hits, counted = sum(int(one.hits.sum()) for one in matches), sum(int(one.counted.sum()) for one in matches)
     false = sum(value >= score for scores in in_empty for value in scores)

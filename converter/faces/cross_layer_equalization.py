@@ -1,4 +1,4 @@
-"""Cross-layer equalisation: matches channel ranges between convolutions to int8.
+"""Cross-layer equalization: matches channel ranges between convolutions to int8.
 
 A tensor has one scale for all channels: if one channel is a hundred times larger than another, the smaller one loses
 its precision. Between a 1x1 convolution without activation and a depthwise convolution that is its only consumer,
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST_RANGE_SHARE = 1e-3
+MIN_RANGE_FRACTION = 1e-3
 """Lower bound for inactive channels, whose noise would be amplified otherwise."""
 
 
-def equalised(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
+def equalize(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
     """An equivalent network whose channels have equal ranges where scaling is free.
 
     `pictures` are inputs, (1, rows, columns, 3), to measure the ranges on. The given network is not changed.
@@ -30,17 +30,17 @@ def equalised(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
 
     result = keras.models.clone_model(network)
     result.set_weights(network.get_weights())
-    pairs = _free_pairs(result)
+    pairs = _scalable_pairs(result)
     if not pairs:
         return result
-    watched = keras.Model(result.input, [pointwise.output for pointwise, _ in pairs])
+    observed = keras.Model(result.input, [pointwise.output for pointwise, _ in pairs])
     ranges = [np.zeros(pointwise.filters) for pointwise, _ in pairs]
     for pixels in pictures:
-        answers = watched(pixels, training=False)
-        for largest, answer in zip(ranges, answers if len(pairs) > 1 else [answers], strict=True):
-            np.maximum(largest, np.abs(np.asarray(answer)).max(axis=(0, 1, 2)), out=largest)
+        outputs = observed(pixels, training=False)
+        for largest, output in zip(ranges, outputs if len(pairs) > 1 else [outputs], strict=True):
+            np.maximum(largest, np.abs(np.asarray(output)).max(axis=(0, 1, 2)), out=largest)
     for (pointwise, depthwise), largest in zip(pairs, ranges, strict=True):
-        factors = np.maximum(largest, LEAST_RANGE_SHARE * largest.max())
+        factors = np.maximum(largest, MIN_RANGE_FRACTION * largest.max())
         factors = factors / factors.max() if factors.max() > 0 else np.ones_like(factors)
         kernel, bias = pointwise.get_weights()
         pointwise.set_weights([kernel / factors, bias / factors])
@@ -49,7 +49,7 @@ def equalised(network: Any, pictures: Iterable[NDArray[np.float32]]) -> Any:
     return result
 
 
-def _free_pairs(network: Any) -> list[tuple[Any, Any]]:
+def _scalable_pairs(network: Any) -> list[tuple[Any, Any]]:
     """The 1x1 convolutions without activation whose only consumer is a depthwise one, with that one."""
     import keras
 

@@ -1,4 +1,4 @@
-"""Writing: files that appear together or not at all."""
+"""Atomic files: files that appear together or not at all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import subprocess
 
 import pytest
 
-from converter.writing import write_together
+from converter.atomic_files import write_atomically
 from edge_agent.errors import ConfigError, ModelError
 
 
 def test_files_and_their_folder_are_created(tmp_path):
     folder = tmp_path / "models" / "new"
 
-    write_together({folder / "a.tflite": b"model", folder / "a.json": b"card"})
+    write_atomically({folder / "a.tflite": b"model", folder / "a.json": b"card"})
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.tflite": b"model", "a.json": b"card"}
 
@@ -23,7 +23,7 @@ def test_files_and_their_folder_are_created(tmp_path):
 def test_existing_files_are_replaced_without_leftovers(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"old")
 
-    write_together({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"})
+    write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"})
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"new", "a.json": b"card"}
 
@@ -33,7 +33,7 @@ def test_a_failed_rename_reverts_the_earlier_one(tmp_path):
     (tmp_path / "a.json").mkdir()
 
     with pytest.raises(ConfigError, match="nothing was written, what was there is unchanged: Is a directory"):
-        write_together({tmp_path / "a.tflite": b"new", tmp_path / "b.json": b"new", tmp_path / "a.json": b"new"})
+        write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "b.json": b"new", tmp_path / "a.json": b"new"})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.tflite"]
     assert (tmp_path / "a.tflite").read_bytes() == b"old"
@@ -48,7 +48,7 @@ def test_existing_files_are_kept_until_the_new_ones_are_verified(tmp_path):
         raise ModelError("cannot be loaded")
 
     with pytest.raises(ModelError):
-        write_together({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"}, prove=refuse)
+        write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"}, verify=refuse)
 
     assert during == {"a.tflite": b"new", "a.tflite.bak": b"old", "a.json": b"card"}
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
@@ -58,7 +58,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "models").write_text("")
 
     with pytest.raises(ConfigError, match=r"models: nothing was written.*or choose another folder"):
-        write_together({tmp_path / "models" / "a.tflite": b"new"})
+        write_atomically({tmp_path / "models" / "a.tflite": b"new"})
 
 
 def test_a_file_that_grows_too_large_changes_nothing(tmp_path):
@@ -67,7 +67,7 @@ def test_a_file_that_grows_too_large_changes_nothing(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(ConfigError, match="File too large; make room there"):
-            write_together({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
+            write_atomically({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -94,6 +94,6 @@ def test_a_full_disk_changes_nothing(tiny_disk):
     (tiny_disk / "a.tflite").write_bytes(b"old" * 5000)
 
     with pytest.raises(ConfigError, match=r"disk: nothing was written.*No space left on device; make room there"):
-        write_together({tiny_disk / "a.tflite": bytes(40_000), tiny_disk / "a.json": bytes(20_000)})
+        write_atomically({tiny_disk / "a.tflite": bytes(40_000), tiny_disk / "a.json": bytes(20_000)})
 
     assert {path.name: path.read_bytes() for path in tiny_disk.iterdir()} == {"a.tflite": b"old" * 5000}

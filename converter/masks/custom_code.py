@@ -1,4 +1,4 @@
-"""Foreign code: rejects models that would execute code when loaded."""
+"""Custom code: rejects models that would execute code when loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
 
 
-def refuse_foreign_code(config: str, path: Path) -> None:
+def check_no_custom_code(config: str, path: Path) -> None:
     """Reject a model whose Keras configuration (JSON) has a Lambda layer or classes from modules outside Keras.
 
     Loading it would run the code of a Lambda layer, load the SavedModel that a TFSMLayer names, or import any module
@@ -27,7 +27,7 @@ def refuse_foreign_code(config: str, path: Path) -> None:
         description = json.loads(config)
     except ValueError as error:
         raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
-    for part in _parts_of(description):
+    for part in _class_configs(description):
         name = part["class_name"]
         if name == "Lambda":
             raise ModelError(
@@ -40,25 +40,25 @@ def refuse_foreign_code(config: str, path: Path) -> None:
             )
         registered = part.get("registered_name")
         if isinstance(registered, str) and ">" in registered and registered.split(">")[0] not in _MODULES_OF_KERAS:
-            raise ModelError(layer_of_its_own(path, str(name)))
+            raise ModelError(custom_layer_message(path, str(name)))
         module = part.get("module")
         if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
-            raise ModelError(layer_of_its_own(path, str(name)))
+            raise ModelError(custom_layer_message(path, str(name)))
 
 
-def _parts_of(config: Any) -> Iterator[dict[str, Any]]:
+def _class_configs(config: Any) -> Iterator[dict[str, Any]]:
     """All parts of a Keras configuration that name a class."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
         for value in config.values():
-            yield from _parts_of(value)
+            yield from _class_configs(value)
     elif isinstance(config, list):
         for value in config:
-            yield from _parts_of(value)
+            yield from _class_configs(value)
 
 
-def layer_of_its_own(path: Path, name: str) -> str:
+def custom_layer_message(path: Path, name: str) -> str:
     """The error message for a model with a layer that Keras does not know."""
     return (
         f"{path}: has a custom layer, '{name}', which is not executed; export the model where that layer is "

@@ -1,11 +1,11 @@
-"""Equalising: internal channels get equal ranges, and the outputs stay the same."""
+"""Cross-layer equalization: internal channels get equal ranges, and the outputs stay the same."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from converter.faces.equalising import equalised
+from converter.faces.cross_layer_equalization import equalize
 
 pytestmark = pytest.mark.tensorflow
 
@@ -45,7 +45,7 @@ def test_channels_get_equal_ranges_without_changing_the_results():
     network = a_unit()
     (picture,) = pictures(1)
 
-    result = equalised(network, pictures())
+    result = equalize(network, pictures())
 
     assert ranges(network)[0] > 50 * ranges(network)[1]
     assert ranges(result)[0] == pytest.approx(ranges(result)[1], rel=1e-4)
@@ -58,7 +58,7 @@ def test_channels_get_equal_ranges_without_changing_the_results():
 def test_channels_that_cannot_be_scaled_are_unchanged(unit):
     network = a_unit(**unit)
 
-    result = equalised(network, pictures())
+    result = equalize(network, pictures())
 
     np.testing.assert_array_equal(ranges(result), ranges(network))
 
@@ -69,7 +69,7 @@ def test_a_channel_without_signal_is_not_amplified():
     kernel, bias = pointwise.get_weights()
     pointwise.set_weights([kernel * [1, 0], bias * [1, 0]])
 
-    result = equalised(network, pictures())
+    result = equalize(network, pictures())
 
     assert np.isfinite(result.get_weights()[0]).all()
     assert ranges(result)[1] == 0

@@ -1,4 +1,4 @@
-"""File kinds: recognises model files, and explains how to convert unsupported ones."""
+"""File formats: recognises model files, and explains how to convert unsupported ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_agent.errors import ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind: TypeAlias = Literal["hdf5", "zip", "json", "onnx"]
+FileFormat: TypeAlias = Literal["hdf5", "zip", "json", "onnx"]
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -25,7 +25,7 @@ _TO_SAVED_MODEL = (
 )
 
 
-def kind_of(path: Path) -> Kind:
+def format_of(path: Path) -> FileFormat:
     """Identify a model file by its content.
 
     Raises:
@@ -44,10 +44,10 @@ def kind_of(path: Path) -> Kind:
         return "json"
     if path.suffix == ".onnx" and start[:1] == b"\x08":
         return "onnx"
-    raise ModelError(f"{path}: {_kind_of_other(path, start)}")
+    raise ModelError(f"{path}: {_describe_unsupported(path, start)}")
 
 
-def what_an_archive_holds(path: Path) -> str:
+def describe_archive(path: Path) -> str:
     """Describe a zip without a Keras model, and what to do with it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -59,7 +59,7 @@ def what_an_archive_holds(path: Path) -> str:
     return f"an archive without a Keras model ({shown}); unpack it and give the model in it: {_TAKEN}"
 
 
-def _kind_of_other(path: Path, start: bytes) -> str:
+def _describe_unsupported(path: Path, start: bytes) -> str:
     text = start.lstrip()[:200].lower()
     found: tuple[tuple[bool, str], ...] = (
         (

@@ -1,4 +1,4 @@
-"""Silence: TensorFlow writes nothing to the terminal."""
+"""TensorFlow logs: TensorFlow writes nothing to the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 
 
 def test_library_output_is_suppressed_and_our_own_is_printed(capfd):

@@ -1,4 +1,4 @@
-"""Silence: suppresses TensorFlow's log output on the terminal.
+"""TensorFlow logs: suppresses TensorFlow's output on the terminal.
 
 Much of it comes from C++ and bypasses logging, so the file descriptor is redirected while TensorFlow works. Our own
 progress and messages still go to the terminal.

@@ -1,9 +1,9 @@
-"""Gate: a detector passes if int8 costs it little and it fits a device."""
+"""Accuracy check: a detector passes if int8 costs it little and it fits a device."""
 
 from __future__ import annotations
 
+from converter.faces.accuracy_check import MAX_NETWORK_BYTES, check_detector
 from converter.faces.evaluation import DetectorReport
-from converter.faces.gate import LARGEST_BYTES, hold_detector_against
 
 
 def a_report(average_precision: float) -> DetectorReport:
@@ -23,16 +23,16 @@ def a_report(average_precision: float) -> DetectorReport:
 
 
 def test_int8_may_lose_half_a_point():
-    assert hold_detector_against(a_report(0.956), a_report(0.960), [LARGEST_BYTES]) == []
+    assert check_detector(a_report(0.956), a_report(0.960), [MAX_NETWORK_BYTES]) == []
 
 
 def test_more_than_half_a_point_is_too_much():
-    (objection,) = hold_detector_against(a_report(0.954), a_report(0.960), [1000])
+    (objection,) = check_detector(a_report(0.954), a_report(0.960), [1000])
 
     assert "average precision is 0.954 against 0.960 in float, more than 0.005 lower" in objection
 
 
 def test_a_network_that_is_too_large_is_refused_regardless_of_its_accuracy():
-    (objection,) = hold_detector_against(a_report(0.99), a_report(0.96), [1000, LARGEST_BYTES + 1])
+    (objection,) = check_detector(a_report(0.99), a_report(0.96), [1000, MAX_NETWORK_BYTES + 1])
 
-    assert f"a network has {LARGEST_BYTES + 1} bytes" in objection
+    assert f"a network has {MAX_NETWORK_BYTES + 1} bytes" in objection

@@ -1,4 +1,4 @@
-"""Making: a converted file that lost too much accuracy is rejected, with and without labels."""
+"""Format selection: a converted file that lost too much accuracy is rejected, with and without labels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from converter.errors import GateError
-from converter.masks.comparison import Answers, Comparison
-from converter.masks.making import make_smallest, refuse_ruined
+from converter.errors import AccuracyError
+from converter.masks.comparison import Comparison, Predictions
+from converter.masks.format_selection import check_loss, convert_smallest
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,32 +26,32 @@ def converted(*, other: int, labelled: bool) -> Any:
     changed[:other] = [0.1, 0.9]
     labels: tuple[Label, ...] = ("with_mask", "without_mask")
     truths: tuple[Label | None, ...] = ("with_mask" if labelled else None,) * PICTURES
-    comparison = Comparison(Answers(labels, scores), Answers(labels, changed), truths)
+    comparison = Comparison(Predictions(labels, scores), Predictions(labels, changed), truths)
     return SimpleNamespace(
-        form="int8", title="int8", card=SimpleNamespace(name="a"), comparison=comparison, is_good=False
+        output_format="int8", title="int8", card=SimpleNamespace(name="a"), comparison=comparison, is_accurate=False
     )
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_more_than_five_percent_are_too_many(labelled):
-    refuse_ruined(converted(other=4, labelled=labelled), [])
-    with pytest.raises(GateError, match=r"6\.0%"):
-        refuse_ruined(converted(other=6, labelled=labelled), [])
+    check_loss(converted(other=4, labelled=labelled), [])
+    with pytest.raises(AccuracyError, match=r"6\.0%"):
+        check_loss(converted(other=6, labelled=labelled), [])
 
 
-def making(*possible):
+def converter_of(*possible):
     """Makes these formats, and no other."""
 
-    def make_one(form, _pictures):
-        if form not in possible:
-            raise ModelError(f"{form}: not here")
-        return SimpleNamespace(form=form, is_good=True)
+    def convert_to(output_format, _pictures):
+        if output_format not in possible:
+            raise ModelError(f"{output_format}: not here")
+        return SimpleNamespace(output_format=output_format, is_accurate=True)
 
-    return make_one
+    return convert_to
 
 
 @pytest.mark.parametrize(
-    ("possible", "made"),
+    ("possible", "converted"),
     [
         (("int8", "float16"), ["int8"]),
         (("float16", "float32"), ["float16"]),
@@ -59,14 +59,14 @@ def making(*possible):
         (("float32",), ["float32"]),
     ],
 )
-def test_a_model_that_int8_does_not_support_may_be_another_format(possible, made):
+def test_a_model_that_int8_does_not_support_may_be_another_format(possible, converted):
     pictures: Any = ()
 
-    assert [one.form for one in make_smallest(making(*possible), pictures)] == made
+    assert [model.output_format for model in convert_smallest(converter_of(*possible), pictures)] == converted
 
 
 def test_a_model_without_a_possible_format_is_refused_with_the_reason_of_int8():
     pictures: Any = ()
 
     with pytest.raises(ModelError, match="int8: not here"):
-        make_smallest(making(), pictures)
+        convert_smallest(converter_of(), pictures)

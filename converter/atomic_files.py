@@ -1,4 +1,4 @@
-"""Writing: writes a model and its card atomically."""
+"""Atomic files: writes a model and its card together, or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def refuse_to_overwrite(targets: Iterable[Path]) -> None:
+def check_no_overwrite(targets: Iterable[Path]) -> None:
     """Check that no target exists.
 
     Raises:
@@ -26,21 +26,21 @@ def refuse_to_overwrite(targets: Iterable[Path]) -> None:
         raise ConfigError(f"{', '.join(there)}: exists already; --overwrite replaces it, --name writes another")
 
 
-def write_together(files: Mapping[Path, bytes], *, prove: Callable[[], None] = lambda: None) -> None:
+def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] = lambda: None) -> None:
     """Replace all files, or leave all previous ones untouched.
 
     Everything is written to temporary files and synced before the first rename. Previous files are kept as `.bak`
-    until `prove`, which reads the new files, has returned.
+    until `verify`, which reads the new files, has returned.
 
     Raises:
         ConfigError: the folder cannot be written, or the disk is full.
     """
-    drafts = {target: target.with_name(f".{target.name}.{os.getpid()}.part") for target in files}
+    temporary = {target: target.with_name(f".{target.name}.{os.getpid()}.part") for target in files}
     try:
         for target, content in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(drafts[target], content)
-        _rename_all(drafts, prove)
+            _write_durably(temporary[target], content)
+        _rename_all(temporary, verify)
     except OSError as error:
         what = error.strerror or str(error)
         folder = next(iter(files)).parent
@@ -49,9 +49,9 @@ def write_together(files: Mapping[Path, bytes], *, prove: Callable[[], None] = l
             f"{folder}: nothing was written, what was there is unchanged: {what}; {advice}, or choose another folder"
         ) from error
     finally:
-        for draft in drafts.values():
+        for temporary_path in temporary.values():
             with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+                temporary_path.unlink(missing_ok=True)
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -61,37 +61,37 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _rename_all(drafts: Mapping[Path, Path], prove: Callable[[], None]) -> None:
-    """Rename all drafts; if a rename or the proof fails, all renames are reverted."""
-    previous = {target: target.with_name(f"{target.name}.bak") for target in drafts}
+def _rename_all(temporary: Mapping[Path, Path], verify: Callable[[], None]) -> None:
+    """Rename all temporary files; if a rename or the verification fails, all renames are reverted."""
+    previous = {target: target.with_name(f"{target.name}.bak") for target in temporary}
     done: list[Path] = []
     try:
-        for target in drafts:
+        for target in temporary:
             if target.is_file():
                 shutil.copy2(target, previous[target])
-        for target, draft in drafts.items():
-            draft.replace(target)
+        for target, temporary_path in temporary.items():
+            temporary_path.replace(target)
             done.append(target)
-        prove()
+        verify()
     except BaseException:
         for target in done:
-            _take_back(target, previous[target])
+            _restore(target, previous[target])
         raise
     finally:
         for copy in previous.values():
             copy.unlink(missing_ok=True)
-    for folder in {target.parent for target in drafts}:
-        _make_names_durable(folder)
+    for folder in {target.parent for target in temporary}:
+        _sync_folder(folder)
 
 
-def _take_back(target: Path, previous: Path) -> None:
+def _restore(target: Path, previous: Path) -> None:
     if previous.is_file():
         previous.replace(target)
     else:
         target.unlink()
 
 
-def _make_names_durable(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,17 +1,17 @@
-"""Gate: on synthetic evaluations."""
+"""Accuracy check: on synthetic evaluations."""
 
 from __future__ import annotations
 
 import pytest
 
+from converter.masks.accuracy_check import check_accuracy
 from converter.masks.evaluation import Evaluation
-from converter.masks.gate import hold_against
 from edge_agent.errors import ConfigError
-from tests.converter.made_up import judged, readings
+from tests.converter.evaluations import readings, result
 
 
 def a_model(name, *, bare_found, bare=100, masked_right=95):
-    return judged(
+    return result(
         name,
         readings("without_mask", "without_mask", bare_found)
         + readings("without_mask", "with_mask", bare - bare_found)
@@ -21,16 +21,16 @@ def a_model(name, *, bare_found, bare=100, masked_right=95):
 
 
 def verdict_on(*models):
-    return hold_against(Evaluation(models, (), ()))
+    return check_accuracy(Evaluation(models, (), ()))
 
 
 @pytest.mark.parametrize(("bare_found", "objections"), [(95, 0), (94, 0), (93, 1)])
 def test_the_gate_allows_a_loss_of_at_most_one_point_of_recall(bare_found, objections):
-    verdict = verdict_on(a_model("int8.tflite", bare_found=bare_found), a_model("float.keras", bare_found=95))
+    check = verdict_on(a_model("int8.tflite", bare_found=bare_found), a_model("float.keras", bare_found=95))
 
-    assert len(verdict.objections) == objections
-    assert verdict.as_json()["passed"] == (objections == 0)
-    assert verdict.against == "float.keras"
+    assert len(check.objections) == objections
+    assert check.as_json()["passed"] == (objections == 0)
+    assert check.against == "float.keras"
 
 
 def test_the_objection_states_both_recalls():
@@ -55,5 +55,5 @@ def test_labels_in_the_wrong_order_are_an_objection_even_if_both_models_have_it(
 
 
 def test_the_gate_requires_bare_faces():
-    with pytest.raises(ConfigError, match="no face of without_mask was classified, which the gate requires"):
+    with pytest.raises(ConfigError, match="no face of without_mask was classified, which the accuracy check requires"):
         verdict_on(a_model("a", bare=0, bare_found=0), a_model("b", bare=0, bare_found=0))

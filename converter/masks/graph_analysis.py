@@ -1,4 +1,4 @@
-"""Graph reading: infers preprocessing and outputs from a frozen TensorFlow graph.
+"""Graph analysis: infers preprocessing and outputs from a frozen TensorFlow graph.
 
 A scaling at the start reveals the pixel range, the last operation whether the outputs are probabilities. Layers are
 not inspected: the same scaling is a Rescaling layer in one file, two operations of Keras 2 in another, and nameless in
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-Ending: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
+OutputKind: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
 
 _PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze"}
 # Operations with trained weights: no longer a fixed scaling.
@@ -20,10 +20,10 @@ _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"
 # float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
 # Smaller fractions of a pixel step are rounding noise around 0.
-_LEAST_OFFSET = 1e-4
+_MIN_OFFSET = 1e-4
 
 
-def ending(function: Any) -> Ending:
+def output_kind_of(function: Any) -> OutputKind:
     """The kind of the outputs, by the last operation."""
     operation = function.outputs[0].op
     while operation.type in _PASSES_BACK:
@@ -51,7 +51,7 @@ def _sums_to_one(function: Any) -> bool:
     return True
 
 
-def first_scaling(function: Any) -> tuple[float, float]:
+def input_scaling(function: Any) -> tuple[float, float]:
     """The linear scaling of a pixel before the first layer, as factor and offset; 1 and 0 if there is none.
 
     Determined by running the graph up to its first layer on constant pictures, and rounded.
@@ -67,7 +67,7 @@ def first_scaling(function: Any) -> tuple[float, float]:
     factor, offset = at_one - at_zero, at_zero
     if not np.isclose(at_two - at_one, factor, rtol=1e-3, atol=1e-6):
         return 1.0, 0.0
-    return _rounded(factor), _rounded(offset) if abs(offset) > _LEAST_OFFSET * abs(factor) else 0.0
+    return _rounded(factor), _rounded(offset) if abs(offset) > _MIN_OFFSET * abs(factor) else 0.0
 
 
 def _input_of_first_layer(pixels: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Proof: checks a converted file against its card in every runtime of the device."""
+"""Verification: checks a converted file against its card in every runtime of the device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.drawn_faces import as_png, drawn_faces
-from converter.masks.outputs import sharing_out
+from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import NO_FACE
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
@@ -23,7 +23,7 @@ from edge_agent.vision.tflite import Interpreter, RuntimeName, probe_runtimes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from converter.masks.choices import Choices
+    from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
 
 NO_FACE_THRESHOLD = 0.5
@@ -32,16 +32,16 @@ _DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-liter
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Verification:
     """The runtimes that a model ran in, those not installed here, and those that failed, with the reason."""
 
-    proven: tuple[RuntimeName, ...]
+    passed: tuple[RuntimeName, ...]
     missing: tuple[RuntimeName, ...]
     failures: Mapping[RuntimeName, str]
 
 
 def make_card(
-    content: bytes, network: Network, choices: Choices, *, name: str, metrics: Mapping[str, Any]
+    content: bytes, network: Network, settings: ModelSettings, *, name: str, metrics: Mapping[str, Any]
 ) -> ClassifierCard:
     """Describe a converted model by its tensors, with golden vectors computed by running it.
 
@@ -54,36 +54,37 @@ def make_card(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
-        labels=choices.labels,
-        no_face_threshold=NO_FACE_THRESHOLD if NO_FACE in choices.outputs else None,
-        input=_input_card(interpreter, network, choices),
+        labels=settings.labels,
+        no_face_threshold=NO_FACE_THRESHOLD if NO_FACE in settings.outputs else None,
+        input=_input_card(interpreter, network, settings),
         output=_output_card(interpreter),
         margin_fraction=network.margin_fraction,
-        resampling=choices.resampling,
+        resampling=settings.resampling,
         training_data=list(network.training_data),
-        source={"file": network.path.name, "kind": network.kind} | choices.as_json(),
+        source={"file": network.path.name, "kind": network.kind} | settings.as_json(),
         metrics=dict(metrics),
         versions=versions_with(network.kind),
         # Placeholders until the model has been run.
         golden=tuple(
-            Golden(picture=as_png(face), scores=[0.0] * sharing_out(choices.outputs).shape[1]) for face in drawn_faces()
+            Golden(picture=as_png(face), scores=[0.0] * label_matrix(settings.outputs).shape[1])
+            for face in drawn_faces()
         ),
     )
-    return _with_surest(with_golden(card, interpreter))
+    return _keep_most_confident(with_golden(card, interpreter))
 
 
-def _with_surest(card: ClassifierCard) -> ClassifierCard:
+def _keep_most_confident(card: ClassifierCard) -> ClassifierCard:
     """Keep the most confident golden picture of each predicted label; labels that are never predicted have none.
 
     For uncertain scores, kernels differ by more than a golden vector tolerates: on street faces the two runtimes
     differed by up to 0.6, but by at most 0.01 where the score was 0.99 or more.
     """
-    surest: dict[int, Golden] = {}
+    most_confident: dict[int, Golden] = {}
     for golden in card.golden:
         read = int(np.argmax(golden.scores))
-        if read not in surest or golden.scores[read] > surest[read].scores[read]:
-            surest[read] = golden
-    return card.model_copy(update={"golden": tuple(surest[read] for read in sorted(surest))})
+        if read not in most_confident or golden.scores[read] > most_confident[read].scores[read]:
+            most_confident[read] = golden
+    return card.model_copy(update={"golden": tuple(most_confident[read] for read in sorted(most_confident))})
 
 
 def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCard:
@@ -96,7 +97,7 @@ def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCar
     return card.model_copy(update={"golden": tuple(golden)})
 
 
-def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True) -> Proof:
+def verify(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True) -> Verification:
     """Load and run a model in every installed runtime of the device.
 
     Without `in_every_runtime`, one is enough.
@@ -104,7 +105,7 @@ def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True
     Raises:
         ModelError: an installed runtime cannot run the model, or gives other scores for the golden pictures.
     """
-    proven: list[RuntimeName] = []
+    passed: list[RuntimeName] = []
     missing: list[RuntimeName] = []
     failures: dict[RuntimeName, str] = {}
     with quiet_tensorflow():
@@ -128,10 +129,10 @@ def prove(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = True
                     f"{card.name}: {probe.runtime} {probe.version} gives other results than the runtime that "
                     f"its card was made in ({error}); choose another --format, or best"
                 ) from error
-            proven.append(probe.runtime)
-    if not proven:
+            passed.append(probe.runtime)
+    if not passed:
         raise ModelError(f"{card.name}: no runtime of the device is installed here; pip install ai-edge-litert")
-    return Proof(tuple(proven), tuple(missing), failures)
+    return Verification(tuple(passed), tuple(missing), failures)
 
 
 def _first_working(content: bytes, *, name: str) -> Interpreter:
@@ -143,9 +144,9 @@ def _first_working(content: bytes, *, name: str) -> Interpreter:
     raise ModelError(f"{name}: no runtime of the device can run the converted model ({'; '.join(failures)})")
 
 
-def _input_card(interpreter: Interpreter, network: Network, choices: Choices) -> InputCard:
+def _input_card(interpreter: Interpreter, network: Network, settings: ModelSettings) -> InputCard:
     tensor = interpreter.inputs[0]
-    scale, zero_point = PIXEL_SCALES[choices.card_pixels]
+    scale, zero_point = PIXEL_SCALES[settings.card_pixels]
     if tensor.dtype.name == "uint8" and np.isclose(tensor.scale, scale, rtol=1e-5):
         # 127.5 lies between two steps; with the tensor's own zero point, filling the input is a plain copy.
         zero_point = float(tensor.zero_point)
@@ -153,7 +154,7 @@ def _input_card(interpreter: Interpreter, network: Network, choices: Choices) ->
         {
             "width": network.width_px,
             "height": network.height_px,
-            "colour_order": choices.card_colours,
+            "colour_order": settings.card_colours,
             "dtype": tensor.dtype.name,
             "scale": scale,
             "zero_point": zero_point,

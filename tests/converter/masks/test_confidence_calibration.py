@@ -1,4 +1,4 @@
-"""Confidence: temperature and thresholds on synthetic scores."""
+"""Confidence calibration: temperature and thresholds on synthetic scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from converter.masks.confidence import THRESHOLD_RATIO_LIMITS, fit_no_face_threshold, fit_temperature, fit_thresholds
+from converter.masks.confidence_calibration import (
+    THRESHOLD_RATIO_LIMITS,
+    fit_no_face_threshold,
+    fit_temperature,
+    fit_thresholds,
+)
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
