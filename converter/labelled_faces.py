@@ -81,7 +81,7 @@ def faces_in(folder: Path) -> list[LabelledFace]:
     for child, label in classes:
         pictures = list_pictures(child)
         if not pictures:
-            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill the folder or take it away")
+            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill or remove the folder")
         faces += [LabelledFace(path, label) for path in pictures]
     if len({label for _, label in classes}) == 1:
         raise ConfigError(

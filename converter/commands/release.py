@@ -49,7 +49,7 @@ def add_to(commands: Any) -> None:
 def release(options: argparse.Namespace) -> int:
     """Release the run of a detector or classifier."""
     if options.split == "train":
-        raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
+        raise ConfigError("--split train: a model card must not report accuracy on training data; give a test split")
     model_card = options.models / MODEL_CARD
     if is_detector_run(options.run):
         return release_detector(options, model_card=model_card)

@@ -65,7 +65,7 @@ def sizes(options: argparse.Namespace) -> int:
     models = [(run, converted_model_of(run)) for run in options.runs]
     found = [
         evaluate_run(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)
-        for run, model in with_progress(models, total=len(models), what="sizing up")
+        for run, model in with_progress(models, total=len(models), what="evaluating")
     ]
     if options.plot:
         plot_sizes(found, options.plot)

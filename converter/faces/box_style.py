@@ -16,8 +16,9 @@ from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.images import read_picture
+from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import converted_to_style, pairwise_iou
+from training.faces.scenes import converted_to_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def fit_box_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Styl
     """Median position and size of annotated boxes relative to the detector's boxes of the same faces.
 
     Raises:
-        ConfigError: it finds fewer than FEWEST_FACES of them.
+        ConfigError: it finds fewer than MIN_FACES of them.
     """
     rows = []
     for scene in with_progress(scenes, total=len(scenes), what=f"fitting the box style of {candidate.name}"):
@@ -65,7 +66,7 @@ def fit_box_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Styl
             rows += _differences(_boxes(confident), np.array(large, np.float32))
     if len(rows) < MIN_FACES:
         raise ConfigError(
-            f"{candidate.name}: finds {len(rows)} annotated faces, too few to tell how its boxes lie "
+            f"{candidate.name}: finds {len(rows)} annotated faces, too few to fit its box style "
             f"({MIN_FACES} needed); leave --moved out"
         )
     down, width, height = (round(float(value), 3) for value in np.median(np.array(rows), axis=0))

@@ -49,7 +49,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorCandidate:
-    """A detector to evaluate. `detect` returns detections down to LEAST_SCORE; those from `min_score` on are faces.
+    """A detector to evaluate. `detect` returns detections down to MIN_SCORE; those from `min_score` on are faces.
 
     If `classifier` is set, detections that it rejects are not faces, as on a device.
     """

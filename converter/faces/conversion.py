@@ -15,7 +15,7 @@ import numpy as np
 
 from converter.faces.cross_layer_equalization import equalize
 from converter.labelled_faces import faces_in, faces_of_scenes
-from converter.model_kind import RUN_FILE
+from converter.model_kind import run_file_of
 from converter.progress import print_message
 from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import calibration_samples, run_converter
@@ -62,9 +62,9 @@ def open_trained_detector(model: Path) -> TrainedDetector:
     Raises:
         ModelError: the model or its run.json is missing, damaged, or not that of a face detector.
     """
-    beside = _run_file(model)
+    run_file = run_file_of(model)
     try:
-        run_info = json.loads(beside.read_text(encoding="utf-8"))
+        run_info = json.loads(run_file.read_text(encoding="utf-8"))
         name, strides, data, validation = (
             run_info["name"],
             run_info["strides"],
@@ -72,17 +72,17 @@ def open_trained_detector(model: Path) -> TrainedDetector:
             run_info["validation"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{beside}: not what 'edge-train faces' writes beside a model ({error!r})") from error
+        raise ModelError(f"{run_file}: not what 'edge-train faces' writes beside a model ({error!r})") from error
     with quiet_tensorflow():
         network = open_network(model / "model.keras" if model.is_dir() else model)
-    return TrainedDetector(beside.parent, name, network, tuple(strides), tuple(data), validation)
+    return TrainedDetector(run_file.parent, name, network, tuple(strides), tuple(data), validation)
 
 
 def calibration_pictures(place: Path) -> list[Image]:
     """Whole pictures from a folder, or from the `train` split of COCO annotations, evenly spread.
 
     Raises:
-        ConfigError: fewer than FEWEST_PICTURES are readable.
+        ConfigError: fewer than MIN_PICTURES are readable.
     """
     faces = faces_of_scenes(place, split="train", labelled=False) if place.is_file() else faces_in(place)
     paths = list(dict.fromkeys(face.path for face in faces))
@@ -94,7 +94,7 @@ def calibration_pictures(place: Path) -> list[Image]:
         except PictureError as error:
             print_message(str(error))
     if len(pictures) < MIN_PICTURES:
-        raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs {MIN_PICTURES} at least")
+        raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs at least {MIN_PICTURES}")
     return pictures
 
 
@@ -143,7 +143,3 @@ def _clip_logits(outputs: dict[str, Any]) -> dict[str, Any]:
         name: tf.nn.relu6((values - MIN_LOGIT) / step) * step + MIN_LOGIT if name.startswith("logits") else values
         for name, values in outputs.items()
     }
-
-
-def _run_file(model: Path) -> Path:
-    return (model if model.is_dir() else model.parent) / RUN_FILE

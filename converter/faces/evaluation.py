@@ -44,7 +44,7 @@ class DetectorReport:
     name: str
     pictures: int
     faces: int
-    """Faces of at least SMALLEST_PX."""
+    """Faces of at least MIN_FACE_PX."""
     ap: dict[str, float]
     """By minimum overlap in per cent and smallest face that counts, as `ap_50_16px`."""
     min_score: float

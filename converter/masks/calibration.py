@@ -52,7 +52,7 @@ def choose_calibration_faces(
     Pictures that also occur in `excluded` are excluded.
 
     Raises:
-        ConfigError: there are fewer than FEWEST_PICTURES.
+        ConfigError: there are fewer than MIN_PICTURES.
     """
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
     chosen = select_evenly(_excluding(faces, excluded), max_count=max_count)
@@ -89,13 +89,13 @@ def check_count(count: int, place: Path, which: str = "that can be read") -> Non
     """Check that a place has enough pictures to calibrate the int8 ranges.
 
     Raises:
-        ConfigError: there are fewer than FEWEST_PICTURES.
+        ConfigError: there are fewer than MIN_PICTURES.
     """
     if count < MIN_PICTURES:
         pictures = "1 picture" if count == 1 else f"{count} pictures"
         raise ConfigError(
-            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs {MIN_PICTURES} at least to learn the "
-            f"ranges of its numbers, and {MAX_PICTURES} of all labels are better"
+            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs at least {MIN_PICTURES} to measure the "
+            f"ranges of its values, and {MAX_PICTURES} of all labels are better"
         )
 
 

@@ -27,7 +27,7 @@ from converter.masks.onnx_models import load_onnx
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.saved_models import SAVED_MODEL, load_saved_model
 from converter.masks.tfjs_models import is_tfjs, labels_in_metadata, load_tfjs
-from converter.model_kind import RUN_FILE
+from converter.model_kind import run_file_of
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def read_label_file(path: Path) -> tuple[str, ...]:
 
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     """Add the metadata that a training run wrote beside its model."""
-    run = (path if path.is_dir() else path.parent) / RUN_FILE
+    run = run_file_of(path)
     if not run.is_file():
         return loaded
     try:
@@ -160,7 +160,7 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
             raise ModelError(f"{run}: states colour_order '{colours}'; known: {', '.join(COLOURS)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{run}: not the description of a training run: {error!r}; train again, or take it away"
+            f"{run}: not the description of a training run: {error!r}; train again, or remove it"
         ) from error
     return replace(
         loaded,

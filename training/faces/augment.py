@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.tensors import resize
+from training.faces.boxes import areas, shorter_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,20 +199,15 @@ def _clipped(sample: Sample) -> Sample:
     height, width = sample.pixels.shape[:2]
     limits = np.array([width, height, width, height], np.float32)
     faces, ignored = (np.clip(boxes, 0, limits) for boxes in (sample.faces, sample.ignored))
-    visible = _areas(faces) >= MIN_VISIBLE_FRACTION * np.maximum(_areas(sample.faces), 1e-6)
+    visible = areas(faces) >= MIN_VISIBLE_FRACTION * np.maximum(areas(sample.faces), 1e-6)
     ignored = np.concatenate([ignored, faces[~visible]])
-    return Sample(sample.pixels, faces[visible], ignored[_areas(ignored) > 0])
+    return Sample(sample.pixels, faces[visible], ignored[areas(ignored) > 0])
 
 
 def _with_small_faces_ignored(sample: Sample, recipe: AugmentationRecipe) -> Sample:
     """Turn faces that are too small to learn into regions to ignore."""
-    sides = np.minimum(sample.faces[:, 2] - sample.faces[:, 0], sample.faces[:, 3] - sample.faces[:, 1])
-    large = sides >= recipe.min_face_px
+    large = shorter_sides(sample.faces) >= recipe.min_face_px
     return Sample(sample.pixels, sample.faces[large], np.concatenate([sample.ignored, sample.faces[~large]]))
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
 
 
 def _colour_jittered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:

@@ -48,33 +48,23 @@ class SceneBatches:
 
     def make(self, epoch: int, number: int) -> Batch:
         """Draw one batch."""
+        random = np.random.default_rng([self.recipe.seed, epoch, number])
         probabilities = np.array([scene.sampling_probability for scene in self.scenes])
-        return draw_batch(self.scenes, probabilities, self.recipe, epoch=epoch, step=number)
+        samples = [self._draw_canvas(probabilities, random) for _ in range(self.recipe.schedule.batch_size)]
+        return Batch(
+            np.stack([sample.pixels for sample in samples]),
+            _padded([sample.faces for sample in samples]),
+            _padded([sample.ignored for sample in samples]),
+        )
 
-
-def draw_batch(
-    scenes: Sequence[Scene], probabilities: NDArray[np.float64], recipe: FaceRecipe, *, epoch: int, step: int
-) -> Batch:
-    """Draw one batch, deterministic in seed, epoch and step."""
-    random = np.random.default_rng([recipe.seed, epoch, step])
-    samples = [_draw_canvas(scenes, probabilities, recipe, random) for _ in range(recipe.schedule.batch_size)]
-    return Batch(
-        np.stack([sample.pixels for sample in samples]),
-        _padded([sample.faces for sample in samples]),
-        _padded([sample.ignored for sample in samples]),
-    )
-
-
-def _draw_canvas(
-    scenes: Sequence[Scene], probabilities: NDArray[np.float64], recipe: FaceRecipe, random: np.random.Generator
-) -> Sample:
-    """Draw one canvas, of one picture or four."""
-    augmentation = recipe.augmentation
-    is_mosaic = random.random() < augmentation.mosaic_share
-    chosen = random.choice(len(scenes), MOSAIC_PICTURES if is_mosaic else 1, p=probabilities)
-    samples = [rotated(flipped(_read(scenes[index]), augmentation, random), augmentation, random) for index in chosen]
-    canvas = mosaic(samples, augmentation, random) if is_mosaic else single_picture(samples[0], augmentation, random)
-    return Sample(degraded(canvas.pixels, augmentation, random), canvas.faces, canvas.ignored)
+    def _draw_canvas(self, probabilities: NDArray[np.float64], random: np.random.Generator) -> Sample:
+        """Draw one canvas, of one picture or four."""
+        recipe = self.recipe.augmentation
+        is_mosaic = random.random() < recipe.mosaic_share
+        chosen = random.choice(len(self.scenes), MOSAIC_PICTURES if is_mosaic else 1, p=probabilities)
+        samples = [rotated(flipped(_read(self.scenes[index]), recipe, random), recipe, random) for index in chosen]
+        canvas = mosaic(samples, recipe, random) if is_mosaic else single_picture(samples[0], recipe, random)
+        return Sample(degraded(canvas.pixels, recipe, random), canvas.faces, canvas.ignored)
 
 
 def _read(scene: Scene) -> Sample:

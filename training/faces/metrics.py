@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from training.faces.scenes import Scene, pairwise_iou
+from training.faces.boxes import pairwise_iou, shorter_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from training.faces.scenes import Scene
 
     Boxes: TypeAlias = NDArray[np.float32]
     Scores: TypeAlias = NDArray[np.float32]
@@ -54,7 +56,7 @@ class Match:
 def match(detections: SceneDetections, *, min_iou: float, min_face_px: float) -> Match:
     """Match the detections of one scene with its faces."""
     faces = detections.scene.faces
-    large = _shorter_sides(faces) >= min_face_px
+    large = shorter_sides(faces) >= min_face_px
     iou = pairwise_iou(detections.boxes, faces)
     face_of = np.full(len(detections.boxes), -1)
     free = np.ones(len(faces), np.bool_)
@@ -67,7 +69,7 @@ def match(detections: SceneDetections, *, min_iou: float, min_face_px: float) ->
     is_matched = face_of >= 0
     on_ignored = pairwise_iou(detections.boxes, detections.scene.ignored).max(axis=1, initial=0.0) >= min_iou
     hits = is_matched & np.where(is_matched, large[face_of] if len(large) else False, False)
-    counted = hits | (~is_matched & (_shorter_sides(detections.boxes) >= min_face_px) & ~on_ignored)
+    counted = hits | (~is_matched & (shorter_sides(detections.boxes) >= min_face_px) & ~on_ignored)
     return Match(face_of, hits, counted, ~free, large)
 
 
@@ -95,7 +97,3 @@ def report(all_detections: Sequence[SceneDetections]) -> dict[str, float]:
         )
         for min_iou, smallest in BANDS
     }
-
-
-def _shorter_sides(boxes: Boxes) -> NDArray[np.float32]:
-    return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)

@@ -17,9 +17,9 @@ from edge_agent.domain import CLASSES, NO_FACE, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from training.coco import CocoFile
+from training.faces.boxes import pairwise_iou, shorter_sides
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
-from training.faces.scenes import pairwise_iou
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _teacher_regions(teacher: Path) -> Callable[[Image], Boxes]:
 
     def regions(image: Image) -> Boxes:
         boxes, scores = detector(image)
-        return boxes[scores >= np.where(_shorter(boxes) < LARGE_FACE_PX, TEACHER_SCORE, TEACHER_SCORE_LARGE)]
+        return boxes[scores >= np.where(shorter_sides(boxes) < LARGE_FACE_PX, TEACHER_SCORE, TEACHER_SCORE_LARGE)]
 
     return regions
 
@@ -143,7 +143,7 @@ def label_detections(
     boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
     iou = pairwise_iou(detections, boxes)
     is_unclear = (pairwise_iou(detections, excluded).max(axis=1, initial=0.0) > NEGATIVE_IOU) | (
-        _shorter(detections) < min_face_px
+        shorter_sides(detections) < min_face_px
     )
     labelled = []
     for box, row, unclear in zip(detections, iou, is_unclear, strict=True):
@@ -154,10 +154,6 @@ def label_detections(
         elif best <= NEGATIVE_IOU and not unclear:
             labelled.append(Detection((x1, y1, x2, y2), NO_FACE))
     return labelled
-
-
-def _shorter(boxes: Boxes) -> Boxes:
-    return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)
 
 
 def _write(file: Path, detections_of: dict[Path, list[Detection]], sources: dict[Path, str]) -> None:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
+from training.faces.boxes import fraction_inside, pairwise_iou
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 from training.masks.split import choose_held_out, duplicate_groups, hashes_of_test_sets, perceptual_hash
 
@@ -118,28 +119,6 @@ def converted_to_style(boxes: Boxes, style: StyleRecipe) -> Boxes:
     return np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
 
 
-def pairwise_iou(boxes: Boxes, other_boxes: Boxes) -> NDArray[np.float32]:
-    """Intersection over union of every pair: (n, 4) and (m, 4) to (n, m)."""
-    intersection = _intersections(boxes, other_boxes)
-    union = _areas(boxes)[:, None] + _areas(other_boxes)[None] - intersection
-    return np.asarray(intersection / np.maximum(union, 1e-9), np.float32)
-
-
-def _fraction_inside(boxes: Boxes, other_boxes: Boxes) -> NDArray[np.float32]:
-    """Fraction of each of `boxes` that is inside each of `other_boxes`: (n, 4) and (m, 4) to (n, m)."""
-    return np.asarray(_intersections(boxes, other_boxes) / np.maximum(_areas(boxes), 1e-9)[:, None], np.float32)
-
-
-def _intersections(boxes: Boxes, other_boxes: Boxes) -> NDArray[np.float32]:
-    upper_left = np.maximum(boxes[:, None, :2], other_boxes[None, :, :2])
-    lower_right = np.minimum(boxes[:, None, 2:], other_boxes[None, :, 2:])
-    return np.asarray(np.prod(np.maximum(lower_right - upper_left, 0), axis=2), np.float32)
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
-
-
 def _read_source(data: DataRecipe) -> list[Scene]:
     """The pictures of one source, not opened yet."""
     nothing = np.zeros((0, 4), np.float32)
@@ -242,5 +221,5 @@ def _with_teacher_detections(scene: Scene, recipe: FaceRecipe, teacher: Teacher)
     if not scene.annotated:
         return replace(scene, faces=boxes[is_confident], ignored=boxes[~is_confident])
     is_annotated = pairwise_iou(boxes, scene.faces).max(axis=1, initial=0.0) >= MATCHING_OVERLAP
-    is_part = _fraction_inside(boxes, scene.faces).max(axis=1, initial=0.0) >= PART_FRACTION
+    is_part = fraction_inside(boxes, scene.faces).max(axis=1, initial=0.0) >= PART_FRACTION
     return replace(scene, ignored=np.concatenate([scene.ignored, boxes[~is_annotated & ~is_part]]))

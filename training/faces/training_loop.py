@@ -20,7 +20,8 @@ from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
 from training.faces.keras_detector import KerasDetector
 from training.faces.metrics import SceneDetections, report
-from training.faces.network import merge_weights, open_network
+from training.faces.network import open_network
+from training.weight_averaging import average_weights
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class _Trainer:
         self.network = open_network(recipe.model.weights)
         if recipe.model.merged_with is not None:
             other = open_network(recipe.model.merged_with)
-            self.network = merge_weights(self.network, other, share=recipe.model.merged_share)
+            average_weights(self.network, other, share=recipe.model.merged_share, name="model.merged_with")
         self.ema_network = keras.models.clone_model(self.network)
         self.ema_network.set_weights(self.network.get_weights())
         self.optimizer = keras.optimizers.Adam(

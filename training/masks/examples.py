@@ -74,7 +74,7 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
     for child, label in selected.items():
         pictures = list_pictures(child)
         if not pictures:
-            raise ConfigError(f"{child}: no pictures ({', '.join(SUFFIXES)}); fill the folder or take it away")
+            raise ConfigError(f"{child}: no pictures ({', '.join(SUFFIXES)}); fill or remove the folder")
         examples += [Example(path, label, source) for path in pictures]
     if len(set(found.values())) == 1:
         only = next(iter(selected.values()))

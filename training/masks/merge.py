@@ -1,7 +1,4 @@
-"""Merging: averages the weights of two runs, one of which continued from the other.
-
-The result is often better than either (M. Wortsman et al., "Model soups", 2022).
-"""
+"""Merging: writes a run with the average weights of two runs, one of which continued from the other."""
 
 from __future__ import annotations
 
@@ -9,8 +6,9 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.errors import ConfigError, ModelError
+from edge_agent.errors import ConfigError
 from training.masks.run import LAST, MANIFEST, SUMMARY
+from training.weight_averaging import average_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +30,8 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
             raise ConfigError(f"{folder}: no complete run: {', '.join(missing)} is missing")
     import keras
 
-    network = keras.models.load_model(other / LAST, compile=False)
-    weights = keras.models.load_model(run / LAST, compile=False).get_weights()
-    other_weights = network.get_weights()
-    if [array.shape for array in weights] != [array.shape for array in other_weights]:
-        raise ModelError(f"{other}: another network than {run}; merge two runs of the same one")
-    network.set_weights([(1 - share) * a + share * b for a, b in zip(weights, other_weights, strict=True)])
+    network, other_network = (keras.models.load_model(folder / LAST, compile=False) for folder in (run, other))
+    average_weights(network, other_network, share=share, name=str(other))
     summaries = [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in (run, other)]
     manifest, count = _common_validation(*(json.loads((folder / MANIFEST).read_text()) for folder in (run, other)))
     output.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,6 @@ from edge_agent.domain import Box, Image
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
-from training.masks.examples import Example
 from training.masks.split import perceptual_hash
 
 if TYPE_CHECKING:

@@ -57,6 +57,6 @@ def open_teacher(recipe: MaskRecipe) -> Teacher | None:
     for key, expected in (("labels", list(recipe.labels)), ("margin_fraction", recipe.margin_fraction)):
         if fields.get(key) != expected:
             raise ConfigError(
-                f"{model}: its {key} {fields.get(key)} differ from the recipe's {expected}; train it alike"
+                f"{model}: its {key} {fields.get(key)} differ from the recipe's {expected}; they must be equal"
             )
     return Teacher(network, temperature=recipe.teacher.temperature)

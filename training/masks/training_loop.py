@@ -19,6 +19,7 @@ from tqdm import tqdm
 from training.masks.batches import FaceBatches, to_input, unaugmented_pixels
 from training.masks.metrics import Predictions
 from training.masks.network import HEAD, build_network
+from training.weight_averaging import average_weights
 from training.workers import Workers
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ def trained_network(recipe: MaskRecipe, folder: Path) -> keras.Model:
     """
     best = _load_model(folder / BEST)
     if recipe.schedule.model == "best_and_last":
-        last = _load_model(folder / read_state(folder).model)
-        best.set_weights([(a + b) / 2 for a, b in zip(best.get_weights(), last.get_weights(), strict=True)])
+        average_weights(best, _load_model(folder / read_state(folder).model), share=0.5, name="last epoch")
     return best
 
 

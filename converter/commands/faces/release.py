@@ -68,7 +68,7 @@ def _converted_card(run: Path) -> Path:
     if len(cards) != 1:
         raise ConfigError(
             f"{run}: holds {len(cards)} cards of converted detectors instead of one; make it with "
-            f"'edge-convert convert {run} --output {run}', or take the others away"
+            f"'edge-convert convert {run} --output {run}', or remove the others"
         )
     return cards[0]
 

@@ -75,7 +75,7 @@ def test_an_error_about_an_unconverted_run_gives_the_command(run, faces, tmp_pat
 
 def test_a_model_card_with_results_on_training_pictures_is_refused(run, tmp_path, capsys):
     assert release(run, tmp_path, "--scenes", "annotations.json", "--split", "train") == 78
-    assert "must not quote what the model learnt" in capsys.readouterr().err
+    assert "must not report accuracy on training data" in capsys.readouterr().err
 
 
 def test_a_release_without_faces_to_judge_on_is_refused(run, tmp_path, capsys):

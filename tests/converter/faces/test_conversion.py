@@ -130,7 +130,7 @@ def test_a_model_without_its_run_is_refused(tmp_path):
 def test_too_few_pictures_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), drawn_faces()[0])
 
-    with pytest.raises(ConfigError, match="1 pictures that can be read; int8 needs 20"):
+    with pytest.raises(ConfigError, match="1 pictures that can be read; int8 needs at least 20"):
         calibration_pictures(tmp_path)
 
 

@@ -12,8 +12,9 @@ import pytest
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
 from tests.training.faces.conftest import write_scenes
+from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import converted_to_style, open_scenes, pairwise_iou
+from training.faces.scenes import converted_to_style, open_scenes
 
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 

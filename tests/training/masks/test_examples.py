@@ -67,7 +67,7 @@ def test_an_empty_class_folder_is_reported(tmp_path):
     a_picture(tmp_path / "with_mask" / "1.png")
     (tmp_path / "without_mask").mkdir()
 
-    with pytest.raises(ConfigError, match=r"without_mask: no pictures .* fill the folder or take it away"):
+    with pytest.raises(ConfigError, match=r"without_mask: no pictures .* fill or remove the folder"):
         from_class_folders(tmp_path, source="one")
 
 
