@@ -84,17 +84,17 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
     """
     loaded = load_model(path, size_px=overrides.size_px)
     with quiet_tensorflow():
-        bare = _one_picture_of(loaded, overrides.size_px)
-        outputs = _checked_outputs(bare, loaded.path)
-        output_kind = output_kind_of(bare)
+        function = _single_picture_function(loaded, overrides.size_px)
+        outputs = _count_outputs(function, loaded.path)
+        output_kind = output_kind_of(function)
         if outputs == 1 and output_kind == "probabilities":
             raise ModelError(
                 f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
             )
-        _, height, width, channels = (int(side) for side in bare.inputs[0].shape)
-        graph = freeze(_with_probabilities(bare, output_kind, outputs), (1, height, width, channels), "float32")
-        called = _called(graph, str(path))
-    pixels, pixels_from = _range_of(loaded, bare, overrides)
+        _, height, width, channels = (int(side) for side in function.inputs[0].shape)
+        graph = freeze(_with_probabilities(function, output_kind, outputs), (1, height, width, channels), "float32")
+        probabilities = _as_function(graph, str(path))
+    pixels, pixels_from = _pixel_range(loaded, function, overrides)
     margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(
         path=loaded.path,
@@ -104,7 +104,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         width_px=width,
         channels=channels,
         outputs=outputs,
-        probabilities=called,
+        probabilities=probabilities,
         graph=graph,
         output_names=loaded.output_names,
         pixels=pixels,
@@ -117,7 +117,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
     )
 
 
-def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _as_function(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """The graph as a function of arrays: in LiteRT if it can run the graph, which is four times as fast."""
     import tensorflow as tf
 
@@ -129,7 +129,7 @@ def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np
     return lambda values: interpreter.run(values)[0].astype(np.float64).reshape(-1)
 
 
-def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
+def _single_picture_function(loaded: LoadedModel, size_px: int | None) -> Any:
     """The model as a frozen float function of one picture, channels last."""
     shape = loaded.shape
     match len(shape):
@@ -149,7 +149,7 @@ def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
                 freeze(loaded.call, input_shape, loaded.dtype), (1, height, width, channels)
             )
         case rank if rank == _PIXELS_RANK and shape[-1] in _CHANNELS:
-            return _of_pixels(loaded, size_px)
+            return _from_pixel_rows(loaded, size_px)
         case _:
             raise ModelError(
                 f"{loaded.path}: its input has shape {shape}, a mask classifier's has (batch, height, width, 3); "
@@ -157,7 +157,7 @@ def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
             )
 
 
-def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
+def _from_pixel_rows(loaded: LoadedModel, size_px: int | None) -> Any:
     """A model without batch, (height, width, channels), or one of rows of pixels, (batch, pixels, channels)."""
     first, second, channels = loaded.shape
     height, width = _sides(loaded, None if first in {None, 1} else first, None if second is None else second, size_px)
@@ -201,8 +201,8 @@ def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: 
     )
 
 
-def _checked_outputs(bare: Any, path: Path) -> int:
-    shape = tuple(bare.outputs[0].shape)
+def _count_outputs(function: Any, path: Path) -> int:
+    shape = tuple(function.outputs[0].shape)
     if len(shape) == 1 and shape[0]:
         return int(shape[0])
     # A convolution in place of a dense layer leaves sides of 1 in the middle.
@@ -214,11 +214,11 @@ def _checked_outputs(bare: Any, path: Path) -> int:
     return int(shape[-1])
 
 
-def _with_probabilities(bare: Any, output_kind: OutputKind, outputs: int) -> Any:
+def _with_probabilities(function: Any, output_kind: OutputKind, outputs: int) -> Any:
     import tensorflow as tf
 
     def call(pixels: Any) -> Any:
-        (raw,) = bare(pixels)
+        (raw,) = function(pixels)
         raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
         if outputs == 1:
             return raw if output_kind == "sigmoid" else tf.sigmoid(raw)
@@ -227,13 +227,13 @@ def _with_probabilities(bare: Any, output_kind: OutputKind, outputs: int) -> Any
     return call
 
 
-def _range_of(loaded: LoadedModel, bare: Any, overrides: ModelOverrides) -> tuple[PixelRange | None, str]:
+def _pixel_range(loaded: LoadedModel, function: Any, overrides: ModelOverrides) -> tuple[PixelRange | None, str]:
     """The pixel range that the file states or a layer implies, and which of the two; None if unknown."""
     if loaded.pixels is not None:
         return loaded.pixels, "found in the files of the model"
     if loaded.dtype == "uint8":
         return "0..255", "found in the file: it takes bytes"
-    factor, offset = input_scaling(bare)
+    factor, offset = input_scaling(function)
     if factor == 1.0 and offset == 0.0:
         return None, ""
     size = abs(factor)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from converter.masks.file_formats import TFLITE_MAGIC
 from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import PIXEL_SCALES
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from converter.masks.preprocessing import PixelRange
     from edge_agent.vision.tflite import Interpreter, Tensor
 
-TFLITE_MAGIC = b"TFL3"
 _RANK = 4
 _CHANNELS = (1, 3)
 
@@ -70,7 +70,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         )
     channels = int(input_tensor.shape[3])
     normalization = normalization_in_metadata(content, channels=channels)
-    pixels = normalization.pixels if normalization else _range_of(input_tensor)
+    pixels = normalization.pixels if normalization else _pixel_range(input_tensor)
     pixels_origin = "its TFLite Metadata" if normalization else "the scale of its input"
     network = Network(
         path=path,
@@ -80,7 +80,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         width_px=int(input_tensor.shape[2]),
         channels=channels,
         outputs=int(np.prod(output_tensor.shape)),
-        probabilities=_called(interpreter, content),
+        probabilities=_as_function(interpreter, content),
         output_names=names,
         pixels=pixels,
         means=normalization.means if normalization else (),
@@ -116,7 +116,7 @@ def _labels_beside(path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _range_of(tensor: Tensor) -> PixelRange | None:
+def _pixel_range(tensor: Tensor) -> PixelRange | None:
     """The pixel range that the scale of a quantized input implies; None for float."""
     if not tensor.scale:
         return None
@@ -125,7 +125,7 @@ def _range_of(tensor: Tensor) -> PixelRange | None:
     )
 
 
-def _called(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """The model as a function from real values to probabilities."""
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
     output_kind = tflite_output_kind(content)

@@ -229,7 +229,7 @@ def _train_epoch(
     for model in (augment, network):
         reseed(model, seed=recipe.seed, epoch=epoch)
     weights = label_weights(recipe, data_set.train)
-    count = batches_per_epoch(recipe)
+    count = max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
     losses, accuracies = [], []
     progress = tqdm(
         workers.batches(epoch=epoch, count=count), total=count, desc=f"epoch {epoch}", unit="batch", leave=False
@@ -245,11 +245,6 @@ def _train_epoch(
         accuracies.append(float(results["accuracy"]))
         progress.set_postfix(loss=f"{np.mean(losses):.4f}", accuracy=f"{np.mean(accuracies):.3f}")
     return float(np.mean(losses)), float(np.mean(accuracies))
-
-
-def batches_per_epoch(recipe: MaskRecipe) -> int:
-    """Number of batches per epoch."""
-    return max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
 
 
 def learning_rate(recipe: MaskRecipe, *, epoch: int, progress: float) -> float:
