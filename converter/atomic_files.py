@@ -21,9 +21,9 @@ def check_no_overwrite(targets: Iterable[Path]) -> None:
     Raises:
         ConfigError: a file exists.
     """
-    there = [str(path) for path in targets if path.exists()]
-    if there:
-        raise ConfigError(f"{', '.join(there)}: exists already; --overwrite replaces it, --name writes another")
+    existing = [str(path) for path in targets if path.exists()]
+    if existing:
+        raise ConfigError(f"{', '.join(existing)}: exists already; --overwrite replaces it, --name writes another")
 
 
 def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] = lambda: None) -> None:

@@ -82,7 +82,10 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
     """
     started = time.perf_counter()
     card, contents = read_detector_card(card_file)
-    content = next((one for file, one in zip(card.files, contents, strict=True) if file.file == network), None)
+    content = next(
+        (network_content for file, network_content in zip(card.files, contents, strict=True) if file.file == network),
+        None,
+    )
     if content is None:
         raise ModelError(f"{card_file}: names no network {network}")
     single_network_card = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})

@@ -90,8 +90,8 @@ def replace_section(text: str, part: str) -> str:
     """The text of MODEL_CARD.md with a part replaced, or inserted by name."""
     parts = [SECTION_HEADING + rest for rest in text.split(SECTION_HEADING)[1:]] if SECTION_HEADING in text else []
     title = part.partition("\n")[0]
-    kept = [one.rstrip("\n") for one in parts if one.partition("\n")[0] != title]
-    return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda one: one.partition("\n")[0])) + "\n"
+    kept = [section.rstrip("\n") for section in parts if section.partition("\n")[0] != title]
+    return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda section: section.partition("\n")[0])) + "\n"
 
 
 def detector_model_card(card: DetectorCard, title: str, converted: DetectorReport, original: DetectorReport) -> str:

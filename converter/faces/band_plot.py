@@ -27,14 +27,20 @@ def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
     for axes, grouping in zip(
         figure.subplots(1, len(groupings), sharey=True, squeeze=False)[0], groupings, strict=True
     ):
-        for number, one in enumerate(reports):
-            names = [f"{name}\n({band.faces})" for name, band in one.bands[grouping].items()]
-            found = [PERCENT * band.recall for band in one.bands[grouping].values()]
-            axes.plot(names, found, marker="o", linestyle=":", color=f"C{number}", label=f"{one.name}: detected")
-            right = [PERCENT * band.read_right for band in one.bands[grouping].values() if band.read_right is not None]
-            if right:
+        for number, report in enumerate(reports):
+            names = [f"{name}\n({band.faces})" for name, band in report.bands[grouping].items()]
+            recalls = [PERCENT * band.recall for band in report.bands[grouping].values()]
+            axes.plot(names, recalls, marker="o", linestyle=":", color=f"C{number}", label=f"{report.name}: detected")
+            correct = [
+                PERCENT * band.read_right for band in report.bands[grouping].values() if band.read_right is not None
+            ]
+            if correct:
                 axes.plot(
-                    names, right, marker="o", color=f"C{number}", label=f"{one.name}: detected and classified correctly"
+                    names,
+                    correct,
+                    marker="o",
+                    color=f"C{number}",
+                    label=f"{report.name}: detected and classified correctly",
                 )
         axes.set(xlabel=f"{GROUPINGS[grouping]} (number of faces)")
         axes.grid(alpha=0.3)

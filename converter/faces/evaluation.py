@@ -164,7 +164,7 @@ def _accept(
     if candidate.classifier is None:
         return confident, None
     read = [(face, candidate.classifier.classify(image, face.box)) for face in confident]
-    accepted = [(face, one.label) for face, one in read if one.is_face]
+    accepted = [(face, reading.label) for face, reading in read if reading.is_face]
     return [face for face, _ in accepted], tuple(label for _, label in accepted)
 
 
@@ -176,16 +176,21 @@ def _report(
     empty_pictures: int,
     in_empty: int,
 ) -> DetectorReport:
-    matches = [match(one.accepted, min_iou=MIN_IOU, min_face_px=MIN_FACE_PX) for one in detections]
-    faces = [face for one, matched in zip(detections, matches, strict=True) for face in _face_results(one, matched)]
+    matches = [match(detected.accepted, min_iou=MIN_IOU, min_face_px=MIN_FACE_PX) for detected in detections]
+    faces = [
+        face
+        for detected, matching in zip(detections, matches, strict=True)
+        for face in _face_results(detected, matching)
+    ]
+    false = sum(int((matching.counted & ~matching.hits).sum()) for matching in matches)
     return DetectorReport(
         name=candidate.name,
         pictures=len(detections),
         faces=len(faces),
-        ap=report([one.all for one in detections]),
+        ap=report([detected.all for detected in detections]),
         min_score=candidate.min_score,
         recall=_band(faces).recall,
-        false_detections=sum(int((one.counted & ~one.hits).sum()) for one in matches) / max(len(detections), 1),
+        false_detections=false / max(len(detections), 1),
         empty_pictures=empty_pictures,
         false_detections_in_empty=in_empty / max(empty_pictures, 1),
         median_ms=1000 * float(np.median(seconds)),
@@ -204,23 +209,23 @@ class _FaceResult:
     is_correct: bool | None
 
 
-def _face_results(detections: Detections, matched: Match) -> list[_FaceResult]:
+def _face_results(detections: Detections, matching: Match) -> list[_FaceResult]:
     """The annotated faces of a scene that are large enough to count."""
     scene = detections.scene
     sides = (scene.faces[:, 2:] - scene.faces[:, :2]).min(axis=1, initial=np.inf)
     read: dict[int, Label] = {}
     if detections.labels is not None:
-        read = {int(face): label for face, label in zip(matched.face_of, detections.labels, strict=True) if face >= 0}
+        read = {int(face): label for face, label in zip(matching.face_of, detections.labels, strict=True) if face >= 0}
     return [
         _FaceResult(
             size_px=size_band(float(sides[index])),
             domain=scene.domain,
             pose=scene.poses[index] if sides[index] >= MIN_POSED_FACE_PX else None,
             label=scene.labels[index],
-            is_detected=bool(matched.found[index]),
+            is_detected=bool(matching.found[index]),
             is_correct=None if detections.labels is None else index in read and read[index] == scene.labels[index],
         )
-        for index in np.flatnonzero(matched.large).tolist()
+        for index in np.flatnonzero(matching.large).tolist()
     ]
 
 

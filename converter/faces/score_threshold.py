@@ -51,7 +51,8 @@ def choose_min_score(
 
 def _evaluate_at(score: float, found: Sequence[SceneDetections], in_empty: Sequence[Sequence[float]]) -> ChosenScore:
     matches = [match(above_score(detections, score), min_iou=MIN_IOU, min_face_px=MIN_FACE_PX) for detections in found]
-    faces = sum(int(one.large.sum()) for one in matches)
-    hits, counted = sum(int(one.hits.sum()) for one in matches), sum(int(one.counted.sum()) for one in matches)
+    faces = sum(int(matched.large.sum()) for matched in matches)
+    hits = sum(int(matched.hits.sum()) for matched in matches)
+    counted = sum(int(matched.counted.sum()) for matched in matches)
     false = sum(value >= score for scores in in_empty for value in scores)
     return ChosenScore(score, hits / max(faces, 1), hits / max(counted, 1), false / max(len(in_empty), 1))

@@ -51,8 +51,8 @@ def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
         return _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
     descriptions = architectures_in(path.parent)
     matching = (
-        [one for one in descriptions if same_stem(one, path)]
-        or [one for one in descriptions if one.name == ARCHITECTURE]
+        [file for file in descriptions if same_stem(file, path)]
+        or [file for file in descriptions if file.name == ARCHITECTURE]
         or descriptions
     )
     if len(matching) == 1:

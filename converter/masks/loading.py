@@ -116,7 +116,7 @@ def _load_json(path: Path) -> LoadedModel:
         return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
     weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
     if len(weights) > 1:
-        weights = [one for one in weights if same_stem(path, one)]
+        weights = [file for file in weights if same_stem(path, file)]
     if len(weights) != 1:
         raise ModelError(
             f"{path}: describes a model, whose weights lie in one .h5 file beside it; there are {len(weights)}: "

@@ -76,7 +76,11 @@ def describe_settings(settings: ModelSettings) -> list[str]:
     preprocessing = settings.preprocessing
     scaling = f"pixels {preprocessing.pixels}"
     scaling += f", means {','.join(f'{mean:g}' for mean in preprocessing.means)}" if preprocessing.means else ""
-    scaling += f", std {','.join(f'{one:g}' for one in preprocessing.deviations)}" if preprocessing.deviations else ""
+    scaling += (
+        f", std {','.join(f'{deviation:g}' for deviation in preprocessing.deviations)}"
+        if preprocessing.deviations
+        else ""
+    )
     return [
         f"{scaling}: {settings.reasons['pixels']}",
         f"colours {preprocessing.colours}: {settings.reasons['colours']}",
@@ -248,31 +252,33 @@ def _select_trial(network: Network, allowed: Sequence[Trial]) -> Trial:
     """
     tied = _tied_with_best(allowed)
     common = common_preprocessings(network.channels)
-    min_loss = min(one.uncalibrated_loss for one in tied)
+    min_loss = min(trial.uncalibrated_loss for trial in tied)
     return min(
         tied,
-        key=lambda one: (
-            network.colours not in {None, one.preprocessing.colours},
+        key=lambda trial: (
+            network.colours not in {None, trial.preprocessing.colours},
             network.pixels is not None
-            and _scaling(one.preprocessing) != (network.pixels, network.means, network.deviations),
+            and _scaling(trial.preprocessing) != (network.pixels, network.means, network.deviations),
             # A temperature that makes all scores equal costs an overconfident network little.
-            one.is_chance,
-            one.uncalibrated_loss > min_loss + CALIBRATION_TOLERANCE,
-            not one.preprocessing.fits_card and network.channels > 1,
-            common.index(one.preprocessing) if one.preprocessing in common else -1,
+            trial.is_chance,
+            trial.uncalibrated_loss > min_loss + CALIBRATION_TOLERANCE,
+            not trial.preprocessing.fits_card and network.channels > 1,
+            common.index(trial.preprocessing) if trial.preprocessing in common else -1,
         ),
     )
 
 
 def _tied_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """The best trial and those within the margin of it, best first."""
-    return [one for one in trials if len(one.losses) == len(trials[0].losses) and not trials[0].is_better_than(one)]
+    return [
+        trial for trial in trials if len(trial.losses) == len(trials[0].losses) and not trials[0].is_better_than(trial)
+    ]
 
 
 def _most_similar(chosen: Trial, trials: Sequence[Trial]) -> Trial:
     """The first trial closest to the chosen one, so that the advice changes as few options as possible."""
     return min(
-        trials, key=lambda one: (one.preprocessing != chosen.preprocessing) * 2 + (one.outputs != chosen.outputs)
+        trials, key=lambda trial: (trial.preprocessing != chosen.preprocessing) * 2 + (trial.outputs != chosen.outputs)
     )
 
 
@@ -291,7 +297,7 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
             f"{best.accuracy.hits} of {best.accuracy.of} with {' '.join(options)}; use that, or --force"
         )
     if chosen.is_chance:
-        best = max(trials, key=lambda one: one.accuracy.value or 0.0)
+        best = max(trials, key=lambda trial: trial.accuracy.value or 0.0)
         raise AccuracyError(
             f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct, which is "
             "chance over all labels, and no usual preprocessing does better (best: "
@@ -304,7 +310,7 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
 def _check_label_order(network: Network, chosen: Trial, allowed: Sequence[Trial], known: Container[Label]) -> None:
     """Reject an uncertain label order: swapped labels are wrong on every picture."""
     order = _order_among(chosen, known)
-    second = next((one for one in allowed if _order_among(one, known) != order), None)
+    second = next((trial for trial in allowed if _order_among(trial, known) != order), None)
     if second is None or len(second.losses) != len(chosen.losses) or chosen.is_better_than(second):
         return
     raise AccuracyError(
@@ -368,7 +374,7 @@ def _reasons(
     reasons = {
         aspect: reason
         or _trial_reason(
-            chosen, next((one for one in trials if _value_of(one, aspect) != _value_of(chosen, aspect)), None)
+            chosen, next((trial for trial in trials if _value_of(trial, aspect) != _value_of(chosen, aspect)), None)
         )
         for aspect, reason in origins.items()
     }

@@ -71,16 +71,16 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
         raise ModelError(f"{path}: damaged or cut off: {error}; export or copy the model again") from error
-    weights = {one.name: one for one in graph.initializer}
-    files = {entry.value for one in graph.initializer for entry in one.external_data if entry.key == "location"}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    files = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
     for name in sorted(files):
         if not (path.parent / name).is_file():
             raise ModelError(f"{path}: its weights are in {name}, which is missing; copy that file beside it")
     if _is_in_training_mode(graph.node, weights):
         raise ModelError(f"{path}: exported in training mode; call model.eval() before torch.onnx.export")
     model = onnx.load(path)
-    _fix_shapes(path, model.graph, [one for one in model.graph.input if one.name not in weights], size_px)
-    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
+    _fix_shapes(path, model.graph, [tensor for tensor in model.graph.input if tensor.name not in weights], size_px)
+    opset = max((opset.version for opset in model.opset_import if not opset.domain), default=0)
     if opset >= _OPSET_OF_PAD:
         _pad_pools_with_zeros(model.graph)
     onnx.save(model, prepared)
@@ -99,8 +99,8 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         )
     for side in sides[1:]:
         side.dim_value = side.dim_value or size_px
-    for one in (*inputs, *graph.output):
-        one.type.tensor_type.shape.dim[0].dim_value = 1
+    for tensor in (*inputs, *graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
 
 
 def _pad_pools_with_zeros(graph: Any) -> None:
@@ -114,8 +114,8 @@ def _pad_pools_with_zeros(graph: Any) -> None:
     producers = {output: node for node in graph.node for output in node.output}
     nodes = []
     for node in graph.node:
-        pads = next((one for one in node.attribute if one.name == "pads"), None)
-        rounds_up = any(one.name == "ceil_mode" and one.i for one in node.attribute)
+        pads = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
+        rounds_up = any(attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute)
         if (
             node.op_type == "MaxPool"
             and pads is not None
@@ -144,7 +144,7 @@ def _is_never_negative(name: str, producers: Mapping[str, Any]) -> bool:
     if node is None:
         return False
     if node.op_type in {"MaxPool", "Concat"}:
-        return all(_is_never_negative(one, producers) for one in node.input)
+        return all(_is_never_negative(name, producers) for name in node.input)
     return node.op_type in {"Relu", "Sigmoid"}
 
 
@@ -154,7 +154,7 @@ def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bo
 
     for node in nodes:
         if node.op_type == "BatchNormalization":
-            flags = [one.i for one in node.attribute if one.name == "training_mode"]
+            flags = [attribute.i for attribute in node.attribute if attribute.name == "training_mode"]
         elif node.op_type == "Dropout":
             flags = [numpy_helper.to_array(weights[name]) for name in node.input[2:] if name in weights]
         else:

@@ -64,8 +64,8 @@ def labels_in_metadata(folder: Path) -> tuple[str, ...]:
 
 def _known_as(name: str, weights: dict[str, NDArray[Any]], path: Path) -> str:
     """The name of a weight in the manifest, with or without the prefix of a nested model."""
-    found = name if name in weights else next((one for one in weights if name.endswith(f"/{one}")), "")
-    found = found or next((one for one in weights if one.endswith(f"/{name}")), "")
+    found = name if name in weights else next((entry for entry in weights if name.endswith(f"/{entry}")), "")
+    found = found or next((entry for entry in weights if entry.endswith(f"/{name}")), "")
     if not found:
         raise ModelError(f"{path}: its manifest has no weights {name}; export the model again")
     return found
@@ -79,15 +79,15 @@ def _weights(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
         except OSError as error:
             raise ModelError(f"{error.filename}: a shard of {path.name} is missing; copy it beside it") from error
         at = 0
-        for one in group["weights"]:
-            packed = one.get("quantization")
-            dtype = np.dtype((packed or one)["dtype"])
-            count = math.prod(one["shape"])
+        for entry in group["weights"]:
+            quantization = entry.get("quantization")
+            dtype = np.dtype((quantization or entry)["dtype"])
+            count = math.prod(entry["shape"])
             if at + count * dtype.itemsize > len(content):
                 raise ModelError(f"{path}: its shards are shorter than it says; copy the model again")
-            values = np.frombuffer(content, dtype, count, at).reshape(one["shape"]).astype(np.float32)
-            if packed and "scale" in packed:
-                values = values * np.float32(packed["scale"]) + np.float32(packed["min"])
-            weights[str(one["name"]).split(":")[0]] = values
+            values = np.frombuffer(content, dtype, count, at).reshape(entry["shape"]).astype(np.float32)
+            if quantization and "scale" in quantization:
+                values = values * np.float32(quantization["scale"]) + np.float32(quantization["min"])
+            weights[str(entry["name"]).split(":")[0]] = values
             at += count * dtype.itemsize
     return weights

@@ -63,7 +63,7 @@ class Trial:
 
         The margin follows Agresti and Coull (1998): two correct and two wrong answers are added to each label.
         """
-        shares = [((one.hits + 2) / (one.of + 4), one.of + 4) for one in self.recalls]
+        shares = [((recall.hits + 2) / (recall.of + 4), recall.of + 4) for recall in self.recalls]
         error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
         return sum(share for share, _ in shares) - MARGIN_STANDARD_ERRORS * error <= 1.0
 
@@ -131,7 +131,7 @@ def run_trials(
     trials = evaluate(preprocessings, first)
     remaining = list(
         dict.fromkeys(
-            one.preprocessing for one in trials if not trials[0].is_better_than(one, errors=DROP_STANDARD_ERRORS)
+            trial.preprocessing for trial in trials if not trials[0].is_better_than(trial, errors=DROP_STANDARD_ERRORS)
         )
     )
     if not rest:
@@ -181,7 +181,7 @@ def to_label_probabilities(probabilities: NDArray[np.float64], outputs: Sequence
 
 def _interleaved(labels: Sequence[Label | None]) -> list[int]:
     """Indices of the labelled pictures, alternating between labels, evenly spread over each."""
-    groups = [[index for index, label in enumerate(labels) if label == one] for one in LABELS]
+    groups = [[index for index, label in enumerate(labels) if label == wanted] for wanted in LABELS]
     return [
         index for turn in itertools.zip_longest(*map(_evenly_ordered, groups)) for index in turn if index is not None
     ]

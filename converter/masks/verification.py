@@ -91,9 +91,9 @@ def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCar
     """The card with the scores of its pictures recomputed by the model."""
     classifier = MaskClassifier(interpreter, card, name=card.name)
     golden = []
-    for one in card.golden:
-        outputs = classifier.outputs_of_whole(one.image())
-        golden.append(Golden(picture=one.picture, scores=[round(float(share), 6) for share in outputs]))
+    for vector in card.golden:
+        outputs = classifier.outputs_of_whole(vector.image())
+        golden.append(Golden(picture=vector.picture, scores=[round(float(share), 6) for share in outputs]))
     return card.model_copy(update={"golden": tuple(golden)})
 
 

@@ -49,10 +49,12 @@ def _print_evaluation(evaluation: Evaluation, check: CheckResult | None) -> None
         if find_swapped_order(result.metrics):
             print("  the labels seem to be in the wrong order")
         print()
-    for one in evaluation.agreements:
+    for agreement in evaluation.agreements:
+        share = agreement.same / max(1, agreement.faces)
         print(
-            f"{safe(str(one.first))} and {safe(str(one.second))} agree on {one.same} of {one.faces} faces "
-            f"({one.same / max(1, one.faces):.2%}); largest difference of a score {one.largest_score_difference:.3f}"
+            f"{safe(str(agreement.first))} and {safe(str(agreement.second))} agree on {agreement.same} of "
+            f"{agreement.faces} faces ({share:.2%}); largest difference of a score "
+            f"{agreement.largest_score_difference:.3f}"
         )
     if check and not check.objections:
         print(safe(f"accuracy check passed against {check.against}"))
