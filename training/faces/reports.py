@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
     from training.faces.training_loop import Epoch
 
-OVERLAP, MIN_FACE_PX = 0.5, 16.0
+MIN_IOU, MIN_FACE_PX = 0.5, 16.0
+MIN_SHOWN_SCORE = 0.5
 MAX_SHOWN = 48
 COLUMNS = 8
 TILE_PX = 144
@@ -80,7 +81,7 @@ def draw_misses(all_detections: Sequence[SceneDetections], path: Path) -> None:
     """Draw the missed faces, largest first: annotations green, detections red."""
     missed: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
     for detections in all_detections:
-        matched = match(detections, min_iou=OVERLAP, min_face_px=MIN_FACE_PX)
+        matched = match(detections, min_iou=MIN_IOU, min_face_px=MIN_FACE_PX)
         for box in detections.scene.faces[matched.large & ~matched.found]:
             side = min(box[2] - box[0], box[3] - box[1])
             missed.append((float(side), detections, box, f"{side:.0f} px"))
@@ -91,7 +92,7 @@ def draw_false_detections(all_detections: Sequence[SceneDetections], path: Path)
     """Draw the false detections, highest score first: annotations green, detections red."""
     wrong: list[tuple[float, SceneDetections, NDArray[np.float32], str]] = []
     for detections in all_detections:
-        matched = match(detections, min_iou=OVERLAP, min_face_px=MIN_FACE_PX)
+        matched = match(detections, min_iou=MIN_IOU, min_face_px=MIN_FACE_PX)
         for index in np.flatnonzero(matched.counted & ~matched.hits):
             score = float(detections.scores[index])
             wrong.append((score, detections, detections.boxes[index], f"{score:.2f}"))
@@ -115,7 +116,9 @@ def _tile(detections: SceneDetections, box: NDArray[np.float32], caption: str) -
     region = Box(float(x - half), float(y - half), float(x + half), float(y + half))
     tile = resize(cut_region(read_picture(detections.scene.path), region), width_px=TILE_PX, height_px=TILE_PX)
     scale = TILE_PX / max(region.width_px, 1.0)
-    confident = [found for found, score in zip(detections.boxes, detections.scores, strict=True) if score >= OVERLAP]
+    confident = [
+        found for found, score in zip(detections.boxes, detections.scores, strict=True) if score >= MIN_SHOWN_SCORE
+    ]
     for colour, boxes in ((FACE_COLOUR, detections.scene.faces), (DETECTION_COLOUR, [*confident, box])):
         for values in boxes:
             x1, y1, x2, y2 = np.rint((values - np.tile([region.x1, region.y1], 2)) * scale).astype(int).tolist()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Boxes: TypeAlias = NDArray[np.float32]
     Teacher: TypeAlias = Callable[[Image, Path], tuple[Boxes, NDArray[np.float32]]]
 
-MATCHING_OVERLAP = 0.2
+MATCHING_IOU = 0.2
 """A teacher's detection with this overlap (IoU) is the annotated face, whatever the box style."""
 PART_FRACTION = 0.5
 """A detection with this fraction inside an annotated face is part of it, and must not be detected."""
@@ -220,6 +220,6 @@ def _with_teacher_detections(scene: Scene, recipe: FaceRecipe, teacher: Teacher)
     is_confident = scores >= recipe.teacher.pseudo_label_score
     if not scene.annotated:
         return replace(scene, faces=boxes[is_confident], ignored=boxes[~is_confident])
-    is_annotated = pairwise_iou(boxes, scene.faces).max(axis=1, initial=0.0) >= MATCHING_OVERLAP
+    is_annotated = pairwise_iou(boxes, scene.faces).max(axis=1, initial=0.0) >= MATCHING_IOU
     is_part = fraction_inside(boxes, scene.faces).max(axis=1, initial=0.0) >= PART_FRACTION
     return replace(scene, ignored=np.concatenate([scene.ignored, boxes[~is_annotated & ~is_part]]))
