@@ -95,7 +95,7 @@ from converter import progress
 from converter.tensorflow_logs import quiet_tensorflow
 
 progress.QUIET_SECONDS = 0.01
-with progress.shown("working"), progress.working("loading"), quiet_tensorflow():
+with progress.show_progress("working"), progress.progress_step("loading"), quiet_tensorflow():
     threading.Event().wait(2.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
