@@ -509,6 +509,15 @@ def test_a_missing_crop_does_not_delay_its_alert(broker, store, tmp_path, caplog
     assert crop.file in caplog.text
 
 
+def test_an_inaccessible_crop_does_not_delay_its_alert(broker, store, tmp_path, caplog):
+    # Whether this file exists cannot be determined, as in a folder without permission or on a failing disk.
+    put(store, crop=Crop(file=str(tmp_path / f"{'x' * 300}.jpg"), sha256="0" * 64, size_bytes=9))
+    with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)):
+        alert = take_alert(listener)
+    assert alert["crop"] is not None
+    assert "alert published without its crop" in caplog.text
+
+
 def test_a_hanging_disk_does_not_delay_messages_without_crops(broker, store, tmp_path):
     file = tmp_path / "0190.jpg"
     # Reading it blocks until it is written to.
