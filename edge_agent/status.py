@@ -110,7 +110,6 @@ class StatusReporter:
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._webhooks, self._removed_cameras = webhooks, removed_cameras
         self._began_at = at
-        self._began_when: datetime | None = None
         self._counted_hour = 0
         self._checked_at = float("-inf")
         self._checks: deque[tuple[float, dict[str, int]]] = deque([(at, {})], maxlen=RATE_CHECKS)
@@ -178,7 +177,7 @@ class StatusReporter:
             self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
         self._publish_violations(violations, when=when)
-        self._count_people(when)
+        self._count_people(at=at, when=when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported[0]:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
             self._reported, self._reported_frames = self._checks[-1], self._metrics.totals().frames
@@ -198,16 +197,15 @@ class StatusReporter:
                 topic = self._topics.violations(camera)
                 self._publisher.publish(Publication(topic, message.payload(), retain=True))
 
-    def _count_people(self, when: datetime) -> None:
+    def _count_people(self, *, at: float, when: datetime) -> None:
         """Send the counts of each completed hour, and of earlier hours at startup."""
         hour = hour_of(when - COUNTS_DELAY)
         if hour == self._counted_hour:
             return
-        self._recorder.record_counts(
-            self._config.cameras, since=self._began_when if self._counted_hour else None, when=when
-        )
+        # By the monotonic clock: the hours that a step of the system's clock skips were not watched.
+        began_when = when - timedelta(seconds=at - self._began_at)
+        self._recorder.record_counts(self._config.cameras, since=began_when if self._counted_hour else None, when=when)
         self._counted_hour = hour
-        self._began_when = self._began_when or when
 
     def overview(self, *, at: float, when: datetime, is_watching: bool) -> dict[str, Any]:
         """The whole state for the console: status, cameras, delivery and metrics, without secrets.
