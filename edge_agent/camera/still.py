@@ -1,7 +1,4 @@
-"""Still pictures: polls an HTTP address that returns one picture.
-
-An unchanged picture (304) is not transferred again.
-"""
+"""Still pictures: polls an HTTP address that returns one picture."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
 
     from edge_agent.config.model import CameraConfig
 
@@ -27,9 +23,6 @@ if TYPE_CHECKING:
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
 LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
-# First and longest of the doubling intervals at which a picture is requested unconditionally although the camera calls
-# it unchanged, as some always do.
-FIRST_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS = 0.5, 10.0
 # Longer than the headers of any part of a multipart response.
 BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
@@ -63,9 +56,6 @@ class StillCamera(EagerCamera):
         self._silence_seconds = config.read_timeout_seconds
         self._client = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds)
         self._next_at = self._whole_at = time.monotonic()
-        self._conditions: dict[str, str] = {}
-        self._is_trusted, self._verify_at, self._verify_seconds = True, 0.0, FIRST_VERIFY_SECONDS
-        self._content = b""
 
     def grab(self) -> bool:
         """Request the next picture once it is due, as `Camera`.
@@ -76,31 +66,18 @@ class StillCamera(EagerCamera):
             if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
                 raise CameraError(f"{self._shown}: asked to stop")
             self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
-            content, conditions = self._ask(self._conditions)
-            if content is None and time.monotonic() >= self._verify_at:
-                content, conditions = self._ask({})
-                self._is_trusted = content in (None, self._content)
-                self._verify_at = time.monotonic() + self._verify_seconds
-                self._verify_seconds = min(2 * self._verify_seconds, LONGEST_VERIFY_SECONDS)
-            # Unchanged: if that lasts, the camera counts as frozen, like any other.
-            if content is None:
-                return True
+            content = self._fetch()
             try:
                 self.grabbed = decode_picture(content)
             except PictureError as error:
                 if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
                     continue
                 raise CameraError(f"{self._shown}: {_why_no_picture(content)}") from error
-            self._content, self._whole_at = content, time.monotonic()
-            self._conditions = conditions if self._is_trusted else {}
+            self._whole_at = time.monotonic()
             return True
 
-    def _ask(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
-        """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""
-        with self._client.get(conditions) as answer:
-            if answer is None:
-                return None, {}
-            stated = {"If-None-Match": answer.headers["ETag"], "If-Modified-Since": answer.headers["Last-Modified"]}
+    def _fetch(self) -> bytes:
+        with self._client.get() as answer:
             try:
                 content = answer.read(LARGEST_PICTURE_BYTES + 1)
                 if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -111,7 +88,7 @@ class StillCamera(EagerCamera):
                 content = b""
         if len(content) > LARGEST_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
-        return content, {name: value for name, value in stated.items() if value}
+        return content
 
 
 def kind_of_address(config: CameraConfig) -> HttpKind:
@@ -125,8 +102,6 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     """
     shown = shown_source(config.source)
     with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as answer:
-        if answer is None:
-            return "stream"
         kind, beginning = answer.headers.get_content_type(), _beginning(answer)
         if _PICTURE.match(beginning):
             return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
