@@ -325,8 +325,8 @@ class StatusReporter:
                 yield "no_frames", f"camera {state.name}: is open, but no frame has been processed for a while"
 
     def _about_delivery(self, *, at: float) -> Iterator[CodeAndText]:
-        if self._recorder.trouble:
-            yield "outbox_stuck", f"messages are buffered in memory only: {self._recorder.trouble}"
+        if self._recorder.write_error:
+            yield "outbox_stuck", f"messages are buffered in memory only: {self._recorder.write_error}"
         if self._store.damage:
             yield "outbox_damaged", self._store.damage
         lost = self._lost_messages()

@@ -93,8 +93,8 @@ class Recorder:
         self.counted_periods.append((tuple(cameras), since, when))
 
     @property
-    def trouble(self) -> str:
-        return self._store.trouble
+    def write_error(self) -> str:
+        return self._store.write_error
 
     def dropped(self) -> dict[str, int]:
         return self._store.dropped()
@@ -495,7 +495,7 @@ def test_telemetry_has_the_frame_rates_of_each_camera(device):
         rates["yard"].wants(number / 20)
     device.tick(60.0)
     for rate in rates.values():
-        rate.slow_to(0.25, least_per_second=2.0)
+        rate.slow_to(0.25, min_per_second=2.0)
     for number in range(600):
         rates["door"].wants(60 + number / 10)
     device.tick(60.0)

@@ -46,7 +46,7 @@ def find_scene(folder: Path, alert_id: str) -> Path | None:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    files = [folder / one for one in (name, f"{name}.age") if CROP_NAME.match(one)]
+    files = [folder / candidate for candidate in (name, f"{name}.age") if CROP_NAME.match(candidate)]
     try:
         return next((file for file in files if is_there(file)), None)
     except OSError as error:

@@ -140,7 +140,7 @@ def unsent_periods(
             counts = grouped(rows, "camera")
             named = {camera: counts.get(camera, PeopleCounts()) for camera in sorted({*cameras, *counts})}
             periods.append(CountedPeriod(period, begin, following(period, begin), named))
-    return sorted((one for one in periods if one.end <= now), key=lambda one: one.end)
+    return sorted((period for period in periods if period.end <= now), key=lambda period: period.end)
 
 
 def parse_day(text: str) -> date:

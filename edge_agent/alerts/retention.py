@@ -24,7 +24,7 @@ STAMP = ".swept"
 # Drift and leap seconds are smaller; a larger difference means that the clock was set.
 STEP = timedelta(days=1)
 # A longer interval means that the clock was set, not that the device was off.
-LONGEST_OFF = timedelta(days=365)
+MAX_OFF = timedelta(days=365)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def step_of_clock(
         step = now - last[1] - timedelta(seconds=at - last[0])
         return step if abs(step) > STEP else timedelta()
     passed = now - (recorded() or now)
-    return passed if passed > LONGEST_OFF or passed < -STEP else timedelta()
+    return passed if passed > MAX_OFF or passed < -STEP else timedelta()
 
 
 class Retention:

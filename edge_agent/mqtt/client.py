@@ -56,7 +56,7 @@ ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
 
 # More than any command, birth message or alert has; larger messages are dropped.
-LARGEST_MESSAGE_BYTES = 256 * 1024
+MAX_MESSAGE_BYTES = 256 * 1024
 DISCARDED_BYTES = 1024 * 1024
 LENGTH_IN_8_BYTES = 0x7F
 """Length field of a WebSocket frame whose length follows in eight bytes (RFC 6455, section 5.2)."""
@@ -81,7 +81,7 @@ PACKET_TOO_LARGE = 149
 RETAIN_NOT_SUPPORTED = 154
 QOS_NOT_SUPPORTED = 155
 TOPIC_NOT_ACCEPTED = 144
-REMEDIES = {
+ADVICE = {
     133: "set mqtt.client_id to one that it accepts",
     136: "the agent retries",
     137: "the agent retries",
@@ -220,7 +220,7 @@ class Connection:
         self.address = f"{mqtt.host}:{mqtt.port}"
         self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
-        self.largest_packet_bytes = ANY_PACKET_BYTES
+        self.max_packet_bytes = ANY_PACKET_BYTES
         self.limits = limits or BrokerLimits()
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
@@ -302,11 +302,11 @@ class Connection:
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
                 status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
-                goodbye = self.publish(status_publication(self._topics, status))
+                number = self.publish(status_publication(self._topics, status))
                 # Closing a socket with unread data resets the connection: the broker would lose the last messages and
                 # publish the will.
                 self._turn_until(
-                    lambda events: any(isinstance(event, PubAck) and event.number == goodbye for event in events),
+                    lambda events: any(isinstance(event, PubAck) and event.number == number for event in events),
                     deadline,
                 )
             self._client.disconnect()
@@ -377,7 +377,7 @@ class Connection:
             properties = None
             if has_properties and version is MQTTProtocolVersion.MQTTv5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # as below
-                properties.MaximumPacketSize = LARGEST_MESSAGE_BYTES
+                properties.MaximumPacketSize = MAX_MESSAGE_BYTES
             self._client.connect(
                 self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds, properties=properties
             )
@@ -447,7 +447,7 @@ class Connection:
             )
         if reason.value == PACKET_TOO_LARGE:
             return f"the broker refuses the connection: {reason}; {RAISE_THE_LIMIT}"
-        return f"the broker refuses the connection: {reason}; {REMEDIES.get(reason.value, 'its log says why')}"
+        return f"the broker refuses the connection: {reason}; {ADVICE.get(reason.value, 'its log says why')}"
 
     def _on_connect(
         self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -456,7 +456,7 @@ class Connection:
         if reason.is_failure:
             return
         self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
-        self.largest_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
         self.limits = BrokerLimits(
             retain=self.limits.retain and bool(getattr(properties, "RetainAvailable", 1)),
             qos=min(self.limits.qos, getattr(properties, "MaximumQoS", AT_LEAST_ONCE)),
@@ -509,7 +509,7 @@ class Connection:
             self._ignore("whose topic is not UTF-8")
             return
         if self._client.has_cut_off:
-            self._ignore(f"on {topic} that is larger than {LARGEST_MESSAGE_BYTES} bytes")
+            self._ignore(f"on {topic} that is larger than {MAX_MESSAGE_BYTES} bytes")
             return
         self._events.append(
             Message(
@@ -529,7 +529,7 @@ class Connection:
 
 
 class _BoundedClient(Client):
-    """A client that never buffers a message larger than LARGEST_MESSAGE_BYTES, whatever the broker sends.
+    """A client that never buffers a message larger than MAX_MESSAGE_BYTES, whatever the broker sends.
 
     paho would keep a packet of up to 256 MB in memory. Data beyond the limit is dropped where paho reads from its
     socket, the only possible place: the beginning of the packet has topic and number, so that it is acknowledged like
@@ -554,12 +554,12 @@ class _BoundedClient(Client):
     @property
     def has_cut_off(self) -> bool:
         """Whether the current packet was truncated."""
-        return bool(self._in_packet["remaining_length"] > LARGEST_MESSAGE_BYTES)
+        return bool(self._in_packet["remaining_length"] > MAX_MESSAGE_BYTES)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self._in_packet["have_remaining"] or not self.has_cut_off:
             return super()._sock_recv(bufsize)
-        room = LARGEST_MESSAGE_BYTES - len(self._in_packet["packet"])
+        room = MAX_MESSAGE_BYTES - len(self._in_packet["packet"])
         # paho needs the last byte to complete the packet.
         if room > 0 or bufsize == 1:
             return super()._sock_recv(min(bufsize, max(room, 1)))
@@ -685,16 +685,16 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
         case TimeoutError():
             return f"no answer within {CONNECT_SECONDS:.0f} s; check mqtt.host, the network and firewalls"
         case ssl.SSLCertVerificationError():
-            return f"the broker's certificate is not trusted: {error.verify_message}; {_remedy(error)}"
+            return f"the broker's certificate is not trusted: {error.verify_message}; {_advice(error)}"
         case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
             is_too_old = "PROTOCOL_VERSION" in _reason(error)
-            remedy = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
-            return f"no TLS connection ({_reason(error)}); {remedy}"
+            advice = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
+            return f"no TLS connection ({_reason(error)}); {advice}"
         case _:
             return f"cannot be reached: {_reason(error)}; check mqtt.host and the network"
 
 
-def _remedy(error: ssl.SSLCertVerificationError) -> str:
+def _advice(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in OTHER_NAME:
         return (
             "set mqtt.host to a name or address in its subjectAltName, or reissue it with one: a common name (CN) "

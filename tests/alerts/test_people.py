@@ -88,12 +88,12 @@ def test_people_counted_during_a_disk_failure_are_written_afterwards(tmp_path):
         store._database = None
         for _ in range(3):
             store.count_person(a_person())
-        assert store.trouble
+        assert store.write_error
 
         folder.unlink()
         shutil.move(tmp_path / "elsewhere", folder)
         store.write_buffered()
-        assert not store.trouble
+        assert not store.write_error
 
     assert [row[3] for row in stored_people(folder / "alerts.db")] == [4]
 

@@ -17,7 +17,7 @@ import pytest
 
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
+from edge_agent.alerts.recorder import MAX_QUEUED, Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.config.model import CropsConfig
@@ -147,11 +147,11 @@ def test_alerts_are_buffered_in_order_while_the_disk_is_full_and_written_later(s
         wait_until(lambda: store.count() == 2)
         assert [row.message["sequence"] for row in store.waiting(10)] == [1, 2]
         assert store.crops_of_waiting() == crops_in(tmp_path)
-        assert recording.recorder.trouble
+        assert recording.recorder.write_error
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    wait_until(lambda: recording.recorder.trouble == "")
+    wait_until(lambda: recording.recorder.write_error == "")
     recording.finish()
     with closing(AlertHistory(store.path, only_reads=True)) as history:
         assert history.count() == 2
@@ -255,13 +255,13 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     began = time.monotonic()
     recording.alert(100)
     assert time.monotonic() - began < PATIENCE_SECONDS
-    wait_until(lambda: "crops: the disk is not responding" in recording.recorder.trouble)
+    wait_until(lambda: "crops: the disk is not responding" in recording.recorder.write_error)
     with pytest.raises(UnavailableError, match="100 messages in memory"):
         recording.recorder.check_responds()
 
     disk.released.set()
     assert len(recording.finish()) == 101
-    assert recording.recorder.trouble == ""
+    assert recording.recorder.write_error == ""
     recording.recorder.check_responds()
 
 
@@ -304,7 +304,7 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
     recording.alert()
     assert disk.called.wait(PATIENCE_SECONDS)
 
-    recording.alert(MOST_QUEUED + 3)
+    recording.alert(MAX_QUEUED + 3)
     # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
     recording.recorder.record_telemetry(figures(), when=NOON)
 

@@ -288,7 +288,7 @@ def test_the_limits_stated_by_the_broker_are_used(tmp_path):
         Mosquitto(tmp_path, settings="max_packet_size 5000\nmax_inflight_messages 3") as broker,
         open_connection(broker.config(), client_id="one") as connection,
     ):
-        assert connection.largest_packet_bytes == 5000
+        assert connection.max_packet_bytes == 5000
         assert connection.in_flight_limit == 3
 
 
