@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Matrix: TypeAlias = tuple[float, float, float, float]
 
 # Limits of plausible pixel aspect ratios; beyond them the header is damaged.
-LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
+MIN_ASPECT, MAX_ASPECT = Fraction(1, 3), Fraction(3)
 # Frame sizes of video recorders whose pixels are not square although this is not stated: half of the width or height is
 # omitted (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
 UNSTATED_ASPECTS = {
@@ -53,13 +53,13 @@ UNSTATED_ASPECTS = {
 # Up to Full HD one core of a Raspberry Pi 4 is enough, and each further thread delays the output by one picture.
 ONE_THREAD_PIXELS = 1920 * 1088
 # FFmpeg converts smaller pictures faster than their planes are processed: no detector's input is half as large.
-LEAST_PLANES_PIXELS = 1280 * 720
+MIN_PLANES_PIXELS = 1280 * 720
 # FFmpeg's numbers (AVColorSpace, AVColorRange); if a stream states none, FFmpeg also assumes BT.601.
 STANDARDS: dict[int, Standard] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 FULL_RANGE = 2
 UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 # A hardware decoder without output for this many packets does not work with this stream.
-PATIENCE_PACKETS = 100
+FALLBACK_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
 # PyAV 17 and later convert with a thread per core, started and ended with each reformatter.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
@@ -112,7 +112,7 @@ class VideoDecoder:
         except (av.error.FFmpegError, ValueError):
             frames = []
         self._fruitless_packets = 0 if frames else self._fruitless_packets + 1
-        if self._may_fall_back and self._fruitless_packets >= PATIENCE_PACKETS:
+        if self._may_fall_back and self._fruitless_packets >= FALLBACK_PACKETS:
             self._fall_back()
         for frame in frames:
             if packet is None:
@@ -160,7 +160,7 @@ class VideoDecoder:
         if self._context.sample_aspect_ratio != self._first_aspect:
             # It has changed during the stream, whose header states only the initial value.
             stated = self._context.sample_aspect_ratio
-        if stated and stated != 1 and LEAST_ASPECT <= stated <= MOST_ASPECT:
+        if stated and stated != 1 and MIN_ASPECT <= stated <= MAX_ASPECT:
             return stated
         return Fraction(1) if stated == 1 else UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
 
@@ -223,7 +223,7 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
     if (
         standard is None
         or not is_even
-        or frame.width * frame.height < LEAST_PLANES_PIXELS
+        or frame.width * frame.height < MIN_PLANES_PIXELS
         or frame.format.name not in {"yuv420p", "yuvj420p"}
     ):
         return None

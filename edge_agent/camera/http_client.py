@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # The strongest first. No camera is known to require another algorithm, such as SHA-512-256.
 DIGESTS = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
 # Attempts if a camera repeatedly calls its nonce stale.
-MOST_LOGINS = 3
+MAX_LOGINS = 3
 # Characters not to quote in an address: those reserved by RFC 3986, and the % of quoted ones.
 NOT_QUOTED = "%/:?#[]@!$&'()*+,;="
 _CHALLENGE = re.compile(r"([A-Za-z0-9-]+)(?:\s+(?=\S)|$)(?!=)")
@@ -176,16 +176,16 @@ class _Login(urllib.request.BaseHandler):
 
     def http_error_401(self, req: Any, fp: Any, _code: int, _msg: str, headers: Any) -> Any:
         """Repeat the request with credentials; None if they were refused."""
-        known = [one for one in _challenges(headers.get_all("WWW-Authenticate", ())) if one.is_known]
+        known = [challenge for challenge in _challenges(headers.get_all("WWW-Authenticate", ())) if challenge.is_known]
         if not self.user or not self._may_know(req):
             return None
         self.is_unknown = not known
         if not known:
             return None
-        challenge = min(known, key=lambda one: one.weakness)
+        challenge = min(known, key=lambda challenge: challenge.weakness)
         # The nonce of an earlier request may have expired, even if the camera does not call it stale.
         logins = getattr(req, "logins", 0)
-        if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MOST_LOGINS):
+        if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MAX_LOGINS):
             self._challenge = None
             return None
         req.logins = logins + 1
@@ -225,8 +225,8 @@ class _Login(urllib.request.BaseHandler):
             fields["opaque"] = stated["opaque"]
         if "algorithm" in stated:
             bare["algorithm"] = stated["algorithm"]
-        words = [*(f"{name}={_quoted(value)}" for name, value in fields.items()), *map("=".join, bare.items())]
-        return f"Digest {', '.join(words)}"
+        directives = [*(f"{name}={_quoted(value)}" for name, value in fields.items()), *map("=".join, bare.items())]
+        return f"Digest {', '.join(directives)}"
 
 
 def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
@@ -248,7 +248,7 @@ def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
 
 
 def _tokens(value: str) -> set[str]:
-    return {one.strip().lower() for one in value.split(",")}
+    return {token.strip().lower() for token in value.split(",")}
 
 
 def _quoted(value: str) -> str:

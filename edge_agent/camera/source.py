@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
 
 _EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
-# Credentials in the words of a command: in an address, as name=value, or as the word after an option.
+# Credentials in the arguments of a command: in an address, as name=value, or as the argument after an option.
 _CREDENTIALS = re.compile(r"://([^\s'\"]*)@")
 _NAMED_SECRET = re.compile(
     r"(?:user|user-id|user-pw|username|login|pass|passwd|password|pwd|token|key)=([^&\s'\"]+)", re.IGNORECASE
 )
-_SECRET_IN_WORD = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=[^\s'\"]*", re.IGNORECASE)
+_SECRET_IN_TEXT = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=[^\s'\"]*", re.IGNORECASE)
 _SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|token|key|headers|H)", re.IGNORECASE)
 
 
@@ -45,18 +45,18 @@ def without_secrets(text: str, *, command: Sequence[str]) -> str:
     # The longest first: the user name may be part of the password.
     for secret in sorted(set(_secrets(command)), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _SECRET_IN_WORD.sub("***", _CREDENTIALS.sub("://***@", text))
+    return _SECRET_IN_TEXT.sub("***", _CREDENTIALS.sub("://***@", text))
 
 
 def _secrets(command: Sequence[str]) -> Iterator[str]:
-    for before, word in zip(("", *command), command, strict=False):
-        found = [match[1] for match in (*_CREDENTIALS.finditer(word), *_NAMED_SECRET.finditer(word))]
+    for before, argument in zip(("", *command), command, strict=False):
+        found = [match[1] for match in (*_CREDENTIALS.finditer(argument), *_NAMED_SECRET.finditer(argument))]
         if _SECRET_OPTION.fullmatch(before):
-            found.append(word)
+            found.append(argument)
         for secret in found:
             # For user:password, both together and each part.
             parts = [secret, *secret.split(":", 1)] if ":" in secret else [secret]
-            yield from (part for one in parts for part in (one, unquote(one)) if part)
+            yield from (shown for part in parts for shown in (part, unquote(part)) if shown)
 
 
 def _kind_on_disk(source: str) -> SourceKind:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Most such cameras provide no more.
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
-LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
+MAX_PICTURE_BYTES = 32 * 1024 * 1024
 # Longer than the headers of any part of a multipart response.
 BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
@@ -79,14 +79,14 @@ class StillCamera(EagerCamera):
     def _fetch(self) -> bytes:
         with self._client.get() as answer:
             try:
-                content = answer.read(LARGEST_PICTURE_BYTES + 1)
+                content = answer.read(MAX_PICTURE_BYTES + 1)
                 if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, LARGEST_PICTURE_BYTES + 1)
+                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_PICTURE_BYTES + 1)
             except http.client.IncompleteRead as error:
                 content = error.partial
             except zlib.error:
                 content = b""
-        if len(content) > LARGEST_PICTURE_BYTES:
+        if len(content) > MAX_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
         return content
 
@@ -129,7 +129,7 @@ def _beginning(answer: http.client.HTTPResponse) -> bytes:
 
 def _ends(answer: http.client.HTTPResponse, content: bytes) -> bool:
     """Whether a response of unstated length ends with its first picture."""
-    while len(content) <= LARGEST_PICTURE_BYTES:
+    while len(content) <= MAX_PICTURE_BYTES:
         try:
             piece = answer.read1(CHUNK_BYTES)
         except TimeoutError:

@@ -51,12 +51,12 @@ TIMED_OUT_FRACTION = 0.95
 """A wait of this fraction of the longest silence was ended by its timeout, not by a picture."""
 # Packets that may wait for the decoder, two seconds of most streams. If it falls further behind, waiting packets are
 # outdated, and decoding continues with the next key frame.
-MOST_PACKETS = 60
+MAX_PACKETS = 60
 # Pictures requested less often than twice in this time are decoded only on request.
 IDLE_SECONDS = 2.0
 # Packets kept for such a request: four seconds of most streams, which are decoded in a fraction of a second.
-MOST_POSTPONED = 120
-MOST_POSTPONED_BYTES = 8_000_000
+MAX_POSTPONED = 120
+MAX_POSTPONED_BYTES = 8_000_000
 # Consecutive key frames that must be complete pictures before packets are postponed.
 ENOUGH_WHOLE = 2
 # Period over which skipping must leave enough frames.
@@ -65,9 +65,9 @@ ENOUGH_FRACTION = 0.95
 
 # Assumed frame rate of a recording that states none, or an implausible one.
 ASSUMED_FRAMES_PER_SECOND = 25.0
-MOST_FRAMES_PER_SECOND = 1000.0
+MAX_FRAMES_PER_SECOND = 1000.0
 # A longer step from one picture to the next is a damaged time stamp, not a gap in the recording.
-LONGEST_STEP_SECONDS = 60.0
+MAX_STEP_SECONDS = 60.0
 # Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
 CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
@@ -323,7 +323,7 @@ class _Postponed:
         self.is_cut = False
         """Whether packets were dropped between the last decoded frame and these."""
         # As if the last key frame were long ago.
-        self._since_key_frame = MOST_POSTPONED
+        self._since_key_frame = MAX_POSTPONED
         self._key_frame_pts: int | None = None
         self._are_near = False
         self._whole = 0
@@ -332,7 +332,7 @@ class _Postponed:
         """Observe the next packet."""
         self._since_key_frame += 1
         if packet.is_keyframe:
-            self._are_near = self._since_key_frame <= MOST_POSTPONED
+            self._are_near = self._since_key_frame <= MAX_POSTPONED
             self._since_key_frame, self._key_frame_pts = 0, packet.pts
 
     def learn(self, frames: list[VideoFrame]) -> None:
@@ -345,12 +345,12 @@ class _Postponed:
 
     def takes(self, packet: Packet[VideoStream]) -> bool:
         """Keep a packet; a key frame replaces all kept ones. False if the packet must be decoded now."""
-        if not self._are_near or self._whole < ENOUGH_WHOLE or self._since_key_frame >= MOST_POSTPONED:
+        if not self._are_near or self._whole < ENOUGH_WHOLE or self._since_key_frame >= MAX_POSTPONED:
             return False
         if packet.is_keyframe:
             self.packets, self._bytes, self.is_cut = [], 0, True
         self._bytes += packet.size
-        if self._bytes > MOST_POSTPONED_BYTES:
+        if self._bytes > MAX_POSTPONED_BYTES:
             return False
         self.packets.append(packet)
         return True
@@ -392,7 +392,7 @@ class _Reader:
     def _is_to_be_decoded(self, packet: Packet[VideoStream] | None) -> bool:
         if packet is None:
             return True
-        if self._packets.qsize() > MOST_PACKETS:
+        if self._packets.qsize() > MAX_PACKETS:
             self._waits_for_key_frame = True
         elif packet.is_keyframe:
             self._waits_for_key_frame = False
@@ -425,8 +425,8 @@ class _Reader:
 def plausible_position(stated_seconds: float | None, *, previous_seconds: float | None, frame_seconds: float) -> float:
     """Return the stated position of a frame, or one frame after the previous where the time stamp is damaged."""
     if previous_seconds is None:
-        return stated_seconds if stated_seconds is not None and 0 <= stated_seconds <= LONGEST_STEP_SECONDS else 0.0
-    if stated_seconds is not None and 0 < stated_seconds - previous_seconds <= LONGEST_STEP_SECONDS:
+        return stated_seconds if stated_seconds is not None and 0 <= stated_seconds <= MAX_STEP_SECONDS else 0.0
+    if stated_seconds is not None and 0 < stated_seconds - previous_seconds <= MAX_STEP_SECONDS:
         return stated_seconds
     return previous_seconds + frame_seconds
 
@@ -481,7 +481,7 @@ def _open_recording(path: Path) -> InputContainer:
 def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[float, int]:
     """Seconds per frame and number of frames, as stated or implied by the file's header; 0 frames if unknown."""
     rate = float(stream.average_rate or 0)
-    frame_seconds = 1 / (rate if 0 < rate <= MOST_FRAMES_PER_SECOND else ASSUMED_FRAMES_PER_SECOND)
+    frame_seconds = 1 / (rate if 0 < rate <= MAX_FRAMES_PER_SECOND else ASSUMED_FRAMES_PER_SECOND)
     duration_seconds = (container.duration or 0) / MICROSECONDS
     return frame_seconds, stream.frames or max(0, round(duration_seconds / frame_seconds))
 

@@ -71,7 +71,7 @@ class Rules:
             *(self._resolve(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
             *self._take(verdicts, at, when),
         ]
-        published = [one for one in resolved if one is not None and self._config.notify_when_resolved]
+        published = [event for event in resolved if event is not None and self._config.notify_when_resolved]
         return [*published, *self._alert(seen, still, at=at, when=when)]
 
     def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Resolved | None]:

@@ -51,7 +51,7 @@ SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 ROWS = 64
 ORIENTATION_TAG = 0x0112
 
-LEAST_MEMORY_BYTES = 256 * 1024 * 1024
+MIN_MEMORY_BYTES = 256 * 1024 * 1024
 """In addition to the libraries and the file."""
 MEMORY_BYTES_PER_PIXEL = 6
 """Pillow stores a colour pixel in four bytes; six also suffice for a progressive JPEG of half the maximum size."""
@@ -63,7 +63,7 @@ START_SECONDS = 20.0
 """A busy Raspberry Pi starts Python in five."""
 IDLE_SECONDS = 60.0
 """Then an idle process ends and frees its 17 MB."""
-LONGEST_REASON_BYTES = 500
+MAX_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
 _ANSWER = struct.Struct(">BIII")
@@ -181,7 +181,7 @@ def serve() -> None:
                 size_bytes, max_pixels = _REQUEST.unpack(_received(requests, _REQUEST.size))
             except (OSError, EOFError):
                 return
-            memory_bytes = max(LEAST_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
+            memory_bytes = max(MIN_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
             resource.setrlimit(resource.RLIMIT_AS, (taken_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
             # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
@@ -201,7 +201,7 @@ def serve() -> None:
 
 
 def _refuse(asked: socket.socket, reason: str) -> None:
-    text = reason.encode("utf-8", "replace")[:LONGEST_REASON_BYTES]
+    text = reason.encode("utf-8", "replace")[:MAX_REASON_BYTES]
     asked.sendall(_ANSWER.pack(False, len(text), 0, 0) + text)
 
 
@@ -232,13 +232,13 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         """Start the process."""
-        self._connection, theirs = socket.socketpair()
-        with theirs:
+        self._connection, child_end = socket.socketpair()
+        with child_end:
             # Isolated from the working directory and the environment, from which foreign modules could be imported.
             code = _SIDE_OF_THE_PROCESS.format(path=[os.path.abspath(folder or ".") for folder in sys.path])  # noqa: PTH100
             self._process = subprocess.Popen(  # noqa: S603  (our own code)
                 [sys.executable, "-I", "-c", code],
-                stdin=theirs.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 # Libraries log damaged pictures there; the response reports them.
                 stderr=subprocess.DEVNULL,
@@ -279,7 +279,7 @@ class DecoderProcess:
         is_decoded, width_px, height_px, orientation = _ANSWER.unpack(_received(self._responses, _ANSWER.size))
         self._has_answered = True
         if not is_decoded:
-            reason = _received(self._responses, min(width_px, LONGEST_REASON_BYTES))
+            reason = _received(self._responses, min(width_px, MAX_REASON_BYTES))
             raise PictureError(f"the picture: {reason.decode('utf-8', 'replace')}")
         if not 0 < width_px * height_px <= max_pixels:
             raise EOFError

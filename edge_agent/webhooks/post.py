@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 10.0
 """For each step: connecting, sending, waiting for the answer."""
 SECRET_PREFIX = "whsec_"  # noqa: S105  (how secrets begin)
-LEAST_SECRET_BYTES = 24
+MIN_SECRET_BYTES = 24
 METADATA = tuple(
     ip_network(network)
     for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
@@ -44,9 +44,9 @@ def read_secret(file: Path, *, key: str) -> bytes:
         secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error:
         secret = b""
-    if not text.startswith(SECRET_PREFIX) or len(secret) < LEAST_SECRET_BYTES:
+    if not text.startswith(SECRET_PREFIX) or len(secret) < MIN_SECRET_BYTES:
         raise ConfigError(
-            f"{file}: the first line has to be '{SECRET_PREFIX}' and base64 of {LEAST_SECRET_BYTES} bytes or more "
+            f"{file}: the first line has to be '{SECRET_PREFIX}' and base64 of {MIN_SECRET_BYTES} bytes or more "
             f"({key}); this makes one: echo whsec_$(openssl rand -base64 32)"
         )
     return secret

@@ -556,7 +556,7 @@ def decoded(monkeypatch):
 def streamed(path, monkeypatch):
     """A camera that sends this recording as fast as it is read, and of which pictures are requested occasionally."""
     monkeypatch.setattr(video, "_open_stream", lambda *_, **__: av.open(str(path)))
-    monkeypatch.setattr(video, "MOST_PACKETS", 1000)
+    monkeypatch.setattr(video, "MAX_PACKETS", 1000)
     monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
     with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:
         yield camera
@@ -608,7 +608,7 @@ def test_occasionally_requested_pictures_are_complete_and_current(tmp_path, monk
 
 def test_every_packet_is_decoded_when_too_many_would_be_kept(tmp_path, monkeypatch, decoded):
     ffmpeg(*MOVING, "-c:v", "libx264", *GOP, "-bf", 0, path := tmp_path / "door.mkv")
-    monkeypatch.setattr(video, "MOST_POSTPONED_BYTES", 1000)
+    monkeypatch.setattr(video, "MAX_POSTPONED_BYTES", 1000)
 
     with streamed(path, monkeypatch) as camera:
         looks = looked_at(camera, every=50)

@@ -81,7 +81,7 @@ def receiver():
 def quick(monkeypatch):
     monkeypatch.setattr(delivery_module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(delivery_module, "MAX_PAUSE_SECONDS", 0.1)
 
 
 def opened(folder, *webhooks):
@@ -277,7 +277,7 @@ def test_new_events_are_posted_although_the_store_was_damaged_after_all_others(t
 
 def test_a_receiver_that_fails_for_an_hour_gets_everything_afterwards(tmp_path, receiver, monkeypatch):
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 2.0)
-    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 300.0)
+    monkeypatch.setattr(delivery_module, "MAX_PAUSE_SECONDS", 300.0)
     with opened(tmp_path, "hook") as store:
         ids = [put(store)["id"] for _ in range(3)]
         queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
