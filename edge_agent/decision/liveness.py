@@ -169,7 +169,7 @@ class LivenessFilter:
         return state is None or not (state.is_live or state.is_static)
 
     @property
-    def things(self) -> frozenset[int]:
+    def static(self) -> frozenset[int]:
         """The tracks at the place of a known static object: certainly pictures."""
         return frozenset(number for number, state in self._states.items() if state.is_static)
 

@@ -13,11 +13,10 @@ from edge_agent.domain import Person
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import Box, CountedAs, Label, Track, Verdict
+    from edge_agent.domain import Box, CountedAs, Label, TrackedFrame, Verdict
 
 MIN_SIGHTINGS = 2
 """A face in a single frame may be a false detection; a person walking past is in two frames even at two a second."""
@@ -65,28 +64,15 @@ class PeopleCounter:
         self._config, self._camera = config, camera
         self._states: dict[int, _TrackState] = {}
 
-    def update(
-        self,
-        tracks: Sequence[Track],
-        verdicts: Sequence[Verdict],
-        *,
-        still: AbstractSet[int],
-        following: AbstractSet[int],
-        frame_size: tuple[int, int],
-        when: datetime,
-    ) -> tuple[Person, ...]:
-        """Process the tracks of a frame and return the people who have left since the previous one.
-
-        `still` are the tracks that may be pictures on a wall, `following` those not yet lost. `frame_size` is width
-        and height in pixels.
-        """
-        for track in tracks:
+    def update(self, frame: TrackedFrame) -> tuple[Person, ...]:
+        """Return the people who have left since the previous frame."""
+        for track in frame.tracks:
             state = self._states.setdefault(track.id, _TrackState())
             box = track.face.box
-            state.observe(box, is_watched=is_watched(box, frame_size, self._config), is_still=track.id in still)
-        for verdict in verdicts:
+            state.observe(box, is_watched=is_watched(box, frame.size, self._config), is_still=track.id in frame.still)
+        for verdict in frame.verdicts:
             self._states.setdefault(verdict.track.id, _TrackState()).update(verdict)
-        return self._leave([number for number in self._states if number not in following], when)
+        return self._leave([number for number in self._states if number not in frame.following], frame.when)
 
     def flush(self, when: datetime) -> tuple[Person, ...]:
         """Return all people in view as having left, because no more frames follow."""
