@@ -71,9 +71,7 @@ MAX_BUFFERED = 1000
 MAX_ENTRIES = 100_000
 """Some 200 MB; a device with three thousand alerts a day reaches it within crops.keep_days."""
 LOCKED_PAUSE = 6
-"""After a lock timeout the file is not tried for this many times the timeout: 30 s."""
-BRIEF_FRACTION = 0.04
-"""Then the timeout is reduced to this fraction, 0.2 s: the lock may never be released."""
+"""After a lock timeout the file is not tried for this many times the timeout, 30 s: the lock may never be released."""
 CHECK_SECONDS = 86_400.0
 """Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
@@ -349,7 +347,7 @@ class AlertStore:
         with self._lock:
             if self._is_buffering:
                 # A last attempt, even during the pause after a lock timeout.
-                self._locked_until = min(self._locked_until, time.monotonic())
+                self._locked_until = float("-inf")
                 self._write_buffered()
             if self._is_buffering:
                 log.error(
@@ -457,7 +455,8 @@ class AlertStore:
                 self._restore(f"damaged ({error})")
                 return self._do(work)
         except (*UNREADABLE, OSError) as error:
-            self._note_lock(is_held=is_lock(error))
+            if is_lock(error):
+                self._locked_until = time.monotonic() + LOCKED_PAUSE * self._lock_seconds
             self._note_write_error(_reason(error))
             return None
 
@@ -467,25 +466,11 @@ class AlertStore:
         if self._database is None:
             self._database = self._open()
             self._identity = identity(self.path)
-        done = work(self._database)
-        self._note_lock(is_held=False)
-        return done
-
-    def _note_lock(self, *, is_held: bool) -> None:
-        was_held = self._locked_until > float("-inf")
-        self._locked_until = time.monotonic() + LOCKED_PAUSE * self._lock_seconds if is_held else float("-inf")
-        if self._database is not None and is_held != was_held:
-            self._database.execute(f"PRAGMA busy_timeout = {round(1000 * self._wait_seconds)}")
-
-    @property
-    def _wait_seconds(self) -> float:
-        """The current lock timeout."""
-        is_held = self._locked_until > float("-inf")
-        return self._lock_seconds * BRIEF_FRACTION if is_held else self._lock_seconds
+        return work(self._database)
 
     def _open(self) -> sqlite3.Connection:
         make_folder(self.path.parent)
-        database = open_database(self.path, lock_seconds=self._wait_seconds)
+        database = open_database(self.path, lock_seconds=self._lock_seconds)
         try:
             if self._webhooks is not None:
                 with transaction(database):
@@ -539,7 +524,7 @@ class AlertStore:
         make_folder(self.path.parent)
         whole = self.path.with_name(f"{self.path.name}.anew")
         if self._database is None:
-            with closing(sqlite3.connect(self.path, timeout=self._wait_seconds)) as damaged:
+            with closing(sqlite3.connect(self.path, timeout=self._lock_seconds)) as damaged:
                 messages, alerts = salvage(damaged, whole)
         else:
             messages, alerts = salvage(self._database, whole)
