@@ -17,18 +17,20 @@ import numpy as np
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
+from edge_agent.camera.transform import is_transformed
 from edge_agent.errors import CameraError
 from edge_agent.vision.planes import ColourSpace, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from edge_agent.config.model import DecoderName
+    from edge_agent.config.model import CameraConfig, DecoderName
     from edge_agent.domain import Image, Picture
     from edge_agent.vision.planes import Standard
 
@@ -63,29 +65,49 @@ FALLBACK_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
 # PyAV 17 and later convert with a thread per core, started and ended with each reformatter.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
+# Accepts metadata in any encoding; PyAV 19 and later always do, and reject the keyword.
+METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 # A display matrix is applied only if other components than right-angle rotation and mirroring are below this fraction.
 NEARLY_ZERO_FRACTION = 0.01
 
 log = logging.getLogger(__name__)
 
 
+def open_container(address: str, **settings: Any) -> InputContainer:
+    """Open for reading; metadata that is not UTF-8 is not an error."""
+    container: InputContainer = av.open(address, "r", **METADATA, **settings)
+    return container
+
+
+def video_stream(container: InputContainer, *, shown: str) -> VideoStream:
+    """The video of a container; `shown` is its name in errors.
+
+    Raises:
+        CameraError: it has none, or none that can be decoded.
+    """
+    # Not the first one, which may be a cover or a thumbnail.
+    stream: Any = container.streams.best("video")
+    if stream is None:
+        raise CameraError(f"{shown}: not a video: contains no video stream; give another path")
+    if stream.codec_context is None:
+        raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
+    video: VideoStream = stream
+    return video
+
+
 class VideoDecoder:
     """The decoder of one video stream. Owned by one thread."""
 
-    def __init__(
-        self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, may_give_planes: bool, shown: str
-    ) -> None:
-        """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0: as the stream states.
-
-        `may_give_planes`: the planes of large pictures are used as they are, without converting them to BGR.
+    def __init__(self, stream: VideoStream, config: CameraConfig, *, shown: str) -> None:
+        """Choose a decoder; `shown` is the name of the source in errors.
 
         Raises:
             CameraError: there is no such decoder here.
         """
-        self._stream, self._aspect_ratio, self._shown = stream, aspect_ratio, shown
-        self._may_fall_back = decoder == "auto"
-        self._may_give_planes = may_give_planes
-        self._context = _open_context(stream, decoder, shown=shown)
+        self._stream, self._aspect_ratio, self._shown = stream, config.pixel_aspect_ratio, shown
+        self._may_fall_back = config.decoder == "auto"
+        self._may_give_planes = not is_transformed(config)
+        self._context = _open_context(stream, config.decoder, shown=shown)
         self._fruitless_packets = 0
         self._deinterlacer: _Deinterlacer | None = None
         self._reformatter = VideoReformatter()
@@ -131,7 +153,7 @@ class VideoDecoder:
         """The picture of a frame, upright, with square pixels.
 
         Raises:
-            ValueError: FFmpeg cannot convert this frame.
+            CameraError: FFmpeg cannot convert this frame.
         """
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
         matrix = self._matrix_of(frame)
@@ -140,9 +162,12 @@ class VideoDecoder:
         is_in_software = self._context is self._stream.codec_context
         if self._may_give_planes and is_as_decoded and is_in_software and (planes := _planes_of(frame)) is not None:
             return planes
-        converted = self._reformatter.reformat(
-            frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
-        )
+        try:
+            converted = self._reformatter.reformat(
+                frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            raise CameraError(f"{self._shown}: delivered an invalid picture ({error}); restart the camera") from error
         return _upright(np.asarray(converted.to_ndarray(), np.uint8), matrix)
 
     def _matrix_of(self, frame: VideoFrame) -> Matrix:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge_agent.camera import video
+from edge_agent.camera import stream
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed
 from edge_agent.config.model import CameraConfig
@@ -420,7 +420,7 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
 def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
     monkeypatch,
 ):
-    monkeypatch.setattr(video, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.5)
     decoded, decode = [], VideoDecoder.decode
 
     def counted(decoder, packet):
@@ -435,7 +435,7 @@ def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
         wait_until(lambda: feed.state().frames > 30)
         due_at, paused_at = float("inf"), time.monotonic()
         # On a busy machine queued frames arrive faster than the camera recorded them.
-        wait_until(lambda: time.monotonic() > paused_at + 2 * video.IDLE_SECONDS)
+        wait_until(lambda: time.monotonic() > paused_at + 2 * stream.IDLE_SECONDS)
         begun = feed.state().frames
         wait_until(lambda: feed.state().frames > begun + 25)
         before, since = len(decoded), feed.state().frames

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera import open_camera, video
+from edge_agent.camera import open_camera, stream
 from edge_agent.camera.decoding import VideoDecoder
-from edge_agent.camera.video import plausible_position
+from edge_agent.camera.recording import plausible_position
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from edge_agent.vision.planes import Planes
@@ -490,7 +490,7 @@ def test_a_web_page_is_reported_instead_of_played():
 
 
 def test_a_host_that_accepts_but_never_answers_is_reported(monkeypatch):
-    monkeypatch.setattr("edge_agent.camera.video.OPEN_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("edge_agent.camera.stream.OPEN_TIMEOUT_SECONDS", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(CameraError, match="accepts the connection, but delivers no video"),
@@ -555,9 +555,9 @@ def decoded(monkeypatch):
 @contextmanager
 def streamed(path, monkeypatch):
     """A camera that sends this recording as fast as it is read, and of which pictures are requested occasionally."""
-    monkeypatch.setattr(video, "_open_stream", lambda *_, **__: av.open(str(path)))
-    monkeypatch.setattr(video, "MAX_PACKETS", 1000)
-    monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "_open_stream", lambda *_, **__: av.open(str(path)))
+    monkeypatch.setattr(stream, "MAX_PACKETS", 1000)
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.0)
     with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:
         yield camera
 
@@ -608,7 +608,7 @@ def test_occasionally_requested_pictures_are_complete_and_current(tmp_path, monk
 
 def test_every_packet_is_decoded_when_too_many_would_be_kept(tmp_path, monkeypatch, decoded):
     ffmpeg(*MOVING, "-c:v", "libx264", *GOP, "-bf", 0, path := tmp_path / "door.mkv")
-    monkeypatch.setattr(video, "MAX_POSTPONED_BYTES", 1000)
+    monkeypatch.setattr(stream, "MAX_POSTPONED_BYTES", 1000)
 
     with streamed(path, monkeypatch) as camera:
         looks = looked_at(camera, every=50)

@@ -1,41 +1,34 @@
-"""Video: reads recordings and network streams."""
+"""Stream: reads a network camera over RTSP or HTTP."""
 
 from __future__ import annotations
 
 import http.client
-import logging
 import queue
 import socket
-import stat
 import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import av
 import av.error
 from av.video.frame import PictureType
 
 from edge_agent.camera import Camera
-from edge_agent.camera.decoding import PYAV_MAJOR, VideoDecoder
+from edge_agent.camera.decoding import VideoDecoder, open_container, video_stream
 from edge_agent.camera.http_client import refused_login
 from edge_agent.camera.stream_clock import StreamClock
-from edge_agent.camera.transform import is_transformed
-from edge_agent.config.model import CameraConfig
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Picture
 
 # A camera behind a slow link may take some seconds to send its first key frame.
@@ -63,17 +56,6 @@ ENOUGH_WHOLE = 2
 SKIP_TRIAL_SECONDS = 2.0
 ENOUGH_FRACTION = 0.95
 
-# Assumed frame rate of a recording that states none, or an implausible one.
-ASSUMED_FRAMES_PER_SECOND = 25.0
-MAX_FRAMES_PER_SECOND = 1000.0
-# A longer step from one picture to the next is a damaged time stamp, not a gap in the recording.
-MAX_STEP_SECONDS = 60.0
-# Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
-CUT_OFF_SECONDS = 0.5
-MICROSECONDS = 1e6
-# Accepts metadata in any encoding; PyAV 19 and later always do, and reject the keyword.
-METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
-
 # Such a stream does not state its rate, and FFmpeg would wait for dozens of pictures to determine it.
 BARE_MJPEG = {"probesize": "32", "analyzeduration": "1"}
 # Waiting for sound would only cause delay.
@@ -83,89 +65,6 @@ HTTP = {"http_proxy": ""}
 
 ENDED = "stopped delivering pictures; check its power and its cable"
 NO_VIDEO = "answers with something other than a video; check the path of the address"
-
-log = logging.getLogger(__name__)
-
-
-class Recording(Camera):
-    """A video file, from its first frame to its last. Owned by one thread."""
-
-    position_seconds = 0.0
-    """Position of the last grabbed frame in the recording; increases with every frame."""
-
-    def __init__(self, path: Path, config: CameraConfig | None = None) -> None:
-        """Open a file and decode its first frame, for a file without any is of no use.
-
-        Raises:
-            CameraError: the file is missing, empty, not a video, or holds no frame.
-        """
-        self._path = path
-        _check_recording(path)
-        self._container = _open_recording(path)
-        try:
-            stream = _video_stream(self._container, shown=str(path))
-            self._decoder = _decoder(stream, config or CameraConfig(), shown=str(path))
-            self._frame_seconds, self._expected = _stated_length(self._container, stream)
-            self._begins_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
-        except CameraError:
-            self._container.close()
-            raise
-        self._frames = self._decoded(stream)
-        self._first = next(self._frames, None)
-        if self._first is None:
-            self.close()
-            raise CameraError(f"{path}: contains no readable frame; copy it again from where it was recorded")
-        self._grabbed: VideoFrame | None = None
-        self._read = 0
-        self._reached_seconds = 0.0
-
-    def grab(self) -> bool:
-        """Decode the next frame; False at the end."""
-        frame, self._first = self._first, None
-        if frame is None:
-            frame = next(self._frames, None)
-        if frame is None:
-            self._warn_where_cut_off()
-            return False
-        self.position_seconds = plausible_position(
-            None if frame.pts is None else frame.time - self._begins_seconds,
-            previous_seconds=self.position_seconds if self._read else None,
-            frame_seconds=self._frame_seconds,
-        )
-        # Matroska states the end time of a recording, even if it does not begin at zero.
-        self._reached_seconds = max(self.position_seconds, frame.time or 0.0)
-        self._grabbed = frame
-        self._read += 1
-        return True
-
-    def retrieve(self) -> Picture:
-        """Convert the frame grabbed last, as `Camera`."""
-        return _picture(self._decoder, self._grabbed, shown=str(self._path))
-
-    def close(self) -> None:
-        """Close the file, and free the decoder with its pictures."""
-        # The generator and this object refer to each other: only the garbage collector would free them.
-        self._frames.close()
-        self._container.close()
-
-    def _decoded(self, stream: VideoStream) -> Generator[VideoFrame]:
-        # Damage ends the recording; the stated length shows whether that is too early.
-        with suppress(av.error.FFmpegError):
-            for packet in self._container.demux(stream):
-                # An empty packet repeats the previous frame, or marks the end.
-                if packet.size:
-                    yield from self._decoder.decode(packet)
-        yield from self._decoder.decode(None)
-
-    def _warn_where_cut_off(self) -> None:
-        missing_seconds = self._expected * self._frame_seconds - (self._reached_seconds + self._frame_seconds)
-        if self._read < self._expected and missing_seconds > CUT_OFF_SECONDS:
-            log.warning(
-                "%s: ended at frame %d of %d; the recording was cut off or is damaged there",
-                self._path,
-                self._read,
-                self._expected,
-            )
 
 
 class StreamCamera(Camera):
@@ -186,8 +85,8 @@ class StreamCamera(Camera):
         self._silence_seconds = config.read_timeout_seconds
         self._container = _open_stream(config, is_bare_mjpeg=is_bare_mjpeg)
         try:
-            stream = _video_stream(self._container, shown=self._shown)
-            self._decoder = _decoder(stream, config, shown=self._shown)
+            stream = video_stream(self._container, shown=self._shown)
+            self._decoder = VideoDecoder(stream, config, shown=self._shown)
         except CameraError:
             self._container.close()
             raise
@@ -197,7 +96,8 @@ class StreamCamera(Camera):
         self._clock = StreamClock()
         self._arrived_at = 0.0
         self._frames: list[VideoFrame] = []
-        self._grabbed: VideoFrame | None = None
+        self._grabbed: VideoFrame
+        self._has_grabbed = False
         self._reader = _Reader(
             self._container, stream, name=f"reader {self._shown}", silence_seconds=self._silence_seconds
         )
@@ -220,7 +120,7 @@ class StreamCamera(Camera):
             self._fill(may_postpone=False)
             self._take(self._frames.pop())
             self._frames.clear()
-        return _picture(self._decoder, self._grabbed, shown=self._shown)
+        return self._decoder.picture(self._grabbed)
 
     def close(self) -> None:
         """Release the camera; a reader blocked by a hanging camera is abandoned until its timeout."""
@@ -261,7 +161,7 @@ class StreamCamera(Camera):
         return frames
 
     def _take(self, frame: VideoFrame) -> None:
-        self._grabbed = frame
+        self._grabbed, self._has_grabbed = frame, True
         now = time.monotonic()
         self._thinning.count(at=now)
         stamp_seconds = None if frame.pts is None else frame.time
@@ -270,7 +170,7 @@ class StreamCamera(Camera):
     def _why_lost(self, damaged: int) -> str:
         if self._stop.is_set():
             return "asked to stop"
-        if self._reader.failure == ENDED and self._grabbed is None:
+        if self._reader.failure == ENDED and not self._has_grabbed:
             return NO_VIDEO
         if self._reader.failure:
             return self._reader.failure
@@ -422,84 +322,6 @@ class _Reader:
         self._container.close()
 
 
-def plausible_position(stated_seconds: float | None, *, previous_seconds: float | None, frame_seconds: float) -> float:
-    """Return the stated position of a frame, or one frame after the previous where the time stamp is damaged."""
-    if previous_seconds is None:
-        return stated_seconds if stated_seconds is not None and 0 <= stated_seconds <= MAX_STEP_SECONDS else 0.0
-    if stated_seconds is not None and 0 < stated_seconds - previous_seconds <= MAX_STEP_SECONDS:
-        return stated_seconds
-    return previous_seconds + frame_seconds
-
-
-def _decoder(stream: VideoStream, config: CameraConfig, *, shown: str) -> VideoDecoder:
-    return VideoDecoder(
-        stream,
-        decoder=config.decoder,
-        aspect_ratio=config.pixel_aspect_ratio,
-        may_give_planes=not is_transformed(config),
-        shown=shown,
-    )
-
-
-def _picture(decoder: VideoDecoder, frame: VideoFrame | None, *, shown: str) -> Picture:
-    if frame is None:
-        raise AssertionError("nothing has been grabbed")
-    try:
-        return decoder.picture(frame)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise CameraError(f"{shown}: delivered an invalid picture ({error}); restart the camera") from error
-
-
-def _video_stream(container: InputContainer, *, shown: str) -> VideoStream:
-    # Not the first one, which may be a cover or a thumbnail.
-    stream: Any = container.streams.best("video")
-    if stream is None:
-        raise CameraError(f"{shown}: not a video: contains no video stream; give another path")
-    if stream.codec_context is None:
-        raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
-    video: VideoStream = stream
-    return video
-
-
-def _opened(address: str, **settings: Any) -> InputContainer:
-    """Open for reading; metadata that is not UTF-8 is not an error."""
-    container: InputContainer = av.open(address, "r", **METADATA, **settings)
-    return container
-
-
-def _open_recording(path: Path) -> InputContainer:
-    try:
-        # An absolute path is never interpreted as a protocol of FFmpeg, and playlists must not open other protocols.
-        return _opened(str(path.absolute()), options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise CameraError(
-            f"{path}: not a video that can be read; an .mp4 that was cut off while it was being written has "
-            "lost its index (the moov atom): copy it again, or record as .mkv or .ts"
-        ) from error
-
-
-def _stated_length(container: InputContainer, stream: VideoStream) -> tuple[float, int]:
-    """Seconds per frame and number of frames, as stated or implied by the file's header; 0 frames if unknown."""
-    rate = float(stream.average_rate or 0)
-    frame_seconds = 1 / (rate if 0 < rate <= MAX_FRAMES_PER_SECOND else ASSUMED_FRAMES_PER_SECOND)
-    duration_seconds = (container.duration or 0) / MICROSECONDS
-    return frame_seconds, stream.frames or max(0, round(duration_seconds / frame_seconds))
-
-
-def _check_recording(path: Path) -> None:
-    try:
-        status = path.stat()
-        # Do not open a pipe, which would wait for its writer.
-        if stat.S_ISREG(status.st_mode):
-            path.open("rb").close()
-    except OSError as error:
-        raise CameraError(f"{path}: {error.strerror}; give the path of a recording that can be read") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise CameraError(f"{path}: not a file; give the path of a recording")
-    if status.st_size == 0:
-        raise CameraError(f"{path}: the file is empty; copy it again from where it was recorded")
-
-
 def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer:
     """Connect; RTSP uses TCP, because a lost UDP packet corrupts the picture until the next key frame."""
     scheme, mark, place = config.source.partition("://")
@@ -508,7 +330,7 @@ def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer
     timeouts = (OPEN_TIMEOUT_SECONDS, config.read_timeout_seconds)
     begun_at = time.monotonic()
     try:
-        return _opened(address, timeout=timeouts, options=options, format="mjpeg" if is_bare_mjpeg else None)
+        return open_container(address, timeout=timeouts, options=options, format="mjpeg" if is_bare_mjpeg else None)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         # The error that FFmpeg raises for a timeout depends on where it occurs.
         is_late = time.monotonic() - begun_at >= OPEN_TIMEOUT_SECONDS
