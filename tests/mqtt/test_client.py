@@ -25,9 +25,10 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection, tls_context
+from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.publication import Publication, status_publication
 from edge_agent.mqtt.publisher import Publisher
+from edge_agent.mqtt.tls import tls_context
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
