@@ -35,8 +35,10 @@ from edge_agent.mqtt.client import (
     TakenOverError,
     open_connection,
 )
+from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
 from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selected
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.retries import Retries
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
 
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
-    from edge_agent.messages.message import Kind, QueuedMessage
+    from edge_agent.messages.message import QueuedMessage
     from edge_agent.mqtt.retained import RetainedNames
 
 # Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
@@ -58,15 +60,6 @@ IDLE_SECONDS = 1.0
 MAX_RECEIVED = 100
 # Several round trips over a slow link; a stopping agent has 5 s in all.
 DRAIN_SECONDS = 2.0
-# Early disconnects in a row after the same message from which that message is no longer sent.
-HANG_UPS = 2
-# Connection losses within the window that a working network does not explain.
-FREQUENT_LOSSES = 4
-FREQUENT_SECONDS = 120.0
-# A broker that disconnects because of an unacknowledged message does so within a round trip.
-HANG_UP_SECONDS = 1.0
-# A row not sent again for this long after its time has been dropped from the full outbox.
-DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
 STATUS = "status"
@@ -132,15 +125,6 @@ class _Sent:
     """None: it is not in the outbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class _NoSubscriber:
-    """An alert or resolution that the broker accepted without a matching subscriber."""
-
-    since: float
-    pause_seconds: float
-    until: float
-
-
 class Publisher:
     """Sends the outbox and volatile messages, and receives from subscribed topics.
 
@@ -194,17 +178,15 @@ class Publisher:
         self._logged: set[str] = set()
         self._sends_crops = mqtt.publish_crops
         self._subscribing_to = ""
-        self._suspect: tuple[str, int] = ("", 0)
-        """The feature on which the broker may close the connection, and how often in a row it did."""
-        self._is_careful = False
+        self._disconnects = Disconnects(steady_seconds=self._timing.steady_seconds)
         self._left_out: set[str] = set()
-        self._lost_at: deque[float] = deque(maxlen=FREQUENT_LOSSES)
-        self._connected_at = 0.0
-        self._refused_until: dict[str, float] = {}
-        self._without_subscriber: dict[str, _NoSubscriber] = {}
-        self._has_subscriber = threading.Event()
+        self._retries = Retries(
+            refused_kind_seconds=self._timing.refused_pause_seconds,
+            refused_row_seconds=self._timing.refused_row_seconds,
+            first_hold_seconds=self._timing.unheard_pause_seconds,
+            hold_seconds=mqtt.unheard_hold_seconds,
+        )
         self._telemetry_at = float("-inf")
-        self._silent_until: dict[Kind, float] = {}
         self._rate_limit = TokenBucket(mqtt.messages_per_second)
         self._backlog_up_to = 0
 
@@ -242,7 +224,7 @@ class Publisher:
 
     def send_unheard(self) -> None:
         """Resend messages that reached no subscriber at once, because one has appeared."""
-        self._has_subscriber.set()
+        self._retries.release()
         self._waker.wake()
 
     def received(self) -> list[Message]:
@@ -268,8 +250,7 @@ class Publisher:
             try:
                 self._connect_and_serve()
             except AgentError as error:
-                self._report_problem(self._with_its_cause(error))
-                self._find_suspect()
+                self._explain_loss(error, at=time.monotonic())
             # Delivery must not end while the agent runs, even after a bug.
             except Exception:
                 if not self._stop.is_set():
@@ -283,17 +264,15 @@ class Publisher:
 
     def _spread_seconds(self) -> float:
         """Random delay after a steady connection: all devices have lost the broker at the same moment."""
-        was_good = self._connected_at and time.monotonic() - self._connected_at >= self._timing.steady_seconds
-        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_good else 0.0  # noqa: S311  (no secret)
+        was_steady = self._disconnects.is_steady(at=time.monotonic())
+        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_steady else 0.0  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
         client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
         known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
-        # A broker that does not answer has not disconnected because of a message.
-        self._connected_at = 0.0
+        self._disconnects.begin()
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
-            self._connected_at = time.monotonic()
-            self._is_careful = bool(self._suspect[0])
+            self._disconnects.connected(at=time.monotonic())
             self._acknowledge_seconds, self._window = 0.0, 1
             self._sends_crops = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
@@ -377,8 +356,6 @@ class Publisher:
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send the messages that may be sent now; return the seconds until the next check."""
-        self._forget_old_refusals(at)
-        self._release_held(at)
         if (suspect_seconds := self._suspect_seconds(at)) > 0:
             return suspect_seconds
         messages_a_row = 2 if self._mqtt.publish_crops else 1
@@ -401,33 +378,18 @@ class Publisher:
 
     def _select(self, limit: int, *, at: float) -> Selected:
         """The messages that may be sent, in order of priority."""
-        passed_over = {row.key for row, _ in self._in_flight} | self._acknowledged
-        passed_over.update(key for key, until in self._refused_until.items() if at < until)
-        passed_over.update(key for key, held in self._without_subscriber.items() if at < held.until)
-        silent = {kind for kind, until in self._silent_until.items() if at < until}
-        kinds = [kind for kind in KINDS if kind not in silent and self._topics.of_kind(kind) not in self._left_out]
+        waiting, waiting_kinds = self._retries.waiting(at=at)
+        passed_over = {row.key for row, _ in self._in_flight} | self._acknowledged | waiting
+        kinds = [
+            kind for kind in KINDS if kind not in waiting_kinds and self._topics.of_kind(kind) not in self._left_out
+        ]
         return self._outbox.select(
             limit, after=self._backlog_up_to, kinds=kinds, passed_over=passed_over, with_crops=self._sends_crops
         )
 
-    def _forget_old_refusals(self, at: float) -> None:
-        """Forget old refusals: pending rows have been refused again by now, others were dropped from the outbox."""
-        keep_seconds = self._timing.refused_row_seconds
-        self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + keep_seconds}
-
-    def _release_held(self, at: float) -> None:
-        """Release messages that have reached a subscriber, and forget those dropped from the full outbox."""
-        if self._has_subscriber.is_set():
-            self._has_subscriber.clear()
-            self._without_subscriber = {key: replace(held, until=at) for key, held in self._without_subscriber.items()}
-        max_seconds = self._mqtt.unheard_hold_seconds + DROPPED_SECONDS
-        self._without_subscriber = {
-            key: held for key, held in self._without_subscriber.items() if at < held.since + max_seconds
-        }
-
     def _send(self, connection: Connection, ready: Ready, *, at: float) -> None:
         row = ready.row
-        is_repeated = row.key in self._without_subscriber
+        is_repeated = self._retries.is_held(row.key)
         publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
         if publication.packet_bytes > connection.max_packet_bytes:
             # The broker would disconnect.
@@ -458,9 +420,8 @@ class Publisher:
         acknowledged = []
         for puback in pubacks:
             sent = self._sent.pop(puback.number)
-            if sent.qos and sent.feature == self._suspect[0]:
-                # The broker does not disconnect because of it.
-                self._suspect = ("", 0)
+            if sent.qos:
+                self._disconnects.accepted(sent.feature)
             if sent.row is None:
                 self._volatile_acknowledged(sent.topic, puback, connection)
                 continue
@@ -478,8 +439,7 @@ class Publisher:
 
     def _delivered(self, keys: list[str]) -> None:
         self._acknowledged.update(keys)
-        for key in keys:
-            self._refused_until.pop(key, None)
+        self._retries.forget(keys)
         self._state = replace(self._state, sent=self._state.sent + len(keys))
         self._forget_acknowledged()
 
@@ -489,21 +449,12 @@ class Publisher:
         After an outage the broker is often back a little before its subscribers.
         """
         if not puback.no_subscribers or row.kind not in ALERTS_AND_RESOLVED:
-            self._without_subscriber.pop(row.key, None)
             return False
         if row.kind == "alert":
             self._log_once(
                 f"{connection.address}: the broker accepted an alert but has no subscriber for {self._topics.alerts}"
             )
-        at, pause_seconds = time.monotonic(), self._timing.unheard_pause_seconds
-        before = self._without_subscriber.get(row.key) or _NoSubscriber(at, pause_seconds / 2, at)
-        end = before.since + self._mqtt.unheard_hold_seconds
-        if at >= end:
-            self._without_subscriber.pop(row.key, None)
-            return False
-        pause_seconds = before.pause_seconds * 2
-        self._without_subscriber[row.key] = _NoSubscriber(before.since, pause_seconds, min(at + pause_seconds, end))
-        return True
+        return self._retries.hold(row, at=time.monotonic())
 
     def _former_topic_acknowledged(self, topic: str, refusal: str) -> None:
         """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
@@ -542,9 +493,7 @@ class Publisher:
             self._report_problem(str(error))
 
     def _row_refused(self, row: Row, puback: PubAck, connection: Connection) -> None:
-        at = time.monotonic()
-        self._silent_until[row.kind] = at + self._timing.refused_pause_seconds
-        self._refused_until[row.key] = at + self._timing.refused_row_seconds
+        self._retries.refuse(row, at=time.monotonic())
         noun = "alerts" if row.kind == "alert" else "messages"
         self._report_problem(
             f"{connection.address}: the broker refuses {noun} on {self._topics.of_kind(row.kind)} "
@@ -592,20 +541,30 @@ class Publisher:
             return STATUS if RETAIN in self._left_out else RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
-    def _with_its_cause(self, error: AgentError) -> str:
-        """Add the likely cause to a connection loss, if losses are frequent.
+    def _explain_loss(self, error: AgentError, *, at: float) -> None:
+        """Report a connection loss with its likely cause, and leave out what the broker repeatedly disconnects on."""
+        self._report_problem(self._with_its_cause(error, at=at))
+        unacknowledged = self._unacknowledged
+        first = self._subscribing_to or next((sent.feature for sent in unacknowledged), "")
+        # Sent at QoS 0, once a minute, over a steady connection.
+        telemetry = None if unacknowledged else (self._topics.telemetry, self._telemetry_at)
+        cause, is_repeated = self._disconnects.find_cause(first, unanswered=telemetry, at=at)
+        if not cause:
+            return
+        # The broker works, and alerts are pending.
+        self._backoff.reset()
+        if is_repeated and self._retained and cause in self._retained.stale:
+            self._former_topic_acknowledged(cause, "the broker closes the connection on it")
+        elif is_repeated:
+            self._leave_out(cause, "the broker closes the connection on it")
 
-        A broker disconnects a client when another with its id connects, or for a message above its size limit, and
-        some give no reason.
-        """
-        at, reason = time.monotonic(), str(error)
+    def _with_its_cause(self, error: AgentError, *, at: float) -> str:
+        """Add the likely cause to the message of a connection loss, if losses are frequent."""
+        reason = str(error)
         if isinstance(error, TakenOverError):
             self._state = replace(self._state, has_namesake=True)
             return reason
-        if not self._connected_at:
-            return reason
-        self._lost_at.append(at)
-        if len(self._lost_at) < FREQUENT_LOSSES or at - self._lost_at[0] > FREQUENT_SECONDS:
+        if not self._disconnects.lost(at=at):
             return reason
         if self._in_flight and not self._has_timed_out(at):
             return f"{reason}, repeatedly soon after alerts were sent: {RAISE_THE_LIMIT}, if it has one"
@@ -617,41 +576,9 @@ class Publisher:
             f"('{self._device}'); give every device its own device.id"
         )
 
-    def _find_suspect(self) -> None:
-        """After a loss soon after connecting, find the message that may have caused it.
-
-        RabbitMQ, AWS IoT and HiveMQ disconnect on operations that a client may not do, in the order of sending.
-        """
-        if not self._connected_at:
-            return
-        suspect, at = "", time.monotonic()
-        if at - self._connected_at <= self._timing.steady_seconds:
-            suspect = self._subscribing_to or next((sent.feature for sent in self._unacknowledged), "")
-        if not suspect and not self._unacknowledged and at - self._telemetry_at <= HANG_UP_SECONDS:
-            # Sent at QoS 0, once a minute: nothing is unacknowledged, and the connection was steady.
-            suspect = self._topics.telemetry
-        if not suspect:
-            self._suspect = ("", 0)
-            return
-        before, times = self._suspect
-        times = times + 1 if suspect == before else 1
-        self._suspect = (suspect, times)
-        # The broker works, and alerts are pending.
-        self._backoff.reset()
-        if times >= HANG_UPS:
-            self._suspect = ("", 0)
-            # These losses are explained, and no sign of a namesake.
-            for _ in range(min(times, len(self._lost_at))):
-                self._lost_at.pop()
-            if self._retained and suspect in self._retained.stale:
-                self._former_topic_acknowledged(suspect, "the broker closes the connection on it")
-            else:
-                self._leave_out(suspect, "the broker closes the connection on it")
-
     def _suspect_seconds(self, at: float) -> float:
-        """Time to wait for an acknowledgement after a loss: of several messages, the one to blame is unknown."""
         unacknowledged = self._unacknowledged
-        return unacknowledged[-1].at + HANG_UP_SECONDS - at if self._is_careful and unacknowledged else 0.0
+        return self._disconnects.wait_seconds(unacknowledged[-1].at, at=at) if unacknowledged else 0.0
 
     def _leave_out(self, feature: str, why: str) -> None:
         """Stop sending something until the next start or reload, and log it once."""
@@ -681,17 +608,17 @@ class Publisher:
         self._state = replace(self._state, reason=reason)
 
     def _report_recovery(self, connection: Connection) -> None:
-        if self._refused_until or self._acknowledged:
+        if self._retries.has_refused or self._acknowledged:
             return
         if self._state.reason:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
         self._logged_reasons.clear()
-        self._is_careful = False
+        self._disconnects.recovered()
         self._state = replace(self._state, reason="")
-        lasted_seconds = time.monotonic() - self._connected_at
-        if lasted_seconds >= self._timing.steady_seconds:
+        at = time.monotonic()
+        if self._disconnects.is_steady(at=at):
             self._backoff.reset()
-        if lasted_seconds >= FREQUENT_SECONDS and self._state.has_namesake:
+        if self._disconnects.lasts_seconds(at=at) >= FREQUENT_SECONDS and self._state.has_namesake:
             self._state = replace(self._state, has_namesake=False)
 
 
