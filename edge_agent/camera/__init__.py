@@ -92,9 +92,9 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
             return PipeCamera(config, stop=stop or threading.Event())
         case "picamera2":
-            from edge_agent.camera.picamera2 import RibbonCamera
+            from edge_agent.camera.picamera2 import CsiCamera
 
-            return RibbonCamera(config)
+            return CsiCamera(config)
 
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:

@@ -119,11 +119,11 @@ class VideoDecoder:
         self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
 
     @property
-    def can_begin_anew(self) -> bool:
+    def can_flush(self) -> bool:
         """Whether decoding may continue with a later key frame: not with hardware codecs or between two fields."""
         return self._context is self._stream.codec_context and self._deinterlacer is None
 
-    def begin_anew(self) -> None:
+    def flush(self) -> None:
         """Drop earlier frames: the next packet is a key frame, and frames that refer to earlier ones are omitted."""
         self._context.flush_buffers()
 

@@ -77,10 +77,10 @@ class StillCamera(EagerCamera):
             return True
 
     def _fetch(self) -> bytes:
-        with self._client.get() as answer:
+        with self._client.get() as response:
             try:
-                content = answer.read(MAX_PICTURE_BYTES + 1)
-                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                content = response.read(MAX_PICTURE_BYTES + 1)
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_PICTURE_BYTES + 1)
             except http.client.IncompleteRead as error:
                 content = error.partial
@@ -101,10 +101,10 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
         CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
     """
     shown = shown_source(config.source)
-    with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as answer:
-        kind, beginning = answer.headers.get_content_type(), _beginning(answer)
+    with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as response:
+        kind, beginning = response.headers.get_content_type(), _beginning(response)
         if _PICTURE.match(beginning):
-            return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
+            return "picture" if response.length is not None or _ends(response, beginning) else "pictures"
     if part := _PART.match(beginning):
         return "stream" if _JPEG_PART.search(part[0]) else "pictures"
     if not beginning:
@@ -116,22 +116,22 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     return "picture" if kind.startswith("image/") else "stream"
 
 
-def _beginning(answer: http.client.HTTPResponse) -> bytes:
+def _beginning(response: http.client.HTTPResponse) -> bytes:
     """Read enough to distinguish pictures, multipart streams and pages; a stream sends its beginning in pieces."""
     content = b""
     while len(content) < BEGINNING_BYTES and not (_PICTURE.match(content) or _PART.match(content)):
-        piece = answer.read1(BEGINNING_BYTES)
+        piece = response.read1(BEGINNING_BYTES)
         if not piece:
             break
         content += piece
     return content
 
 
-def _ends(answer: http.client.HTTPResponse, content: bytes) -> bool:
+def _ends(response: http.client.HTTPResponse, content: bytes) -> bool:
     """Whether a response of unstated length ends with its first picture."""
     while len(content) <= MAX_PICTURE_BYTES:
         try:
-            piece = answer.read1(CHUNK_BYTES)
+            piece = response.read1(CHUNK_BYTES)
         except TimeoutError:
             return False
         if not piece:

@@ -51,7 +51,7 @@ IDLE_SECONDS = 2.0
 MAX_POSTPONED = 120
 MAX_POSTPONED_BYTES = 8_000_000
 # Consecutive key frames that must be complete pictures before packets are postponed.
-ENOUGH_WHOLE = 2
+MIN_WHOLE_KEY_FRAMES = 2
 # Period over which skipping must leave enough frames.
 SKIP_TRIAL_SECONDS = 2.0
 ENOUGH_FRACTION = 0.95
@@ -90,7 +90,7 @@ class StreamCamera(Camera):
         except CameraError:
             self._container.close()
             raise
-        self._thinning = _Thinning(config.detect_fps)
+        self._skip = _NonReferenceSkip(config.detect_fps)
         self._postponed = _Postponed()
         self._retrieved_at = deque(2 * [time.monotonic()], maxlen=2)
         self._clock = StreamClock()
@@ -105,10 +105,10 @@ class StreamCamera(Camera):
     def grab(self) -> bool:
         """Wait for the next picture, as `Camera`."""
         is_idle = time.monotonic() - self._retrieved_at[0] > IDLE_SECONDS
-        if self._fill(may_postpone=is_idle and self._decoder.can_begin_anew):
+        if self._fill(may_postpone=is_idle and self._decoder.can_flush):
             self._take(self._frames.pop(0))
         else:
-            self._thinning.begin_anew()
+            self._skip.reset()
             self.age_seconds = max(0.0, time.monotonic() - self._arrived_at)
         return True
 
@@ -148,14 +148,14 @@ class StreamCamera(Camera):
     def _catch_up(self) -> list[VideoFrame]:
         """Decode postponed packets; returns the frames of the last packet that completed any."""
         if self._postponed.is_cut:
-            self._decoder.begin_anew()
+            self._decoder.flush()
         newest: list[VideoFrame] = []
         for packet in self._postponed.take():
             newest = self._decode(packet) or newest
         return newest
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
-        self._decoder.skip_non_reference(self._thinning.is_skipping)
+        self._decoder.skip_non_reference(self._skip.is_skipping)
         frames = list(self._decoder.decode(packet))
         self._postponed.learn(frames)
         return frames
@@ -163,7 +163,7 @@ class StreamCamera(Camera):
     def _take(self, frame: VideoFrame) -> None:
         self._grabbed, self._has_grabbed = frame, True
         now = time.monotonic()
-        self._thinning.count(at=now)
+        self._skip.count(at=now)
         stamp_seconds = None if frame.pts is None else frame.time
         self.age_seconds = max(0.0, now - self._clock.taken_at(stamp_seconds, arrived_at=self._arrived_at))
 
@@ -182,7 +182,7 @@ class StreamCamera(Camera):
         return f"no picture for {self._silence_seconds:.0f} s; check its power and its cable"
 
 
-class _Thinning:
+class _NonReferenceSkip:
     """Whether to skip non-reference frames: only while enough others remain for analysis."""
 
     def __init__(self, wanted_per_second: float) -> None:
@@ -192,7 +192,7 @@ class _Thinning:
         self._begun_at: float | None = None
         self._count = 0
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Ignore the time in which frames were not counted."""
         self._begun_at = None
 
@@ -245,7 +245,7 @@ class _Postponed:
 
     def takes(self, packet: Packet[VideoStream]) -> bool:
         """Keep a packet; a key frame replaces all kept ones. False if the packet must be decoded now."""
-        if not self._are_near or self._whole < ENOUGH_WHOLE or self._since_key_frame >= MAX_POSTPONED:
+        if not self._are_near or self._whole < MIN_WHOLE_KEY_FRAMES or self._since_key_frame >= MAX_POSTPONED:
             return False
         if packet.is_keyframe:
             self.packets, self._bytes, self.is_cut = [], 0, True
