@@ -22,11 +22,11 @@ def size_band(side_px: float) -> str:
     return SIZE_BANDS[bisect.bisect_right(SIZE_LIMITS_PX, side_px)]
 
 
-def banded(items: Iterable[T], name_of: Callable[[T], str | None], *, order: Sequence[str] = ()) -> dict[str, list[T]]:
+def grouped(items: Iterable[T], name_of: Callable[[T], str | None], *, order: Sequence[str] = ()) -> dict[str, list[T]]:
     """Group items by name, in the given or alphabetical order; items without a name are omitted."""
-    found: dict[str, list[T]] = {}
+    groups: dict[str, list[T]] = {}
     for item in items:
         name = name_of(item)
         if name is not None:
-            found.setdefault(name, []).append(item)
-    return {name: found[name] for name in (order or sorted(found)) if name in found}
+            groups.setdefault(name, []).append(item)
+    return {name: groups[name] for name in (order or sorted(groups)) if name in groups}

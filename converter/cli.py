@@ -1,4 +1,4 @@
-"""Command line of `edge-convert`: parser and exit status (sysexits.h, or 3 for a failed gate)."""
+"""Command line of `edge-convert`: parser and exit status (sysexits.h, or 3 for a failed accuracy check)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from converter.commands import bench, calibrate, card, convert, evaluate, inspect, release, sizes
-from converter.progress import shown
+from converter.progress import show_progress
 from edge_agent.command_line import run_command
 from edge_agent.foreign_text import SafeArgumentParser
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
 
     def action() -> int:
-        with shown("working"):
+        with show_progress("working"):
             return int(options.action(options))
 
     return run_command(action, program="edge-convert")

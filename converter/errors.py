@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_agent.errors import AgentError
 
 
-class GateError(AgentError):
+class AccuracyError(AgentError):
     """A model is too inaccurate or has its labels swapped; do not install it."""
 
     exit_code = 3

@@ -141,7 +141,7 @@ def inspect_model(content: bytes, *, name: str) -> Inspection:
         tensors = [_tensor(tensor, dtypes) for tensor in graph.tensors]
         sizes = [_constant_bytes(model, tensor) for tensor in graph.tensors]
         codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-        operators = [_operator(codes[one.opcodeIndex], one, tensors, sizes) for one in graph.operators]
+        operators = [_operator(codes[operator.opcodeIndex], operator, tensors, sizes) for operator in graph.operators]
         return Inspection(
             size_bytes=len(content),
             inputs=tuple(tensors[index] for index in graph.inputs),
@@ -181,26 +181,26 @@ def _operator(name: str, operator: Any, tensors: Sequence[TensorFacts], sizes: S
     outputs = [int(index) for index in operator.outputs]
     constants = [index for index in inputs if sizes[index]]
     weights = tensors[max(constants, key=lambda index: sizes[index])] if constants else None
-    taken = [tensors[index] for index in (*inputs, *outputs)]
+    tensors_used = [tensors[index] for index in (*inputs, *outputs)]
     return OperatorFacts(
         name=name,
         output_shape=tensors[outputs[0]].shape,
         weights=_described(weights) if weights else "",
         parameter_bytes=sum(sizes[index] for index in constants),
         multiply_adds=_multiply_adds(name, [tensors[index] for index in inputs], tensors[outputs[0]]),
-        obstacle=_obstacle(name, taken),
+        obstacle=_obstacle(name, tensors_used),
     )
 
 
 def _described(weights: TensorFacts) -> str:
     match len(weights.scales):
         case 0:
-            grain = ""
+            granularity = ""
         case 1:
-            grain = " per tensor"
+            granularity = " per tensor"
         case _:
-            grain = " per channel"
-    return f"{weights.dtype.lower()}{grain}"
+            granularity = " per channel"
+    return f"{weights.dtype.lower()}{granularity}"
 
 
 def _multiply_adds(name: str, inputs: Sequence[TensorFacts], output: TensorFacts) -> int:

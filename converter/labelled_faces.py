@@ -47,7 +47,7 @@ class LabelledFace:
         return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
 
 
-def opened(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
+def with_pictures(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
     """Faces with their pictures, each picture read once; unreadable ones are skipped and listed."""
     path: Path | None = None
     image: Image | None = None
@@ -81,7 +81,7 @@ def faces_in(folder: Path) -> list[LabelledFace]:
     for child, label in classes:
         pictures = list_pictures(child)
         if not pictures:
-            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill the folder or take it away")
+            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill or remove the folder")
         faces += [LabelledFace(path, label) for path in pictures]
     if len({label for _, label in classes}) == 1:
         raise ConfigError(
@@ -133,15 +133,17 @@ def faces_of_scenes(
     """
     annotated = read_annotations(annotations)
     faces = []
-    for one in annotated:
-        label = label_of(one.name) if one.name is not None else None
+    for face in annotated:
+        label = label_of(face.name) if face.name is not None else None
         # Pictures without a split belong to training.
-        wanted = split in {None, one.split} and source in {None, one.source}
-        counts = (label is not None or not labelled) and one.box.shorter_side_px >= max(min_side_px, 1.0)
-        if wanted and (with_ignored if one.ignore else counts):
-            faces.append(LabelledFace(one.path, label, one.box, domain=one.domain, pose=one.pose, ignore=one.ignore))
+        wanted = split in {None, face.split} and source in {None, face.source}
+        counts = (label is not None or not labelled) and face.box.shorter_side_px >= max(min_side_px, 1.0)
+        if wanted and (with_ignored if face.ignore else counts):
+            faces.append(
+                LabelledFace(face.path, label, face.box, domain=face.domain, pose=face.pose, ignore=face.ignore)
+            )
     if all(face.ignore for face in faces):
-        splits, sources = ({one.split for one in annotated}, {str(one.source) for one in annotated})
+        splits, sources = ({face.split for face in annotated}, {str(face.source) for face in annotated})
         raise ConfigError(
             f"{annotations}: no face of {min_side_px:g} px or more with split {split or 'any'} and source "
             f"{source or 'any'}; splits there: {', '.join(sorted(splits))}; sources: {', '.join(sorted(sources))}"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-WARM_UP_READINGS = 5
-FEWEST_READINGS = 20
+WARM_UP_RUNS = 5
+MIN_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Cost:
     readings: int
 
 
-def measured_apart(
+def measure_in_subprocess(
     path: Path, *, runtime: str, threads: int, seconds: float, longer_side_px: int = DEFAULT_LONGER_SIDE_PX
 ) -> Cost:
     """Measure one model in one runtime, in a separate process.
@@ -82,14 +82,19 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
     """
     started = time.perf_counter()
     card, contents = read_detector_card(card_file)
-    content = next((one for file, one in zip(card.files, contents, strict=True) if file.file == network), None)
+    content = next(
+        (network_content for file, network_content in zip(card.files, contents, strict=True) if file.file == network),
+        None,
+    )
     if content is None:
         raise ModelError(f"{card_file}: names no network {network}")
-    alone = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
+    single_network_card = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
     interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
     load_ms = (time.perf_counter() - started) * 1000
-    detector = TfliteDetector(alone, [lambda: interpreter], name=card.name, min_score=card.min_score, smallest_px=1)
-    picture = a_picture_with_faces()
+    detector = TfliteDetector(
+        single_network_card, [lambda: interpreter], name=card.name, min_score=card.min_score, smallest_px=1
+    )
+    picture = synthetic_picture()
     return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
 
 
@@ -103,11 +108,11 @@ def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: flo
     started = time.perf_counter()
     detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
     load_ms = (time.perf_counter() - started) * 1000
-    picture = a_picture_with_faces()
+    picture = synthetic_picture()
     return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
 
 
-def a_picture_with_faces() -> Image:
+def synthetic_picture() -> Image:
     """A camera picture of 640x480 with eight drawn faces on a noisy background."""
     import cv2
 
@@ -127,19 +132,19 @@ def measure_keras(path: Path, *, seconds: float) -> Cost:
         ModelError: it is a SavedModel without Keras metadata, which has no `predict`.
     """
     from converter.masks.loading import load_model
-    from converter.silence import quiet_tensorflow
+    from converter.tensorflow_logs import quiet_tensorflow
 
     started = time.perf_counter()
     loaded = load_model(path)
     load_ms = (time.perf_counter() - started) * 1000
-    if not hasattr(loaded.keeps, "predict"):
+    if not hasattr(loaded.owner, "predict"):
         raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
     face = np.zeros([side or (1 if index == 0 else 224) for index, side in enumerate(loaded.shape)], np.float32)
     with quiet_tensorflow():
-        return _cost(lambda: loaded.keeps.predict(face, verbose=0), load_ms, seconds=seconds)
+        return _cost(lambda: loaded.owner.predict(face, verbose=0), load_ms, seconds=seconds)
 
 
-def _measured(options: argparse.Namespace) -> Cost:
+def _measure(options: argparse.Namespace) -> Cost:
     path, seconds, threads = options.model, options.seconds, options.threads
     if options.runtime == "keras":
         return measure_keras(path, seconds=seconds)
@@ -152,11 +157,11 @@ def _measured(options: argparse.Namespace) -> Cost:
 
 
 def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost:
-    for _ in range(WARM_UP_READINGS):
+    for _ in range(WARM_UP_RUNS):
         read()
     elapsed_ms: list[float] = []
     began = time.perf_counter()
-    while len(elapsed_ms) < FEWEST_READINGS or time.perf_counter() - began < seconds:
+    while len(elapsed_ms) < MIN_RUNS or time.perf_counter() - began < seconds:
         before = time.perf_counter()
         read()
         elapsed_ms.append((time.perf_counter() - before) * 1000)
@@ -182,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--longer-side", type=int, default=DEFAULT_LONGER_SIDE_PX)
     options = parser.parse_args(arguments)
     try:
-        cost = _measured(options)
+        cost = _measure(options)
     except (AgentError, ImportError, ValueError, RuntimeError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 1

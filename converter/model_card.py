@@ -51,12 +51,12 @@ def classifier_model_card(
 ) -> str:
     """The part of a classifier in MODEL_CARD.md; each evaluation has the model first and its float original second."""
     parts = [
-        f"{PART}{card.name}\n",
+        f"{SECTION_HEADING}{card.name}\n",
         _description(card),
         USES,
         _data(card.training_data),
         "## Accuracy\n",
-        *(_judged(title, evaluation) for title, evaluation in evaluations),
+        *(_classifier_evaluation(title, evaluation) for title, evaluation in evaluations),
         LIMITS.format(smallest=f"{smallest_px:g}"),
         _versions(card.versions),
     ]
@@ -82,27 +82,27 @@ DETECTOR_LIMITS = """## Limits
   will pass your camera.
 """
 
-PART = "# Model card: "
+SECTION_HEADING = "# Model card: "
 """Heading prefix of each model's part of MODEL_CARD.md."""
 
 
-def with_part(text: str, part: str) -> str:
+def replace_section(text: str, part: str) -> str:
     """The text of MODEL_CARD.md with a part replaced, or inserted by name."""
-    parts = [PART + rest for rest in text.split(PART)[1:]] if PART in text else []
+    parts = [SECTION_HEADING + rest for rest in text.split(SECTION_HEADING)[1:]] if SECTION_HEADING in text else []
     title = part.partition("\n")[0]
-    kept = [one.rstrip("\n") for one in parts if one.partition("\n")[0] != title]
-    return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda one: one.partition("\n")[0])) + "\n"
+    kept = [section.rstrip("\n") for section in parts if section.partition("\n")[0] != title]
+    return "\n\n".join(sorted([*kept, part.rstrip("\n")], key=lambda section: section.partition("\n")[0])) + "\n"
 
 
-def detector_model_card(card: DetectorCard, title: str, judged: DetectorReport, original: DetectorReport) -> str:
+def detector_model_card(card: DetectorCard, title: str, converted: DetectorReport, original: DetectorReport) -> str:
     """The part of a face detector, with the results of its float original."""
     parts = [
-        f"{PART}{card.name}\n",
+        f"{SECTION_HEADING}{card.name}\n",
         _detector_description(card),
         DETECTOR_USES,
         _data(card.training_data),
         "## Accuracy\n",
-        _judged_detector(title, judged, original),
+        _detector_evaluation(title, converted, original),
         DETECTOR_LIMITS,
         _versions(card.versions),
     ]
@@ -125,19 +125,20 @@ def _detector_description(card: DetectorCard) -> str:
     )
 
 
-def _judged_detector(title: str, judged: DetectorReport, original: DetectorReport) -> str:
+def _detector_evaluation(title: str, converted: DetectorReport, original: DetectorReport) -> str:
     lines = [
-        f"### {title}: {judged.pictures} pictures, {judged.faces} faces of 16 px and more\n",
+        f"### {title}: {converted.pictures} pictures, {converted.faces} faces of 16 px and more\n",
         "| average precision | int8 | float original |",
         "|---|---|---|",
         *(
             f"| overlap {overlap} %, faces of {smallest} and more | {value:.3f} | {original.ap[name]:.3f} |"
-            for name, value in judged.ap.items()
+            for name, value in converted.ap.items()
             for _, overlap, smallest in [name.split("_")]
         ),
         "",
-        f"At a minimum score of {judged.min_score:g}: recall {judged.recall:.1%}, and {judged.false_detections:.2f} "
-        "detections per image that match no annotated face; some of them are unannotated faces.",
+        f"At a minimum score of {converted.min_score:g}: recall {converted.recall:.1%}, and "
+        f"{converted.false_detections:.2f} detections per image that match no annotated face; some of them are "
+        "unannotated faces.",
         "",
     ]
     return "\n".join(lines)
@@ -177,27 +178,29 @@ def _data(training_data: Sequence[str]) -> str:
     return head + "\n".join(["| part | what | public source | terms as found |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def _judged(title: str, evaluation: Evaluation) -> str:
-    judged, original = evaluation.judged
+def _classifier_evaluation(title: str, evaluation: Evaluation) -> str:
+    converted, original = evaluation.results
     (agreement,) = evaluation.agreements
     lines = [
         f"### {title}\n",
         "95 % intervals in brackets.\n",
-        "| faces | number | accuracy | " + " | ".join(f"recall of {label}" for label in judged.metrics.labels) + " |",
-        "|---|---|---|" + "---|" * len(judged.metrics.labels),
-        _row("all", judged.metrics),
-        *(_row(f"{band} px", metrics) for band, metrics in judged.bands.get("size_px", {}).items()),
+        "| faces | number | accuracy | "
+        + " | ".join(f"recall of {label}" for label in converted.metrics.labels)
+        + " |",
+        "|---|---|---|" + "---|" * len(converted.metrics.labels),
+        _row("all", converted.metrics),
+        *(_row(f"{band} px", metrics) for band, metrics in converted.bands.get("size_px", {}).items()),
         *(
             _row(f"{sort} {band}", bands[band])
-            for sort, bands in judged.bands.items()
+            for sort, bands in converted.bands.items()
             if sort != "size_px"
             for band in bands
         ),
         _row("all, float original", original.metrics),
         "",
         "Precision: "
-        + ", ".join(f"{label} {judged.metrics.precision(label)}" for label in judged.metrics.labels)
-        + f". Expected calibration error {judged.metrics.calibration_error or 0:.3f}.",
+        + ", ".join(f"{label} {converted.metrics.precision(label)}" for label in converted.metrics.labels)
+        + f". Expected calibration error {converted.metrics.calibration_error or 0:.3f}.",
         "",
         f"Agreement with the float original: the same label for {agreement.same} of {agreement.faces} faces, largest "
         f"score difference {agreement.largest_score_difference:.3f}.",

@@ -38,7 +38,12 @@ def is_detector(model: Path) -> bool:
 
 def is_detector_run(model: Path) -> bool:
     """Whether this is the folder or the model of a run of `edge-train faces`."""
-    return _kind_in((model if model.is_dir() else model.parent) / RUN_FILE) == DETECTOR_KIND
+    return _kind_in(run_file_of(model)) == DETECTOR_KIND
+
+
+def run_file_of(model: Path) -> Path:
+    """The metadata of a training run, given its folder or its model."""
+    return (model if model.is_dir() else model.parent) / RUN_FILE
 
 
 def _kind_in(path: Path) -> str:

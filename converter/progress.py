@@ -43,7 +43,7 @@ class _Stderr:
     """The steps of the running command, innermost last, and when a line was last written.
 
     A singleton, as there is one stderr. The command's thread enters and leaves steps and prints messages; the thread of
-    `shown` reads and prints steps. `lock` serialises the output of both.
+    `show_progress` reads and prints steps. `lock` serialises the output of both.
     """
 
     steps: list[_Step] = field(default_factory=list)
@@ -90,7 +90,7 @@ _stderr = _Stderr()
 
 
 @contextlib.contextmanager
-def shown(command: str) -> Iterator[None]:
+def show_progress(command: str) -> Iterator[None]:
     """Print the current step whenever nothing was printed for two seconds, while a command runs."""
     over = threading.Event()
     _stderr.written_at = time.monotonic()
@@ -101,7 +101,7 @@ def shown(command: str) -> Iterator[None]:
                 _stderr.show_step()
 
     thread = threading.Thread(target=show, name="progress", daemon=True)
-    with working(command):
+    with progress_step(command):
         thread.start()
         try:
             yield
@@ -112,7 +112,7 @@ def shown(command: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
+def progress_step(what: str) -> Iterator[None]:
     """Run a step without countable parts; steps may be nested."""
     step = _Step(what)
     _stderr.steps.append(step)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from converter.labelled_faces import faces_of_scenes
+from converter.masks.accuracy_check import GUARDED_LABEL
 from converter.masks.candidates import open_candidates
 from converter.masks.evaluation import evaluate
-from converter.masks.gate import GUARDED
-from converter.measurement import measured_apart
+from converter.measurement import measure_in_subprocess
 from converter.model_kind import RUN_FILE
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -34,7 +34,7 @@ PERCENT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Sized:
+class RunSize:
     """One run: recipe, network and input size, single-threaded latency, and accuracy."""
 
     recipe: str
@@ -55,11 +55,11 @@ class Sized:
             "p50_ms": self.p50_ms,
             "faces": self.accuracy.of,
             "accuracy": self.accuracy.value,
-            f"recall_{GUARDED}": self.recall.value,
+            f"recall_{GUARDED_LABEL}": self.recall.value,
         }
 
 
-def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float, seconds: float) -> Sized:
+def evaluate_run(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float, seconds: float) -> RunSize:
     """Evaluate and measure the converted model of a run; `only` restricts the labels, empty means all.
 
     Raises:
@@ -68,29 +68,29 @@ def size_up(run: Path, model: Path, *, only: Sequence[Label], min_side_px: float
     """
     (candidate,) = open_candidates([model], runtime=RUNTIME)
     faces = faces_of_scenes(run / "faces.json", split="validation", source=None, min_side_px=min_side_px)
-    (judged,) = evaluate([candidate], faces, only=only).judged
-    cost = measured_apart(model, runtime=RUNTIME, threads=1, seconds=seconds)
+    (result,) = evaluate([candidate], faces, only=only).results
+    cost = measure_in_subprocess(model, runtime=RUNTIME, threads=1, seconds=seconds)
     card = read_classifier_card(model)
-    recall = judged.metrics.recall(GUARDED)
+    recall = result.metrics.recall(GUARDED_LABEL)
     recipe, network = _origin(run)
-    return Sized(recipe, network, card.input.width, card.size_bytes, cost.p50_ms, judged.metrics.accuracy, recall)
+    return RunSize(recipe, network, card.input.width, card.size_bytes, cost.p50_ms, result.metrics.accuracy, recall)
 
 
-def as_table(sizes: Sequence[Sized]) -> str:
+def as_table(sizes: Sequence[RunSize]) -> str:
     """A Markdown table."""
     lines = [
-        f"| network | input | int8 | one face, one thread | accuracy | recall of {GUARDED} |",
+        f"| network | input | int8 | one face, one thread | accuracy | recall of {GUARDED_LABEL} |",
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {safe(title)} | {one.input_px} | {one.size_bytes / 1e6:.2f} MB | {one.p50_ms:.2f} ms | "
-        f"{_percent(one.accuracy):.1f} % | {_percent(one.recall):.0f} % |"
-        for title, one in _titled(sizes)
+        f"| {safe(title)} | {size.input_px} | {size.size_bytes / 1e6:.2f} MB | {size.p50_ms:.2f} ms | "
+        f"{_percent(size.accuracy):.1f} % | {_percent(size.recall):.0f} % |"
+        for title, size in _titled(sizes)
     ]
     return "\n".join(lines)
 
 
-def draw(sizes: Sequence[Sized], path: Path) -> None:
+def plot_sizes(sizes: Sequence[RunSize], path: Path) -> None:
     """Plot accuracy against latency and size, with a line for each network of each recipe.
 
     Raises:
@@ -98,19 +98,19 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     """
     figure = new_figure(10, 4.5)
     against_time, against_bytes = figure.subplots(1, 2, sharey=True)
-    lines: dict[str, list[Sized]] = {}
-    for title, one in _titled(sizes):
-        lines.setdefault(title, []).append(one)
-    for number, (title, ones) in enumerate(lines.items()):
-        rights = [_percent(one.accuracy) for one in ones]
-        against_time.plot([one.p50_ms for one in ones], rights, marker="o", label=title)
-        for one, right in zip(ones, rights, strict=True):
+    lines: dict[str, list[RunSize]] = {}
+    for title, size in _titled(sizes):
+        lines.setdefault(title, []).append(size)
+    for number, (title, sizes_of_network) in enumerate(lines.items()):
+        accuracies = [_percent(size.accuracy) for size in sizes_of_network]
+        against_time.plot([size.p50_ms for size in sizes_of_network], accuracies, marker="o", label=title)
+        for size, accuracy in zip(sizes_of_network, accuracies, strict=True):
             against_time.annotate(
-                str(one.input_px), (one.p50_ms, right), textcoords="offset points", xytext=(4, 5), fontsize=8
+                str(size.input_px), (size.p50_ms, accuracy), textcoords="offset points", xytext=(4, 5), fontsize=8
             )
         # Input sizes of one network have nearly the same size in bytes, and are above each other.
-        megabytes = [one.size_bytes / 1e6 for one in ones]
-        against_bytes.plot(megabytes, rights, marker="o", linestyle=":", color=f"C{number}")
+        megabytes = [size.size_bytes / 1e6 for size in sizes_of_network]
+        against_bytes.plot(megabytes, accuracies, marker="o", linestyle=":", color=f"C{number}")
     against_time.set(xlabel="int8, one face, one thread, LiteRT: ms (the numbers are sizes of input)")
     against_time.set(ylabel="accuracy on held-out faces, %")
     against_bytes.set(xlabel="int8: MB (for each network, its sizes of input above each other)")
@@ -121,13 +121,13 @@ def draw(sizes: Sequence[Sized], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _titled(sizes: Sequence[Sized]) -> list[tuple[str, Sized]]:
+def _titled(sizes: Sequence[RunSize]) -> list[tuple[str, RunSize]]:
     """Runs with titles, grouped by title, smaller inputs first.
 
     The title is the network, with its recipe if there are several: a network may have been trained in two ways.
     """
-    one_recipe = len({one.recipe for one in sizes}) == 1
-    titled = [(one.network if one_recipe else f"{one.network}, {one.recipe}", one) for one in sizes]
+    one_recipe = len({size.recipe for size in sizes}) == 1
+    titled = [(size.network if one_recipe else f"{size.network}, {size.recipe}", size) for size in sizes]
     return sorted(titled, key=lambda pair: (pair[0], pair[1].input_px))
 
 

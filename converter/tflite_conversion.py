@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from converter.progress import working
+from converter.progress import progress_step
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def run_converter(
-    converter: Any, form: Format, *, name: str, samples: Callable[[], Iterator[list[NDArray[Any]]]] | None = None
+    converter: Any,
+    output_format: Format,
+    *,
+    name: str,
+    samples: Callable[[], Iterator[list[NDArray[Any]]]] | None = None,
 ) -> bytes:
     """Convert to a format with a TensorFlow converter; `samples` yields the calibration values for int8.
 
@@ -29,7 +33,7 @@ def run_converter(
     """
     import tensorflow as tf
 
-    match form:
+    match output_format:
         case "float32":
             pass
         case "float16":
@@ -52,16 +56,16 @@ def run_converter(
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.uint8
     try:
-        with working(f"converting to {form}"):
+        with progress_step(f"converting to {output_format}"):
             return bytes(converter.convert())
     # TensorFlow raises a dozen classes here, some of them private.
     except Exception as error:
         raise ModelError(
-            f"{name}: cannot be converted to {form}: {_reason(error)}; put another layer in its place"
+            f"{name}: cannot be converted to {output_format}: {_reason(error)}; put another layer in its place"
         ) from error
 
 
-def calibrating(pictures: Iterable[Image]) -> Iterator[Image]:
+def calibration_samples(pictures: Iterable[Image]) -> Iterator[Image]:
     """The pictures for int8 calibration."""
     for number, picture in enumerate(pictures):
         shown = picture.copy()

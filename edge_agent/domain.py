@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 Image: TypeAlias = NDArray[np.uint8]
@@ -213,6 +213,29 @@ class Verdict:
     readings: int
     llr: float
     best: Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrackedFrame:
+    """The people in one frame, for the decisions about them.
+
+    `following` are the tracks not yet lost, including people out of view for a moment; `still` those without a sign of
+    life yet, `static` those known to be pictures or mannequins. `size` is width and height in pixels.
+    """
+
+    tracks: Sequence[Track] = ()
+    verdicts: Sequence[Verdict] = ()
+    following: frozenset[int] = frozenset()
+    still: frozenset[int] = frozenset()
+    static: frozenset[int] = frozenset()
+    size: tuple[int, int]
+    at: float
+    when: datetime
+
+    @property
+    def seen(self) -> frozenset[int]:
+        """The tracks detected in this frame."""
+        return frozenset(track.id for track in self.tracks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

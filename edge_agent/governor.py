@@ -91,7 +91,7 @@ class Governor:
         before, self._steps, self._changed_at = self._steps, steps, at
         self.reason = reason if steps else ""
         for rate in self.rates.values():
-            rate.slow_to(0.5**steps, least_per_second=self._min_per_second)
+            rate.slow_to(0.5**steps, min_per_second=self._min_per_second)
         if not steps:
             log.info("detection rate restored")
         elif not before:

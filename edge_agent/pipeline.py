@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Alert, Box, Frame, Outcome, Person, Reading, Resolved, Track
+from edge_agent.domain import Alert, Box, Frame, Outcome, Person, Reading, Resolved, Track, TrackedFrame
 from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
@@ -65,13 +65,19 @@ class Pipeline:
         watch.lap("masks")
         following = self.tracker.following
         verdicts = self.sequential_test.update(readings, following=following)
-        still = self.liveness.update(readings, following=following)
-        seen = {track.id for track in tracks}
-        events = self.rules.evaluate(verdicts, seen=seen, still=still, following=following, at=at, when=when)
-        people = self.people.update(tracks, verdicts, still=still, following=following, frame_size=size, when=when)
-        nearest = self.nearest.update(
-            tracks, verdicts, still=still, things=self.liveness.things, following=following, frame_size=size
+        tracked = TrackedFrame(
+            tracks=tracks,
+            verdicts=verdicts,
+            following=following,
+            still=self.liveness.update(readings, following=following),
+            static=self.liveness.static,
+            size=size,
+            at=at,
+            when=when,
         )
+        events = self.rules.evaluate(tracked)
+        people = self.people.update(tracked)
+        nearest = self.nearest.update(tracked)
         watch.lap("decision")
 
         return Outcome(
@@ -88,16 +94,13 @@ class Pipeline:
 
     def skip(self, frame: Frame) -> Outcome:
         """Drop all tracks without analysing the frame: open alerts are resolved, and people counted, as left."""
-        no_tracks: frozenset[int] = frozenset()
+        empty = TrackedFrame(size=(frame.width_px, frame.height_px), at=frame.taken_at, when=frame.taken_when)
         self.tracker.reset()
-        self.sequential_test.update((), following=no_tracks)
-        self.liveness.update((), following=no_tracks)
-        events = self.rules.evaluate(
-            (), seen=no_tracks, still=no_tracks, following=no_tracks, at=frame.taken_at, when=frame.taken_when
-        )
-        self.nearest.update((), (), still=no_tracks, things=no_tracks, following=no_tracks, frame_size=(1, 1))
-        resolved = tuple(event for event in events if isinstance(event, Resolved))
-        return Outcome(False, (), (), (), (), resolved, {}, self.people.flush(frame.taken_when))
+        self.sequential_test.update((), following=empty.following)
+        self.liveness.update((), following=empty.following)
+        self.nearest.update(empty)
+        resolved = tuple(event for event in self.rules.evaluate(empty) if isinstance(event, Resolved))
+        return Outcome(False, (), (), (), (), resolved, {}, self.people.update(empty))
 
     def flush_people(self, when: datetime) -> tuple[Person, ...]:
         """Count the people in view as having left, at the end of a recording."""

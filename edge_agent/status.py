@@ -112,7 +112,6 @@ class StatusReporter:
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._webhooks, self._removed_cameras = webhooks, removed_cameras
         self._began_at = at
-        self._began_when: datetime | None = None
         self._counted_hour = 0
         self._checked_at = float("-inf")
         self._checks: deque[tuple[float, dict[str, int]]] = deque([(at, {})], maxlen=RATE_CHECKS)
@@ -180,7 +179,7 @@ class StatusReporter:
             self._publisher.publish(status_publication(self._topics, status))
             self._recorder.record_status(status)
         self._publish_violations(violations, when=when)
-        self._count_people(when)
+        self._count_people(at=at, when=when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported[0]:
             self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
             self._reported, self._reported_frames = self._checks[-1], self._metrics.totals().frames
@@ -200,16 +199,15 @@ class StatusReporter:
                 topic = self._topics.violations(camera)
                 self._publisher.publish(Publication(topic, message.payload(), retain=True))
 
-    def _count_people(self, when: datetime) -> None:
+    def _count_people(self, *, at: float, when: datetime) -> None:
         """Send the counts of each completed hour, and of earlier hours at startup."""
         hour = hour_of(when - COUNTS_DELAY)
         if hour == self._counted_hour:
             return
-        self._recorder.record_counts(
-            self._config.cameras, since=self._began_when if self._counted_hour else None, when=when
-        )
+        # By the monotonic clock: the hours that a step of the system's clock skips were not watched.
+        began_when = when - timedelta(seconds=at - self._began_at)
+        self._recorder.record_counts(self._config.cameras, since=began_when if self._counted_hour else None, when=when)
         self._counted_hour = hour
-        self._began_when = self._began_when or when
 
     def status(self, *, at: float, when: datetime, is_watching: bool) -> DeviceStatus:
         """The whole state, for the console.
@@ -329,8 +327,8 @@ class StatusReporter:
                 yield "no_frames", f"camera {state.name}: is open, but no frame has been processed for a while"
 
     def _about_delivery(self, *, at: float) -> Iterator[CodeAndText]:
-        if self._recorder.trouble:
-            yield "outbox_stuck", f"messages are buffered in memory only: {self._recorder.trouble}"
+        if self._recorder.write_error:
+            yield "outbox_stuck", f"messages are buffered in memory only: {self._recorder.write_error}"
         if self._store.damage:
             yield "outbox_damaged", self._store.damage
         lost = self._lost_messages()

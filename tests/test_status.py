@@ -93,8 +93,8 @@ class Recorder:
         self.counted_periods.append((tuple(cameras), since, when))
 
     @property
-    def trouble(self) -> str:
-        return self._store.trouble
+    def write_error(self) -> str:
+        return self._store.write_error
 
     def dropped(self) -> dict[str, int]:
         return self._store.dropped()
@@ -452,8 +452,8 @@ def test_telemetry_of_a_machine_without_sensors_matches_its_schema(device):
 
 def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
     start = NOON.replace(minute=50)
-    for at, minutes in enumerate((0, 5, 10, 10.2, 15, 70.2)):
-        device.reporter.report({}, at=float(2 * at), when=start + timedelta(minutes=minutes))
+    for minutes in (0, 5, 10, 10.2, 15, 70.2):
+        device.reporter.report({}, at=60.0 * minutes, when=start + timedelta(minutes=minutes))
 
     periods = device.recorder.counted_periods
     assert [(since, when - start) for _, since, when in periods] == [
@@ -461,6 +461,13 @@ def test_counts_are_sent_at_the_start_and_when_an_hour_is_over(device):
         (start, timedelta(minutes=10.2)),
         (start, timedelta(minutes=70.2)),
     ]
+
+
+def test_hours_that_a_step_of_the_clock_skips_are_not_counted_as_empty(device):
+    device.reporter.report({}, at=0.0, when=NOON - timedelta(days=90))
+    device.reporter.report({}, at=30.0, when=NOON)
+
+    assert device.recorder.counted_periods[-1][1:] == (NOON - timedelta(seconds=30), NOON)
 
 
 def test_no_telemetry_is_created_if_it_is_disabled(tmp_path):
@@ -488,7 +495,7 @@ def test_telemetry_has_the_frame_rates_of_each_camera(device):
         rates["yard"].wants(number / 20)
     device.tick(60.0)
     for rate in rates.values():
-        rate.slow_to(0.25, least_per_second=2.0)
+        rate.slow_to(0.25, min_per_second=2.0)
     for number in range(600):
         rates["door"].wants(60 + number / 10)
     device.tick(60.0)

@@ -17,7 +17,7 @@ from edge_agent.errors import ConfigError, mistakes_in
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MISTAKES_NAMED = 5
+MAX_ERRORS_SHOWN = 5
 UNUSED_KEYS = {"area", "segmentation"}
 """Standard COCO keys that are not needed for faces."""
 
@@ -89,31 +89,31 @@ def read_annotations(path: Path) -> list[AnnotatedFace]:
     names = {category.id: category.name for category in content.categories}
     images = {image.id: image for image in content.images}
     faces, outside = [], []
-    for one in content.annotations:
-        image = images[one.image_id]
-        x, y, width, height = one.bbox
+    for annotation in content.annotations:
+        image = images[annotation.image_id]
+        x, y, width, height = annotation.bbox
         box = Box(x, y, x + width, y + height)
         if not box.clipped(width_px=image.width or math.inf, height_px=image.height or math.inf).area_px:
-            outside.append(f"annotation {one.id}")
+            outside.append(f"annotation {annotation.id}")
             continue
         faces.append(
             AnnotatedFace(
-                number=one.id,
+                number=annotation.id,
                 # Normalised, so that a picture named by two files is recognised as the same.
                 path=Path(os.path.normpath(path.parent / image.file_name)),
                 source=image.source,
                 split=image.split,
                 domain=image.domain,
-                pose=one.pose,
-                name=names.get(one.category_id) if one.category_id is not None else None,
+                pose=annotation.pose,
+                name=names.get(annotation.category_id) if annotation.category_id is not None else None,
                 box=box,
-                ignore=one.ignore or one.iscrowd,
+                ignore=annotation.ignore or annotation.iscrowd,
             )
         )
     if outside:
         log.warning("%s: %d boxes lie outside their picture and are left out: %s", path, len(outside), _listed(outside))
-    if unread := {key for one in content.annotations for key in one.model_extra or ()} - UNUSED_KEYS:
-        log.warning("%s: keys of annotations that are not used: %s", path, ", ".join(sorted(unread)))
+    if unused_keys := {key for annotation in content.annotations for key in annotation.model_extra or ()} - UNUSED_KEYS:
+        log.warning("%s: keys of annotations that are not used: %s", path, ", ".join(sorted(unused_keys)))
     return faces
 
 
@@ -128,22 +128,24 @@ def _load(path: Path) -> _Coco:
         raise ConfigError(f"{path}: not a COCO file of faces: {_listed(mistakes_in(error))}") from error
     names = {category.id: category.name for category in content.categories}
     images = {image.id: image for image in content.images}
-    if mistakes := [mistake for one in content.annotations if (mistake := _mistake_in(one, images, names))]:
-        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(mistakes)}")
+    if errors := [
+        error_text for annotation in content.annotations if (error_text := _error_in(annotation, images, names))
+    ]:
+        raise ConfigError(f"{path}: not a COCO file of faces: {_listed(errors)}")
     return content
 
 
-def _mistake_in(one: _Annotation, images: Mapping[int, _Image], names: Mapping[int, str]) -> str:
+def _error_in(annotation: _Annotation, images: Mapping[int, _Image], names: Mapping[int, str]) -> str:
     """Why an annotation cannot be used; empty if it can."""
-    if one.image_id not in images:
-        return f"annotation {one.id}: image_id {one.image_id} is not among the images"
-    if one.ignore or one.iscrowd or one.category_id in names:
+    if annotation.image_id not in images:
+        return f"annotation {annotation.id}: image_id {annotation.image_id} is not among the images"
+    if annotation.ignore or annotation.iscrowd or annotation.category_id in names:
         return ""
-    if one.category_id is None:
-        return f"annotation {one.id} has neither category_id nor ignore"
-    return f"annotation {one.id}: category_id {one.category_id} is not among the categories"
+    if annotation.category_id is None:
+        return f"annotation {annotation.id} has neither category_id nor ignore"
+    return f"annotation {annotation.id}: category_id {annotation.category_id} is not among the categories"
 
 
-def _listed(mistakes: Sequence[str]) -> str:
-    more = len(mistakes) - MISTAKES_NAMED
-    return "; ".join([*mistakes[:MISTAKES_NAMED], *([f"and {more} more"] if more > 0 else [])])
+def _listed(errors: Sequence[str]) -> str:
+    more = len(errors) - MAX_ERRORS_SHOWN
+    return "; ".join([*errors[:MAX_ERRORS_SHOWN], *([f"and {more} more"] if more > 0 else [])])

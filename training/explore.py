@@ -1,4 +1,4 @@
-"""Exploring: summarises a data set before training."""
+"""Exploration: summarises a data set before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.label_names import label_of
 from training.masks.examples import Example, list_pictures, read_scenes
-from training.masks.jitter import View
+from training.masks.jitter import FaceCropper
 from training.masks.split import duplicate_groups, perceptual_hash
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 SIZE_BANDS_PX = ((0, 16), (16, 32), (32, 64), (64, 1 << 16))
 SHEET_COLUMNS = 12
 SHEET_ROWS_PER_LABEL = 3
-TILE = View(margin_fraction=0.25, input_px=96)
-LISTED = 20
-NAMED = 4
+TILE = FaceCropper(margin_fraction=0.25, input_px=96)
+MAX_LISTED = 20
+MAX_NAMED = 4
 
 
 @dataclass(slots=True)
-class _Look:
+class _Statistics:
     """Intermediate results: sides by face number, hashes by picture, tiles for the contact sheet."""
 
     sides: dict[int, float] = field(default_factory=dict)
@@ -51,51 +51,53 @@ def explore(dataset: Path, *, output: Path | None, duplicate_bits: int) -> str:
         ConfigError: there are no readable faces.
     """
     examples = _examples(dataset)
-    look = _look(examples)
-    if not look.sides:
-        raise ConfigError(f"{dataset}: none of its {len(examples)} faces can be read; the first: {look.unreadable[0]}")
+    statistics = _collect_statistics(examples)
+    if not statistics.sides:
+        raise ConfigError(
+            f"{dataset}: none of its {len(examples)} faces can be read; the first: {statistics.unreadable[0]}"
+        )
     if output is not None:
-        _write_sheet(look.tiles, output)
-    groups = duplicate_groups(np.array(list(look.hashes.values())), duplicate_bits=duplicate_bits)
+        _write_sheet(statistics.tiles, output)
+    groups = duplicate_groups(np.array(list(statistics.hashes.values())), duplicate_bits=duplicate_bits)
     parts = [
-        _counts([examples[number] for number in look.sides]),
-        _sizes(examples, look.sides),
-        _duplicates(list(look.hashes), groups.tolist()),
+        _counts([examples[number] for number in statistics.sides]),
+        _sizes(examples, statistics.sides),
+        _duplicates(list(statistics.hashes), groups.tolist()),
     ]
-    if look.unreadable:
-        lines = "\n  ".join(map(safe, look.unreadable[:LISTED]))
-        parts.append(f"{len(look.unreadable)} pictures cannot be read:\n  {lines}")
+    if statistics.unreadable:
+        lines = "\n  ".join(map(safe, statistics.unreadable[:MAX_LISTED]))
+        parts.append(f"{len(statistics.unreadable)} pictures cannot be read:\n  {lines}")
     return "\n\n".join(parts)
 
 
-def _look(examples: Sequence[Example]) -> _Look:
+def _collect_statistics(examples: Sequence[Example]) -> _Statistics:
     """Open every picture once; faces of one picture are adjacent."""
-    look = _Look()
-    shown = _shown(examples)
+    statistics = _Statistics()
+    on_sheet = _choose_for_sheet(examples)
     by_path = groupby(
-        tqdm(enumerate(examples), total=len(examples), desc="looking", unit="face"), lambda one: one[1].path
+        tqdm(enumerate(examples), total=len(examples), desc="reading", unit="face"), lambda item: item[1].path
     )
     for path, faces in by_path:
         try:
             image = read_picture(path)
         except PictureError as error:
-            look.unreadable.append(str(error))
+            statistics.unreadable.append(str(error))
             continue
-        look.hashes[path] = perceptual_hash(image)
+        statistics.hashes[path] = perceptual_hash(image)
         for number, example in faces:
             box = example.box or Box(0, 0, image.shape[1], image.shape[0])
-            look.sides[number] = box.shorter_side_px
-            if number in shown:
-                tile = TILE.cut(image, box, whole=example.box is None)
-                look.tiles.setdefault(example.label, []).append(tile)
-    return look
+            statistics.sides[number] = box.shorter_side_px
+            if number in on_sheet:
+                tile = TILE.crop(image, box, whole=example.box is None)
+                statistics.tiles.setdefault(example.label, []).append(tile)
+    return statistics
 
 
 def _examples(dataset: Path) -> list[Example]:
     """Faces of any split: exploring is not training."""
     if dataset.is_file():
-        examples = read_scenes(dataset, sources=(), splits=("train", "test"), smallest_px=0)
-        return sorted(examples, key=lambda one: str(one.path))
+        examples = read_scenes(dataset, sources=(), splits=("train", "test"), min_face_px=0)
+        return sorted(examples, key=lambda example: str(example.path))
     labelled = [(path, label_of(path.parent.name)) for path in list_pictures(dataset)]
     examples = [Example(path, label, path.parent.parent.name) for path, label in labelled if label is not None]
     if not examples:
@@ -103,18 +105,18 @@ def _examples(dataset: Path) -> list[Example]:
     return examples
 
 
-def _shown(examples: Sequence[Example]) -> set[int]:
+def _choose_for_sheet(examples: Sequence[Example]) -> set[int]:
     """Faces for the contact sheet, evenly spread over each label."""
     chosen: set[int] = set()
     for label in LABELS:
-        numbers = [number for number, one in enumerate(examples) if one.label == label]
-        places = np.linspace(0, len(numbers) - 1, min(len(numbers), SHEET_COLUMNS * SHEET_ROWS_PER_LABEL))
-        chosen.update(numbers[int(place)] for place in places)
+        numbers = [number for number, example in enumerate(examples) if example.label == label]
+        indices = np.linspace(0, len(numbers) - 1, min(len(numbers), SHEET_COLUMNS * SHEET_ROWS_PER_LABEL))
+        chosen.update(numbers[int(index)] for index in indices)
     return chosen
 
 
 def _counts(examples: Sequence[Example]) -> str:
-    counts = Counter((one.source, one.label) for one in examples)
+    counts = Counter((example.source, example.label) for example in examples)
     lines = [f"{'source':<28} {'label':<24} {'faces':>7}"]
     lines += [f"{safe(source):<28} {label:<24} {count:>7}" for (source, label), count in sorted(counts.items())]
     return "\n".join(lines)
@@ -140,10 +142,10 @@ def _duplicates(paths: Sequence[Path], groups: Sequence[int]) -> str:
     counts = Counter(groups)
     extra = sum(count - 1 for count in counts.values())
     lines = [f"{len(paths)} pictures, {extra} of them near-duplicates of others"]
-    for group, count in counts.most_common(LISTED):
+    for group, count in counts.most_common(MAX_LISTED):
         if count > 1:
-            members = [safe(path.name) for path, one in zip(paths, groups, strict=True) if one == group]
-            lines.append(f"  {count:>4} alike: {', '.join(members[:NAMED])}{' ...' if count > NAMED else ''}")
+            members = [safe(path.name) for path, number in zip(paths, groups, strict=True) if number == group]
+            lines.append(f"  {count:>4} alike: {', '.join(members[:MAX_NAMED])}{' ...' if count > MAX_NAMED else ''}")
     return "\n".join(lines)
 
 

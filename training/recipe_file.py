@@ -19,13 +19,13 @@ RunName = Annotated[str, Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]
 """Names the folder of a run."""
 
 
-class Part(BaseModel):
-    """A part of a recipe."""
+class RecipeSection(BaseModel):
+    """A section of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HeldOutRecipe(Part):
+class HeldOutRecipe(RecipeSection):
     """Protection of validation and evaluation against pictures used for training."""
 
     duplicate_bits: int = Field(
@@ -34,7 +34,7 @@ class HeldOutRecipe(Part):
         le=20,
         description="Pictures are near-duplicates if at most this many bits of their 64-bit hashes differ",
     )
-    keep_apart: tuple[Path, ...] = Field(
+    test_sets: tuple[Path, ...] = Field(
         (),
         description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
         "are used neither for training nor for validation",

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 RECIPE = "recipe.yaml"
-UNREADABLE_SHOWN = 20
+MAX_UNREADABLE_SHOWN = 20
 
 log = logging.getLogger(__name__)
 
 
-def claim(folder: Path, recipe: BaseModel) -> None:
+def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
     """Create a folder and write the recipe into it, unless it holds a run of this recipe already.
 
     Raises:
@@ -45,7 +45,7 @@ def log_data(table: str, unreadable: Sequence[str]) -> None:
     """Log the counts of a data set, and its unreadable pictures."""
     log.info("%s", table)
     if unreadable:
-        shown = "\n  ".join(map(safe, unreadable[:UNREADABLE_SHOWN]))
+        shown = "\n  ".join(map(safe, unreadable[:MAX_UNREADABLE_SHOWN]))
         log.warning("%d pictures cannot be read and are left out:\n  %s", len(unreadable), shown)
 
 

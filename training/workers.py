@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
-AHEAD = 3
+PREFETCH_PER_WORKER = 3
 """Batches that each worker may be ahead, so that a slow worker does not delay the others."""
 
 Batch_co = TypeVar("Batch_co", covariant=True)
@@ -41,7 +41,7 @@ class Workers(Generic[Batch_co]):
         """Start the processes, which import and receive the source meanwhile. `count` None: one per core."""
         self._count = count or len(os.sched_getaffinity(0))
         # Not forked: threads of a process that has loaded a network would be missing in the copy.
-        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin, (source,))
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _init_worker, (source,))
 
     def __enter__(self) -> Workers[Batch_co]:
         """Return self; the processes already run."""
@@ -55,28 +55,28 @@ class Workers(Generic[Batch_co]):
 
     def batches(self, *, epoch: int, count: int) -> Iterator[Batch_co]:
         """The batches of an epoch, in order."""
-        waiting: deque[Future[Batch_co]] = deque()
+        pending: deque[Future[Batch_co]] = deque()
         for number in range(count):
-            waiting.append(self._pool.submit(_make, epoch, number))
-            if len(waiting) > AHEAD * self._count:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(self._pool.submit(_make, epoch, number))
+            if len(pending) > PREFETCH_PER_WORKER * self._count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 _source: BatchSource[Any] | None = None
 """The batch source of this process; set once, in workers."""
 
 
-def _begin(source: BatchSource[Any]) -> None:
+def _init_worker(source: BatchSource[Any]) -> None:
     global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
     _source = source
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     # There already is a process per core.
     cv2.setNumThreads(1)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """A killed training cannot end its workers, and each holds the other's queue open: they would wait forever."""
     if parent := parent_process():
         parent.join()

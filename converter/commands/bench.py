@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from converter.commands.options import add_command
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX
 from converter.faces.files import detector_card_of, networks_of
-from converter.measurement import Cost, measured_apart
+from converter.measurement import Cost, measure_in_subprocess
 from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError, ModelError
@@ -83,21 +83,21 @@ def bench(options: argparse.Namespace) -> int:
         if not path.exists():
             raise ConfigError(f"{path}: no such model")
     networks = [network for path in options.models for network in networks_of(path)]
-    plan = [(path, runtime, threads) for path in networks for runtime, threads in _ways(path, options.threads)]
+    plan = [(path, runtime, threads) for path in networks for runtime, threads in _runtimes_of(path, options.threads)]
     measured = [
-        _measured(path, runtime, threads, options)
+        _measure(path, runtime, threads, options)
         for path, runtime, threads in with_progress(plan, total=len(plan), what="measuring")
     ]
     if options.json:
-        print(json.dumps({"measured": [asdict(one) | {"path": str(one.path)} for one in measured]}))
+        print(json.dumps({"measured": [asdict(row) | {"path": str(row.path)} for row in measured]}))
     else:
         _print_table(measured)
-    if not any(one.cost for one in measured):
+    if not any(row.cost for row in measured):
         raise ModelError("nothing could be measured; the table shows why")
     return 0
 
 
-def _ways(path: Path, threads: list[int]) -> list[tuple[str, int]]:
+def _runtimes_of(path: Path, threads: list[int]) -> list[tuple[str, int]]:
     if path.suffix == ONNX_SUFFIX:
         return [("opencv", count) for count in threads]
     if path.suffix != TFLITE_SUFFIX:
@@ -105,9 +105,9 @@ def _ways(path: Path, threads: list[int]) -> list[tuple[str, int]]:
     return [(runtime, count) for runtime in PREFERENCE for count in threads]
 
 
-def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespace) -> Measured:
+def _measure(path: Path, runtime: str, threads: int, options: argparse.Namespace) -> Measured:
     try:
-        cost = measured_apart(
+        cost = measure_in_subprocess(
             path, runtime=runtime, threads=threads, seconds=options.seconds, longer_side_px=options.longer_side
         )
     except ModelError as error:
@@ -116,25 +116,25 @@ def _measured(path: Path, runtime: str, threads: int, options: argparse.Namespac
 
 
 def _print_table(measured: list[Measured]) -> None:
-    names = [safe(str(one.path)) for one in measured]
+    names = [safe(str(row.path)) for row in measured]
     width = max(map(len, names))
     print(f"{'model':{width}}  runtime         threads  p50 ms  p95 ms  load ms  MiB    against")
-    for name, one in zip(names, measured, strict=True):
-        start = f"{name:{width}}  {one.runtime:14}  {one.threads or '-':>7}"
-        if one.cost is None:
-            print(f"{start}  {safe(one.failure)}")
+    for name, row in zip(names, measured, strict=True):
+        start = f"{name:{width}}  {row.runtime:14}  {row.threads or '-':>7}"
+        if row.cost is None:
+            print(f"{start}  {safe(row.failure)}")
             continue
-        cost = one.cost
+        cost = row.cost
         costs = f"{cost.p50_ms:6.2f}  {cost.p95_ms:6.2f}  {cost.load_ms:7.1f}  {cost.memory_mib:5.0f}"
-        print(f"{start}  {costs}  {_against(one, cost, measured)}")
+        print(f"{start}  {costs}  {_against(row, cost, measured)}")
 
 
-def _against(one: Measured, cost: Cost, measured: list[Measured]) -> str:
+def _against(row: Measured, cost: Cost, measured: list[Measured]) -> str:
     """Latency relative to the slowest Keras predict or, for detectors, to the first YuNet with one thread."""
-    if one.runtime in {"keras", "opencv"}:
+    if row.runtime in {"keras", "opencv"}:
         return ""
     yunet = [other.cost.p50_ms for other in measured if other.runtime == "opencv" and other.cost and other.threads == 1]
-    if yunet and detector_card_of(one.path):
+    if yunet and detector_card_of(row.path):
         return f"{cost.p50_ms / yunet[0]:.2f} of YuNet"
     keras = [other.cost.p50_ms for other in measured if other.runtime == "keras" and other.cost]
-    return f"1/{max(keras) / cost.p50_ms:.0f} of Keras predict" if keras and not detector_card_of(one.path) else ""
+    return f"1/{max(keras) / cost.p50_ms:.0f} of Keras predict" if keras and not detector_card_of(row.path) else ""

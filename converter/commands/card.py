@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.commands.options import add_command, add_source_options, stated_by
-from converter.errors import GateError
+from converter.atomic_files import check_no_overwrite, write_atomically
+from converter.commands.options import add_command, add_source_options, overrides_of
+from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
-from converter.masks.calibration import MOST_PICTURES, read_pixels, spread
-from converter.masks.choices import choose, described
-from converter.masks.comparison import Answers, Comparison, answers_of_converted
-from converter.masks.proof import make_card, prove
-from converter.masks.tflite_editing import edited
+from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
+from converter.masks.comparison import Comparison, Predictions, predict_converted
+from converter.masks.model_settings import describe_settings, determine_settings
+from converter.masks.tflite_editing import adapted_for_device
 from converter.masks.tflite_networks import open_tflite_network
-from converter.masks.trials import as_labels
+from converter.masks.trials import to_label_probabilities
+from converter.masks.verification import make_card, verify
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import print_message, with_progress, working
-from converter.silence import quiet_tensorflow
-from converter.writing import refuse_to_overwrite, write_together
+from converter.progress import print_message, progress_step, with_progress
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 from edge_agent.vision.classifier import open_classifier
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from converter.masks.choices import Choices
+    from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
-    from converter.masks.proof import Proof
+    from converter.masks.verification import Verification
     from edge_agent.vision.card import Resampling
 
 EDITED = "-for-device"
@@ -45,7 +45,7 @@ def add_to(commands: Any) -> None:
     parser = add_command(
         commands,
         "card",
-        make,
+        write_card,
         summary="write the card of an existing .tflite mask classifier, from Edge Impulse, Teachable Machine or "
         "TFLite Model Maker",
         example="edge-convert card model.tflite --labels mask=with_mask,face=without_mask --calibration faces/",
@@ -62,7 +62,7 @@ def add_to(commands: Any) -> None:
         "preprocessing and labels",
     )
     parser.add_argument(
-        "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
+        "--pictures", type=int, default=MAX_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="output folder (default: that of the model)")
     parser.add_argument("--name", help="name of the files (default: that of the model)")
@@ -70,51 +70,51 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--force", action="store_true", help="write the card even if other settings are more accurate")
 
 
-def make(options: argparse.Namespace) -> int:
-    """Determine the choices, prove them in every runtime, then write."""
-    stated = stated_by(options)
-    with working("loading"):
-        network, content = open_tflite_network(options.model, stated)
+def write_card(options: argparse.Namespace) -> int:
+    """Determine the settings, verify them in every runtime, then write."""
+    overrides = overrides_of(options)
+    with progress_step("loading"):
+        network, content = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
-    choices = choose(network, stated, pictures, labels, force=options.force)
-    _describe(network, choices)
-    made = edited(content, choices.way, choices.outputs, network.outputs)
-    name = options.name or (network.name if made == content else f"{network.name}{EDITED}")
+    settings = determine_settings(network, overrides, pictures, labels, force=options.force)
+    _describe(network, settings)
+    adapted = adapted_for_device(content, settings.preprocessing, settings.outputs, network.outputs)
+    name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
-    metrics = {"format": "as given" if made == content else "edited"}
-    with working("verifying"):
-        card = make_card(made, network, choices, name=name, metrics=metrics)
-        proof = prove(made, card, in_every_runtime=False)
-    _describe_proof(proof)
-    if made != content:
+    metrics = {"format": "as given" if adapted == content else "edited"}
+    with progress_step("verifying"):
+        card = make_card(adapted, network, settings, name=name, metrics=metrics)
+        verification = verify(adapted, card, in_every_runtime=False)
+    _describe_verification(verification)
+    if adapted != content:
         print_message(f"{target.name} includes what a card cannot express; the device only resizes")
     if labels:
-        pixels = pictures[choices.resampling]
-        by_device = answers_of_converted(made, card, pixels)
-        _compare(Comparison(_own_answers(network, choices, pixels), by_device, labels), options)
+        pixels = pictures[settings.resampling]
+        by_device = predict_converted(adapted, card, pixels)
+        _compare(Comparison(_predict_file(network, settings, pixels), by_device, labels), options)
     files = {card_path(target): card.to_json().encode()}
-    if not (target.exists() and target.read_bytes() == made):
-        files = {target: made} | files
+    if not (target.exists() and target.read_bytes() == adapted):
+        files = {target: adapted} | files
     if not options.overwrite:
-        refuse_to_overwrite(files)
-    write_together(files, prove=lambda: _open(target))
+        check_no_overwrite(files)
+    write_atomically(files, verify=lambda: _open(target))
     for path in files:
         print(safe(str(path)))
     return 0
 
 
-def _describe(network: Network, choices: Choices) -> None:
+def _describe(network: Network, settings: ModelSettings) -> None:
     print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in described(choices):
+    for line in describe_settings(settings):
         print_message(line)
-    if choices.right is None:
+    if settings.accuracy is None:
         print_message("nothing could be verified: give --calibration, faces in folders named after the labels")
 
 
-def _describe_proof(proof: Proof) -> None:
-    print_message(f"runs in {' and '.join(proof.proven)}")
-    for runtime, failure in proof.failures.items():
-        other = " or ".join(proof.proven)
+def _describe_verification(verification: Verification) -> None:
+    print_message(f"runs in {' and '.join(verification.passed)}")
+    for runtime, failure in verification.failures.items():
+        other = " or ".join(verification.passed)
         print_message(f"does not run in {runtime}: {failure.rstrip('.')}; only devices with {other} can load it")
 
 
@@ -126,33 +126,33 @@ def _pictures(
         return {}, ()
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
     unreadable: list[str] = []
-    found = read_pixels(spread(faces, most=options.pictures), network, unreadable=unreadable)
-    for sentence in unreadable:
-        print_message(f"skipped: {sentence}")
+    found = read_pixels(select_evenly(faces, max_count=options.pictures), network, unreadable=unreadable)
+    for error in unreadable:
+        print_message(f"skipped: {error}")
     return found
 
 
-def _own_answers(network: Network, choices: Choices, pixels: NDArray[np.uint8]) -> Answers:
+def _predict_file(network: Network, settings: ModelSettings, pixels: NDArray[np.uint8]) -> Predictions:
     """The output of the file itself for each picture."""
-    rows = with_progress(pixels, total=len(pixels), what="reading with the file")
-    given = np.array([network.probabilities(choices.way.values(one)) for one in rows])
-    return Answers(choices.labels, as_labels(given, choices.outputs))
+    rows = with_progress(pixels, total=len(pixels), what="classifying with the file")
+    outputs = np.array([network.probabilities(settings.preprocessing.values(picture)) for picture in rows])
+    return Predictions(settings.labels, to_label_probabilities(outputs, settings.outputs))
 
 
 def _compare(found: Comparison, options: argparse.Namespace) -> None:
     """Report the accuracy with the card compared with that of the file itself.
 
     Raises:
-        GateError: the card makes it far worse; not with `--force`.
+        AccuracyError: the card makes it far worse; not with `--force`.
     """
-    itself, by_device = found.source.right(found.truths), found.converted.right(found.truths)
+    itself, by_device = found.source.accuracy(found.truths), found.converted.accuracy(found.truths)
     if itself.of:
         print_message(f"accuracy on labelled pictures: {by_device.hits} of {by_device.of} (file itself: {itself.hits})")
     print_message(f"agrees with the file itself on {found.same} of {found.pictures} pictures")
-    if found.ruin and not options.force:
-        raise GateError(
-            f"{options.model}: with its card it reads {found.ruin} it does by itself; convert the model that it was "
-            "made from, or --force"
+    if found.unacceptable_loss and not options.force:
+        raise AccuracyError(
+            f"{options.model}: with its card, {found.unacceptable_loss} compared with the file itself; convert the "
+            "model that it was made from, or use --force"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from converter.commands.faces.convert import add_detector_options, convert_detector
 from converter.commands.masks.convert import BEST, convert_classifier
 from converter.commands.options import add_command, add_source_options, share_above_zero
-from converter.masks.calibration import MOST_PICTURES
+from converter.masks.calibration import MAX_PICTURES
 from converter.model_kind import is_detector_run
 from converter.tflite_conversion import FORMATS, Format
 
@@ -78,7 +78,7 @@ def add_to(commands: Any) -> None:
         help="also write a page of pictures with the results of source and converted model",
     )
     parser.add_argument(
-        "--pictures", type=int, default=MOST_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
+        "--pictures", type=int, default=MAX_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
     )
     add_detector_options(parser)
 
@@ -93,7 +93,7 @@ def formats_of(text: str) -> tuple[Format | Literal["best"], ...]:
     if text == BEST:
         return (BEST,)
     wanted = text.split(",")
-    known = tuple(form for form in FORMATS if form in wanted)
+    known = tuple(output_format for output_format in FORMATS if output_format in wanted)
     if len(known) != len(wanted):
         raise argparse.ArgumentTypeError(
             f"'{text}': give formats of {', '.join(FORMATS)}, separated by commas, or {BEST}"

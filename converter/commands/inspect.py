@@ -13,10 +13,10 @@ from converter.faces.candidates import DEFAULT_SMALLEST_PX
 from converter.faces.files import detector_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
 from converter.masks.networks import open_network
+from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PIXEL_RANGES
-from converter.masks.stated import Stated
 from converter.model_kind import TFLITE_SUFFIX, is_detector
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ModelError
 from edge_agent.foreign_text import safe
@@ -74,7 +74,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 def _inspect_float(options: argparse.Namespace) -> int:
     """Show a float model as converted to TFLite, and what its file states about pixels and outputs."""
-    network = open_network(options.model, Stated(size_px=options.size, pixels=options.pixels))
+    network = open_network(options.model, ModelOverrides(size_px=options.size, pixels=options.pixels))
     with quiet_tensorflow():
         import tensorflow as tf
 
@@ -125,7 +125,7 @@ def _print_inspection(path: Path, inspection: Inspection, *, each: bool) -> None
     for kind, tensors in (("input", inspection.inputs), ("output", inspection.outputs)):
         for tensor in tensors:
             print(safe(f"{kind}: {tensor.name} {list(tensor.shape)} {tensor.dtype.lower()}{_quantization(tensor)}"))
-    print(f"one reading: {inspection.multiply_adds / 1e6:.1f} million multiply-adds")
+    print(f"one inference: {inspection.multiply_adds / 1e6:.1f} million multiply-adds")
     counts = Counter(safe(operator.name) for operator in inspection.operators)
     print(
         f"{len(inspection.operators)} operators: {', '.join(f'{count} {name}' for name, count in counts.most_common())}"
@@ -152,12 +152,12 @@ def _print_edge_tpu(inspection: Inspection) -> None:
         (safe(operator.name), safe(operator.obstacle)) for operator in inspection.operators if operator.obstacle
     )
     for (name, obstacle), count in obstacles.items():
-        print(f"  {count} {name} fall back to the processor: {obstacle}")
+        print(f"  {count} {name} fall back to the CPU: {obstacle}")
     behind = whole - inspection.on_edge_tpu - sum(obstacles.values())
     if behind:
-        print(f"  {behind} more stay behind, as they follow one of these")
+        print(f"  {behind} more run on the CPU, as they follow one of these")
     if inspection.on_edge_tpu and inspection.parameter_bytes > EDGE_TPU_MEMORY_BYTES:
-        print("  its weights do not fit into the Edge TPU's memory and are sent anew for every reading")
+        print("  its weights do not fit into the Edge TPU's memory and are transferred for every inference")
 
 
 def _quantization(tensor: TensorFacts) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from converter.labelled_faces import faces_of_scenes, labelled_faces_in
-from converter.masks.outputs import IGNORE, StatedLabels, parse_labels
+from converter.masks.outputs import IGNORE, LabelMapping, parse_labels
+from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
-from converter.masks.stated import Stated
 from edge_agent.domain import CLASSES, LABELS, Label
 from edge_agent.vision.card import RESAMPLINGS
 
@@ -39,7 +39,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--labels",
         type=parse_labels,
-        default=StatedLabels(),
+        default=LabelMapping(),
         metavar="A,B[,C]",
         help=f"labels of the outputs, in order, or by name, such as 'Com Mascara=with_mask,...': "
         f"{', '.join(CLASSES)}, or {IGNORE}",
@@ -69,9 +69,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", type=int, metavar="PX", help="input size, if the file does not determine it")
 
 
-def stated_by(options: argparse.Namespace) -> Stated:
+def overrides_of(options: argparse.Namespace) -> ModelOverrides:
     """The values of the options of `add_source_options`."""
-    return Stated(
+    return ModelOverrides(
         labels=options.labels,
         pixels=options.pixels,
         colours=options.colours,

@@ -1,4 +1,4 @@
-"""`edge-convert release`: installs a converted training run if it passes the gate."""
+"""`edge-convert release`: installs a converted training run if it passes the accuracy check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def add_to(commands: Any) -> None:
         commands,
         "release",
         release,
-        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the gate",
+        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the "
+        "accuracy check",
         example="edge-convert release runs/masks --scenes annotations.json --split test --source street --name masks",
     )
     parser.add_argument(
@@ -48,7 +49,7 @@ def add_to(commands: Any) -> None:
 def release(options: argparse.Namespace) -> int:
     """Release the run of a detector or classifier."""
     if options.split == "train":
-        raise ConfigError("--split train: a model card must not quote what the model learnt; give a test split")
+        raise ConfigError("--split train: a model card must not report accuracy on training data; give a test split")
     model_card = options.models / MODEL_CARD
     if is_detector_run(options.run):
         return release_detector(options, model_card=model_card)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from converter.commands.options import MIN_SIDE_PX, add_command, labels_of
 from converter.masks.run_files import converted_model_of
 from converter.progress import with_progress
-from converter.sizes import as_table, draw, size_up
+from converter.sizes import as_table, evaluate_run, plot_sizes
 
 if TYPE_CHECKING:
     import argparse
@@ -64,10 +64,10 @@ def sizes(options: argparse.Namespace) -> int:
     # Resolve all runs first, so that one without a converted model is reported at once.
     models = [(run, converted_model_of(run)) for run in options.runs]
     found = [
-        size_up(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)
-        for run, model in with_progress(models, total=len(models), what="sizing up")
+        evaluate_run(run, model, only=options.only, min_side_px=options.min_side, seconds=options.seconds)
+        for run, model in with_progress(models, total=len(models), what="evaluating")
     ]
     if options.plot:
-        draw(found, options.plot)
-    print(json.dumps({"sizes": [one.as_json() for one in found]}) if options.json else as_table(found))
+        plot_sizes(found, options.plot)
+    print(json.dumps({"sizes": [size.as_json() for size in found]}) if options.json else as_table(found))
     return 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from converter.faces.evaluation import DetectorReport
 
-SORTS = {"size_px": "shorter side of the face, px", "pose": "pose of faces of 48 px and more"}
+GROUPINGS = {"size_px": "shorter side of the face, px", "pose": "pose of faces of 48 px and more"}
 PERCENT = 100
 
 
@@ -23,18 +23,26 @@ def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
         ConfigError: matplotlib is not installed.
     """
     figure = new_figure(11, 4.5)
-    sorts = [sort for sort in SORTS if sort in reports[0].bands]
-    for axes, sort in zip(figure.subplots(1, len(sorts), sharey=True, squeeze=False)[0], sorts, strict=True):
-        for number, one in enumerate(reports):
-            names = [f"{name}\n({band.faces})" for name, band in one.bands[sort].items()]
-            found = [PERCENT * band.recall for band in one.bands[sort].values()]
-            axes.plot(names, found, marker="o", linestyle=":", color=f"C{number}", label=f"{one.name}: detected")
-            right = [PERCENT * band.read_right for band in one.bands[sort].values() if band.read_right is not None]
-            if right:
+    groupings = [grouping for grouping in GROUPINGS if grouping in reports[0].bands]
+    for axes, grouping in zip(
+        figure.subplots(1, len(groupings), sharey=True, squeeze=False)[0], groupings, strict=True
+    ):
+        for number, report in enumerate(reports):
+            names = [f"{name}\n({band.faces})" for name, band in report.bands[grouping].items()]
+            recalls = [PERCENT * band.recall for band in report.bands[grouping].values()]
+            axes.plot(names, recalls, marker="o", linestyle=":", color=f"C{number}", label=f"{report.name}: detected")
+            correct = [
+                PERCENT * band.read_right for band in report.bands[grouping].values() if band.read_right is not None
+            ]
+            if correct:
                 axes.plot(
-                    names, right, marker="o", color=f"C{number}", label=f"{one.name}: detected and classified correctly"
+                    names,
+                    correct,
+                    marker="o",
+                    color=f"C{number}",
+                    label=f"{report.name}: detected and classified correctly",
                 )
-        axes.set(xlabel=f"{SORTS[sort]} (number of faces)")
+        axes.set(xlabel=f"{GROUPINGS[grouping]} (number of faces)")
         axes.grid(alpha=0.3)
     figure.axes[0].set(ylabel="% of the annotated faces")
     figure.axes[0].legend(loc="lower right", fontsize=8)

@@ -16,8 +16,9 @@ from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.images import read_picture
+from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import overlaps, styled
+from training.faces.scenes import converted_to_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,46 +28,46 @@ if TYPE_CHECKING:
     from edge_agent.domain import Face, Image
     from training.faces.scenes import Scene
 
-SURE_SCORE = 0.5
-SAME_FACE = 0.3
+MIN_SCORE = 0.5
+MATCHING_IOU = 0.3
 """A detection with this overlap (IoU) is the same face, in another box style."""
-SMALLEST_PX = 16.0
+MIN_FACE_PX = 16.0
 """Smaller faces are useless for measuring: one pixel is too large a fraction."""
-FEWEST_FACES = 30
+MIN_FACES = 30
 
 
-def moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCandidate:
+def with_moved_boxes(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> DetectorCandidate:
     """A detector whose boxes are adjusted to the median style of the scenes; never fit it to evaluation scenes.
 
     Raises:
         ConfigError: it finds too few of their faces.
     """
-    style = fitted_style(candidate, scenes)
+    style = fit_box_style(candidate, scenes)
 
     def detect(image: Image) -> list[Face]:
         faces = candidate.detect(image)
-        boxes = styled(_boxes(faces), style).tolist()
+        boxes = converted_to_style(_boxes(faces), style).tolist()
         return faces_inside([(Box(*box), face.score) for box, face in zip(boxes, faces, strict=True)], image)
 
     return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score, candidate.classifier)
 
 
-def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> StyleRecipe:
+def fit_box_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> StyleRecipe:
     """Median position and size of annotated boxes relative to the detector's boxes of the same faces.
 
     Raises:
-        ConfigError: it finds fewer than FEWEST_FACES of them.
+        ConfigError: it finds fewer than MIN_FACES of them.
     """
     rows = []
-    for scene in with_progress(scenes, total=len(scenes), what=f"learning the boxes of {candidate.name}"):
-        sure = [face for face in candidate.detect(read_picture(scene.path)) if face.score >= SURE_SCORE]
-        large = [box for box in scene.faces if min(box[2:] - box[:2]) >= SMALLEST_PX]
-        if sure and large:
-            rows += _differences(_boxes(sure), np.array(large, np.float32))
-    if len(rows) < FEWEST_FACES:
+    for scene in with_progress(scenes, total=len(scenes), what=f"fitting the box style of {candidate.name}"):
+        confident = [face for face in candidate.detect(read_picture(scene.path)) if face.score >= MIN_SCORE]
+        large = [box for box in scene.faces if min(box[2:] - box[:2]) >= MIN_FACE_PX]
+        if confident and large:
+            rows += _differences(_boxes(confident), np.array(large, np.float32))
+    if len(rows) < MIN_FACES:
         raise ConfigError(
-            f"{candidate.name}: finds {len(rows)} annotated faces, too few to tell how its boxes lie "
-            f"({FEWEST_FACES} needed); leave --moved out"
+            f"{candidate.name}: finds {len(rows)} annotated faces, too few to fit its box style "
+            f"({MIN_FACES} needed); leave --moved out"
         )
     down, width, height = (round(float(value), 3) for value in np.median(np.array(rows), axis=0))
     return StyleRecipe(down_fraction=down, width_factor=width, height_factor=height)
@@ -74,10 +75,10 @@ def fitted_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Style
 
 def _differences(detections: NDArray[np.float32], faces: NDArray[np.float32]) -> list[tuple[float, float, float]]:
     """Offset down and sides of the annotated box of each detected face, in sides of the detection."""
-    table = overlaps(detections, faces)
+    iou = pairwise_iou(detections, faces)
     rows = []
-    for detection, shares in zip(detections, table, strict=True):
-        if shares.max() < SAME_FACE:
+    for detection, shares in zip(detections, iou, strict=True):
+        if shares.max() < MATCHING_IOU:
             continue
         face = faces[int(shares.argmax())]
         width, height = detection[2] - detection[0], detection[3] - detection[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from converter.model_kind import CARD_SUFFIX, CASCADE
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import read_detector_card
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Detect: TypeAlias = Callable[[Image], list[Face]]
 
-LEAST_SCORE = 0.02
+MIN_SCORE = 0.02
 """Average precision ranks detections down to this score; lower ones are noise."""
 DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
 """Defaults of the agent's configuration."""
@@ -49,7 +49,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorCandidate:
-    """A detector to evaluate. `detect` returns detections down to LEAST_SCORE; those from `min_score` on are faces.
+    """A detector to evaluate. `detect` returns detections down to MIN_SCORE; those from `min_score` on are faces.
 
     If `classifier` is set, detections that it rejects are not faces, as on a device.
     """
@@ -68,41 +68,41 @@ def open_detector_candidates(models: Sequence[str], settings: DetectorSettings) 
         ConfigError: the kind of a detector cannot be determined.
     """
     cards = [read_detector_card(Path(model))[0] for model in models if model.endswith(CARD_SUFFIX)]
-    return [_opened(model, settings, cards) for model in models]
+    return [_open(model, settings, cards) for model in models]
 
 
-def _opened(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard]) -> DetectorCandidate:
-    least = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
+def _open(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard]) -> DetectorCandidate:
+    min_score = DEFAULT_MIN_SCORE if settings.min_score is None else settings.min_score
     path = Path(model)
     if path.suffix == CARD_SUFFIX:
         with quiet_tensorflow():
             detector = open_tflite_detector(
-                path, min_score=LEAST_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
+                path, min_score=MIN_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
             )
         own = detector.card.min_score if settings.min_score is None else settings.min_score
         return DetectorCandidate(model, detector.detect, own)
     if path.is_dir() or path.suffix == ".keras":
         card = next(iter(cards), None)
-        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), least)
-    return DetectorCandidate(model, _detect_of_others(model, settings), least)
+        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), min_score)
+    return DetectorCandidate(model, _third_party_detect(model, settings), min_score)
 
 
-def _detect_of_others(model: str, settings: DetectorSettings) -> Detect:
+def _third_party_detect(model: str, settings: DetectorSettings) -> Detect:
     smallest_px, side = settings.smallest_px, settings.longer_side_px
     if model == CASCADE:
         from edge_agent.vision.detector.haar import HaarDetector
 
-        return HaarDetector(min_score=LEAST_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
+        return HaarDetector(min_score=MIN_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
     match Path(model).suffix:
         case ".onnx":
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             # The evaluation filters small faces, as it does for the project's own detector.
-            return YuNetDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1, longer_side_px=side).detect
+            return YuNetDetector(Path(model), min_score=MIN_SCORE, smallest_px=1, longer_side_px=side).detect
         case ".pb":
             from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdDetector(Path(model), min_score=LEAST_SCORE, smallest_px=1).detect
+            return SsdDetector(Path(model), min_score=MIN_SCORE, smallest_px=1).detect
         case _:
             raise ConfigError(
                 f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "
@@ -121,7 +121,7 @@ def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) ->
     sizes = [(file.input.width, file.input.height) for file in card.files] if card else list(DEFAULT_SIZES)
     wanted = (card.smallest_px if card else 1.0) / smallest_px
     detectors = {
-        size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=LEAST_SCORE) for size in sizes
+        size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=MIN_SCORE) for size in sizes
     }
 
     def detect(image: Image) -> list[Face]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.faces.equalising import equalised
+from converter.faces.cross_layer_equalization import equalize
 from converter.labelled_faces import faces_in, faces_of_scenes
-from converter.model_kind import RUN_FILE
+from converter.model_kind import run_file_of
 from converter.progress import print_message
-from converter.silence import quiet_tensorflow
-from converter.tflite_conversion import calibrating, run_converter
+from converter.tensorflow_logs import quiet_tensorflow
+from converter.tflite_conversion import calibration_samples, run_converter
 from edge_agent.errors import ConfigError, ModelError, PictureError
 from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.images import read_picture
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
-LOWEST_LOGIT, HIGHEST_LOGIT = -8.0, 7.0
+MIN_LOGIT, MAX_LOGIT = -8.0, 7.0
 """Probabilities of 0.0003 and 0.999: clipping beyond them changes no detection."""
-FEWEST_PICTURES, MOST_PICTURES = 20, 150
+MIN_PICTURES, MAX_PICTURES = 20, 150
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,9 +62,9 @@ def open_trained_detector(model: Path) -> TrainedDetector:
     Raises:
         ModelError: the model or its run.json is missing, damaged, or not that of a face detector.
     """
-    beside = _run_file(model)
+    run_file = run_file_of(model)
     try:
-        run_info = json.loads(beside.read_text(encoding="utf-8"))
+        run_info = json.loads(run_file.read_text(encoding="utf-8"))
         name, strides, data, validation = (
             run_info["name"],
             run_info["strides"],
@@ -72,29 +72,29 @@ def open_trained_detector(model: Path) -> TrainedDetector:
             run_info["validation"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{beside}: not what 'edge-train faces' writes beside a model ({error!r})") from error
+        raise ModelError(f"{run_file}: not what 'edge-train faces' writes beside a model ({error!r})") from error
     with quiet_tensorflow():
         network = open_network(model / "model.keras" if model.is_dir() else model)
-    return TrainedDetector(beside.parent, name, network, tuple(strides), tuple(data), validation)
+    return TrainedDetector(run_file.parent, name, network, tuple(strides), tuple(data), validation)
 
 
 def calibration_pictures(place: Path) -> list[Image]:
     """Whole pictures from a folder, or from the `train` split of COCO annotations, evenly spread.
 
     Raises:
-        ConfigError: fewer than FEWEST_PICTURES are readable.
+        ConfigError: fewer than MIN_PICTURES are readable.
     """
     faces = faces_of_scenes(place, split="train", labelled=False) if place.is_file() else faces_in(place)
     paths = list(dict.fromkeys(face.path for face in faces))
-    chosen = [paths[number * len(paths) // MOST_PICTURES] for number in range(MOST_PICTURES)]
+    chosen = [paths[number * len(paths) // MAX_PICTURES] for number in range(MAX_PICTURES)]
     pictures = []
-    for path in dict.fromkeys(chosen if len(paths) > MOST_PICTURES else paths):
+    for path in dict.fromkeys(chosen if len(paths) > MAX_PICTURES else paths):
         try:
             pictures.append(read_picture(path))
         except PictureError as error:
             print_message(str(error))
-    if len(pictures) < FEWEST_PICTURES:
-        raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs {FEWEST_PICTURES} at least")
+    if len(pictures) < MIN_PICTURES:
+        raise ConfigError(f"{place}: {len(pictures)} pictures that can be read; int8 needs at least {MIN_PICTURES}")
     return pictures
 
 
@@ -109,7 +109,7 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
         return (letterboxed(picture, width_px=size.width, height_px=size.height)[0] for picture in pictures)
 
     def samples() -> Iterator[list[Any]]:
-        for pixels in calibrating(shown()):
+        for pixels in calibration_samples(shown()):
             yield [pixels[np.newaxis].astype(np.float32)]
 
     with quiet_tensorflow(), tempfile.TemporaryDirectory() as folder:
@@ -117,12 +117,12 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
         import tensorflow as tf
 
         # Through a SavedModel: concrete functions of a Keras 3 model give a file that no runtime can read.
-        network = equalised(detector.network, (pixels[np.newaxis].astype(np.float32) for pixels in shown()))
+        network = equalize(detector.network, (pixels[np.newaxis].astype(np.float32) for pixels in shown()))
         archive = keras.export.ExportArchive()
         archive.track(network)
         archive.add_endpoint(
             "serve",
-            lambda pixels: _bounded(network(pixels, training=False)),
+            lambda pixels: _clip_logits(network(pixels, training=False)),
             input_signature=[tf.TensorSpec([1, size.height, size.width, 3], tf.float32, name="pixels")],
         )
         archive.write_out(folder, verbose=False)
@@ -130,7 +130,7 @@ def to_detector_tflite(detector: TrainedDetector, size: InputSize, pictures: Seq
         return run_converter(converter, "int8", samples=samples, name=f"{size.width}x{size.height}")
 
 
-def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
+def _clip_logits(outputs: dict[str, Any]) -> dict[str, Any]:
     """Clip logits to the relevant range.
 
     A network may give the sky 80 logits and more, on which int8 would waste its 256 steps. ReLU6 is the bound that is
@@ -138,12 +138,8 @@ def _bounded(outputs: dict[str, Any]) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    step = (HIGHEST_LOGIT - LOWEST_LOGIT) / 6
+    step = (MAX_LOGIT - MIN_LOGIT) / 6
     return {
-        name: tf.nn.relu6((values - LOWEST_LOGIT) / step) * step + LOWEST_LOGIT if name.startswith("logits") else values
+        name: tf.nn.relu6((values - MIN_LOGIT) / step) * step + MIN_LOGIT if name.startswith("logits") else values
         for name, values in outputs.items()
     }
-
-
-def _run_file(model: Path) -> Path:
-    return (model if model.is_dir() else model.parent) / RUN_FILE

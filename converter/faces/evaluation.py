@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.bands import SIZE_BANDS, banded, size_band
+from converter.bands import SIZE_BANDS, grouped, size_band
 from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
 from edge_agent.vision.images import read_picture
-from training.faces.judge import SceneDetections, match, report
+from training.faces.metrics import SceneDetections, match, report
 from training.faces.scenes import Scene
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from converter.faces.candidates import DetectorCandidate
     from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Face, Image, Label
-    from training.faces.judge import Match
+    from training.faces.metrics import Match
 
-OVERLAP, SMALLEST_PX = 0.5, 16.0
-SMALLEST_POSED_PX = 48.0
+MIN_IOU, MIN_FACE_PX = 0.5, 16.0
+MIN_POSED_FACE_PX = 48.0
 """The pose of smaller faces is hard to determine, for annotators too."""
 
 
@@ -44,7 +44,7 @@ class DetectorReport:
     name: str
     pictures: int
     faces: int
-    """Faces of at least SMALLEST_PX."""
+    """Faces of at least MIN_FACE_PX."""
     ap: dict[str, float]
     """By minimum overlap in per cent and smallest face that counts, as `ap_50_16px`."""
     min_score: float
@@ -79,7 +79,7 @@ class Detections:
 
     scene: AnnotatedScene
     all: SceneDetections
-    kept: SceneDetections
+    accepted: SceneDetections
     labels: tuple[Label, ...] | None
     """Of the kept detections; None without a classifier."""
 
@@ -103,17 +103,17 @@ def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> li
     scenes = []
     for path, group in groupby(all_faces, key=lambda face: face.path):
         faces = list(group)
-        counting = [face for face in faces if not face.ignore]
+        counted = [face for face in faces if not face.ignore]
         scenes.append(
             AnnotatedScene(
                 path=path,
                 source=source or "scenes",
-                faces=_boxes(counting),
+                faces=_boxes(counted),
                 ignored=_boxes(face for face in faces if face.ignore),
-                chance=0.0,
+                sampling_probability=0.0,
                 domain=faces[0].domain,
-                poses=tuple(face.pose for face in counting),
-                labels=tuple(face.label for face in counting),
+                poses=tuple(face.pose for face in counted),
+                labels=tuple(face.label for face in counted),
             )
         )
     return scenes
@@ -142,30 +142,30 @@ def evaluate_detectors(
             started = time.perf_counter()
             faces = candidate.detect(image)
             times.append(time.perf_counter() - started)
-            kept, labels = _kept(candidate, faces, image)
-            of_candidate.append(Detections(scene, detections_in(scene, faces), detections_in(scene, kept), labels))
+            accepted, labels = _accept(candidate, faces, image)
+            of_candidate.append(Detections(scene, detections_in(scene, faces), detections_in(scene, accepted), labels))
     in_empty = [0] * len(candidates)
     for path in with_progress(empty, total=len(empty), what="detecting in pictures without people"):
         image = read_picture(path)
         for number, candidate in enumerate(candidates):
-            kept, _ = _kept(candidate, candidate.detect(image), image)
-            in_empty[number] += len(kept)
+            accepted, _ = _accept(candidate, candidate.detect(image), image)
+            in_empty[number] += len(accepted)
     return [
         _report(candidate, of_candidate, times, empty_pictures=len(empty), in_empty=count)
         for candidate, of_candidate, times, count in zip(candidates, detections, seconds, in_empty, strict=True)
     ]
 
 
-def _kept(
+def _accept(
     candidate: DetectorCandidate, faces: Sequence[Face], image: Image
 ) -> tuple[list[Face], tuple[Label, ...] | None]:
     """The detections that the device would accept as faces, with their labels."""
-    sure = [face for face in faces if face.score >= candidate.min_score]
+    confident = [face for face in faces if face.score >= candidate.min_score]
     if candidate.classifier is None:
-        return sure, None
-    read = [(face, candidate.classifier.classify(image, face.box)) for face in sure]
-    kept = [(face, one.label) for face, one in read if one.is_face]
-    return [face for face, _ in kept], tuple(label for _, label in kept)
+        return confident, None
+    read = [(face, candidate.classifier.classify(image, face.box)) for face in confident]
+    accepted = [(face, reading.label) for face, reading in read if reading.is_face]
+    return [face for face, _ in accepted], tuple(label for _, label in accepted)
 
 
 def _report(
@@ -176,16 +176,21 @@ def _report(
     empty_pictures: int,
     in_empty: int,
 ) -> DetectorReport:
-    matches = [match(one.kept, overlap=OVERLAP, smallest_px=SMALLEST_PX) for one in detections]
-    faces = [face for one, matched in zip(detections, matches, strict=True) for face in _judged(one, matched)]
+    matches = [match(detected.accepted, min_iou=MIN_IOU, min_face_px=MIN_FACE_PX) for detected in detections]
+    faces = [
+        face
+        for detected, matching in zip(detections, matches, strict=True)
+        for face in _face_results(detected, matching)
+    ]
+    false = sum(int((matching.counted & ~matching.hits).sum()) for matching in matches)
     return DetectorReport(
         name=candidate.name,
         pictures=len(detections),
         faces=len(faces),
-        ap=report([one.all for one in detections]),
+        ap=report([detected.all for detected in detections]),
         min_score=candidate.min_score,
         recall=_band(faces).recall,
-        false_detections=sum(int((one.counted & ~one.hits).sum()) for one in matches) / max(len(detections), 1),
+        false_detections=false / max(len(detections), 1),
         empty_pictures=empty_pictures,
         false_detections_in_empty=in_empty / max(empty_pictures, 1),
         median_ms=1000 * float(np.median(seconds)),
@@ -195,52 +200,56 @@ def _report(
 
 
 @dataclass(frozen=True, slots=True)
-class _JudgedFace:
+class _FaceResult:
     size_px: str
     domain: str | None
     pose: str | None
     label: Label | None
-    is_found: bool
-    is_right: bool | None
+    is_detected: bool
+    is_correct: bool | None
 
 
-def _judged(detections: Detections, matched: Match) -> list[_JudgedFace]:
+def _face_results(detections: Detections, matching: Match) -> list[_FaceResult]:
     """The annotated faces of a scene that are large enough to count."""
     scene = detections.scene
     sides = (scene.faces[:, 2:] - scene.faces[:, :2]).min(axis=1, initial=np.inf)
     read: dict[int, Label] = {}
     if detections.labels is not None:
-        read = {int(face): label for face, label in zip(matched.face_of, detections.labels, strict=True) if face >= 0}
+        read = {int(face): label for face, label in zip(matching.face_of, detections.labels, strict=True) if face >= 0}
     return [
-        _JudgedFace(
+        _FaceResult(
             size_px=size_band(float(sides[index])),
             domain=scene.domain,
-            pose=scene.poses[index] if sides[index] >= SMALLEST_POSED_PX else None,
+            pose=scene.poses[index] if sides[index] >= MIN_POSED_FACE_PX else None,
             label=scene.labels[index],
-            is_found=bool(matched.found[index]),
-            is_right=None if detections.labels is None else index in read and read[index] == scene.labels[index],
+            is_detected=bool(matching.found[index]),
+            is_correct=None if detections.labels is None else index in read and read[index] == scene.labels[index],
         )
-        for index in np.flatnonzero(matched.large).tolist()
+        for index in np.flatnonzero(matching.large).tolist()
     ]
 
 
-def _band(faces: Sequence[_JudgedFace]) -> Band:
-    right = [face.is_right for face in faces if face.is_right is not None]
+def _band(faces: Sequence[_FaceResult]) -> Band:
+    right = [face.is_correct for face in faces if face.is_correct is not None]
     return Band(
         faces=len(faces),
-        recall=sum(face.is_found for face in faces) / max(len(faces), 1),
+        recall=sum(face.is_detected for face in faces) / max(len(faces), 1),
         read_right=sum(right) / len(right) if right else None,
     )
 
 
-def _bands(faces: Sequence[_JudgedFace]) -> dict[str, dict[str, Band]]:
-    sorts = {
-        "size_px": banded(faces, lambda face: face.size_px, order=SIZE_BANDS),
-        "domain": banded(faces, lambda face: face.domain),
-        "pose": banded(faces, lambda face: face.pose),
-        "label": banded(faces, lambda face: face.label, order=LABELS),
+def _bands(faces: Sequence[_FaceResult]) -> dict[str, dict[str, Band]]:
+    groupings = {
+        "size_px": grouped(faces, lambda face: face.size_px, order=SIZE_BANDS),
+        "domain": grouped(faces, lambda face: face.domain),
+        "pose": grouped(faces, lambda face: face.pose),
+        "label": grouped(faces, lambda face: face.label, order=LABELS),
     }
-    return {sort: {name: _band(inside) for name, inside in bands.items()} for sort, bands in sorts.items() if bands}
+    return {
+        grouping: {name: _band(inside) for name, inside in bands.items()}
+        for grouping, bands in groupings.items()
+        if bands
+    }
 
 
 def detections_in(scene: Scene, faces: Sequence[Face]) -> SceneDetections:
@@ -250,7 +259,7 @@ def detections_in(scene: Scene, faces: Sequence[Face]) -> SceneDetections:
     return SceneDetections(scene, np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
 
 
-def surer(detections: SceneDetections, min_score: float) -> SceneDetections:
+def above_score(detections: SceneDetections, min_score: float) -> SceneDetections:
     """The detections of at least this score."""
-    kept = detections.scores >= min_score
-    return SceneDetections(detections.scene, detections.boxes[kept], detections.scores[kept])
+    accepted = detections.scores >= min_score
+    return SceneDetections(detections.scene, detections.boxes[accepted], detections.scores[accepted])

@@ -18,7 +18,9 @@ def detector_card_of(model: Path) -> Path | None:
         return model
     if model.suffix != TFLITE_SUFFIX or card_path(model).is_file():
         return None
-    return next((card for card in sorted(model.parent.glob(f"*{CARD_SUFFIX}")) if model in _named_by(card)), None)
+    return next(
+        (card for card in sorted(model.parent.glob(f"*{CARD_SUFFIX}")) if model in _networks_named_by(card)), None
+    )
 
 
 def networks_of(model: Path) -> list[Path]:
@@ -32,7 +34,7 @@ def networks_of(model: Path) -> list[Path]:
     return [model.parent / file.file for file in read_detector_card(model)[0].files]
 
 
-def _named_by(card: Path) -> list[Path]:
+def _networks_named_by(card: Path) -> list[Path]:
     try:
         return networks_of(card)
     except ModelError:

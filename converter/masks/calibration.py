@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes, opened
+from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes, with_pictures
 from converter.progress import with_progress
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import RESAMPLINGS
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edge_agent.domain import Label
     from edge_agent.vision.card import Resampling
 
-FEWEST_PICTURES = 20
-MOST_PICTURES = 200
+MIN_PICTURES = 20
+MAX_PICTURES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,18 +45,18 @@ class CalibrationSet:
 
 
 def choose_calibration_faces(
-    place: Path, *, most: int = MOST_PICTURES, apart_from: Sequence[LabelledFace] = ()
+    place: Path, *, max_count: int = MAX_PICTURES, excluded: Sequence[LabelledFace] = ()
 ) -> list[LabelledFace]:
-    """Choose at most `most` faces, evenly spread, from a folder or the `train` split of COCO annotations.
+    """Choose at most `max_count` faces, evenly spread, from a folder or the `train` split of COCO annotations.
 
-    Pictures that also occur in `apart_from` are excluded.
+    Pictures that also occur in `excluded` are excluded.
 
     Raises:
-        ConfigError: there are fewer than FEWEST_PICTURES.
+        ConfigError: there are fewer than MIN_PICTURES.
     """
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
-    chosen = spread(_without(faces, apart_from), most=most)
-    check_number(len(chosen), place, "apart from those for validation" if apart_from else "")
+    chosen = select_evenly(_excluding(faces, excluded), max_count=max_count)
+    check_count(len(chosen), place, "apart from those for validation" if excluded else "")
     return chosen
 
 
@@ -72,40 +72,40 @@ def read_pixels(
     The pixels are uint8, (faces, height, width, 3), RGB. Unreadable pictures are skipped and added to `unreadable`.
     """
     width_px, height_px = network.width_px, network.height_px
-    none = np.zeros((0, height_px, width_px, 3), np.uint8)
-    seen: dict[Resampling, list[NDArray[np.uint8]]] = {resampling: [none] for resampling in resamplings}
+    no_pixels = np.zeros((0, height_px, width_px, 3), np.uint8)
+    by_resampling: dict[Resampling, list[NDArray[np.uint8]]] = {resampling: [no_pixels] for resampling in resamplings}
     labels = []
-    found = opened(faces, unreadable=[] if unreadable is None else unreadable)
-    for face, image in with_progress(found, total=len(faces), what="reading pictures"):
+    with_images = with_pictures(faces, unreadable=[] if unreadable is None else unreadable)
+    for face, image in with_progress(with_images, total=len(faces), what="reading pictures"):
         region = face.region(image, margin_fraction=network.margin_fraction)
-        for resampling, pixels in seen.items():
-            one = face_pixels(image, region, width_px=width_px, height_px=height_px, resampling=resampling)
-            pixels.append(one[np.newaxis])
+        for resampling, pixels in by_resampling.items():
+            face_image = face_pixels(image, region, width_px=width_px, height_px=height_px, resampling=resampling)
+            pixels.append(face_image[np.newaxis])
         labels.append(face.label)
-    return {resampling: np.concatenate(pixels) for resampling, pixels in seen.items()}, tuple(labels)
+    return {resampling: np.concatenate(pixels) for resampling, pixels in by_resampling.items()}, tuple(labels)
 
 
-def check_number(count: int, place: Path, which: str = "that can be read") -> None:
+def check_count(count: int, place: Path, which: str = "that can be read") -> None:
     """Check that a place has enough pictures to calibrate the int8 ranges.
 
     Raises:
-        ConfigError: there are fewer than FEWEST_PICTURES.
+        ConfigError: there are fewer than MIN_PICTURES.
     """
-    if count < FEWEST_PICTURES:
+    if count < MIN_PICTURES:
         pictures = "1 picture" if count == 1 else f"{count} pictures"
         raise ConfigError(
-            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs {FEWEST_PICTURES} at least to learn the "
-            f"ranges of its numbers, and {MOST_PICTURES} of all labels are better"
+            f"{place}: {' '.join((pictures, which)).strip()}; int8 needs at least {MIN_PICTURES} to measure the "
+            f"ranges of its values, and {MAX_PICTURES} of all labels are better"
         )
 
 
-def _without(faces: list[LabelledFace], others: Sequence[LabelledFace]) -> list[LabelledFace]:
+def _excluding(faces: list[LabelledFace], excluded: Sequence[LabelledFace]) -> list[LabelledFace]:
     """The faces whose pictures are not among those of others; compared by content, not by name."""
-    if not others:
+    if not excluded:
         return faces
-    known = {digest for path in {face.path for face in others} if (digest := _digest(path))}
-    found = {path: _digest(path) for path in {face.path for face in faces}}
-    return [face for face in faces if found[face.path] not in known]
+    excluded_digests = {digest for path in {face.path for face in excluded} if (digest := _digest(path))}
+    with_images = {path: _digest(path) for path in {face.path for face in faces}}
+    return [face for face in faces if with_images[face.path] not in excluded_digests]
 
 
 def _digest(path: Path) -> bytes:
@@ -116,13 +116,13 @@ def _digest(path: Path) -> bytes:
         return b""
 
 
-def spread(faces: Sequence[LabelledFace], *, most: int) -> list[LabelledFace]:
-    """At most `most` faces, evenly divided among labels and evenly spaced within each; deterministic."""
+def select_evenly(faces: Sequence[LabelledFace], *, max_count: int) -> list[LabelledFace]:
+    """At most `max_count` faces, evenly divided among labels and evenly spaced within each; deterministic."""
     groups: dict[Label | None, list[LabelledFace]] = {}
     for face in faces:
         groups.setdefault(face.label, []).append(face)
     chosen = []
     for group in groups.values():
-        share = min(len(group), max(1, most // len(groups)))
+        share = min(len(group), max(1, max_count // len(groups)))
         chosen += [group[index * len(group) // share] for index in range(share)]
     return chosen

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from converter.masks.calibration import read_pixels, spread
-from converter.masks.choices import Choices, choose
-from converter.masks.float_models import FloatModel, settled
+from converter.masks.calibration import read_pixels, select_evenly
+from converter.masks.float_models import FloatModel, apply_settings
+from converter.masks.model_settings import ModelSettings, determine_settings
 from converter.masks.networks import open_network
-from converter.masks.outputs import StatedLabels
-from converter.masks.stated import NOTHING_STATED, Stated
+from converter.masks.outputs import LabelMapping
+from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
 from converter.model_kind import TFLITE_SUFFIX
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import ClassifierCard, read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Box, Image, Label
     from edge_agent.vision.tflite import RuntimeChoice
 
-MOST_TRIED = 160
+MAX_TRIAL_FACES = 160
 """Number of evaluation faces used to verify the preprocessing of a float file."""
 
 
@@ -37,7 +37,7 @@ class Candidate:
     """A model to evaluate.
 
     `scores` gives the probability of every label for a region of a picture, `decide` the predicted label among all or
-    some of them. `choices` are set for float files.
+    some of them. `settings` are set for float files.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Candidate:
     margin_fraction: float
     scores: Callable[[Image, Box], Mapping[Label, float]]
     decide: Callable[[Mapping[Label, float]], Label]
-    choices: Choices | None = None
+    settings: ModelSettings | None = None
 
 
 def open_candidates(
     paths: Sequence[Path],
-    stated: Stated = NOTHING_STATED,
+    overrides: ModelOverrides = NO_OVERRIDES,
     *,
     faces: Sequence[LabelledFace] = (),
     runtime: RuntimeChoice = "auto",
@@ -64,30 +64,36 @@ def open_candidates(
     Raises:
         ModelError: a model is missing, damaged, or does not fit its card.
         ConfigError: the meaning of a float file's outputs is unknown.
-        GateError: other settings make a float file clearly more accurate than those of the card.
+        AccuracyError: other settings make a float file clearly more accurate than those of the card.
     """
     cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
-    completed = _with_card(stated, cards[0]) if cards else stated
+    with_card = _with_card(overrides, cards[0]) if cards else overrides
     return [
-        _of_classifier(path, runtime) if path.suffix == TFLITE_SUFFIX else _of_float(_opened(path, completed, faces))
+        _open_tflite(path, runtime)
+        if path.suffix == TFLITE_SUFFIX
+        else _float_candidate(_open_float_model(path, with_card, faces))
         for path in paths
     ]
 
 
-def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
+def _with_card(overrides: ModelOverrides, card: ClassifierCard) -> ModelOverrides:
     """The stated properties, completed by the `source` of a card."""
     source = card.source
-    if stated != replace(NOTHING_STATED, margin_fraction=stated.margin_fraction, size_px=stated.size_px):
-        return replace(stated, margin_fraction=stated.margin_fraction or card.margin_fraction)
-    labels = StatedLabels(tuple(source.get("outputs", card.labels)))
-    margin = card.margin_fraction if stated.margin_fraction is None else stated.margin_fraction
-    borrowed = replace(
-        stated, labels=labels, margin_fraction=margin, resampling=card.resampling, by=f"from the card of {card.name}"
+    if overrides != replace(NO_OVERRIDES, margin_fraction=overrides.margin_fraction, size_px=overrides.size_px):
+        return replace(overrides, margin_fraction=overrides.margin_fraction or card.margin_fraction)
+    labels = LabelMapping(tuple(source.get("outputs", card.labels)))
+    margin = card.margin_fraction if overrides.margin_fraction is None else overrides.margin_fraction
+    from_card = replace(
+        overrides,
+        labels=labels,
+        margin_fraction=margin,
+        resampling=card.resampling,
+        origin=f"from the card of {card.name}",
     )
     if not source:
-        return borrowed
+        return from_card
     return replace(
-        borrowed,
+        from_card,
         pixels=source["pixels"],
         colours=source["colours"],
         means=tuple(source["means"]),
@@ -95,28 +101,30 @@ def _with_card(stated: Stated, card: ClassifierCard) -> Stated:
     )
 
 
-def _opened(path: Path, stated: Stated, faces: Sequence[LabelledFace]) -> FloatModel:
-    network = open_network(path, stated)
-    if len(stated.labels.outputs) not in {0, max(network.outputs, 2)}:
+def _open_float_model(path: Path, overrides: ModelOverrides, faces: Sequence[LabelledFace]) -> FloatModel:
+    network = open_network(path, overrides)
+    if len(overrides.labels.outputs) not in {0, max(network.outputs, 2)}:
         # The card belongs to another model.
-        stated = replace(stated, labels=StatedLabels())
-    pictures, labels = read_pixels(spread([face for face in faces if face.label], most=MOST_TRIED), network)
-    return settled(network, choose(network, stated, pictures, labels))
+        overrides = replace(overrides, labels=LabelMapping())
+    pictures, labels = read_pixels(
+        select_evenly([face for face in faces if face.label], max_count=MAX_TRIAL_FACES), network
+    )
+    return apply_settings(network, determine_settings(network, overrides, pictures, labels))
 
 
-def _of_classifier(path: Path, runtime: RuntimeChoice) -> Candidate:
+def _open_tflite(path: Path, runtime: RuntimeChoice) -> Candidate:
     with quiet_tensorflow():
         classifier = open_classifier(path, runtime=runtime)
     card = classifier.card
     return Candidate(path, classifier.runtime, card.labels, card.margin_fraction, classifier.scores, card.decide)
 
 
-def _of_float(model: FloatModel) -> Candidate:
-    network, choices = model.network, model.choices
+def _float_candidate(model: FloatModel) -> Candidate:
+    network, settings = model.network, model.settings
     return Candidate(
-        network.path, "keras", choices.labels, network.margin_fraction, model.scores, _likeliest, choices=choices
+        network.path, "keras", settings.labels, network.margin_fraction, model.scores, _most_probable, settings=settings
     )
 
 
-def _likeliest(scores: Mapping[Label, float]) -> Label:
+def _most_probable(scores: Mapping[Label, float]) -> Label:
     return max(scores, key=lambda label: scores[label])

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.labelled_faces import opened
-from converter.masks.confidence import (
-    FEWEST_FACES,
+from converter.labelled_faces import with_pictures
+from converter.masks.confidence_calibration import (
+    MIN_FACES,
     fit_no_face_threshold,
     fit_temperature,
     fit_thresholds,
 )
 from converter.masks.metrics import Metrics, Reading, measure
-from converter.masks.proof import with_golden
+from converter.masks.verification import with_golden
 from converter.progress import print_message, with_progress
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class CardFit:
     """A fitted card with the metrics before and after, on the faces it was fitted to."""
 
     card: ClassifierCard
@@ -48,7 +48,7 @@ class Fitted:
 
 def fit_card(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
-) -> Fitted:
+) -> CardFit:
     """Fit the temperature, and the thresholds if a false alarm fraction is given, to labelled faces.
 
     Raises:
@@ -60,14 +60,14 @@ def fit_card(
         classifier = MaskClassifier(interpreter, bare, name=card.name)
     unreadable: list[str] = []
     known = [face for face in faces if face.label in card.labels]
-    progress = with_progress(opened(known, unreadable=unreadable), total=len(known), what="reading faces")
+    progress = with_progress(with_pictures(known, unreadable=unreadable), total=len(known), what="reading faces")
     rows, truths = [], []
     for face, image in progress:
         rows.append(classifier.outputs(image, face.region(image, margin_fraction=card.margin_fraction)))
         truths.append(face.label)
-    if len(rows) < FEWEST_FACES:
+    if len(rows) < MIN_FACES:
         raise ConfigError(
-            f"{card.name}: {len(rows)} faces to fit its card to, {FEWEST_FACES} are needed; give more validation faces"
+            f"{card.name}: {len(rows)} faces to fit its card to, {MIN_FACES} are needed; give more validation faces"
         )
     outputs, true = np.array(rows), np.array([card.labels.index(truth) for truth in truths if truth is not None])
     raw = outputs[:, : len(card.labels)]
@@ -85,11 +85,11 @@ def fit_card(
         no_face = outputs[:, -1] / outputs.sum(axis=1)
         fitted = fitted.model_copy(update={"no_face_threshold": fit_no_face_threshold(no_face)})
     before, after = _metrics(bare, raw, true), _metrics(fitted, scaled, true)
-    fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.in_short()}})
-    return Fitted(with_golden(fitted, interpreter), before, after, tuple(unreadable))
+    fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.summary()}})
+    return CardFit(with_golden(fitted, interpreter), before, after, tuple(unreadable))
 
 
-def fitted_aloud(
+def fit_and_report(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
 ) -> ClassifierCard:
     """Fit a card and report the changes on stderr.
@@ -98,8 +98,8 @@ def fitted_aloud(
         ConfigError: there are too few faces.
     """
     fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
-    for sentence in fitted.unreadable:
-        print_message(f"skipped: {sentence}")
+    for error in fitted.unreadable:
+        print_message(f"skipped: {error}")
     before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
     print_message(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
     if fitted.card.no_face_threshold is not None:
@@ -114,6 +114,6 @@ def _metrics(card: ClassifierCard, scores: NDArray[np.float64], truths: NDArray[
     readings = []
     for row, truth in zip(scores, truths, strict=True):
         shares: dict[Label, float] = dict(zip(card.labels, row.tolist(), strict=True))
-        read = card.decide(shares)
-        readings.append(Reading(card.labels[int(truth)], read, shares[read], side_px=0.0))
+        predicted = card.decide(shares)
+        readings.append(Reading(card.labels[int(truth)], predicted, shares[predicted], side_px=0.0))
     return measure(readings, labels=card.labels)

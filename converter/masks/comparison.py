@@ -9,7 +9,7 @@ import numpy as np
 
 from converter.masks.metrics import Share
 from converter.progress import with_progress
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import ClassifierCard
 
 
-RUINED_LOSS = 0.05
+MAX_LOSS = 0.05
 """Largest accepted loss of accuracy relative to the source."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class Predictions:
     """Scores of every label for every picture, (pictures, labels), before temperature and thresholds."""
 
     labels: tuple[Label, ...]
     scores: NDArray[np.float64]
 
-    def right(self, truths: Sequence[Label | None]) -> Share:
+    def accuracy(self, truths: Sequence[Label | None]) -> Share:
         """The correctly classified pictures, among those with a known label that is one of these."""
-        read = self.scores.argmax(axis=1)
+        predicted = self.scores.argmax(axis=1)
         known = [(index, truth) for index, truth in enumerate(truths) if truth in self.labels]
-        return Share(sum(self.labels[read[index]] == truth for index, truth in known), len(known))
+        return Share(sum(self.labels[predicted[index]] == truth for index, truth in known), len(known))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Two models on the same pictures; `converted` was made from `source`."""
 
-    source: Answers
-    converted: Answers
+    source: Predictions
+    converted: Predictions
     truths: tuple[Label | None, ...]
 
     @property
@@ -72,38 +72,38 @@ class Comparison:
     @property
     def loss(self) -> float:
         """Loss of accuracy as a fraction; 0 without known labels."""
-        before, after = self.source.right(self.truths).value, self.converted.right(self.truths).value
+        before, after = self.source.accuracy(self.truths).value, self.converted.accuracy(self.truths).value
         return 0.0 if before is None or after is None else before - after
 
     @property
-    def ruin(self) -> str:
+    def unacceptable_loss(self) -> str:
         """Description of an unacceptable loss, of accuracy or, without known labels, of agreement; empty if none."""
-        has_labels = self.source.right(self.truths).of > 0
+        has_labels = self.source.accuracy(self.truths).of > 0
         lost = self.loss if has_labels else 1 - self.agreement
-        if lost <= RUINED_LOSS:
+        if lost <= MAX_LOSS:
             return ""
-        return f"{lost:.1%} {'fewer pictures right than' if has_labels else 'of the pictures otherwise than'}"
+        return f"accuracy drops by {lost:.1%}" if has_labels else f"{lost:.1%} of the predictions differ"
 
 
-def answers_of(
+def predict(
     scores: Callable[[Image, Box], Mapping[Label, float]],
     pixels: NDArray[np.uint8],
     labels: tuple[Label, ...],
     *,
     what: str,
-) -> Answers:
+) -> Predictions:
     """Classify every picture, (pictures, height, width, 3), RGB, with one model."""
     whole = Box(0, 0, pixels.shape[2], pixels.shape[1])
     rows = []
     for picture in with_progress(pixels, total=len(pixels), what=what):
         found = scores(np.ascontiguousarray(picture[:, :, ::-1]), whole)
         rows.append([found[label] for label in labels])
-    return Answers(labels, np.array(rows, np.float64))
+    return Predictions(labels, np.array(rows, np.float64))
 
 
-def answers_of_converted(content: bytes, card: ClassifierCard, pixels: NDArray[np.uint8]) -> Answers:
+def predict_converted(content: bytes, card: ClassifierCard, pixels: NDArray[np.uint8]) -> Predictions:
     """Classify every picture with a converted model, through the device's own code."""
     bare = card.model_copy(update={"temperature": 1.0, "thresholds": {}})
     with quiet_tensorflow():
         classifier = MaskClassifier(open_interpreter(content, name=card.name), bare, name=card.name)
-    return answers_of(classifier.scores, pixels, card.labels, what="reading with the converted model")
+    return predict(classifier.scores, pixels, card.labels, what="classifying with the converted model")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converter.silence import quiet_tensorflow
-from converter.tflite_conversion import calibrating, run_converter
+from converter.tensorflow_logs import quiet_tensorflow
+from converter.tflite_conversion import calibration_samples, run_converter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from converter.tflite_conversion import Format
 
 
-def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> bytes:
+def to_tflite(model: FloatModel, output_format: Format, *, pixels: NDArray[np.uint8]) -> bytes:
     """Convert a float model, batch 1; `int8` takes and gives uint8, the others float32.
 
     `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` and `int16` use them.
@@ -27,11 +27,11 @@ def to_tflite(model: FloatModel, form: Format, *, pixels: NDArray[np.uint8]) -> 
     """
 
     def samples() -> Iterator[list[NDArray[Any]]]:
-        for picture in calibrating(pixels):
+        for picture in calibration_samples(pixels):
             yield [model.values(picture)]
 
     with quiet_tensorflow():
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
-        return run_converter(converter, form, samples=samples, name=str(model.network.path))
+        return run_converter(converter, output_format, samples=samples, name=str(model.network.path))

@@ -6,8 +6,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from converter.labelled_faces import opened
-from converter.masks.metrics import Metrics, Reading, in_bands, measure
+from converter.labelled_faces import with_pictures
+from converter.masks.metrics import Metrics, Reading, measure, metrics_by_band
 from converter.progress import with_progress
 from converter.skin_tone import typology_angle
 from edge_agent.errors import ConfigError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ModelResult:
     """Metrics of one model on the labels that it shares with the faces; faces of other labels are ignored.
 
     `bands` holds the same by `size_px`, `domain` and `pose`.
@@ -37,10 +37,11 @@ class Judged:
         return {
             "path": str(self.candidate.path),
             "runtime": self.candidate.runtime,
-            **({"choices": self.candidate.choices.as_json()} if self.candidate.choices else {}),
+            **({"choices": self.candidate.settings.as_json()} if self.candidate.settings else {}),
             **self.metrics.as_json(),
             "bands": {
-                sort: {name: metrics.as_json() for name, metrics in bands.items()} for sort, bands in self.bands.items()
+                grouping: {name: metrics.as_json() for name, metrics in bands.items()}
+                for grouping, bands in self.bands.items()
             },
         }
 
@@ -69,21 +70,21 @@ class Agreement:
 class Evaluation:
     """Results of several models on the same faces."""
 
-    judged: tuple[Judged, ...]
+    results: tuple[ModelResult, ...]
     agreements: tuple[Agreement, ...]
     unreadable: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The output of `--json`."""
         return {
-            "models": [one.as_json() for one in self.judged],
-            "agreement": [one.as_json() for one in self.agreements],
+            "models": [result.as_json() for result in self.results],
+            "agreement": [result.as_json() for result in self.agreements],
             "unreadable": list(self.unreadable),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Prediction:
     reading: Reading
     scores: Mapping[Label, float]
 
@@ -100,41 +101,44 @@ def evaluate(
     Raises:
         ConfigError: a model shares fewer than two labels with the faces, or no picture can be read.
     """
-    judged_labels = [_labels_in_common(candidate, faces, only) for candidate in candidates]
-    answers: list[dict[int, _Answer]] = [{} for _ in candidates]
+    common_labels = [_labels_in_common(candidate, faces, only) for candidate in candidates]
+    predictions: list[dict[int, _Prediction]] = [{} for _ in candidates]
     unreadable: list[str] = []
-    progress = with_progress(opened(faces, unreadable=unreadable), total=len(faces), what="reading faces")
+    progress = with_progress(with_pictures(faces, unreadable=unreadable), total=len(faces), what="reading faces")
     for number, (face, image) in enumerate(progress):
-        for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):
+        for candidate, labels, of_model in zip(candidates, common_labels, predictions, strict=True):
             if face.label is None or face.label not in labels:
                 continue
             region = face.region(image, margin_fraction=candidate.margin_fraction)
             scores = _among(candidate.scores(image, region), labels)
-            read = candidate.decide(scores)
+            predicted = candidate.decide(scores)
             angle = typology_angle(image, face.box) if face.box and face.label == "without_mask" else None
-            reading = Reading(face.label, read, scores[read], face.side_px(image), face.domain, face.pose, angle)
-            given[number] = _Answer(reading, scores)
-    judged = []
-    for candidate, labels, given in zip(candidates, judged_labels, answers, strict=True):
-        readings = [answer.reading for answer in given.values()]
+            reading = Reading(
+                face.label, predicted, scores[predicted], face.side_px(image), face.domain, face.pose, angle
+            )
+            of_model[number] = _Prediction(reading, scores)
+    results = []
+    for candidate, labels, of_model in zip(candidates, common_labels, predictions, strict=True):
+        readings = [prediction.reading for prediction in of_model.values()]
         if not readings:
             raise ConfigError(
                 f"{candidate.path}: none of the {len(faces)} faces can be read; {'; '.join(unreadable[:3])}"
             )
-        bands = in_bands(readings, labels=labels) if with_bands else {}
-        judged.append(Judged(candidate, measure(readings, labels=labels), bands))
+        bands = metrics_by_band(readings, labels=labels) if with_bands else {}
+        results.append(ModelResult(candidate, measure(readings, labels=labels), bands))
     pairs = itertools.combinations(range(len(candidates)), 2)
-    agreements = [_agreement(candidates[a], answers[a], candidates[b], answers[b]) for a, b in pairs]
-    return Evaluation(tuple(judged), tuple(agreements), tuple(unreadable))
+    agreements = [_agreement(candidates[a], predictions[a], candidates[b], predictions[b]) for a, b in pairs]
+    return Evaluation(tuple(results), tuple(agreements), tuple(unreadable))
 
 
 def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only: Sequence[Label]) -> tuple[Label, ...]:
-    there = {face.label for face in faces}
-    labels = tuple(label for label in candidate.labels if label in there and (not only or label in only))
+    face_labels = {face.label for face in faces}
+    labels = tuple(label for label in candidate.labels if label in face_labels and (not only or label in only))
     if len(labels) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
         raise ConfigError(
             f"{candidate.path}: distinguishes {', '.join(candidate.labels)}, the faces are of "
-            f"{', '.join(sorted(str(label) for label in there))}; evaluate it on faces of at least two of its labels"
+            f"{', '.join(sorted(str(label) for label in face_labels))}; evaluate it on faces of at least two of its "
+            "labels"
         )
     return labels
 
@@ -146,7 +150,7 @@ def _among(scores: Mapping[Label, float], labels: Sequence[Label]) -> dict[Label
 
 
 def _agreement(
-    first: Candidate, of_first: Mapping[int, _Answer], second: Candidate, of_second: Mapping[int, _Answer]
+    first: Candidate, of_first: Mapping[int, _Prediction], second: Candidate, of_second: Mapping[int, _Prediction]
 ) -> Agreement:
     both = [(of_first[number], of_second[number]) for number in of_first.keys() & of_second.keys()]
     differences = [
@@ -156,6 +160,6 @@ def _agreement(
         first.path,
         second.path,
         faces=len(both),
-        same=sum(a.reading.read == b.reading.read for a, b in both),
+        same=sum(a.reading.predicted == b.reading.predicted for a, b in both),
         largest_score_difference=max(differences, default=0.0),
     )

@@ -1,4 +1,4 @@
-"""Float models: wraps a network with resolved choices as a mask classifier.
+"""Float models: wraps a network with its settings as a mask classifier.
 
 Preprocessing that a card cannot express becomes a fixed 1x1 convolution in front, and the meaning of the outputs a
 fixed matrix behind the network.
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graphs import frozen
-from converter.masks.outputs import sharing_out
+from converter.masks.graphs import freeze
+from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from converter.masks.choices import Choices
+    from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
     from edge_agent.domain import Box, Image, Label
 
@@ -35,13 +35,13 @@ class FloatModel:
     """
 
     network: Network
-    choices: Choices
+    settings: ModelSettings
     function: Any
 
     def values(self, pixels: Image) -> NDArray[np.float32]:
         """The input tensor, (1, height, width, 3), for RGB pixels of this model's size."""
-        scale, zero_point = PIXEL_SCALES[self.choices.card_pixels]
-        ordered = pixels[..., ::-1] if self.choices.card_colours == "bgr" else pixels
+        scale, zero_point = PIXEL_SCALES[self.settings.card_pixels]
+        ordered = pixels[..., ::-1] if self.settings.card_colours == "bgr" else pixels
         return np.asarray((ordered.astype(np.float32) - np.float32(zero_point)) * np.float32(scale))[np.newaxis]
 
     def outputs(self, pixels: Image) -> NDArray[np.float64]:
@@ -57,25 +57,25 @@ class FloatModel:
             region,
             width_px=self.network.width_px,
             height_px=self.network.height_px,
-            resampling=self.choices.resampling,
+            resampling=self.settings.resampling,
         )
         shares = probabilities(self.outputs(pixels), OutputCard(dtype="float32", scale=1.0), temperature=1.0)
         # As on the device: the labels share what `no_face` leaves.
-        labels = self.choices.labels
+        labels = self.settings.labels
         among = shares[: len(labels)] / shares[: len(labels)].sum()
         return dict(zip(labels, among.tolist(), strict=True))
 
 
-def settled(network: Network, choices: Choices) -> FloatModel:
-    """Apply the choices to a network, in front of and behind it."""
+def apply_settings(network: Network, settings: ModelSettings) -> FloatModel:
+    """Apply the settings to a network, in front of and behind it."""
     import tensorflow as tf
 
-    way = choices.way
-    kernel, bias = way.kernel()
-    matrix = sharing_out(choices.outputs)
+    preprocessing = settings.preprocessing
+    kernel, bias = preprocessing.kernel()
+    matrix = label_matrix(settings.outputs)
 
     def call(pixels: Any) -> Any:
-        taken = pixels if way.fits_a_card else tf.nn.bias_add(tf.nn.conv2d(pixels, kernel, 1, "SAME"), bias)
+        taken = pixels if preprocessing.fits_card else tf.nn.bias_add(tf.nn.conv2d(pixels, kernel, 1, "SAME"), bias)
         (shares,) = network.graph(taken)
         if network.outputs == 1:
             # Keras' binary convention: the single output is the probability of the second label.
@@ -83,5 +83,5 @@ def settled(network: Network, choices: Choices) -> FloatModel:
         return shares if np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])) else tf.matmul(shares, matrix)
 
     with quiet_tensorflow():
-        function = frozen(call, (1, network.height_px, network.width_px, 3), "float32")
-    return FloatModel(network, choices, function)
+        function = freeze(call, (1, network.height_px, network.width_px, 3), "float32")
+    return FloatModel(network, settings, function)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
-def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
+def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
     """Trace a function of one input and freeze its weights; inner functions are inlined."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -25,35 +25,35 @@ def frozen(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
     return convert_variables_to_constants_v2(traced)
 
 
-def one_picture(function: Any, shape: Sequence[int]) -> Any:
+def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
     """Make a frozen function take float32 of a shape, (1, height, width, channels), whatever its original input.
 
     A fixed batch becomes 1, byte inputs become floats of the same value, and channels-first layers channels last.
     """
     import tensorflow as tf
 
-    (taken,), (given,) = function.inputs, function.outputs
-    before = tuple(taken.shape)
-    if before == tuple(shape) and taken.dtype == tf.float32 and not _channels_first(function):
+    (input_tensor,), (output_tensor,) = function.inputs, function.outputs
+    original_shape = tuple(input_tensor.shape)
+    if original_shape == tuple(shape) and input_tensor.dtype == tf.float32 and not _channels_first(function):
         return function
     definition = function.graph.as_graph_def()
-    _forget_shapes(definition)
-    _take_floats(definition, taken.op.name)
-    if before[0] not in {1, None}:
-        _free_of_batch(definition, int(before[0]))
+    _drop_shapes(definition)
+    _use_float_input(definition, input_tensor.op.name)
+    if original_shape[0] not in {1, None}:
+        _set_batch_to_one(definition, int(original_shape[0]))
     definition = _channels_last(definition)
-    moved = len(before) == len(shape) and before[1] == shape[-1] and before[-1] != shape[-1]
+    moved = len(original_shape) == len(shape) and original_shape[1] == shape[-1] and original_shape[-1] != shape[-1]
 
     def call(pixels: Any) -> Any:
-        put_in = tf.transpose(pixels, _TO_FIRST) if moved else pixels
+        inputs = tf.transpose(pixels, _TO_FIRST) if moved else pixels
         return tf.graph_util.import_graph_def(
-            definition, input_map={taken.name: put_in}, return_elements=[given.name], name=""
+            definition, input_map={input_tensor.name: inputs}, return_elements=[output_tensor.name], name=""
         )[0]
 
-    return frozen(call, shape, tf.float32)
+    return freeze(call, shape, tf.float32)
 
 
-def side_by_layer(function: Any) -> tuple[int, int]:
+def size_set_by_layer(function: Any) -> tuple[int, int]:
     """Height and width of the first picture that a graph makes of an open input, by Reshape or Resize; 0 if none."""
     for operation in function.graph.get_operations():
         if operation.type in {"Reshape", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"}:
@@ -74,12 +74,12 @@ def _attribute(node: Any, name: str) -> bytes:
     return bytes(node.attr[name].s) if name in node.attr else b""
 
 
-def _forget_shapes(definition: Any) -> None:
+def _drop_shapes(definition: Any) -> None:
     for node in definition.node:
         node.attr.pop("_output_shapes", None)
 
 
-def _take_floats(definition: Any, placeholder: str) -> None:
+def _use_float_input(definition: Any, placeholder: str) -> None:
     """Change operations that pass on the input's bytes to floats; casts then go from float to float, a no-op."""
     from tensorflow.core.framework import types_pb2
 
@@ -96,7 +96,7 @@ def _take_floats(definition: Any, placeholder: str) -> None:
                 given.add(node.name)
 
 
-def _free_of_batch(definition: Any, batch: int) -> None:
+def _set_batch_to_one(definition: Any, batch: int) -> None:
     """Set the batch in every Reshape to 1."""
     import tensorflow as tf
 

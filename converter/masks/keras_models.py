@@ -14,9 +14,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.masks.foreign_code import layer_of_its_own, refuse_foreign_code
+from converter.masks.custom_code import check_no_custom_code, custom_layer_message
 from converter.masks.loaded_model import LoadedModel
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -44,17 +44,19 @@ def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
         with h5py.File(path, "r") as file:
             attributes = {name: _text(value) for name, value in file.attrs.items()}
     except OSError as error:
-        raise ModelError(f"{source}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
+        raise ModelError(f"{source}: damaged or cut off: {one_line(error)}; copy or save the model again") from error
     if "model_config" in attributes:
-        refuse_foreign_code(attributes["model_config"], source)
+        check_no_custom_code(attributes["model_config"], source)
         version = attributes.get("keras_version", "2")
         return _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
-    found = architectures_in(path.parent)
-    named = (
-        [one for one in found if same_stem(one, path)] or [one for one in found if one.name == ARCHITECTURE] or found
+    descriptions = architectures_in(path.parent)
+    matching = (
+        [file for file in descriptions if same_stem(file, path)]
+        or [file for file in descriptions if file.name == ARCHITECTURE]
+        or descriptions
     )
-    if len(named) == 1:
-        return load_architecture(named[0], path)
+    if len(matching) == 1:
+        return load_architecture(matching[0], path)
     raise ModelError(
         f"{source}: contains weights without a model; put the {ARCHITECTURE} of model.to_json() beside it, or save "
         "the whole model with model.save('masks.keras')"
@@ -70,9 +72,9 @@ def load_keras_archive(path: Path) -> LoadedModel:
     try:
         with zipfile.ZipFile(path) as archive:
             version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-            refuse_foreign_code(archive.read("config.json").decode(), path)
+            check_no_custom_code(archive.read("config.json").decode(), path)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise ModelError(f"{path}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
+        raise ModelError(f"{path}: damaged or cut off: {one_line(error)}; copy or save the model again") from error
     return _load_with_keras(path, source=path, version=version, kind=f".keras of Keras {version}")
 
 
@@ -83,25 +85,25 @@ def load_architecture(path: Path, weights: Path) -> LoadedModel:
         ModelError: a file is damaged or contains custom code, or the two do not match.
     """
     text = path.read_text(encoding="utf-8")
-    refuse_foreign_code(text, path)
+    check_no_custom_code(text, path)
     version = str(json.loads(text).get("keras_version", "3"))
-    with quiet_tensorflow(), named_errors(weights):
+    with quiet_tensorflow(), as_model_errors(weights):
         model = keras_of(version).models.model_from_json(text)
         with _with_suffix(
             weights, ".weights.h5" if version.startswith("3") and _is_keras_3(weights) else ".h5"
         ) as file:
             model.load_weights(file)
-    return of_keras(model, path=path, kind=f"JSON and weights of Keras {version}")
+    return from_keras(model, path=path, kind=f"JSON and weights of Keras {version}")
 
 
 def architectures_in(folder: Path) -> list[Path]:
     """The JSON files in a folder that describe a Keras or TensorFlow.js model, by their first bytes."""
-    found = []
+    descriptions = []
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError), path.open("rb") as file:
             if _DESCRIBES_A_MODEL.search(file.read(512)):
-                found.append(path)
-    return found
+                descriptions.append(path)
+    return descriptions
 
 
 def same_stem(description: Path, weights: Path) -> bool:
@@ -121,9 +123,9 @@ def keras_of(version: str) -> Any:
 def _load_with_keras(path: Path, *, source: Path, version: str, kind: str) -> LoadedModel:
     # Keras 3 selects the format by suffix and rejects unknown ones such as `.model`.
     suffix = ".h5" if kind.startswith("HDF5") else ".keras"
-    with quiet_tensorflow(), named_errors(source), _with_suffix(path, suffix) as named:
-        model = _in_full_precision(keras_of(version).models.load_model(named, compile=False))
-    return of_keras(model, path=source, kind=kind)
+    with quiet_tensorflow(), as_model_errors(source), _with_suffix(path, suffix) as renamed:
+        model = _in_full_precision(keras_of(version).models.load_model(renamed, compile=False))
+    return from_keras(model, path=source, kind=kind)
 
 
 def _in_full_precision(model: Any) -> Any:
@@ -148,7 +150,7 @@ def _with_full_precision(config: Any) -> Any:
             return config
 
 
-def of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
+def from_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
     """Describe a model of Keras 2 or Keras 3.
 
     Raises:
@@ -160,20 +162,20 @@ def of_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
             f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier takes one picture of a "
             "face and gives one score per label"
         )
-    taken = inputs[0]
+    input_tensor = inputs[0]
     return LoadedModel(
         path=path,
         name=path.parent.name if path.name == ARCHITECTURE else path.stem,
         kind=kind,
         call=lambda pixels: model(pixels, training=False),
-        keeps=model,
-        shape=tuple(taken.shape),
-        dtype=str(getattr(taken.dtype, "name", taken.dtype)),
+        owner=model,
+        shape=tuple(input_tensor.shape),
+        dtype=str(getattr(input_tensor.dtype, "name", input_tensor.dtype)),
     )
 
 
 @contextlib.contextmanager
-def named_errors(path: Path) -> Iterator[None]:
+def as_model_errors(path: Path) -> Iterator[None]:
     """Convert any exception of a loader into a one-sentence error with a remedy.
 
     Raises:
@@ -184,10 +186,10 @@ def named_errors(path: Path) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        text = sentence(error)
+        text = one_line(error)
         layer = re.search(r"Unknown layer:? '?\"?(\w+)|Could not locate class '([\w>]+)'", text)
         if layer:
-            raise ModelError(layer_of_its_own(path, layer.group(1) or layer.group(2))) from error
+            raise ModelError(custom_layer_message(path, layer.group(1) or layer.group(2))) from error
         raise ModelError(f"{path}: cannot be loaded: {text}") from error
 
 
@@ -214,7 +216,7 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def sentence(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """The message of a third-party exception on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:300] or type(error).__name__

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LoadedModel:
     """A float classifier as loaded from its file.
 
-    `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `keeps` owns the weights.
+    `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `owner` owns the weights.
     `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` come from files beside the model, and are
     empty or None if these do not state them. `usual_resampling` is the framework's default for downscaling.
     """
@@ -26,7 +26,7 @@ class LoadedModel:
     name: str
     kind: str
     call: Callable[[Any], Any]
-    keeps: Any
+    owner: Any
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     output_names: tuple[str, ...] = ()

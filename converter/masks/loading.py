@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.masks.file_kinds import kind_of, what_an_archive_holds
+from converter.masks.file_formats import describe_archive, format_of
 from converter.masks.keras_models import (
     ARCHITECTURE,
     architectures_in,
@@ -20,14 +20,14 @@ from converter.masks.keras_models import (
     load_architecture,
     load_hdf5,
     load_keras_archive,
+    one_line,
     same_stem,
-    sentence,
 )
 from converter.masks.onnx_models import load_onnx
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.saved_models import SAVED_MODEL, load_saved_model
-from converter.masks.tfjs_models import is_tfjs, load_tfjs, names_in_metadata
-from converter.model_kind import RUN_FILE
+from converter.masks.tfjs_models import is_tfjs, labels_in_metadata, load_tfjs
+from converter.model_kind import run_file_of
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def _load_folder(path: Path) -> LoadedModel:
     models = [path / RUN_MODEL] if (path / RUN_MODEL).is_file() else sorted(path.glob("*.keras"))
     if len(models) == 1:
         return _load_file(models[0])
-    if not models and len(described := architectures_in(path)) == 1:
-        return _load_json(described[0])
+    if not models and len(descriptions := architectures_in(path)) == 1:
+        return _load_json(descriptions[0])
     raise ModelError(
         f"{path}: holds {len(models)} .keras files and neither {SAVED_MODEL} nor {TEACHABLE_MODEL} nor {ARCHITECTURE}; "
         "give the file of the model itself"
@@ -76,7 +76,7 @@ def _load_folder(path: Path) -> LoadedModel:
 
 
 def _load_file(path: Path, *, size_px: int | None = None) -> LoadedModel:
-    match kind_of(path):
+    match format_of(path):
         case "hdf5":
             return load_hdf5(path, source=path)
         case "json":
@@ -99,9 +99,9 @@ def _load_zip(path: Path) -> LoadedModel:
             if ARCHITECTURE in names:
                 archive.extractall(folder)
                 return replace(_load_json(Path(folder) / ARCHITECTURE), path=path, name=path.stem)
-        raise ModelError(f"{path}: {what_an_archive_holds(path)}")
+        raise ModelError(f"{path}: {describe_archive(path)}")
     except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelError(f"{path}: damaged or cut off: {sentence(error)}; copy or save the model again") from error
+        raise ModelError(f"{path}: damaged or cut off: {one_line(error)}; copy or save the model again") from error
 
 
 def _load_json(path: Path) -> LoadedModel:
@@ -111,12 +111,12 @@ def _load_json(path: Path) -> LoadedModel:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: damaged: {error}; copy or save the model again") from error
     if is_tfjs(content):
-        names = names_in_metadata(path.parent)
+        names = labels_in_metadata(path.parent)
         # Pixels are always -1..1 in Teachable Machine.
         return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
     weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
     if len(weights) > 1:
-        weights = [one for one in weights if same_stem(path, one)]
+        weights = [file for file in weights if same_stem(path, file)]
     if len(weights) != 1:
         raise ModelError(
             f"{path}: describes a model, whose weights lie in one .h5 file beside it; there are {len(weights)}: "
@@ -132,11 +132,11 @@ def _load_teachable(folder: Path, *, source: Path) -> LoadedModel:
     else:
         loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, source=source)
     kind = f"Teachable Machine, {loaded.kind}"
-    names = read_names(folder / TEACHABLE_LABELS)
+    names = read_label_file(folder / TEACHABLE_LABELS)
     return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1")
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def read_label_file(path: Path) -> tuple[str, ...]:
     """The output names in a labels.txt, one per line; empty if there is no file."""
     if not path.is_file():
         return ()
@@ -145,7 +145,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     """Add the metadata that a training run wrote beside its model."""
-    run = (path if path.is_dir() else path.parent) / RUN_FILE
+    run = run_file_of(path)
     if not run.is_file():
         return loaded
     try:
@@ -160,7 +160,7 @@ def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
             raise ModelError(f"{run}: states colour_order '{colours}'; known: {', '.join(COLOURS)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{run}: not the description of a training run: {error!r}; train again, or take it away"
+            f"{run}: not the description of a training run: {error!r}; train again, or remove it"
         ) from error
     return replace(
         loaded,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.bands import SIZE_BANDS, banded, size_band
+from converter.bands import SIZE_BANDS, grouped, size_band
 from converter.skin_tone import THIRDS, thirds_of
 
 if TYPE_CHECKING:
@@ -27,21 +27,21 @@ CALIBRATION_BINS = 15
 """As in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
 
 
-CLEAR_GAIN = 0.3
-CLEARLY_RIGHT = 0.8
+MIN_SWAP_GAIN = 0.3
+MIN_SWAP_ACCURACY = 0.8
 """Labels count as swapped if another order increases accuracy by this much, to at least this much: far from chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Prediction of one model for one face, with the true label. `score` is that of `read`.
+    """Prediction of one model for one face, with the true label. `score` is that of `predicted`.
 
     `domain` and `pose` are annotations of the picture and the face, `skin_angle` is the individual typology angle of a
     bare face in degrees.
     """
 
     truth: Label
-    read: Label
+    predicted: Label
     score: float
     side_px: float
     domain: str | None = None
@@ -68,9 +68,11 @@ class Share:
             return None
         share, square = self.hits / self.of, Z_95**2
         middle = (share + square / (2 * self.of)) / (1 + square / self.of)
-        spread = math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
+        half_width = (
+            math.sqrt(share * (1 - share) / self.of + square / (4 * self.of**2)) * Z_95 / (1 + square / self.of)
+        )
         # Rounding must not exclude the share itself, which is a limit of the interval at 0 and 1.
-        return max(0.0, min(share, middle - spread)), min(1.0, max(share, middle + spread))
+        return max(0.0, min(share, middle - half_width)), min(1.0, max(share, middle + half_width))
 
     def __str__(self) -> str:
         """The share with its interval in brackets: "97.1% (95.9..98.0)"."""
@@ -110,7 +112,7 @@ class Metrics:
         """Share of the faces classified as a label that really have it."""
         return Share(self.confusion[label][label], sum(row[label] for row in self.confusion.values()))
 
-    def in_short(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The metrics for a card, without intervals and confusion."""
         return {
             "faces": self.faces,
@@ -122,7 +124,7 @@ class Metrics:
 
     def as_json(self) -> dict[str, Any]:
         """Shares as 0..1 with their intervals; null where the denominator is 0."""
-        return self.in_short() | {
+        return self.summary() | {
             "accuracy_interval": self.accuracy.interval,
             "recall_interval": {label: self.recall(label).interval for label in self.labels},
             "precision_interval": {label: self.precision(label).interval for label in self.labels},
@@ -134,19 +136,21 @@ def measure(readings: Sequence[Reading], *, labels: Sequence[Label]) -> Metrics:
     """Compute metrics of readings, whose truths and predictions are all in `labels`."""
     confusion: dict[Label, dict[Label, int]] = {truth: dict.fromkeys(labels, 0) for truth in labels}
     for reading in readings:
-        confusion[reading.truth][reading.read] += 1
+        confusion[reading.truth][reading.predicted] += 1
     return Metrics(confusion, expected_calibration_error(readings))
 
 
-def in_bands(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
+def metrics_by_band(readings: Sequence[Reading], *, labels: Sequence[Label]) -> dict[str, dict[str, Metrics]]:
     """Metrics by size of the face in pixels and skin tone, and by domain and pose where annotated."""
-    by_skin = banded(
-        zip(readings, thirds_of([one.skin_angle for one in readings]), strict=True), lambda pair: pair[1], order=THIRDS
+    by_skin = grouped(
+        zip(readings, thirds_of([reading.skin_angle for reading in readings]), strict=True),
+        lambda pair: pair[1],
+        order=THIRDS,
     )
     sorts = {
-        "size_px": banded(readings, lambda one: size_band(one.side_px), order=SIZE_BANDS),
-        "domain": banded(readings, lambda one: one.domain),
-        "pose": banded(readings, lambda one: one.pose),
+        "size_px": grouped(readings, lambda reading: size_band(reading.side_px), order=SIZE_BANDS),
+        "domain": grouped(readings, lambda reading: reading.domain),
+        "pose": grouped(readings, lambda reading: reading.pose),
         "skin": {name: [reading for reading, _ in pairs] for name, pairs in by_skin.items()},
     }
     return {
@@ -161,25 +165,25 @@ def expected_calibration_error(readings: Sequence[Reading]) -> float | None:
     if not readings:
         return None
     scores = np.array([reading.score for reading in readings])
-    right = np.array([reading.read == reading.truth for reading in readings], np.float64)
+    correct = np.array([reading.predicted == reading.truth for reading in readings], np.float64)
     bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    apart = sum(abs(float((scores - right)[bins == number].sum())) for number in np.unique(bins))
-    return apart / len(readings)
+    total_difference = sum(abs(float((scores - correct)[bins == number].sum())) for number in np.unique(bins))
+    return total_difference / len(readings)
 
 
-def better_order(metrics: Metrics) -> tuple[Label, ...] | None:
+def find_swapped_order(metrics: Metrics) -> tuple[Label, ...] | None:
     """The most accurate order of the labels, if it is clearly better than the given one; otherwise None."""
-    order, share = likeliest_order(metrics)
-    given = metrics.accuracy.value or 0.0
-    return order if share >= CLEARLY_RIGHT and share - given >= CLEAR_GAIN else None
+    order, share = most_accurate_order(metrics)
+    current_accuracy = metrics.accuracy.value or 0.0
+    return order if share >= MIN_SWAP_ACCURACY and share - current_accuracy >= MIN_SWAP_GAIN else None
 
 
-def likeliest_order(metrics: Metrics) -> tuple[tuple[Label, ...], float]:
+def most_accurate_order(metrics: Metrics) -> tuple[tuple[Label, ...], float]:
     """The order of the labels with the highest accuracy, and that accuracy."""
     labels = metrics.labels
 
     def hits(order: tuple[Label, ...]) -> int:
-        return sum(metrics.confusion[truth][read] for truth, read in zip(order, labels, strict=True))
+        return sum(metrics.confusion[truth][predicted] for truth, predicted in zip(order, labels, strict=True))
 
     best = max(itertools.permutations(labels), key=hits)
     return best, hits(best) / max(1, metrics.faces)

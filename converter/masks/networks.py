@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graph_reading import Ending, ending, first_scaling
-from converter.masks.graphs import frozen, one_picture, side_by_layer
-from converter.masks.keras_models import sentence
+from converter.masks.graph_analysis import OutputKind, input_scaling, output_kind_of
+from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
+from converter.masks.keras_models import one_line
 from converter.masks.loading import load_model
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.loaded_model import LoadedModel
+    from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours
-    from converter.masks.stated import Stated
     from edge_agent.vision.card import Resampling
 
 _PICTURE_RANK, _PIXELS_RANK = 4, 3
@@ -40,7 +40,7 @@ _CHANNELS = (1, 3)
 _FACTORS_OF_BYTES = (1 / 300, 1 / 20)
 _FACTORS_OF_FRACTIONS = (1.5, 8.0)
 # An unscaled subtraction of more than this is a mean colour in 0..255.
-_LEAST_MEAN_OF_BYTES = 2.0
+_MIN_MEAN_OF_BYTES = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,27 +75,27 @@ class Network:
     training_data: tuple[str, ...] = ()
 
 
-def open_network(path: Path, stated: Stated) -> Network:
+def open_network(path: Path, overrides: ModelOverrides) -> Network:
     """Load a float classifier of any kind.
 
     Raises:
         ConfigError: its input size is open and not stated.
         ModelError: it cannot be loaded, is no image classifier, or its pixel range is unclear.
     """
-    loaded = load_model(path, size_px=stated.size_px)
+    loaded = load_model(path, size_px=overrides.size_px)
     with quiet_tensorflow():
-        bare = _one_picture_of(loaded, stated.size_px)
-        outputs = _checked_outputs(bare, loaded.path)
-        ends_in = ending(bare)
-        if outputs == 1 and ends_in == "probabilities":
+        function = _single_picture_function(loaded, overrides.size_px)
+        outputs = _count_outputs(function, loaded.path)
+        output_kind = output_kind_of(function)
+        if outputs == 1 and output_kind == "probabilities":
             raise ModelError(
                 f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
             )
-        _, height, width, channels = (int(side) for side in bare.inputs[0].shape)
-        graph = frozen(_with_probabilities(bare, ends_in, outputs), (1, height, width, channels), "float32")
-        called = _called(graph, str(path))
-    pixels, pixels_from = _range_of(loaded, bare, stated)
-    margin = stated.margin_fraction if stated.margin_fraction is not None else loaded.margin_fraction
+        _, height, width, channels = (int(side) for side in function.inputs[0].shape)
+        graph = freeze(_with_probabilities(function, output_kind, outputs), (1, height, width, channels), "float32")
+        probabilities = _as_function(graph, str(path))
+    pixels, pixels_from = _pixel_range(loaded, function, overrides)
+    margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(
         path=loaded.path,
         name=loaded.name,
@@ -104,7 +104,7 @@ def open_network(path: Path, stated: Stated) -> Network:
         width_px=width,
         channels=channels,
         outputs=outputs,
-        probabilities=called,
+        probabilities=probabilities,
         graph=graph,
         output_names=loaded.output_names,
         pixels=pixels,
@@ -117,7 +117,7 @@ def open_network(path: Path, stated: Stated) -> Network:
     )
 
 
-def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _as_function(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """The graph as a function of arrays: in LiteRT if it can run the graph, which is four times as fast."""
     import tensorflow as tf
 
@@ -129,23 +129,27 @@ def _called(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np
     return lambda values: interpreter.run(values)[0].astype(np.float64).reshape(-1)
 
 
-def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
+def _single_picture_function(loaded: LoadedModel, size_px: int | None) -> Any:
     """The model as a frozen float function of one picture, channels last."""
     shape = loaded.shape
     match len(shape):
         case rank if rank == _PICTURE_RANK:
-            first = shape[1] in _CHANNELS and shape[3] not in _CHANNELS
-            height, width, channels = (shape[2], shape[3], shape[1]) if first else (shape[1], shape[2], shape[3])
+            channels_first = shape[1] in _CHANNELS and shape[3] not in _CHANNELS
+            height, width, channels = (
+                (shape[2], shape[3], shape[1]) if channels_first else (shape[1], shape[2], shape[3])
+            )
             if channels not in _CHANNELS:
                 raise ModelError(
                     f"{loaded.path}: its input {shape} has {channels} channels; a mask classifier takes 3 (colour) or "
                     "1 (grey)"
                 )
             height, width = _sides(loaded, height, width, size_px)
-            taken = (shape[0] or 1, *((channels, height, width) if first else (height, width, channels)))
-            return one_picture(frozen(loaded.call, taken, loaded.dtype), (1, height, width, channels))
+            input_shape = (shape[0] or 1, *((channels, height, width) if channels_first else (height, width, channels)))
+            return with_single_picture_input(
+                freeze(loaded.call, input_shape, loaded.dtype), (1, height, width, channels)
+            )
         case rank if rank == _PIXELS_RANK and shape[-1] in _CHANNELS:
-            return _of_pixels(loaded, size_px)
+            return _from_pixel_rows(loaded, size_px)
         case _:
             raise ModelError(
                 f"{loaded.path}: its input has shape {shape}, a mask classifier's has (batch, height, width, 3); "
@@ -153,21 +157,21 @@ def _one_picture_of(loaded: LoadedModel, size_px: int | None) -> Any:
             )
 
 
-def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
+def _from_pixel_rows(loaded: LoadedModel, size_px: int | None) -> Any:
     """A model without batch, (height, width, channels), or one of rows of pixels, (batch, pixels, channels)."""
     first, second, channels = loaded.shape
     height, width = _sides(loaded, None if first in {None, 1} else first, None if second is None else second, size_px)
     failures = []
     channels = int(channels or 0)
-    taken = (1, height, width, channels)
+    input_shape = (1, height, width, channels)
     for shape in ((height, width, channels), (1, height * width, channels)):
-        if any(stated not in {None, side} for stated, side in zip(loaded.shape, shape, strict=True)):
+        if any(fixed not in {None, side} for fixed, side in zip(loaded.shape, shape, strict=True)):
             continue
         try:
-            return one_picture(frozen(_reshaped(loaded, shape), taken, "float32"), taken)
+            return with_single_picture_input(freeze(_reshaped(loaded, shape), input_shape, "float32"), input_shape)
         # TensorFlow raises a dozen classes for mismatched shapes.
         except Exception as error:  # noqa: BLE001
-            failures.append(sentence(error))
+            failures.append(one_line(error))
     raise ModelError(
         f"{loaded.path}: its input has shape {loaded.shape}, and no picture of {width}x{height} fits it; state another "
         f"--size, or export the model with an input of (1, height, width, {channels}) ({'; '.join(failures[:1])})"
@@ -177,7 +181,7 @@ def _of_pixels(loaded: LoadedModel, size_px: int | None) -> Any:
 def _reshaped(loaded: LoadedModel, shape: tuple[int, ...]) -> Callable[[Any], Any]:
     import tensorflow as tf
 
-    inner = frozen(loaded.call, shape, loaded.dtype)
+    inner = freeze(loaded.call, shape, loaded.dtype)
     return lambda pixels: inner(tf.cast(tf.reshape(pixels, shape), loaded.dtype))[0]
 
 
@@ -187,8 +191,8 @@ def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: 
         return height, width
     if size_px:
         return size_px, size_px
-    with_open_sides = frozen(loaded.call, loaded.shape, loaded.dtype)
-    found = side_by_layer(with_open_sides)
+    with_open_sides = freeze(loaded.call, loaded.shape, loaded.dtype)
+    found = size_set_by_layer(with_open_sides)
     if all(found):
         return found
     raise ConfigError(
@@ -197,8 +201,8 @@ def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: 
     )
 
 
-def _checked_outputs(bare: Any, path: Path) -> int:
-    shape = tuple(bare.outputs[0].shape)
+def _count_outputs(function: Any, path: Path) -> int:
+    shape = tuple(function.outputs[0].shape)
     if len(shape) == 1 and shape[0]:
         return int(shape[0])
     # A convolution in place of a dense layer leaves sides of 1 in the middle.
@@ -210,36 +214,36 @@ def _checked_outputs(bare: Any, path: Path) -> int:
     return int(shape[-1])
 
 
-def _with_probabilities(bare: Any, ends_in: Ending, outputs: int) -> Any:
+def _with_probabilities(function: Any, output_kind: OutputKind, outputs: int) -> Any:
     import tensorflow as tf
 
     def call(pixels: Any) -> Any:
-        (raw,) = bare(pixels)
+        (raw,) = function(pixels)
         raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
         if outputs == 1:
-            return raw if ends_in == "sigmoid" else tf.sigmoid(raw)
-        return tf.nn.softmax(raw) if ends_in == "logits" else raw
+            return raw if output_kind == "sigmoid" else tf.sigmoid(raw)
+        return tf.nn.softmax(raw) if output_kind == "logits" else raw
 
     return call
 
 
-def _range_of(loaded: LoadedModel, bare: Any, stated: Stated) -> tuple[PixelRange | None, str]:
+def _pixel_range(loaded: LoadedModel, function: Any, overrides: ModelOverrides) -> tuple[PixelRange | None, str]:
     """The pixel range that the file states or a layer implies, and which of the two; None if unknown."""
     if loaded.pixels is not None:
         return loaded.pixels, "found in the files of the model"
     if loaded.dtype == "uint8":
         return "0..255", "found in the file: it takes bytes"
-    factor, offset = first_scaling(bare)
+    factor, offset = input_scaling(function)
     if factor == 1.0 and offset == 0.0:
         return None, ""
     size = abs(factor)
     scaling = f"pixel * {factor:g}" + (f" {'-' if offset < 0 else '+'} {abs(offset):g}" if offset else "")
     found = f"found in the file: its first layer is a scaling ({scaling})"
-    if _FACTORS_OF_BYTES[0] <= size <= _FACTORS_OF_BYTES[1] or (size == 1.0 and abs(offset) > _LEAST_MEAN_OF_BYTES):
+    if _FACTORS_OF_BYTES[0] <= size <= _FACTORS_OF_BYTES[1] or (size == 1.0 and abs(offset) > _MIN_MEAN_OF_BYTES):
         return "0..255", found
     if _FACTORS_OF_FRACTIONS[0] <= size <= _FACTORS_OF_FRACTIONS[1]:
         return "0..1", found
-    if stated.pixels is None:
+    if overrides.pixels is None:
         raise ModelError(
             f"{loaded.path}: begins with a scaling of its own ({scaling}) that fits no usual range; "
             f"state which pixels it was trained on: --pixels={' or '.join(PIXEL_RANGES)}"

@@ -28,7 +28,7 @@ PACKAGES = ("onnx2tf", "onnx", "onnxruntime", "onnx_graphsurgeon", "sng4onnx")
 _PICTURE_RANK = 4
 _OPSET_OF_PAD = 11
 """From this opset on, Pad takes its amounts as an input."""
-LARGEST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Of any output: float32 rounding with another order of additions."""
 
 
@@ -71,16 +71,16 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
         raise ModelError(f"{path}: damaged or cut off: {error}; export or copy the model again") from error
-    weights = {one.name: one for one in graph.initializer}
-    files = {entry.value for one in graph.initializer for entry in one.external_data if entry.key == "location"}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    files = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
     for name in sorted(files):
         if not (path.parent / name).is_file():
             raise ModelError(f"{path}: its weights are in {name}, which is missing; copy that file beside it")
     if _is_in_training_mode(graph.node, weights):
         raise ModelError(f"{path}: exported in training mode; call model.eval() before torch.onnx.export")
     model = onnx.load(path)
-    _fix_shapes(path, model.graph, [one for one in model.graph.input if one.name not in weights], size_px)
-    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
+    _fix_shapes(path, model.graph, [tensor for tensor in model.graph.input if tensor.name not in weights], size_px)
+    opset = max((opset.version for opset in model.opset_import if not opset.domain), default=0)
     if opset >= _OPSET_OF_PAD:
         _pad_pools_with_zeros(model.graph)
     onnx.save(model, prepared)
@@ -99,8 +99,8 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         )
     for side in sides[1:]:
         side.dim_value = side.dim_value or size_px
-    for one in (*inputs, *graph.output):
-        one.type.tensor_type.shape.dim[0].dim_value = 1
+    for tensor in (*inputs, *graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
 
 
 def _pad_pools_with_zeros(graph: Any) -> None:
@@ -111,11 +111,11 @@ def _pad_pools_with_zeros(graph: Any) -> None:
     """
     from onnx import helper, numpy_helper
 
-    made_by = {output: node for node in graph.node for output in node.output}
+    producers = {output: node for node in graph.node for output in node.output}
     nodes = []
     for node in graph.node:
-        pads = next((one for one in node.attribute if one.name == "pads"), None)
-        rounds_up = any(one.name == "ceil_mode" and one.i for one in node.attribute)
+        pads = next((attribute for attribute in node.attribute if attribute.name == "pads"), None)
+        rounds_up = any(attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute)
         if (
             node.op_type == "MaxPool"
             and pads is not None
@@ -123,7 +123,7 @@ def _pad_pools_with_zeros(graph: Any) -> None:
             and any(pads.ints)
             and not rounds_up
             and len(node.output) == 1
-            and _is_never_negative(node.input[0], made_by)
+            and _is_never_negative(node.input[0], producers)
         ):
             top, left, bottom, right = pads.ints
             padded = f"{node.output[0]}/padded"
@@ -131,20 +131,20 @@ def _pad_pools_with_zeros(graph: Any) -> None:
             graph.initializer.append(numpy_helper.from_array(amounts, f"{padded}/amounts"))
             nodes.append(helper.make_node("Pad", [node.input[0], f"{padded}/amounts"], [padded], name=padded))
             pads.ints[:] = [0] * _PICTURE_RANK
-            made_by[padded] = made_by[node.input[0]]
+            producers[padded] = producers[node.input[0]]
             node.input[0] = padded
         nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
 
 
-def _is_never_negative(name: str, made_by: Mapping[str, Any]) -> bool:
+def _is_never_negative(name: str, producers: Mapping[str, Any]) -> bool:
     """Whether a tensor is the output of a rectifier, possibly through poolings and concatenations."""
-    node = made_by.get(name)
+    node = producers.get(name)
     if node is None:
         return False
     if node.op_type in {"MaxPool", "Concat"}:
-        return all(_is_never_negative(one, made_by) for one in node.input)
+        return all(_is_never_negative(name, producers) for name in node.input)
     return node.op_type in {"Relu", "Sigmoid"}
 
 
@@ -154,7 +154,7 @@ def _is_in_training_mode(nodes: Iterable[Any], weights: Mapping[str, Any]) -> bo
 
     for node in nodes:
         if node.op_type == "BatchNormalization":
-            flags = [one.i for one in node.attribute if one.name == "training_mode"]
+            flags = [attribute.i for attribute in node.attribute if attribute.name == "training_mode"]
         elif node.op_type == "Dropout":
             flags = [numpy_helper.to_array(weights[name]) for name in node.input[2:] if name in weights]
         else:
@@ -188,19 +188,19 @@ def to_saved_model(path: Path, folder: Path) -> None:
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    ((name, taken),) = signature.structured_input_signature[1].items()
-    dtype = taken.dtype.as_numpy_dtype
-    largest = 1 if np.issubdtype(dtype, np.floating) else 255
-    picture = (np.random.default_rng(1).random(tuple(taken.shape)) * largest).astype(dtype)
-    wanted_shape = [side if isinstance(side, int) else 0 for side in session.get_inputs()[0].shape]
-    first = len(wanted_shape) == picture.ndim and wanted_shape[1] == picture.shape[-1] != wanted_shape[-1]
-    (wanted, *_) = session.run(
-        None, {session.get_inputs()[0].name: picture.transpose(0, 3, 1, 2) if first else picture}
+    ((name, input_spec),) = signature.structured_input_signature[1].items()
+    dtype = input_spec.dtype.as_numpy_dtype
+    max_value = 1 if np.issubdtype(dtype, np.floating) else 255
+    picture = (np.random.default_rng(1).random(tuple(input_spec.shape)) * max_value).astype(dtype)
+    onnx_shape = [side if isinstance(side, int) else 0 for side in session.get_inputs()[0].shape]
+    channels_first = len(onnx_shape) == picture.ndim and onnx_shape[1] == picture.shape[-1] != onnx_shape[-1]
+    (expected, *_) = session.run(
+        None, {session.get_inputs()[0].name: picture.transpose(0, 3, 1, 2) if channels_first else picture}
     )
-    (given, *_) = signature(**{name: tf.constant(picture)}).values()
-    apart = float(np.abs(np.asarray(wanted) - np.asarray(given)).max())
-    if not apart <= LARGEST_DIFFERENCE * max(1.0, float(np.abs(wanted).max())):
-        raise ModelError(f"its result differs by {apart:.3g} from what ONNX Runtime gives")
+    (actual, *_) = signature(**{name: tf.constant(picture)}).values()
+    difference = float(np.abs(np.asarray(expected) - np.asarray(actual)).max())
+    if not difference <= MAX_DIFFERENCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(f"its result differs by {difference:.3g} from what ONNX Runtime gives")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ IGNORE: Literal["ignore"] = "ignore"
 
 
 @dataclass(frozen=True, slots=True)
-class StatedLabels:
+class LabelMapping:
     """The value of `--labels`: the outputs in order, or by their names in the file.
 
     If some of `names` are empty, the outputs are in order as well.
@@ -64,7 +64,7 @@ class StatedLabels:
         return bool(self.outputs)
 
 
-def parse_labels(text: str) -> StatedLabels:
+def parse_labels(text: str) -> LabelMapping:
     """Parse `with_mask,without_mask`, `with_mask,uncertain=ignore,without_mask` or `Com Mascara=with_mask,...`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     names, outputs = [], []
@@ -81,7 +81,7 @@ def parse_labels(text: str) -> StatedLabels:
     kept = [output for output in outputs if output != IGNORE]
     if len(kept) != len(set(kept)) or not kept:
         raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
-    return StatedLabels(tuple(outputs), tuple(names) if any(names) else ())
+    return LabelMapping(tuple(outputs), tuple(names) if any(names) else ())
 
 
 def output_of(name: str) -> Output | None:
@@ -124,7 +124,7 @@ def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
     return tuple(output for output in outputs if output not in {IGNORE, NO_FACE})
 
 
-def sharing_out(outputs: Sequence[Output]) -> NDArray[np.float32]:
+def label_matrix(outputs: Sequence[Output]) -> NDArray[np.float32]:
     """The matrix from output to label probabilities; the last column is no face, if an output has that meaning.
 
     Ignored outputs are distributed evenly over the labels: a face that is mostly "uncertain" favours none.

@@ -51,7 +51,7 @@ class Preprocessing:
         return 1 if self.colours == "grey" else 3
 
     @property
-    def fits_a_card(self) -> bool:
+    def fits_card(self) -> bool:
         """Whether a pixel range and colour order express all of it."""
         return self.colours != "grey" and not self.means and not self.deviations
 
@@ -98,7 +98,7 @@ PER_CHANNEL = (
 """Common for pretrained networks."""
 
 
-def usual_ways(channels: int) -> tuple[Preprocessing, ...]:
+def common_preprocessings(channels: int) -> tuple[Preprocessing, ...]:
     """The common preprocessings for 1 or 3 channels, most likely first."""
     if channels == 1:
         return tuple(Preprocessing(pixels, "grey") for pixels in ("0..1", "-1..1", "0..255"))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from converter.masks.choices import described
-from converter.masks.making import side_by_side
+from converter.masks.format_selection import format_table
+from converter.masks.model_settings import describe_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.calibration import CalibrationSet
-    from converter.masks.choices import Choices
     from converter.masks.float_models import FloatModel
-    from converter.masks.making import Made
+    from converter.masks.format_selection import ConvertedModel
+    from converter.masks.model_settings import ModelSettings
     from edge_agent.domain import Label
 
 PAGE = "report.html"
-MOST_SHOWN = 120
+MAX_SHOWN = 120
 SHOWN_PX = 96
 _STYLE = """
 body{font:15px system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;background:#fff}
@@ -36,18 +36,20 @@ outline-offset:4px}.wrong{color:#b30000}
 
 
 def write_report(
-    folder: Path, made: Made, shown: CalibrationSet, choices: Choices, model: FloatModel
+    folder: Path, converted: ConvertedModel, shown: CalibrationSet, settings: ModelSettings, model: FloatModel
 ) -> dict[Path, bytes]:
     """The page of a conversion as file contents, with embedded pictures."""
-    found = made.comparison
-    before, after = found.source.right(found.truths), found.converted.right(found.truths)
-    figures = [*described(choices), *side_by_side([made])]
+    found = converted.comparison
+    before, after = found.source.accuracy(found.truths), found.converted.accuracy(found.truths)
+    figures = [*describe_settings(settings), *format_table([converted])]
     if before.of:
         figures.insert(0, f"accuracy: source {before}, converted {after}")
     else:
         figures.insert(0, "nothing could be verified: the pictures have no labels")
-    pictures = "".join(_picture(index, made, shown) for index in _order(made)[:MOST_SHOWN])
-    title = f"{html.escape(made.card.name)}: {html.escape(made.title)} of {html.escape(model.network.path.name)}"
+    pictures = "".join(_picture(index, converted, shown) for index in _order(converted)[:MAX_SHOWN])
+    title = (
+        f"{html.escape(converted.card.name)}: {html.escape(converted.title)} of {html.escape(model.network.path.name)}"
+    )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><pre>{html.escape(chr(10).join(figures))}</pre>"
@@ -57,16 +59,16 @@ def write_report(
     return {folder / PAGE: page.encode()}
 
 
-def _order(made: Made) -> list[int]:
+def _order(converted: ConvertedModel) -> list[int]:
     """Different predictions first, then by difference of the scores."""
-    source, converted = made.comparison.source.scores, made.comparison.converted.scores
-    differs = source.argmax(axis=1) != converted.argmax(axis=1)
-    apart = np.abs(source - converted).max(axis=1)
-    return sorted(range(len(source)), key=lambda index: (not differs[index], -apart[index]))
+    before, after = converted.comparison.source.scores, converted.comparison.converted.scores
+    differs = before.argmax(axis=1) != after.argmax(axis=1)
+    difference = np.abs(before - after).max(axis=1)
+    return sorted(range(len(before)), key=lambda index: (not differs[index], -difference[index]))
 
 
-def _picture(index: int, made: Made, shown: CalibrationSet) -> str:
-    found = made.comparison
+def _picture(index: int, converted: ConvertedModel, shown: CalibrationSet) -> str:
+    found = converted.comparison
     truth = shown.labels[index]
     readings = []
     for who, scores in (("source", found.source.scores[index]), ("converted", found.converted.scores[index])):

@@ -23,6 +23,6 @@ def converted_model_of(run: Path) -> Path:
     if len(models) != 1:
         raise ConfigError(
             f"{run}: holds {len(models)} converted models instead of one; make it with "
-            f"'edge-convert convert {run} --calibration FOLDER --output {run}', or take the others away"
+            f"'edge-convert convert {run} --calibration FOLDER --output {run}', or remove the others"
         )
     return models[0]

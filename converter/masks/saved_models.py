@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converter.masks.keras_models import named_errors
+from converter.masks.keras_models import as_model_errors
 from converter.masks.loaded_model import LoadedModel
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     Raises:
         ModelError: it is damaged, has no signature or several inputs or outputs, or was exported in training mode.
     """
-    with quiet_tensorflow(), named_errors(source):
+    with quiet_tensorflow(), as_model_errors(source):
         import tensorflow as tf
 
-        held = tf.saved_model.load(str(path))
-    if not held.signatures:
+        loaded = tf.saved_model.load(str(path))
+    if not loaded.signatures:
         raise ModelError(f"{source}: a SavedModel without a signature; export it with model.export(folder)")
-    signature = _signature_of_pictures(held.signatures)
+    signature = _signature_of_pictures(loaded.signatures)
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
@@ -43,27 +43,27 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
             f"{source}: exported in training mode: augmentation or dropout gives other results for the same picture; "
             "export the model without its augmentation layers, or convert the .keras or HDF5 file"
         )
-    ((given, taken),) = inputs.items()
-    ((result, _),) = outputs.items()
+    ((input_name, input_spec),) = inputs.items()
+    ((output_name, _),) = outputs.items()
     return LoadedModel(
         path=source,
         name=source.stem,
         kind="SavedModel of Keras 2" if (path / _METADATA_OF_KERAS_2).is_file() else "SavedModel",
-        call=lambda pixels: signature(**{given: pixels})[result],
-        keeps=held,
-        shape=tuple(taken.shape),
-        dtype=taken.dtype.name,
+        call=lambda pixels: signature(**{input_name: pixels})[output_name],
+        owner=loaded,
+        shape=tuple(input_spec.shape),
+        dtype=input_spec.dtype.name,
     )
 
 
 def _signature_of_pictures(signatures: Any) -> Any:
     """The default signature, unless it takes encoded pictures or examples and another takes numbers."""
     ordered = sorted(signatures.items(), key=lambda item: (item[0] != SERVING, item[0]))
-    return next((one for _, one in ordered if _takes_numbers(one)), ordered[0][1])
+    return next((signature for _, signature in ordered if _takes_numbers(signature)), ordered[0][1])
 
 
 def _takes_numbers(signature: Any) -> bool:
-    return all(taken.dtype.name != "string" for taken in signature.structured_input_signature[1].values())
+    return all(input_spec.dtype.name != "string" for input_spec in signature.structured_input_signature[1].values())
 
 
 def _changes_variables(signature: Any) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.foreign_code import refuse_foreign_code
-from converter.masks.keras_models import keras_of, named_errors, of_keras
-from converter.silence import quiet_tensorflow
+from converter.masks.custom_code import check_no_custom_code
+from converter.masks.keras_models import as_model_errors, from_keras, keras_of
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
             "export the model as 'tfjs_layers_model'"
         )
     configuration = json.dumps(topology["model_config"])
-    refuse_foreign_code(configuration, path)
+    check_no_custom_code(configuration, path)
     # TensorFlow.js uses the Keras 2 format for all layers; only Keras 3 writes `batch_shape`.
     version = "3" if '"batch_shape"' in configuration else "2"
     weights = _weights(path, content["weightsManifest"])
-    with quiet_tensorflow(), named_errors(path):
+    with quiet_tensorflow(), as_model_errors(path):
         model = keras_of(version).models.model_from_json(configuration)
         for variable in model.weights:
             name = str(getattr(variable, "path", variable.name)).split(":")[0]
             variable.assign(weights[_known_as(name, weights, path)])
-    return of_keras(model, path=path, kind="layers model of TensorFlow.js")
+    return from_keras(model, path=path, kind="layers model of TensorFlow.js")
 
 
-def names_in_metadata(folder: Path) -> tuple[str, ...]:
+def labels_in_metadata(folder: Path) -> tuple[str, ...]:
     """The labels that Teachable Machine stores beside such a model."""
     try:
         content = json.loads((folder / TEACHABLE_METADATA).read_text(encoding="utf-8"))
@@ -64,8 +64,8 @@ def names_in_metadata(folder: Path) -> tuple[str, ...]:
 
 def _known_as(name: str, weights: dict[str, NDArray[Any]], path: Path) -> str:
     """The name of a weight in the manifest, with or without the prefix of a nested model."""
-    found = name if name in weights else next((one for one in weights if name.endswith(f"/{one}")), "")
-    found = found or next((one for one in weights if one.endswith(f"/{name}")), "")
+    found = name if name in weights else next((entry for entry in weights if name.endswith(f"/{entry}")), "")
+    found = found or next((entry for entry in weights if entry.endswith(f"/{name}")), "")
     if not found:
         raise ModelError(f"{path}: its manifest has no weights {name}; export the model again")
     return found
@@ -79,15 +79,15 @@ def _weights(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
         except OSError as error:
             raise ModelError(f"{error.filename}: a shard of {path.name} is missing; copy it beside it") from error
         at = 0
-        for one in group["weights"]:
-            packed = one.get("quantization")
-            dtype = np.dtype((packed or one)["dtype"])
-            count = math.prod(one["shape"])
+        for entry in group["weights"]:
+            quantization = entry.get("quantization")
+            dtype = np.dtype((quantization or entry)["dtype"])
+            count = math.prod(entry["shape"])
             if at + count * dtype.itemsize > len(content):
                 raise ModelError(f"{path}: its shards are shorter than it says; copy the model again")
-            values = np.frombuffer(content, dtype, count, at).reshape(one["shape"]).astype(np.float32)
-            if packed and "scale" in packed:
-                values = values * np.float32(packed["scale"]) + np.float32(packed["min"])
-            weights[str(one["name"]).split(":")[0]] = values
+            values = np.frombuffer(content, dtype, count, at).reshape(entry["shape"]).astype(np.float32)
+            if quantization and "scale" in quantization:
+                values = values * np.float32(quantization["scale"]) + np.float32(quantization["min"])
+            weights[str(entry["name"]).split(":")[0]] = values
             at += count * dtype.itemsize
     return weights

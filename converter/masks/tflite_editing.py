@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.outputs import sharing_out
+from converter.masks.outputs import label_matrix
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from converter.masks.graph_reading import Ending
+    from converter.masks.graph_analysis import OutputKind
     from converter.masks.outputs import Output
     from converter.masks.preprocessing import Preprocessing
 
@@ -26,16 +26,16 @@ PIXELS_SCALE = 1.0
 """Bytes are passed unscaled."""
 PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, -128
 """Required output quantization of int8 softmax and logistic."""
-LARGEST_WEIGHT = 127
+MAX_WEIGHT = 127
 _PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"}
 
 
-def ending_of(content: bytes) -> Ending:
+def tflite_output_kind(content: bytes) -> OutputKind:
     """The kind of the outputs, by the last operator."""
     editor = _Editor(content)
     tensor = editor.graph.outputs[0]
     while True:
-        operator = next((one for one in editor.graph.operators if tensor in one.outputs), None)
+        operator = next((operator for operator in editor.graph.operators if tensor in operator.outputs), None)
         if operator is None:
             return "logits"
         match editor.name_of(operator):
@@ -55,7 +55,7 @@ def operators_of_tensorflow(content: bytes) -> list[str]:
     return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
 
 
-def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
+def adapted_for_device(content: bytes, preprocessing: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
     """Adapt a model to the device, which only resizes before it and expects one probability per label after it.
 
     `number` is its number of outputs. The content is returned unchanged if nothing is missing.
@@ -64,16 +64,16 @@ def edited(content: bytes, way: Preprocessing, outputs: Sequence[Output], number
         ModelError: its tensors have types that cannot be extended.
     """
     editor = _Editor(content)
-    matrix, bias = _behind(outputs, number)
-    ends_in = ending_of(content)
-    if way.fits_a_card and ends_in != "logits" and _is_identity(matrix) and number > 1:
+    matrix, bias = _output_layer(outputs, number)
+    output_kind = tflite_output_kind(content)
+    if preprocessing.fits_card and output_kind != "logits" and _is_identity(matrix) and number > 1:
         return content
-    if not way.fits_a_card:
-        editor.put_in_front(way)
-    if ends_in == "logits":
-        editor.put_behind("LOGISTIC" if number == 1 else "SOFTMAX")
+    if not preprocessing.fits_card:
+        editor.prepend_preprocessing(preprocessing)
+    if output_kind == "logits":
+        editor.append_activation("LOGISTIC" if number == 1 else "SOFTMAX")
     if number == 1 or not _is_identity(matrix):
-        editor.put_matrix_behind(matrix, bias)
+        editor.append_dense(matrix, bias)
     return editor.bytes()
 
 
@@ -81,9 +81,9 @@ def _is_identity(matrix: NDArray[np.float32]) -> bool:
     return bool(np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])))
 
 
-def _behind(outputs: Sequence[Output], number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _output_layer(outputs: Sequence[Output], number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The matrix, (outputs, labels), and bias that turn output probabilities into label probabilities."""
-    matrix = sharing_out(outputs)
+    matrix = label_matrix(outputs)
     if number > 1:
         return matrix, np.zeros(matrix.shape[1], np.float32)
     # A single output is the probability of the second of two labels.
@@ -122,27 +122,27 @@ class _Editor:
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def put_in_front(self, way: Preprocessing) -> None:
+    def prepend_preprocessing(self, preprocessing: Preprocessing) -> None:
         """Make the model take RGB bytes, 0..255, which a 1x1 convolution converts to its original input."""
-        kernel, bias = way.kernel()
+        kernel, bias = preprocessing.kernel()
         weights = kernel.transpose(3, 0, 1, 2)
         index = int(self.graph.inputs[0])
-        taken = self.graph.tensors[index]
-        shape = [*taken.shape[:3], 3]
-        if taken.type == self._schema.TensorType.FLOAT32:
-            pixels = self._tensor("pixels", shape, taken.type)
+        input_tensor = self.graph.tensors[index]
+        shape = [*input_tensor.shape[:3], 3]
+        if input_tensor.type == self._schema.TensorType.FLOAT32:
+            pixels = self._tensor("pixels", shape, input_tensor.type)
             self._convolve(pixels, weights, bias, index, version=1)
         else:
-            scale, zero_point = self._scale_of(taken)
+            scale, zero_point = self._scale_of(input_tensor)
             pixels = self._tensor("pixels", shape, self._schema.TensorType.UINT8, scale=PIXELS_SCALE, zero_point=0)
             signed = self._tensor(
                 "pixels_int8", shape, self._schema.TensorType.INT8, scale=PIXELS_SCALE, zero_point=-128
             )
             result = index
-            if taken.type == self._schema.TensorType.UINT8:
+            if input_tensor.type == self._schema.TensorType.UINT8:
                 result = self._tensor(
                     "values_int8",
-                    list(taken.shape),
+                    list(input_tensor.shape),
                     self._schema.TensorType.INT8,
                     scale=scale,
                     zero_point=zero_point - 128,
@@ -152,32 +152,32 @@ class _Editor:
             self._operator("QUANTIZE", [pixels], [signed], version=2, first=True)
         self.graph.inputs = [pixels]
 
-    def put_behind(self, name: str) -> None:
+    def append_activation(self, name: str) -> None:
         """Append a softmax or logistic to the output."""
         options = None
         if name == "SOFTMAX":
             options = self._schema.SoftmaxOptionsT()
             options.beta = 1.0
         index = self._signed_output()
-        given = self.graph.tensors[index]
-        is_float = given.type == self._schema.TensorType.FLOAT32
-        result = self._probabilities("probabilities", list(given.shape), given.type)
+        output_tensor = self.graph.tensors[index]
+        is_float = output_tensor.type == self._schema.TensorType.FLOAT32
+        result = self._probabilities("probabilities", list(output_tensor.shape), output_tensor.type)
         self._operator(name, [index], [result], version=1 if is_float else 2, options=options, kind="SoftmaxOptions")
         self.graph.outputs = [result]
 
-    def put_matrix_behind(self, matrix: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+    def append_dense(self, matrix: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         """Append a dense layer, (outputs, labels), to the output."""
         index = self._signed_output()
-        given = self.graph.tensors[index]
+        output_tensor = self.graph.tensors[index]
         shape = [1, matrix.shape[1]]
         options = self._schema.FullyConnectedOptionsT()
-        if given.type == self._schema.TensorType.FLOAT32:
+        if output_tensor.type == self._schema.TensorType.FLOAT32:
             weights, offsets = self._constant("matrix", matrix.T), self._constant("offsets", bias)
             version = 1
         else:
-            weights, offsets = self._quantized(matrix.T, bias, self._scale_of(given)[0], axis=None)
+            weights, offsets = self._quantized(matrix.T, bias, self._scale_of(output_tensor)[0], axis=None)
             version = 4
-        result = self._probabilities("labels", shape, given.type)
+        result = self._probabilities("labels", shape, output_tensor.type)
         self._operator(
             "FULLY_CONNECTED",
             [index, weights, offsets],
@@ -196,25 +196,29 @@ class _Editor:
     def _signed_output(self) -> int:
         """The output, converted from uint8 to int8 if needed: the kernels for uint8 are outdated."""
         index = int(self.graph.outputs[0])
-        given = self.graph.tensors[index]
-        if given.type != self._schema.TensorType.UINT8:
+        output_tensor = self.graph.tensors[index]
+        if output_tensor.type != self._schema.TensorType.UINT8:
             return index
-        scale, zero_point = self._scale_of(given)
+        scale, zero_point = self._scale_of(output_tensor)
         signed = self._tensor(
-            "output_int8", list(given.shape), self._schema.TensorType.INT8, scale=scale, zero_point=zero_point - 128
+            "output_int8",
+            list(output_tensor.shape),
+            self._schema.TensorType.INT8,
+            scale=scale,
+            zero_point=zero_point - 128,
         )
         self._operator("QUANTIZE", [index], [signed], version=2)
         return signed
 
     def _convolve(
-        self, taken: int, weights: NDArray[np.float32], bias: NDArray[np.float32], result: int, *, version: int
+        self, input_tensor: int, weights: NDArray[np.float32], bias: NDArray[np.float32], result: int, *, version: int
     ) -> None:
         options = self._schema.Conv2DOptionsT()
         options.strideW = options.strideH = options.dilationWFactor = options.dilationHFactor = 1
         if version == 1:
-            inputs = [taken, self._constant("colours", weights), self._constant("offsets", bias)]
+            inputs = [input_tensor, self._constant("colours", weights), self._constant("offsets", bias)]
         else:
-            inputs = [taken, *self._quantized(weights, bias, PIXELS_SCALE, axis=0)]
+            inputs = [input_tensor, *self._quantized(weights, bias, PIXELS_SCALE, axis=0)]
         self._operator("CONV_2D", inputs, [result], version=version, options=options, kind="Conv2DOptions", first=True)
 
     def _quantized(
@@ -223,7 +227,7 @@ class _Editor:
         """Quantize weights to int8, per channel or per tensor, and a bias to int32."""
         rest = tuple(range(1, weights.ndim))
         largest = np.abs(weights).max(axis=rest) if axis is not None else np.array([np.abs(weights).max()])
-        scales = np.maximum(largest, 1e-9) / LARGEST_WEIGHT
+        scales = np.maximum(largest, 1e-9) / MAX_WEIGHT
         each = scales.reshape(-1, *(1,) * len(rest))
         steps = np.round(weights / each).astype(np.int8)
         offsets = np.round(bias / (input_scale * scales)).astype(np.int32)

@@ -33,7 +33,7 @@ _RANGE_TOLERANCE = 0.02
 """Many files have 127 and 128 for 127.5."""
 
 
-def names_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
+def labels_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
     """The lines of the label file in an archive; empty if there is none."""
     files = [name for name in archive.namelist() if name.endswith(".txt") and "label" in name.lower()]
     if not files:
@@ -42,11 +42,11 @@ def names_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def names_in_metadata(content: bytes) -> tuple[str, ...]:
+def labels_in_metadata(content: bytes) -> tuple[str, ...]:
     """The labels in the zip that TFLite Metadata appends to a model; empty if there is none."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return names_in_archive(archive)
+            return labels_in_archive(archive)
     except zipfile.BadZipFile:
         return ()
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.masks.loading import TEACHABLE_LABELS, read_names
+from converter.masks.file_formats import TFLITE_MAGIC
+from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.masks.tflite_editing import ending_of, operators_of_tensorflow
-from converter.masks.tflite_metadata import names_in_archive, names_in_metadata, normalization_in_metadata
-from converter.silence import quiet_tensorflow
+from converter.masks.tflite_editing import operators_of_tensorflow, tflite_output_kind
+from converter.masks.tflite_metadata import labels_in_archive, labels_in_metadata, normalization_in_metadata
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
 
@@ -22,16 +23,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import PixelRange
-    from converter.masks.stated import Stated
     from edge_agent.vision.tflite import Interpreter, Tensor
 
-TFLITE_MAGIC = b"TFL3"
 _RANK = 4
 _CHANNELS = (1, 3)
 
 
-def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
+def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes]:
     """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes too.
 
     Raises:
@@ -40,9 +40,9 @@ def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
     """
     content, names, kind = _content_of(path)
     # LiteRT can run them here, where TensorFlow is installed.
-    if lacking := operators_of_tensorflow(content):
+    if missing := operators_of_tensorflow(content):
         raise ModelError(
-            f"{path}: needs {', '.join(lacking)}, TensorFlow's own operators (SELECT_TF_OPS), which no device has; "
+            f"{path}: needs {', '.join(missing)}, TensorFlow's own operators (SELECT_TF_OPS), which no device has; "
             "put other layers in their place, and convert the model that it was made from"
         )
     with quiet_tensorflow():
@@ -52,41 +52,41 @@ def open_tflite_network(path: Path, stated: Stated) -> tuple[Network, bytes]:
             f"{path}: has {len(interpreter.inputs)} inputs and {len(interpreter.outputs)} outputs; a mask classifier "
             "takes one picture of a face and gives one score per label"
         )
-    taken, given = interpreter.inputs[0], interpreter.outputs[0]
-    if len(taken.shape) != _RANK or taken.shape[0] != 1 or taken.shape[3] not in _CHANNELS:
+    input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
+    if len(input_tensor.shape) != _RANK or input_tensor.shape[0] != 1 or input_tensor.shape[3] not in _CHANNELS:
         raise ModelError(
-            f"{path}: its input has shape {tuple(taken.shape)}, a mask classifier's has (1, height, width, 3) or "
-            "(1, height, width, 1); convert the model that it was made from"
+            f"{path}: its input has shape {tuple(input_tensor.shape)}, a mask classifier's has (1, height, width, 3) "
+            "or (1, height, width, 1); convert the model that it was made from"
         )
-    if 1 in taken.shape[1:3]:
+    if 1 in input_tensor.shape[1:3]:
         raise ModelError(
             f"{path}: leaves the size of its input open; convert the model that it was made from, with the --size that "
             "it was trained at"
         )
-    if max(given.shape) != np.prod(given.shape):
+    if max(output_tensor.shape) != np.prod(output_tensor.shape):
         raise ModelError(
-            f"{path}: its output has shape {tuple(given.shape)}, a mask classifier's has one score per label; this is "
-            "a detector: train a classifier of cropped faces"
+            f"{path}: its output has shape {tuple(output_tensor.shape)}, a mask classifier's has one score per label; "
+            "this is a detector: train a classifier of cropped faces"
         )
-    channels = int(taken.shape[3])
-    stated_inside = normalization_in_metadata(content, channels=channels)
-    pixels = stated_inside.pixels if stated_inside else _range_of(taken)
-    where = "its TFLite Metadata" if stated_inside else "the scale of its input"
+    channels = int(input_tensor.shape[3])
+    normalization = normalization_in_metadata(content, channels=channels)
+    pixels = normalization.pixels if normalization else _pixel_range(input_tensor)
+    pixels_origin = "its TFLite Metadata" if normalization else "the scale of its input"
     network = Network(
         path=path,
         name=path.stem,
         kind=kind,
-        height_px=int(taken.shape[1]),
-        width_px=int(taken.shape[2]),
+        height_px=int(input_tensor.shape[1]),
+        width_px=int(input_tensor.shape[2]),
         channels=channels,
-        outputs=int(np.prod(given.shape)),
-        probabilities=_called(interpreter, content),
+        outputs=int(np.prod(output_tensor.shape)),
+        probabilities=_as_function(interpreter, content),
         output_names=names,
         pixels=pixels,
-        means=stated_inside.means if stated_inside else (),
-        deviations=stated_inside.deviations if stated_inside else (),
-        pixels_from=f"found in the file: {where}" if pixels else "",
-        margin_fraction=stated.margin_fraction or 0.0,
+        means=normalization.means if normalization else (),
+        deviations=normalization.deviations if normalization else (),
+        pixels_from=f"found in the file: {pixels_origin}" if pixels else "",
+        margin_fraction=overrides.margin_fraction or 0.0,
     )
     return network, content
 
@@ -98,25 +98,25 @@ def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if content[4:8] == TFLITE_MAGIC:
-        names = names_in_metadata(content) or _names_beside(path)
+        names = labels_in_metadata(content) or _labels_beside(path)
         return content, names, "TFLite"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             models = [name for name in archive.namelist() if name.endswith(".tflite")]
             if len(models) == 1:
-                return archive.read(models[0]), names_in_archive(archive), "Teachable Machine, TFLite"
+                return archive.read(models[0]), labels_in_archive(archive), "Teachable Machine, TFLite"
     raise ModelError(f"{path}: no TFLite model; other kinds are taken by 'edge-convert convert {path}'")
 
 
-def _names_beside(path: Path) -> tuple[str, ...]:
+def _labels_beside(path: Path) -> tuple[str, ...]:
     """The names in `labels.txt` beside the file, or in a text file named after it."""
     for name in (f"{path.stem}_labels.txt", f"{path.stem}.txt", TEACHABLE_LABELS):
-        if names := read_names(path.with_name(name)):
+        if names := read_label_file(path.with_name(name)):
             return names
     return ()
 
 
-def _range_of(tensor: Tensor) -> PixelRange | None:
+def _pixel_range(tensor: Tensor) -> PixelRange | None:
     """The pixel range that the scale of a quantized input implies; None for float."""
     if not tensor.scale:
         return None
@@ -125,25 +125,25 @@ def _range_of(tensor: Tensor) -> PixelRange | None:
     )
 
 
-def _called(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """The model as a function from real values to probabilities."""
-    taken, given = interpreter.inputs[0], interpreter.outputs[0]
-    ends_in = ending_of(content)
+    input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
+    output_kind = tflite_output_kind(content)
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
         tensor = values
-        if taken.scale:
-            limits = np.iinfo(taken.dtype)
-            steps = np.round(values / taken.scale + taken.zero_point)
-            tensor = np.clip(steps, limits.min, limits.max).astype(taken.dtype)
-        raw = interpreter.run(tensor.astype(taken.dtype))[0].astype(np.float64).reshape(-1)
-        if given.scale:
-            raw = (raw - given.zero_point) * given.scale
-        if ends_in != "logits":
-            return np.asarray(raw)
-        if len(raw) == 1:
-            return np.asarray(1 / (1 + np.exp(-raw)))
-        shares = np.exp(raw - raw.max())
+        if input_tensor.scale:
+            limits = np.iinfo(input_tensor.dtype)
+            steps = np.round(values / input_tensor.scale + input_tensor.zero_point)
+            tensor = np.clip(steps, limits.min, limits.max).astype(input_tensor.dtype)
+        outputs = interpreter.run(tensor.astype(input_tensor.dtype))[0].astype(np.float64).reshape(-1)
+        if output_tensor.scale:
+            outputs = (outputs - output_tensor.zero_point) * output_tensor.scale
+        if output_kind != "logits":
+            return np.asarray(outputs)
+        if len(outputs) == 1:
+            return np.asarray(1 / (1 + np.exp(-outputs)))
+        shares = np.exp(outputs - outputs.max())
         return np.asarray(shares / shares.sum())
 
     return call

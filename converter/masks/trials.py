@@ -1,7 +1,7 @@
 """Trials: determines preprocessing and label order from labelled pictures.
 
 Every common preprocessing is tried on labelled pictures and ranked by its log loss at the best temperature, so that
-neither overconfidence nor underconfidence is an advantage. Two ways differ if the mean of their per-picture loss
+neither overconfidence nor underconfidence is an advantage. Two of them differ if the mean of their per-picture loss
 differences exceeds the margin.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.masks.metrics import Share
-from converter.masks.outputs import IGNORE, labels_among, sharing_out
+from converter.masks.outputs import IGNORE, label_matrix, labels_among
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
 
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
     from converter.masks.preprocessing import Preprocessing
     from edge_agent.domain import Label
 
-FIRST_PICTURES, MOST_PICTURES = 40, 160
-"""All ways are tried on the first pictures, the remaining ones on all: seconds for the largest models."""
-MARGIN_ERRORS = 2.0
-"""Two ways differ if their mean difference is this many standard errors from 0 (98 % confidence)."""
+FIRST_PICTURES, MAX_PICTURES = 40, 160
+"""All preprocessings are tried on the first pictures, the remaining ones on all: seconds for the largest models."""
+MARGIN_STANDARD_ERRORS = 2.0
+"""Two preprocessings differ if their mean difference is this many standard errors from 0 (98 % confidence)."""
 MARGIN_LOSS = 0.01
 """Minimum mean difference as well: smaller ones change no prediction."""
-LEFT_OUT_ERRORS = 4.0
-"""A way this many standard errors behind after the first pictures is dropped."""
+DROP_STANDARD_ERRORS = 4.0
+"""A preprocessing this many standard errors behind after the first pictures is dropped."""
 TEMPERATURES = np.geomspace(0.25, 64, 25)
-LEAST_PROBABILITY = 1e-6
-MOST_ORDERED_OUTPUTS = 4
+MIN_PROBABILITY = 1e-6
+MAX_ORDERED_OUTPUTS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """One preprocessing with one label order, on the pictures of the trials.
 
-    `losses` has one value per picture, at the best temperature; `own_loss` is their mean at temperature 1. `recalls`
-    has the recall of each label that occurs.
+    `losses` has one value per picture, at the best temperature; `uncalibrated_loss` is their mean at temperature 1.
+    `recalls` has the recall of each label that occurs.
     """
 
-    way: Preprocessing
+    preprocessing: Preprocessing
     outputs: tuple[Output, ...]
     losses: NDArray[np.float64]
-    own_loss: float
-    right: Share
+    uncalibrated_loss: float
+    accuracy: Share
     recalls: tuple[Share, ...]
 
     @property
@@ -63,29 +63,29 @@ class Trial:
 
         The margin follows Agresti and Coull (1998): two correct and two wrong answers are added to each label.
         """
-        shares = [((one.hits + 2) / (one.of + 4), one.of + 4) for one in self.recalls]
+        shares = [((recall.hits + 2) / (recall.of + 4), recall.of + 4) for recall in self.recalls]
         error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
-        return sum(share for share, _ in shares) - MARGIN_ERRORS * error <= 1.0
+        return sum(share for share, _ in shares) - MARGIN_STANDARD_ERRORS * error <= 1.0
 
     @property
     def loss(self) -> float:
         """Mean log loss, natural logarithm; clipped at 0 against rounding."""
         return max(0.0, float(self.losses.mean()))
 
-    def beats(self, other: Trial, *, errors: float = MARGIN_ERRORS) -> bool:
+    def is_better_than(self, other: Trial, *, errors: float = MARGIN_STANDARD_ERRORS) -> bool:
         """Whether this one is better by more than the margin."""
         differences = other.losses - self.losses
         error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
         return float(differences.mean()) > max(MARGIN_LOSS, errors * error)
 
 
-def orders_of(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], ...]:
+def label_orders(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], ...]:
     """All possible label orders of a network whose file states none; empty for many outputs.
 
     `among` are the labels of the pictures.
     """
     count = max(network.outputs, 2)
-    if count > MOST_ORDERED_OUTPUTS:
+    if count > MAX_ORDERED_OUTPUTS:
         return ()
     known = tuple(label for label in LABELS if label in among)
     if len(known) == count:
@@ -94,86 +94,100 @@ def orders_of(network: Network, among: set[Label]) -> tuple[tuple[Output, ...], 
     return tuple(itertools.permutations(named[:count]))
 
 
-def try_all(
+def run_trials(
     network: Network,
-    ways: Sequence[Preprocessing],
+    preprocessings: Sequence[Preprocessing],
     orders: Sequence[tuple[Output, ...]],
     pixels: NDArray[np.uint8],
     labels: Sequence[Label | None],
 ) -> list[Trial]:
     """Try every preprocessing with every label order on labelled pictures, best first.
 
-    `pixels` is (pictures, height, width, 3), RGB. Ways that are far behind after the first pictures are dropped, and
-    come last.
+    `pixels` is (pictures, height, width, 3), RGB. Preprocessings that are far behind after the first pictures are
+    dropped, and come last.
     """
-    chosen = _alternating(labels)
-    first, rest = chosen[:FIRST_PICTURES], chosen[FIRST_PICTURES:MOST_PICTURES]
-    given = {way: np.zeros((0, network.outputs)) for way in ways}
+    chosen = _interleaved(labels)
+    first, rest = chosen[:FIRST_PICTURES], chosen[FIRST_PICTURES:MAX_PICTURES]
+    probabilities = {preprocessing: np.zeros((0, network.outputs)) for preprocessing in preprocessings}
 
-    def run(running: Sequence[Preprocessing], indices: Sequence[int]) -> None:
-        pairs = [(way, index) for way in running for index in indices]
-        for way, index in with_progress(pairs, total=len(pairs), what=f"trying {len(running)} ways of preprocessing"):
-            row = network.probabilities(way.values(pixels[index]))
-            given[way] = np.vstack([given[way], row])
+    def run(candidates: Sequence[Preprocessing], indices: Sequence[int]) -> None:
+        pairs = [(preprocessing, index) for preprocessing in candidates for index in indices]
+        for preprocessing, index in with_progress(
+            pairs, total=len(pairs), what=f"trying {len(candidates)} preprocessings"
+        ):
+            row = network.probabilities(preprocessing.values(pixels[index]))
+            probabilities[preprocessing] = np.vstack([probabilities[preprocessing], row])
 
-    def judge(judged: Sequence[Preprocessing], indices: Sequence[int]) -> list[Trial]:
+    def evaluate(candidates: Sequence[Preprocessing], indices: Sequence[int]) -> list[Trial]:
         truths = [labels[index] for index in indices]
-        trials = [_judged(way, order, given[way], truths) for way in judged for order in orders]
+        trials = [
+            _evaluate(preprocessing, order, probabilities[preprocessing], truths)
+            for preprocessing in candidates
+            for order in orders
+        ]
         return sorted(trials, key=lambda trial: trial.loss)
 
-    run(ways, first)
-    trials = judge(ways, first)
-    left = list(dict.fromkeys(one.way for one in trials if not trials[0].beats(one, errors=LEFT_OUT_ERRORS)))
+    run(preprocessings, first)
+    trials = evaluate(preprocessings, first)
+    remaining = list(
+        dict.fromkeys(
+            trial.preprocessing for trial in trials if not trials[0].is_better_than(trial, errors=DROP_STANDARD_ERRORS)
+        )
+    )
     if not rest:
         return trials
-    run(left, rest)
-    behind = [trial for trial in trials if trial.way not in left]
-    return judge(left, [*first, *rest]) + behind
+    run(remaining, rest)
+    dropped = [trial for trial in trials if trial.preprocessing not in remaining]
+    return evaluate(remaining, [*first, *rest]) + dropped
 
 
-def _judged(
-    way: Preprocessing,
+def _evaluate(
+    preprocessing: Preprocessing,
     outputs: tuple[Output, ...],
-    given: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     truths: Sequence[Label | None],
 ) -> Trial:
     labels = labels_among(outputs)
-    shares = as_labels(given, outputs)
+    shares = to_label_probabilities(probabilities, outputs)
     indices = np.array([labels.index(truth) if truth in labels else -1 for truth in truths])
     known = indices >= 0
-    logits = np.log(np.clip(shares, LEAST_PROBABILITY, None))
+    logits = np.log(np.clip(shares, MIN_PROBABILITY, None))
     rows = np.arange(len(indices))
-    best = np.full(len(indices), -math.log(LEAST_PROBABILITY))
-    own_loss = math.inf
+    best = np.full(len(indices), -math.log(MIN_PROBABILITY))
+    uncalibrated_loss = math.inf
     for temperature in (1.0, *TEMPERATURES):
         scaled = (logits - logits.max(1, keepdims=True)) / temperature
         scaled = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-        losses = np.where(known, -scaled[rows, indices], -math.log(LEAST_PROBABILITY))
-        own_loss = float(losses.mean()) if math.isinf(own_loss) else own_loss
+        losses = np.where(known, -scaled[rows, indices], -math.log(MIN_PROBABILITY))
+        uncalibrated_loss = float(losses.mean()) if math.isinf(uncalibrated_loss) else uncalibrated_loss
         best = losses if losses.mean() < best.mean() else best
-    is_right = shares.argmax(1) == indices
+    is_correct = shares.argmax(1) == indices
     recalls = [
-        Share(int(is_right[indices == index].sum()), int((indices == index).sum())) for index in np.unique(indices)
+        Share(int(is_correct[indices == index].sum()), int((indices == index).sum())) for index in np.unique(indices)
     ]
-    return Trial(way, outputs, best, own_loss, Share(int(is_right.sum()), len(indices)), tuple(recalls))
+    return Trial(
+        preprocessing, outputs, best, uncalibrated_loss, Share(int(is_correct.sum()), len(indices)), tuple(recalls)
+    )
 
 
-def as_labels(given: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
+def to_label_probabilities(probabilities: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
     """Convert output probabilities, (pictures, outputs), to label probabilities, (pictures, labels); rows sum to 1."""
-    if given.shape[1] == 1:
+    if probabilities.shape[1] == 1:
         # Keras' binary convention: the single output is the probability of the second label.
-        given = np.hstack([1 - given, given])
-    shares = (given @ sharing_out(outputs))[:, : len(labels_among(outputs))]
+        probabilities = np.hstack([1 - probabilities, probabilities])
+    shares = (probabilities @ label_matrix(outputs))[:, : len(labels_among(outputs))]
     return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
 
 
-def _alternating(labels: Sequence[Label | None]) -> list[int]:
+def _interleaved(labels: Sequence[Label | None]) -> list[int]:
     """Indices of the labelled pictures, alternating between labels, evenly spread over each."""
-    groups = [[index for index, label in enumerate(labels) if label == one] for one in LABELS]
-    return [index for turn in itertools.zip_longest(*map(_spread, groups)) for index in turn if index is not None]
+    groups = [[index for index, label in enumerate(labels) if label == wanted] for wanted in LABELS]
+    return [
+        index for turn in itertools.zip_longest(*map(_evenly_ordered, groups)) for index in turn if index is not None
+    ]
 
 
-def _spread(indices: list[int]) -> list[int]:
+def _evenly_ordered(indices: list[int]) -> list[int]:
     """The same indices in an order whose every prefix is spread over the whole."""
     step = max(1, round(len(indices) * (math.sqrt(5) - 1) / 2))
     while math.gcd(step, max(1, len(indices))) > 1:

@@ -16,7 +16,7 @@ from edge_agent.alerts.anonymise import own_face, without_faces
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.domain import Crop
 from edge_agent.errors import CropError
-from edge_agent.host.atomic_files import UNFINISHED, make_folder, write_whole
+from edge_agent.host.atomic_files import UNFINISHED, is_there, make_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,18 +32,25 @@ CROP_NAME = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.scene)?\.j
 
 
 def find_crop(folder: Path, alert_id: str) -> Path | None:
-    """Find the crop of an alert, encrypted or not; None if there is none, or the id is invalid."""
+    """Find the crop of an alert, encrypted or not; None if there is none, or the id is invalid.
+
+    Raises:
+        CropError: the folder cannot be accessed.
+    """
     return _find(folder, f"{alert_id}.jpg")
 
 
 def find_scene(folder: Path, alert_id: str) -> Path | None:
-    """Find the scene of an alert, encrypted or not; None as with crops."""
+    """Find the scene of an alert, as `find_crop`."""
     return _find(folder, f"{alert_id}.scene.jpg")
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    names = [name, f"{name}.age"]
-    return next((folder / name for name in names if CROP_NAME.match(name) and (folder / name).exists()), None)
+    files = [folder / candidate for candidate in (name, f"{name}.age") if CROP_NAME.match(candidate)]
+    try:
+        return next((file for file in files if is_there(file)), None)
+    except OSError as error:
+        raise CropError(f"{folder}: cannot be read: {error.strerror}; the agent needs access to it") from error
 
 
 class Crops:

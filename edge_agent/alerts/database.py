@@ -33,9 +33,9 @@ LOCK_SECONDS = 5.0
 """Another process, or a user with sqlite3, may hold the lock for a moment."""
 LOG_BYTES = 4_000_000
 """The log is truncated to this after a burst; SQLite writes about 4 MB between two checkpoints."""
-MOST_SET_ASIDE = 5
+MAX_SET_ASIDE = 5
 """Limit, so that a disk that damages file after file does not fill up with them."""
-MOST_LOOKUPS = 200_000
+MAX_LOOKUPS = 200_000
 """Limit for looking up rows between two damaged places one by one; twice the size of a full history."""
 
 # alerts: kept_when is seconds since 1970, adjusted whenever the clock is set; day is the day in the device's time zone.
@@ -280,7 +280,7 @@ def replace_file(path: Path, whole: Path, *, when: datetime) -> Path | None:
             source.unlink(missing_ok=True)
         elif source.exists():
             source.replace(aside.with_name(aside.name + suffix))
-    for outdated in files_set_aside(path)[:-MOST_SET_ASIDE]:
+    for outdated in files_set_aside(path)[:-MAX_SET_ASIDE]:
         for suffix in ("-wal", "-shm", ""):
             outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
     whole.replace(path)
@@ -358,7 +358,7 @@ def _readable_rows(database: sqlite3.Connection, query: str) -> Iterator[tuple[A
         for row in database.execute(f"{query} ORDER BY rowid DESC"):
             first_from_end = row[-1]
             yield row
-    for rowid in range(last_from_start + 1, min(first_from_end, last_from_start + MOST_LOOKUPS)):
+    for rowid in range(last_from_start + 1, min(first_from_end, last_from_start + MAX_LOOKUPS)):
         with suppress(*UNREADABLE):
             yield from database.execute(f"{query} WHERE rowid = ?", (rowid,))
 

@@ -21,7 +21,7 @@ def delete_alert(alert_id: str, *, history: AlertHistory, crops_folder: Path, pu
 
     Raises:
         CommandError: the crop is not sent yet; nothing was removed.
-        CropError: a picture cannot be removed; the history entry remains.
+        CropError: a picture cannot be found or removed; the history entry remains.
         UnavailableError: the history cannot be written; the pictures are gone.
     """
     if history.entry(alert_id) is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.database import Change
     from edge_agent.messages.message import Kind
 
-MOST_EVENTS = 20_000
+MAX_EVENTS = 20_000
 """Some 12 MB; the oldest events beyond this are dropped."""
 
 
@@ -93,6 +93,8 @@ def begin_webhooks(database: sqlite3.Connection, webhooks: Sequence[str]) -> Non
     (last,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'").fetchone()
     # A store whose events were damaged numbers the next ones from the last that was salvaged.
     database.execute("UPDATE webhook_cursors SET position = min(position, ?)", (last,))
-    database.executemany("INSERT OR IGNORE INTO webhook_cursors VALUES (?, ?)", [(one, last) for one in webhooks])
+    database.executemany(
+        "INSERT OR IGNORE INTO webhook_cursors VALUES (?, ?)", [(webhook, last) for webhook in webhooks]
+    )
     if not webhooks:
         database.execute("DELETE FROM events")

@@ -331,6 +331,6 @@ def _entry(row: tuple[str, str, str, str | None, str]) -> HistoryEntry:
     return HistoryEntry(
         message=json.loads(message),
         resolved=json.loads(resolved) if resolved else None,
-        review=next((one for one in REVIEWS if one == review), ""),
+        review=next((known for known in REVIEWS if known == review), ""),
         stored_timeline=(timeline, later),
     )

@@ -124,24 +124,23 @@ def unsent_periods(
 
     Those with counts, and from `since` on also those without: the agent was running and detected no people.
     """
-    done = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
+    sent = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
     periods = []
     for period in PERIODS:
-        (last_counted,) = database.execute(
-            "SELECT min(hour) FROM people WHERE hour >= ?", (done.get(period, 0),)
-        ).fetchone()
-        begins = [datetime.fromtimestamp(last_counted, timezone.utc)] if last_counted is not None else []
-        begins += [since] if since is not None else []
-        if not begins:
-            continue
-        begin = beginning_of(period, max(min(begins), datetime.fromtimestamp(done.get(period, 0), timezone.utc)))
-        while (end := following(period, begin)) <= now:
-            counts = grouped(rows_between(database, begin, end), "camera")
-            if counts or (since is not None and begin >= beginning_of(period, since)):
-                named = {camera: counts.get(camera, PeopleCounts()) for camera in {*cameras, *counts}}
-                periods.append(CountedPeriod(period, begin, end, dict(sorted(named.items()))))
-            begin = end
-    return sorted(periods, key=lambda one: one.end)
+        first = beginning_of(period, datetime.fromtimestamp(sent.get(period, 0), timezone.utc))
+        rows_by_begin: dict[datetime, list[PeopleRow]] = {}
+        for row in rows_between(database, first, now):
+            begin = beginning_of(period, datetime.fromtimestamp(row[1], timezone.utc))
+            rows_by_begin.setdefault(begin, []).append(row)
+        begin = now if since is None else beginning_of(period, max(since, first))
+        while begin < now:
+            rows_by_begin.setdefault(begin, [])
+            begin = following(period, begin)
+        for begin, rows in rows_by_begin.items():
+            counts = grouped(rows, "camera")
+            named = {camera: counts.get(camera, PeopleCounts()) for camera in sorted({*cameras, *counts})}
+            periods.append(CountedPeriod(period, begin, following(period, begin), named))
+    return sorted((period for period in periods if period.end <= now), key=lambda period: period.end)
 
 
 def parse_day(text: str) -> date:

@@ -41,7 +41,7 @@ RETRY_SECONDS = 1.0
 """Retry interval for buffered writes after a disk error."""
 SWEEP_SECONDS = 600.0
 """Interval at which crops and entries beyond their age or number are removed."""
-MOST_QUEUED = 200
+MAX_QUEUED = 200
 """Of each kind. An alert holds its cutout, a megabyte at most, and its scene, a tenth of that; with this many queued
 the disk hangs."""
 STUCK_SECONDS = 10.0
@@ -127,11 +127,11 @@ class Recorder:
         return {name: count + self._dropped[name] for name, count in self._store.dropped().items()}
 
     @property
-    def trouble(self) -> str:
+    def write_error(self) -> str:
         """Why nothing can be written to disk now; empty if it can."""
         if self.is_stuck:
             return f"{self._folder_in_use}: the disk is not responding"
-        return self._store.trouble
+        return self._store.write_error
 
     @property
     def is_stuck(self) -> bool:
@@ -146,7 +146,7 @@ class Recorder:
             UnavailableError: the disk hangs.
         """
         if self.is_stuck:
-            raise UnavailableError(f"{self.trouble}: {self._jobs.qsize()} messages in memory would be lost")
+            raise UnavailableError(f"{self.write_error}: {self._jobs.qsize()} messages in memory would be lost")
 
     @property
     def is_alive(self) -> bool:
@@ -162,7 +162,7 @@ class Recorder:
 
     def _queue(self, kind: Kind | Literal["status"], record: Callable[[], None]) -> None:
         with self._queue_lock:
-            has_room = self._queued[kind] < MOST_QUEUED
+            has_room = self._queued[kind] < MAX_QUEUED
             is_first_dropped = not has_room and not self._dropped.total()
             (self._queued if has_room else self._dropped)[kind] += 1
         if has_room:

@@ -24,7 +24,7 @@ STAMP = ".swept"
 # Drift and leap seconds are smaller; a larger difference means that the clock was set.
 STEP = timedelta(days=1)
 # A longer interval means that the clock was set, not that the device was off.
-LONGEST_OFF = timedelta(days=365)
+MAX_OFF = timedelta(days=365)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def step_of_clock(
         step = now - last[1] - timedelta(seconds=at - last[0])
         return step if abs(step) > STEP else timedelta()
     passed = now - (recorded() or now)
-    return passed if passed > LONGEST_OFF or passed < -STEP else timedelta()
+    return passed if passed > MAX_OFF or passed < -STEP else timedelta()
 
 
 class Retention:
@@ -135,7 +135,8 @@ class Retention:
                 self.folder,
             )
             for crop in self._stored():
-                _date(self.folder / crop.name, crop.saved_when + step)
+                with suppress(FileNotFoundError):
+                    _date(self.folder / crop.name, crop.saved_when + step)
         # On a full or read-only disk the next start does not know about this sweep, which is harmless.
         with suppress(OSError):
             stamp.touch()
@@ -150,8 +151,14 @@ class Retention:
             return max((crop.saved_when for crop in self._stored()), default=None)
 
     def _stored(self) -> list[StoredCrop]:
-        found = [(file.name, file.stat()) for file in self.folder.iterdir() if CROP_NAME.match(file.name)]
-        return [StoredCrop(name, status.st_size, _changed_when(status)) for name, status in found]
+        found = []
+        for file in self.folder.iterdir():
+            # An alert may be deleted meanwhile, with its crop.
+            with suppress(FileNotFoundError):
+                if CROP_NAME.match(file.name):
+                    status = file.stat()
+                    found.append(StoredCrop(file.name, status.st_size, _changed_when(status)))
+        return found
 
 
 def _changed_when(status: os.stat_result) -> datetime:

@@ -38,8 +38,8 @@ def draw_scene(detect: Callable[[Picture], list[Face]], frame: Frame, track: int
     All other tracks are hidden, including those that the rules ignore, and everything else that may be a face:
     `detect`, which finds those, should have a low threshold.
     """
-    own = next(one.face.box for one in tracks if one.id == track)
-    others = [one.face.box for one in tracks if one.id != track]
+    own = next(other.face.box for other in tracks if other.id == track)
+    others = [other.face.box for other in tracks if other.id != track]
     perhaps = [face.box for face in detect(frame.picture)]
     others += [box for box in perhaps if box.overlap(own) < SAME_FACE_OVERLAP]
     scale = min(LONG_SIDE_PX / max(frame.width_px, frame.height_px), 1.0)

@@ -33,7 +33,7 @@ from edge_agent.alerts.database import (
     transaction,
     unsynced_transaction,
 )
-from edge_agent.alerts.events import EVENT_KINDS, MOST_EVENTS, begin_webhooks, event
+from edge_agent.alerts.events import EVENT_KINDS, MAX_EVENTS, begin_webhooks, event
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
@@ -66,14 +66,12 @@ FIRST_TO_GO: tuple[Kind, ...] = ("telemetry", "counts", "resolved", "alert")
 """The order in which kinds are dropped from a full outbox, oldest message first: old telemetry matters least."""
 HISTORY = "history"
 """Name under which dropped history entries are counted, besides the kinds of messages."""
-MOST_BUFFERED = 1000
+MAX_BUFFERED = 1000
 """About 1 MB of alerts in memory; a disk that stays unwritable for that long needs repair."""
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 """Some 200 MB; a device with three thousand alerts a day reaches it within crops.keep_days."""
 LOCKED_PAUSE = 6
-"""After a lock timeout the file is not tried for this many times the timeout: 30 s."""
-BRIEF_FRACTION = 0.04
-"""Then the timeout is reduced to this fraction, 0.2 s: the lock may never be released."""
+"""After a lock timeout the file is not tried for this many times the timeout, 30 s: the lock may never be released."""
 CHECK_SECONDS = 86_400.0
 """Interval of the integrity check of the history, which also runs after the start; it takes seconds on a full card."""
 ROOM_AGAIN_FRACTION = 0.9
@@ -97,7 +95,7 @@ class AlertStore:
     """The agent's own connection, the only one that creates and salvages the file and assigns sequence numbers.
 
     The recorder's thread writes and sweeps, those of the publisher's outbox read and remove; counts, sequence numbers
-    and `trouble` are for any thread and touch neither the disk nor its lock.
+    and `write_error` are for any thread and touch neither the disk nor its lock.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class AlertStore:
         """Open or create the store with limits for the number and size of pending messages.
 
         Events are also kept for each of `webhooks`, by name; None leaves those as they are. `lock_seconds` is the
-        timeout for locks of other processes. Never fails: if the disk is unusable, `trouble` gives the reason.
+        timeout for locks of other processes. Never fails: if the disk is unusable, `write_error` gives the reason.
         """
         self.path = path
         self._boot_id = boot_id
@@ -140,7 +138,7 @@ class AlertStore:
         self._alerts_of_day: tuple[str, int] = ("", 0)
         self._last_sweep: tuple[float, datetime] | None = None
         self._checked_at = float("-inf")
-        self.trouble = ""
+        self.write_error = ""
         """Why messages are buffered in memory only; empty if they are not."""
         self.damage = ""
         """The damage found since the start, and where the damaged file was set aside; empty if none."""
@@ -163,7 +161,7 @@ class AlertStore:
         """Store a message with its `next_sequence`, and changes of the history, in one transaction.
 
         It has been waiting since `since`, in `seconds_since_boot`, or from now on. Durable when this returns, unless
-        there is `trouble`.
+        there is `write_error`.
         """
         crop = getattr(message, "crop", None)
         content = message.as_json()
@@ -191,14 +189,14 @@ class AlertStore:
             self._write_buffered()
 
     def put_event(self, kind: str, id: str, message: str) -> None:  # noqa: A002  (the word of the contract)
-        """Store a message, JSON text, for the webhooks only. Durable when this returns, unless there is `trouble`."""
+        """Store a message, JSON text, for the webhooks only. Durable as with `put`."""
         if self._webhooks:
             with self._lock:
                 self._buffered_history.append(event(kind, id, message))
                 self._write_buffered()
 
     def count_person(self, person: Person) -> None:
-        """Count a person who has left. Durable when this returns, unless there is `trouble`."""
+        """Count a person who has left. Durable when this returns, unless there is a write error."""
         day = day_of(person.when)
         with self._lock:
             row = row_of(person)
@@ -256,11 +254,11 @@ class AlertStore:
             if len(buffered) < len(keys):
                 removed = self._try_disk(lambda database: _delete(database, keys))
                 if removed is None:
-                    raise UnavailableError(self.trouble)
+                    raise UnavailableError(self.write_error)
                 for kind, size_bytes in removed:
                     self._count_out(kind, size_bytes)
                 if removed and not self._is_buffering:
-                    self._note_trouble("")
+                    self._note_write_error("")
             self._note_room()
 
     def purge(self, *kinds: Kind) -> int:
@@ -269,7 +267,7 @@ class AlertStore:
         Raises:
             UnavailableError: the disk is full or read-only.
         """
-        keys = [row.key for row in self.waiting(self._max_messages + MOST_BUFFERED, kinds=kinds)]
+        keys = [row.key for row in self.waiting(self._max_messages + MAX_BUFFERED, kinds=kinds)]
         self.remove(*keys)
         return len(keys)
 
@@ -303,7 +301,7 @@ class AlertStore:
         with self._lock:
             rows = self._try_disk(lambda database: database.execute(query).fetchall())
             if rows is None:
-                raise UnavailableError(self.trouble)
+                raise UnavailableError(self.write_error)
             files = [file for (file,) in rows] + [row[5] for row in self._buffered.values() if row[5]]
         return {Path(file).name for file in files}
 
@@ -328,12 +326,12 @@ class AlertStore:
                 surplus = "SELECT position FROM alerts ORDER BY position LIMIT ?"
                 removed += database.execute(
                     f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
-                    (max(0, count - MOST_ENTRIES),),
+                    (max(0, count - MAX_ENTRIES),),
                 ).rowcount
                 if people_before is not None:
                     database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
                 database.execute(
-                    "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MOST_EVENTS,)
+                    "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MAX_EVENTS,)
                 )
                 database.execute("INSERT OR REPLACE INTO last_sweep VALUES (1, ?)", (now.timestamp(),))
             # Deleted data must not remain in the log.
@@ -349,14 +347,14 @@ class AlertStore:
         with self._lock:
             if self._is_buffering:
                 # A last attempt, even during the pause after a lock timeout.
-                self._locked_until = min(self._locked_until, time.monotonic())
+                self._locked_until = float("-inf")
                 self._write_buffered()
             if self._is_buffering:
                 log.error(
                     "%d messages and %d changes of the history that were buffered in memory are lost: %s",
                     len(self._buffered),
                     len(self._buffered_history),
-                    self.trouble,
+                    self.write_error,
                 )
             self._close_file()
 
@@ -374,19 +372,19 @@ class AlertStore:
 
     def _write_buffered(self) -> None:
         """Write buffered changes to disk in order, or drop those beyond the memory limit."""
-        victims = self._try_disk(self._insert)
-        if victims is not None:
-            self._note_trouble("")
+        dropped = self._try_disk(self._insert)
+        if dropped is not None:
+            self._note_write_error("")
             self._buffered.clear()
             self._buffered_history.clear()
             self._buffered_people = []
             self._dropped_unsaved.clear()
         else:
-            victims = self._make_room_in_memory()
-        for kind, size_bytes in victims:
+            dropped = self._make_room_in_memory()
+        for kind, size_bytes in dropped:
             if kind != HISTORY:
                 self._count_out(kind, size_bytes)
-        self._note_drops(Counter(kind for kind, _ in victims))
+        self._note_drops(Counter(kind for kind, _ in dropped))
 
     def _insert(self, database: sqlite3.Connection) -> list[tuple[str, int]]:
         columns = ", ".join("?" * 7)
@@ -404,18 +402,18 @@ class AlertStore:
             )
             database.execute("DELETE FROM alerts_of_day WHERE day != ?", (self._alerts_of_day[0],))
             database.execute("INSERT OR REPLACE INTO alerts_of_day VALUES (?, ?)", self._alerts_of_day)
-            victims = self._make_room_on_disk(database)
-            counts = Counter(kind for kind, _ in victims) + self._dropped_unsaved
+            dropped = self._make_room_on_disk(database)
+            counts = Counter(kind for kind, _ in dropped) + self._dropped_unsaved
             for kind, messages in counts.items():
                 database.execute(
                     "INSERT INTO dropped VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET messages = messages + ?",
                     (kind, messages, messages),
                 )
-        return victims
+        return dropped
 
     def _make_room_on_disk(self, database: sqlite3.Connection) -> list[tuple[str, int]]:
         rows, size_bytes = sum(self._rows.values()), self._bytes
-        victims: list[tuple[str, int]] = []
+        dropped: list[tuple[str, int]] = []
         oldest = "SELECT key, length(CAST(message AS BLOB)) FROM outbox WHERE kind = ? ORDER BY position LIMIT 1"
         for kind in FIRST_TO_GO:
             while rows > self._max_messages or size_bytes > self._max_bytes:
@@ -423,26 +421,26 @@ class AlertStore:
                 if found is None:
                     break
                 database.execute("DELETE FROM outbox WHERE key = ?", (found[0],))
-                victims.append((kind, found[1]))
+                dropped.append((kind, found[1]))
                 rows, size_bytes = rows - 1, size_bytes - found[1]
-        return victims
+        return dropped
 
     def _make_room_in_memory(self) -> list[tuple[str, int]]:
-        victims: list[tuple[str, int]] = []
+        dropped: list[tuple[str, int]] = []
         for kind in FIRST_TO_GO:
             of_kind = [key for key, row in self._buffered.items() if row[1] == kind]
-            for key in of_kind[: max(0, len(self._buffered) - MOST_BUFFERED)]:
-                victims += [(kind, len(self._buffered.pop(key)[-1]))]
-        while len(self._buffered_history) > MOST_BUFFERED:
+            for key in of_kind[: max(0, len(self._buffered) - MAX_BUFFERED)]:
+                dropped += [(kind, len(self._buffered.pop(key)[-1]))]
+        while len(self._buffered_history) > MAX_BUFFERED:
             self._buffered_history.popleft()
-            victims.append((HISTORY, 0))
-        self._dropped_unsaved.update(kind for kind, _ in victims)
-        return victims
+            dropped.append((HISTORY, 0))
+        self._dropped_unsaved.update(kind for kind, _ in dropped)
+        return dropped
 
     def _try_disk(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
-        """Run a function on the database; None if that is impossible now, and `trouble` gives the reason.
+        """Run a function on the database; None if that is impossible now, and `write_error` gives the reason.
 
-        Only a successful write ends the trouble: reading works on a full disk, too. After a lock timeout the file is
+        Only a successful write clears it: reading works on a full disk, too. After a lock timeout the file is
         not tried for a while: delivery and recording must not wait for it repeatedly.
         """
         if time.monotonic() < self._locked_until:
@@ -457,8 +455,9 @@ class AlertStore:
                 self._restore(f"damaged ({error})")
                 return self._do(work)
         except (*UNREADABLE, OSError) as error:
-            self._note_lock(is_held=is_lock(error))
-            self._note_trouble(_reason(error))
+            if is_lock(error):
+                self._locked_until = time.monotonic() + LOCKED_PAUSE * self._lock_seconds
+            self._note_write_error(_reason(error))
             return None
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -467,25 +466,11 @@ class AlertStore:
         if self._database is None:
             self._database = self._open()
             self._identity = identity(self.path)
-        done = work(self._database)
-        self._note_lock(is_held=False)
-        return done
-
-    def _note_lock(self, *, is_held: bool) -> None:
-        was_held = self._locked_until > float("-inf")
-        self._locked_until = time.monotonic() + LOCKED_PAUSE * self._lock_seconds if is_held else float("-inf")
-        if self._database is not None and is_held != was_held:
-            self._database.execute(f"PRAGMA busy_timeout = {round(1000 * self._wait_seconds)}")
-
-    @property
-    def _wait_seconds(self) -> float:
-        """The current lock timeout."""
-        is_held = self._locked_until > float("-inf")
-        return self._lock_seconds * BRIEF_FRACTION if is_held else self._lock_seconds
+        return work(self._database)
 
     def _open(self) -> sqlite3.Connection:
         make_folder(self.path.parent)
-        database = open_database(self.path, lock_seconds=self._wait_seconds)
+        database = open_database(self.path, lock_seconds=self._lock_seconds)
         try:
             if self._webhooks is not None:
                 with transaction(database):
@@ -539,7 +524,7 @@ class AlertStore:
         make_folder(self.path.parent)
         whole = self.path.with_name(f"{self.path.name}.anew")
         if self._database is None:
-            with closing(sqlite3.connect(self.path, timeout=self._wait_seconds)) as damaged:
+            with closing(sqlite3.connect(self.path, timeout=self._lock_seconds)) as damaged:
                 messages, alerts = salvage(damaged, whole)
         else:
             messages, alerts = salvage(self._database, whole)
@@ -557,16 +542,16 @@ class AlertStore:
             self._database.close()
             self._database = None
 
-    def _note_trouble(self, reason: str) -> None:
-        trouble = reason and (
+    def _note_write_error(self, reason: str) -> None:
+        write_error = reason and (
             f"{self.path}: the alert store cannot be used: {reason}; messages are buffered in memory only; check "
             "that state_dir is writable and has free space"
         )
-        if trouble and not self.trouble:
-            log.error("%s", trouble)
-        elif self.trouble and not trouble:
+        if write_error and not self.write_error:
+            log.error("%s", write_error)
+        elif self.write_error and not write_error:
             log.info("%s: writing to the alert store works again", self.path)
-        self.trouble = trouble
+        self.write_error = write_error
 
     def _note_drops(self, dropped: Counter[str]) -> None:
         if not dropped:

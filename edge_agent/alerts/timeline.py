@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from edge_agent.domain import Alert, Label, Outcome, Resolved
 
 # As many as a plot on a phone can show; the first minute and a half at two readings a second.
-MOST_POINTS = 200
+MAX_POINTS = 200
 # More people than one device sees at a time. Timelines of people who have left are replaced by those of others.
-MOST_TRACKS = 200
+MAX_TRACKS = 200
 # For log-likelihood ratios, scores and tenths of a millisecond: more digits would be false precision.
 POINT_DIGITS = 4
 
@@ -66,18 +66,18 @@ class Timelines:
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
             points = self._points.setdefault(reading.track.id, [])
             points.append(TimelinePoint(reading.taken_at, verdict.llr, reading.label, reading.score, reading.quality))
-            if len(points) > MOST_POINTS:
+            if len(points) > MAX_POINTS:
                 # Halve the resolution to cover the whole time, not just the end.
                 del points[1::2]
             self._points.move_to_end(reading.track.id)
-        while len(self._points) > MOST_TRACKS:
+        while len(self._points) > MAX_TRACKS:
             self._points.popitem(last=False)
 
     def up_to(self, alert: Alert, *, at: float) -> Timeline:
         """Return the timeline of an alert raised now; later readings are collected separately."""
         track = alert.verdict.track
         self._alerted_at[track.id] = at
-        if len(self._alerted_at) > MOST_TRACKS:
+        if len(self._alerted_at) > MAX_TRACKS:
             self._alerted_at.popitem(last=False)
         return Timeline(
             points=self._taken(track.id, alerted_at=at),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,9 +11,9 @@ from edge_agent.camera.source import source_kind
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Iterator
 
-    from edge_agent.camera.video import Recording
+    from edge_agent.camera.recording import Recording
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Picture
 
@@ -91,9 +92,9 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
 
             return PipeCamera(config, stop=stop or threading.Event())
         case "picamera2":
-            from edge_agent.camera.picamera2 import RibbonCamera
+            from edge_agent.camera.picamera2 import CsiCamera
 
-            return RibbonCamera(config)
+            return CsiCamera(config)
 
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
@@ -106,8 +107,10 @@ def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
         if kind == "picture":
             return StillCamera(config, stop=stop)
         is_bare_mjpeg = kind == "pictures"
-    camera: Camera = _video().StreamCamera(config, stop=stop, is_bare_mjpeg=is_bare_mjpeg)
-    return camera
+    with _pyav():
+        from edge_agent.camera.stream import StreamCamera
+
+    return StreamCamera(config, stop=stop, is_bare_mjpeg=is_bare_mjpeg)
 
 
 def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
@@ -116,16 +119,19 @@ def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
     Raises:
         CameraError: the file is missing, empty, not a video, or holds no frame.
     """
-    recording: Recording = _video().Recording(path, config)
-    return recording
+    with _pyav():
+        from edge_agent.camera.recording import Recording
+
+    return Recording(path, config)
 
 
-def _video() -> ModuleType:
+@contextmanager
+def _pyav() -> Iterator[None]:
+    """Explain that PyAV, which has no wheel for some systems, cannot be imported."""
     try:
-        from edge_agent.camera import video
+        yield
     except ImportError as error:
         raise CameraError(
             f"recordings and network streams need PyAV, which cannot be imported ({error}); 'pip install av', or where "
             "it has no wheel write 'source: \"ffmpeg: ADDRESS\"' (docs/platforms.md)"
         ) from error
-    return video

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image, Picture
 
 # No camera's JPEG is larger; longer data without an end is garbage.
-LARGEST_JPEG_BYTES = 32 * 1024 * 1024
+MAX_JPEG_BYTES = 32 * 1024 * 1024
 
 RawPixels: TypeAlias = Literal["bgr", "i420", "nv12"]
 
@@ -31,7 +31,7 @@ _END = re.compile(rb"\xff+\xd9")
 _SEGMENT = re.compile(rb"\xff+([\xc0-\xcf\xda-\xfe])(..)", re.DOTALL)
 _START_OF_SCAN = b"\xda"
 _AFTER_PIXELS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SHORTEST_SEGMENT_BYTES = 4
+_MIN_SEGMENT_BYTES = 4
 
 
 class JpegStream:
@@ -45,7 +45,7 @@ class JpegStream:
         self._searched = 0
 
     def add(self, chunk: bytes) -> None:
-        """Add bytes: keep the newest complete JPEG, and the beginning of the next, of at most LARGEST_JPEG_BYTES."""
+        """Add bytes: keep the newest complete JPEG, and the beginning of the next, of at most MAX_JPEG_BYTES."""
         self._waiting += chunk
         while (begin := self._waiting.find(_START)) >= 0:
             del self._waiting[:begin]
@@ -53,7 +53,7 @@ class JpegStream:
             if is_whole:
                 self._newest = bytes(self._waiting[:end])
             elif end is None:
-                if len(self._waiting) <= LARGEST_JPEG_BYTES:
+                if len(self._waiting) <= MAX_JPEG_BYTES:
                     return
                 end = len(_START)
             del self._waiting[:end]
@@ -131,7 +131,7 @@ def _jpeg_end(content: bytearray, searched: int) -> tuple[int | None, bool, int]
     while (end := _END.match(content, position)) is None:
         segment = _SEGMENT.match(content, position)
         if segment is None:
-            return (None if len(content) - position < _SHORTEST_SEGMENT_BYTES else position), False, 0
+            return (None if len(content) - position < _MIN_SEGMENT_BYTES else position), False, 0
         position = segment.end(1) + int.from_bytes(segment[2], "big")
         if segment[1] == _START_OF_SCAN:
             after = _AFTER_PIXELS.search(content, position)

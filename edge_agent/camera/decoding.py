@@ -17,25 +17,27 @@ import numpy as np
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
+from edge_agent.camera.transform import is_transformed
 from edge_agent.errors import CameraError
 from edge_agent.vision.planes import ColourSpace, Planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from edge_agent.config.model import DecoderName
+    from edge_agent.config.model import CameraConfig, DecoderName
     from edge_agent.domain import Image, Picture
     from edge_agent.vision.planes import Standard
 
     Matrix: TypeAlias = tuple[float, float, float, float]
 
 # Limits of plausible pixel aspect ratios; beyond them the header is damaged.
-LEAST_ASPECT, MOST_ASPECT = Fraction(1, 3), Fraction(3)
+MIN_ASPECT, MAX_ASPECT = Fraction(1, 3), Fraction(3)
 # Frame sizes of video recorders whose pixels are not square although this is not stated: half of the width or height is
 # omitted (2CIF, half D1, 720p and 1080p "lite", 4 and 5 megapixels "lite").
 UNSTATED_ASPECTS = {
@@ -53,39 +55,59 @@ UNSTATED_ASPECTS = {
 # Up to Full HD one core of a Raspberry Pi 4 is enough, and each further thread delays the output by one picture.
 ONE_THREAD_PIXELS = 1920 * 1088
 # FFmpeg converts smaller pictures faster than their planes are processed: no detector's input is half as large.
-LEAST_PLANES_PIXELS = 1280 * 720
+MIN_PLANES_PIXELS = 1280 * 720
 # FFmpeg's numbers (AVColorSpace, AVColorRange); if a stream states none, FFmpeg also assumes BT.601.
 STANDARDS: dict[int, Standard] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 FULL_RANGE = 2
 UPRIGHT = (1.0, 0.0, 0.0, 1.0)
 # A hardware decoder without output for this many packets does not work with this stream.
-PATIENCE_PACKETS = 100
+FALLBACK_PACKETS = 100
 PYAV_MAJOR = int(av.__version__.partition(".")[0])
 # PyAV 17 and later convert with a thread per core, started and ended with each reformatter.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if PYAV_MAJOR >= 17 else {}  # noqa: PLR2004
+# Accepts metadata in any encoding; PyAV 19 and later always do, and reject the keyword.
+METADATA: dict[str, Any] = {} if PYAV_MAJOR >= 19 else {"metadata_errors": "replace"}  # noqa: PLR2004
 # A display matrix is applied only if other components than right-angle rotation and mirroring are below this fraction.
 NEARLY_ZERO_FRACTION = 0.01
 
 log = logging.getLogger(__name__)
 
 
+def open_container(address: str, **settings: Any) -> InputContainer:
+    """Open for reading; metadata that is not UTF-8 is not an error."""
+    container: InputContainer = av.open(address, "r", **METADATA, **settings)
+    return container
+
+
+def video_stream(container: InputContainer, *, shown: str) -> VideoStream:
+    """The video of a container; `shown` is its name in errors.
+
+    Raises:
+        CameraError: it has none, or none that can be decoded.
+    """
+    # Not the first one, which may be a cover or a thumbnail.
+    stream: Any = container.streams.best("video")
+    if stream is None:
+        raise CameraError(f"{shown}: not a video: contains no video stream; give another path")
+    if stream.codec_context is None:
+        raise CameraError(f"{shown}: FFmpeg has no decoder for its video; choose H.264, H.265 or MJPEG")
+    video: VideoStream = stream
+    return video
+
+
 class VideoDecoder:
     """The decoder of one video stream. Owned by one thread."""
 
-    def __init__(
-        self, stream: VideoStream, *, decoder: DecoderName, aspect_ratio: float, may_give_planes: bool, shown: str
-    ) -> None:
-        """Choose a decoder; `aspect_ratio` is a pixel's width by its height, 0: as the stream states.
-
-        `may_give_planes`: the planes of large pictures are used as they are, without converting them to BGR.
+    def __init__(self, stream: VideoStream, config: CameraConfig, *, shown: str) -> None:
+        """Choose a decoder; `shown` is the name of the source in errors.
 
         Raises:
             CameraError: there is no such decoder here.
         """
-        self._stream, self._aspect_ratio, self._shown = stream, aspect_ratio, shown
-        self._may_fall_back = decoder == "auto"
-        self._may_give_planes = may_give_planes
-        self._context = _open_context(stream, decoder, shown=shown)
+        self._stream, self._aspect_ratio, self._shown = stream, config.pixel_aspect_ratio, shown
+        self._may_fall_back = config.decoder == "auto"
+        self._may_give_planes = not is_transformed(config)
+        self._context = _open_context(stream, config.decoder, shown=shown)
         self._fruitless_packets = 0
         self._deinterlacer: _Deinterlacer | None = None
         self._reformatter = VideoReformatter()
@@ -97,11 +119,11 @@ class VideoDecoder:
         self._context.skip_frame = "NONREF" if is_to_skip else "DEFAULT"
 
     @property
-    def can_begin_anew(self) -> bool:
+    def can_flush(self) -> bool:
         """Whether decoding may continue with a later key frame: not with hardware codecs or between two fields."""
         return self._context is self._stream.codec_context and self._deinterlacer is None
 
-    def begin_anew(self) -> None:
+    def flush(self) -> None:
         """Drop earlier frames: the next packet is a key frame, and frames that refer to earlier ones are omitted."""
         self._context.flush_buffers()
 
@@ -112,7 +134,7 @@ class VideoDecoder:
         except (av.error.FFmpegError, ValueError):
             frames = []
         self._fruitless_packets = 0 if frames else self._fruitless_packets + 1
-        if self._may_fall_back and self._fruitless_packets >= PATIENCE_PACKETS:
+        if self._may_fall_back and self._fruitless_packets >= FALLBACK_PACKETS:
             self._fall_back()
         for frame in frames:
             if packet is None:
@@ -131,7 +153,7 @@ class VideoDecoder:
         """The picture of a frame, upright, with square pixels.
 
         Raises:
-            ValueError: FFmpeg cannot convert this frame.
+            CameraError: FFmpeg cannot convert this frame.
         """
         width_px, height_px = square_size(frame.width, frame.height, self._aspect_of(frame))
         matrix = self._matrix_of(frame)
@@ -140,9 +162,12 @@ class VideoDecoder:
         is_in_software = self._context is self._stream.codec_context
         if self._may_give_planes and is_as_decoded and is_in_software and (planes := _planes_of(frame)) is not None:
             return planes
-        converted = self._reformatter.reformat(
-            frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
-        )
+        try:
+            converted = self._reformatter.reformat(
+                frame, width=width_px, height=height_px, format="bgr24", interpolation="BILINEAR", **ONE_THREAD
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            raise CameraError(f"{self._shown}: delivered an invalid picture ({error}); restart the camera") from error
         return _upright(np.asarray(converted.to_ndarray(), np.uint8), matrix)
 
     def _matrix_of(self, frame: VideoFrame) -> Matrix:
@@ -160,7 +185,7 @@ class VideoDecoder:
         if self._context.sample_aspect_ratio != self._first_aspect:
             # It has changed during the stream, whose header states only the initial value.
             stated = self._context.sample_aspect_ratio
-        if stated and stated != 1 and LEAST_ASPECT <= stated <= MOST_ASPECT:
+        if stated and stated != 1 and MIN_ASPECT <= stated <= MAX_ASPECT:
             return stated
         return Fraction(1) if stated == 1 else UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
 
@@ -223,7 +248,7 @@ def _planes_of(frame: VideoFrame) -> Planes | None:
     if (
         standard is None
         or not is_even
-        or frame.width * frame.height < LEAST_PLANES_PIXELS
+        or frame.width * frame.height < MIN_PLANES_PIXELS
         or frame.format.name not in {"yuv420p", "yuvj420p"}
     ):
         return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
 # A frozen camera is reopened, repeatedly with a backoff that doubles up to this.
-LONGEST_FROZEN_PAUSE_SECONDS = 3600.0
+MAX_FROZEN_PAUSE_SECONDS = 3600.0
 # Closing takes no longer, even while a read blocks on a hanging camera.
 CLOSE_SECONDS = 1.5
 
@@ -94,7 +94,7 @@ class CameraFeed:
         self._backoff = Backoff(first_seconds=first_pause_seconds, max_seconds=config.max_backoff_seconds)
         self._opened_at: float | None = None
         self._health = CameraHealth(config)
-        self._frozen_backoff = Backoff(first_seconds=config.frozen_seconds, max_seconds=LONGEST_FROZEN_PAUSE_SECONDS)
+        self._frozen_backoff = Backoff(first_seconds=config.frozen_seconds, max_seconds=MAX_FROZEN_PAUSE_SECONDS)
         self._reopen_frozen_at = float("-inf")
         # A daemon: a blocked read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # The strongest first. No camera is known to require another algorithm, such as SHA-512-256.
 DIGESTS = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
 # Attempts if a camera repeatedly calls its nonce stale.
-MOST_LOGINS = 3
+MAX_LOGINS = 3
 # Characters not to quote in an address: those reserved by RFC 3986, and the % of quoted ones.
 NOT_QUOTED = "%/:?#[]@!$&'()*+,;="
 _CHALLENGE = re.compile(r"([A-Za-z0-9-]+)(?:\s+(?=\S)|$)(?!=)")
@@ -66,24 +66,21 @@ class HttpClient:
         )
 
     @contextmanager
-    def get(self, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse | None]:
-        """Send a request, and give the response within the context; None if it is 304, not modified.
+    def get(self) -> Iterator[http.client.HTTPResponse]:
+        """Send a request, and give the response within the context.
 
         Raises:
             CameraError: the camera cannot be reached, refuses the request, answers with something else than HTTP, or
                 does not answer completely within the timeout; also while the response is read in the context.
         """
-        request = urllib.request.Request(self._address, headers=dict(headers or {}))  # noqa: S310  (http or https: checked)
         try:
-            with self._opener.open(request, timeout=self._timeout_seconds) as answer:
-                yield answer
+            with self._opener.open(self._address, timeout=self._timeout_seconds) as response:
+                yield response
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code != http.client.NOT_MODIFIED:
-                raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
-            yield None
+            raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise CameraError(f"{self._shown}: {self._why_away(error)}") from error
+            raise CameraError(f"{self._shown}: {self._why_failed(error)}") from error
 
     def _refusal(self, code: int) -> str:
         if code == http.client.UNAUTHORIZED and self._login.is_unknown:
@@ -91,7 +88,7 @@ class HttpClient:
         is_login = code in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
         return refused_login(self._source, code) if is_login else _refusal(code)
 
-    def _why_away(self, error: Exception) -> str:
+    def _why_failed(self, error: Exception) -> str:
         """Describe why a request or reading its response failed, and what to do."""
         match error:
             case http.client.InvalidURL():
@@ -170,25 +167,25 @@ class _Login(urllib.request.BaseHandler):
 
     def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
         """Add the credentials, once the camera's scheme is known."""
-        if self._challenge is not None and self._may_know(request):
+        if self._challenge is not None and self._may_send_credentials(request):
             self._count += 1
-            request.add_unredirected_header("Authorization", self._answer(self._challenge, request))
+            request.add_unredirected_header("Authorization", self._authorization(self._challenge, request))
         return request
 
     https_request = http_request
 
     def http_error_401(self, req: Any, fp: Any, _code: int, _msg: str, headers: Any) -> Any:
         """Repeat the request with credentials; None if they were refused."""
-        known = [one for one in _challenges(headers.get_all("WWW-Authenticate", ())) if one.is_known]
-        if not self.user or not self._may_know(req):
+        known = [challenge for challenge in _challenges(headers.get_all("WWW-Authenticate", ())) if challenge.is_known]
+        if not self.user or not self._may_send_credentials(req):
             return None
         self.is_unknown = not known
         if not known:
             return None
-        challenge = min(known, key=lambda one: one.weakness)
+        challenge = min(known, key=lambda challenge: challenge.weakness)
         # The nonce of an earlier request may have expired, even if the camera does not call it stale.
         logins = getattr(req, "logins", 0)
-        if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MOST_LOGINS):
+        if logins and (challenge.parameters.get("stale", "").lower() != "true" or logins >= MAX_LOGINS):
             self._challenge = None
             return None
         req.logins = logins + 1
@@ -196,12 +193,12 @@ class _Login(urllib.request.BaseHandler):
         fp.close()
         return self.parent.open(req, timeout=req.timeout)
 
-    def _may_know(self, request: urllib.request.Request) -> bool:
+    def _may_send_credentials(self, request: urllib.request.Request) -> bool:
         """Whether a request, possibly after a redirect, goes to the host that may receive the credentials."""
         is_encrypted = request.type == "https"
         return urlsplit(request.full_url).hostname == self._host and (is_encrypted or not self._is_encrypted)
 
-    def _answer(self, challenge: _Challenge, request: urllib.request.Request) -> str:
+    def _authorization(self, challenge: _Challenge, request: urllib.request.Request) -> str:
         if challenge.scheme == "basic":
             return "Basic " + base64.b64encode(f"{self.user}:{self._password}".encode()).decode()
         stated = challenge.parameters
@@ -228,8 +225,8 @@ class _Login(urllib.request.BaseHandler):
             fields["opaque"] = stated["opaque"]
         if "algorithm" in stated:
             bare["algorithm"] = stated["algorithm"]
-        words = [*(f"{name}={_quoted(value)}" for name, value in fields.items()), *map("=".join, bare.items())]
-        return f"Digest {', '.join(words)}"
+        directives = [*(f"{name}={_quoted(value)}" for name, value in fields.items()), *map("=".join, bare.items())]
+        return f"Digest {', '.join(directives)}"
 
 
 def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
@@ -251,7 +248,7 @@ def _challenges(headers: Iterable[str]) -> Iterator[_Challenge]:
 
 
 def _tokens(value: str) -> set[str]:
-    return {one.strip().lower() for one in value.split(",")}
+    return {token.strip().lower() for token in value.split(",")}
 
 
 def _quoted(value: str) -> str:
@@ -260,16 +257,16 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'.encode().decode("latin-1")
 
 
-class _Answer(http.client.HTTPResponse):
+class _TimedResponse(http.client.HTTPResponse):
     """A response that raises a TimeoutError if all of it, headers included, takes longer than the timeout."""
 
     def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
         super().__init__(sock, *args, **keywords)
         buffered: Any = self.fp
-        self.fp = io.BufferedReader(_UntilLate(buffered.detach(), sock))
+        self.fp = io.BufferedReader(_DeadlineReader(buffered.detach(), sock))
 
 
-class _UntilLate(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """Reads a socket until its timeout, counted from now, has passed."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
@@ -298,7 +295,7 @@ class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
     def do_open(self, http_class: Any, req: urllib.request.Request, **settings: Any) -> http.client.HTTPResponse:
         def connection(*place: Any, **further: Any) -> http.client.HTTPConnection:
             opened: http.client.HTTPConnection = http_class(*place, **further)
-            opened.response_class = _Answer
+            opened.response_class = _TimedResponse
             return opened
 
         return super().do_open(connection, req, **settings)

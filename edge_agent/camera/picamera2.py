@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BGR_IN_MEMORY = "RGB888"
 
 
-class RibbonCamera(EagerCamera):
+class CsiCamera(EagerCamera):
     """A camera in Picamera2. Owned by one thread."""
 
     def __init__(self, config: CameraConfig) -> None:

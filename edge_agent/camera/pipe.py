@@ -38,7 +38,7 @@ PIPE_BYTES = 1024 * 1024
 # From linux/fcntl.h; Python 3.10 has it, but not all type stubs do.
 F_SETPIPE_SZ = 1031
 # Chunks read in a row: a program that writes faster than this reads must not delay the pictures.
-MOST_CHUNKS = 16
+MAX_CHUNKS = 16
 # Enough of the end of stderr to explain a failure.
 KEPT_MESSAGE_BYTES = 4096
 SHOWN_LINES = 3
@@ -47,7 +47,7 @@ ADDRESS_IN_MEMORY = re.compile(r" @ 0x[0-9a-f]+")
 SHOWN_CHARACTERS = 300
 MARK = "MASKWATCH_PIPE"
 # Attempts to kill all child processes of a program that keeps starting new ones.
-MOST_SCANS, ENOUGH_SCANS, SCAN_SECONDS = 8, 2, 0.03
+MAX_SCANS, ENOUGH_SCANS, SCAN_SECONDS = 8, 2, 0.03
 
 
 class PipeCamera(EagerCamera):
@@ -67,7 +67,7 @@ class PipeCamera(EagerCamera):
             width_px, height_px = config.frame_size
             self._stream = RawStream(config.pixel_format, width_px=width_px, height_px=height_px)
         self._silence_seconds = config.read_timeout_seconds
-        self._patience_seconds = max(self._silence_seconds, START_SECONDS)
+        self._timeout_seconds = max(self._silence_seconds, START_SECONDS)
         self._stderr = b""
         self._has_written = False
         self._mark = secrets.token_hex(16)
@@ -91,15 +91,15 @@ class PipeCamera(EagerCamera):
 
     def grab(self) -> bool:
         """Wait for the next picture, as `Camera`, and take the newest if there are several."""
-        give_up_at = time.monotonic() + self._patience_seconds
-        while time.monotonic() < give_up_at:
+        until = time.monotonic() + self._timeout_seconds
+        while time.monotonic() < until:
             if self._stop.is_set():
                 raise CameraError(f"{self._shown}: asked to stop")
             goes_on = self._read_output()
             picture = self._stream.newest()
             if picture is not None:
                 self.grabbed = picture
-                self._patience_seconds = self._silence_seconds
+                self._timeout_seconds = self._silence_seconds
                 return True
             if not goes_on:
                 raise CameraError(f"{self._shown}: {self._why_ended()}")
@@ -113,7 +113,7 @@ class PipeCamera(EagerCamera):
         # the program was not waited for yet.
         self._signal(signal.SIGKILL)
         scans_without_any = 0
-        for _ in range(MOST_SCANS):
+        for _ in range(MAX_SCANS):
             scans_without_any = 0 if _kill_marked(self._mark) else scans_without_any + 1
             # One is not enough: while a process starts another program, its environment cannot be read.
             if scans_without_any == ENOUGH_SCANS:
@@ -133,7 +133,7 @@ class PipeCamera(EagerCamera):
             self._read_stderr()
         if self._pictures not in ready:
             return True
-        for _ in range(MOST_CHUNKS):
+        for _ in range(MAX_CHUNKS):
             try:
                 chunk = os.read(self._pictures, PIPE_BYTES)
             except BlockingIOError:
@@ -165,7 +165,7 @@ class PipeCamera(EagerCamera):
         return f"the program {how} {ended.si_status}{self._stderr_end()}"
 
     def _why_silent(self) -> str:
-        seconds = f"{self._patience_seconds:.0f} s"
+        seconds = f"{self._timeout_seconds:.0f} s"
         if self._has_written:
             return f"no picture for {seconds}; check its power and cable, and that pixel_format is its output format"
         return f"has written nothing for {seconds}{self._stderr_end()}"
@@ -173,8 +173,8 @@ class PipeCamera(EagerCamera):
     def _stderr_end(self) -> str:
         text = ADDRESS_IN_MEMORY.sub("", self._stderr.decode(errors="replace"))
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        words = mask("; ".join(lines[-SHOWN_LINES:]), secrets_in(self._command))[-SHOWN_CHARACTERS:]
-        return f": {words}" if words else "; run it manually to see why"
+        shown = mask("; ".join(lines[-SHOWN_LINES:]), secrets_in(self._command))[-SHOWN_CHARACTERS:]
+        return f": {shown}" if shown else "; run it manually to see why"
 
     def _has_ended_within(self, seconds: float) -> os.waitid_result | None:
         """How the program itself has ended, without reaping it, so that its process id is not reused."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from edge_agent.camera.video import Recording
+    from edge_agent.camera.recording import Recording
 
 
 FRAMES_AHEAD = 4

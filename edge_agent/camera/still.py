@@ -1,7 +1,4 @@
-"""Still pictures: polls an HTTP address that returns one picture.
-
-An unchanged picture (304) is not transferred again.
-"""
+"""Still pictures: polls an HTTP address that returns one picture."""
 
 from __future__ import annotations
 
@@ -19,17 +16,13 @@ from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
 
     from edge_agent.config.model import CameraConfig
 
 # Most such cameras provide no more.
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
-LARGEST_PICTURE_BYTES = 32 * 1024 * 1024
-# First and longest of the doubling intervals at which a picture is requested unconditionally although the camera calls
-# it unchanged, as some always do.
-FIRST_VERIFY_SECONDS, LONGEST_VERIFY_SECONDS = 0.5, 10.0
+MAX_PICTURE_BYTES = 32 * 1024 * 1024
 # Longer than the headers of any part of a multipart response.
 BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
@@ -63,9 +56,6 @@ class StillCamera(EagerCamera):
         self._silence_seconds = config.read_timeout_seconds
         self._client = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds)
         self._next_at = self._whole_at = time.monotonic()
-        self._conditions: dict[str, str] = {}
-        self._is_trusted, self._verify_at, self._verify_seconds = True, 0.0, FIRST_VERIFY_SECONDS
-        self._content = b""
 
     def grab(self) -> bool:
         """Request the next picture once it is due, as `Camera`.
@@ -76,42 +66,29 @@ class StillCamera(EagerCamera):
             if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
                 raise CameraError(f"{self._shown}: asked to stop")
             self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
-            content, conditions = self._ask(self._conditions)
-            if content is None and time.monotonic() >= self._verify_at:
-                content, conditions = self._ask({})
-                self._is_trusted = content in (None, self._content)
-                self._verify_at = time.monotonic() + self._verify_seconds
-                self._verify_seconds = min(2 * self._verify_seconds, LONGEST_VERIFY_SECONDS)
-            # Unchanged: if that lasts, the camera counts as frozen, like any other.
-            if content is None:
-                return True
+            content = self._fetch()
             try:
                 self.grabbed = decode_picture(content)
             except PictureError as error:
                 if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
                     continue
                 raise CameraError(f"{self._shown}: {_why_no_picture(content)}") from error
-            self._content, self._whole_at = content, time.monotonic()
-            self._conditions = conditions if self._is_trusted else {}
+            self._whole_at = time.monotonic()
             return True
 
-    def _ask(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
-        """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""
-        with self._client.get(conditions) as answer:
-            if answer is None:
-                return None, {}
-            stated = {"If-None-Match": answer.headers["ETag"], "If-Modified-Since": answer.headers["Last-Modified"]}
+    def _fetch(self) -> bytes:
+        with self._client.get() as response:
             try:
-                content = answer.read(LARGEST_PICTURE_BYTES + 1)
-                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, LARGEST_PICTURE_BYTES + 1)
+                content = response.read(MAX_PICTURE_BYTES + 1)
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_PICTURE_BYTES + 1)
             except http.client.IncompleteRead as error:
                 content = error.partial
             except zlib.error:
                 content = b""
-        if len(content) > LARGEST_PICTURE_BYTES:
+        if len(content) > MAX_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
-        return content, {name: value for name, value in stated.items() if value}
+        return content
 
 
 def kind_of_address(config: CameraConfig) -> HttpKind:
@@ -124,12 +101,10 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
         CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
     """
     shown = shown_source(config.source)
-    with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as answer:
-        if answer is None:
-            return "stream"
-        kind, beginning = answer.headers.get_content_type(), _beginning(answer)
+    with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as response:
+        kind, beginning = response.headers.get_content_type(), _beginning(response)
         if _PICTURE.match(beginning):
-            return "picture" if answer.length is not None or _ends(answer, beginning) else "pictures"
+            return "picture" if response.length is not None or _ends(response, beginning) else "pictures"
     if part := _PART.match(beginning):
         return "stream" if _JPEG_PART.search(part[0]) else "pictures"
     if not beginning:
@@ -141,22 +116,22 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     return "picture" if kind.startswith("image/") else "stream"
 
 
-def _beginning(answer: http.client.HTTPResponse) -> bytes:
+def _beginning(response: http.client.HTTPResponse) -> bytes:
     """Read enough to distinguish pictures, multipart streams and pages; a stream sends its beginning in pieces."""
     content = b""
     while len(content) < BEGINNING_BYTES and not (_PICTURE.match(content) or _PART.match(content)):
-        piece = answer.read1(BEGINNING_BYTES)
+        piece = response.read1(BEGINNING_BYTES)
         if not piece:
             break
         content += piece
     return content
 
 
-def _ends(answer: http.client.HTTPResponse, content: bytes) -> bool:
+def _ends(response: http.client.HTTPResponse, content: bytes) -> bool:
     """Whether a response of unstated length ends with its first picture."""
-    while len(content) <= LARGEST_PICTURE_BYTES:
+    while len(content) <= MAX_PICTURE_BYTES:
         try:
-            piece = answer.read1(CHUNK_BYTES)
+            piece = response.read1(CHUNK_BYTES)
         except TimeoutError:
             return False
         if not piece:

@@ -6,11 +6,11 @@ Packets arrive in bursts; timestamps give the intervals between pictures. Pure: 
 from __future__ import annotations
 
 # Bursts delay pictures by less; a time stamp further behind means that the camera's clock jumped or has a wrong rate.
-LONGEST_DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 0.5
 # Fraction by which the offset follows each picture: camera clocks drift by some ppm, a thousandth of what this follows.
 FOLLOWED_FRACTION = 0.01
 # A clock that had to be reset this often is unusable.
-MOST_SETTINGS = 3
+MAX_SETTINGS = 3
 
 
 class StreamClock:
@@ -27,7 +27,7 @@ class StreamClock:
 
         That is `arrived_at` itself if time stamps are missing, constant, decreasing, or run at a wrong rate.
         """
-        if stamp_seconds is None or self._settings > MOST_SETTINGS:
+        if stamp_seconds is None or self._settings > MAX_SETTINGS:
             self._last_at = arrived_at
             return arrived_at
         offset_seconds = arrived_at - stamp_seconds
@@ -37,7 +37,7 @@ class StreamClock:
         if taken_at > arrived_at:
             # Less delayed than all before: the offset was too large.
             self._offset_seconds, taken_at = offset_seconds, arrived_at
-        elif taken_at <= self._last_at or arrived_at - taken_at > LONGEST_DELAY_SECONDS:
+        elif taken_at <= self._last_at or arrived_at - taken_at > MAX_DELAY_SECONDS:
             self._settings += 1
             self._offset_seconds, taken_at = offset_seconds, arrived_at
         else:

@@ -94,8 +94,8 @@ def _purge(config: Config, options: argparse.Namespace) -> int:
         # Do not create the file, which would belong to the current user.
         return _report_purged(0, as_json=options.json)
     with alone_in(config.state), closing(AlertStore(config.store_file, boot_id=boot_id())) as store:
-        if store.trouble:
-            raise UnavailableError(store.trouble)
+        if store.write_error:
+            raise UnavailableError(store.write_error)
         found = ", ".join(f"{store.count(kind)} {kind}" for kind in options.purge)
         if not options.yes and not _confirmed(f"delete {found} from {config.store_file}?"):
             print("nothing was deleted; answer y, or use --yes", file=sys.stderr)

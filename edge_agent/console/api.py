@@ -19,7 +19,7 @@ from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current
 from edge_agent.domain import Label
-from edge_agent.messages.command import LARGEST_REQUEST_BYTES, REQUESTS
+from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
 
 PREFIX = "/api/v1"
@@ -173,8 +173,8 @@ async def command(context: Current, name: CommandName, request: Request) -> Resp
     payload = b""
     async for chunk in request.stream():
         payload += chunk
-        if len(payload) > LARGEST_REQUEST_BYTES:
-            raise HTTPException(413, f"a command has {LARGEST_REQUEST_BYTES} bytes at most", {"Connection": "close"})
+        if len(payload) > MAX_REQUEST_BYTES:
+            raise HTTPException(413, f"a command has {MAX_REQUEST_BYTES} bytes at most", {"Connection": "close"})
     result = await context.agent.command(name, payload)
     match result["state"]:
         case "done":

@@ -43,7 +43,7 @@ further apart, at native size and at 30 px; of one of their frames repeated at 3
 flicker of 15 % and JPEG at quality 60, 99 % were less than 0.0045 apart."""
 SURE_ERRORS = 4.0
 """A shift counts from this multiple of its standard error; noise alone reaches it once in 10,000 readings."""
-LEAST_EXPLAINED = 0.8
+MIN_EXPLAINED = 0.8
 """Explained variance of a grid by the older one, shifted, if both show the same unobstructed face: at least 0.93 for
 95 % of the pairs half a second apart, but 0.5 and less while a hand or a passer-by covers it."""
 WALKED_FRACTION = 0.25
@@ -74,7 +74,7 @@ PLACE_OVERLAP = 0.5
 """A face with a smaller overlap (IoU) is at another place."""
 REFRESH_SECONDS = 60.0
 """Interval at which the view of a place is refreshed, to follow daylight."""
-MOST_PLACES = 64
+MAX_PLACES = 64
 """Of 5 kB each; beyond that the least recently seen is dropped."""
 
 
@@ -98,7 +98,7 @@ class _Shift:
 
     @property
     def is_clear(self) -> bool:
-        return self.explained >= LEAST_EXPLAINED
+        return self.explained >= MIN_EXPLAINED
 
     @property
     def is_move(self) -> bool:
@@ -169,7 +169,7 @@ class LivenessFilter:
         return state is None or not (state.is_live or state.is_static)
 
     @property
-    def things(self) -> frozenset[int]:
+    def static(self) -> frozenset[int]:
         """The tracks at the place of a known static object: certainly pictures."""
         return frozenset(number for number, state in self._states.items() if state.is_static)
 
@@ -240,7 +240,7 @@ class LivenessFilter:
 
     def _add_place(self, view: _View) -> None:
         self._places.append(_Place(view, view.at))
-        if len(self._places) > MOST_PLACES:
+        if len(self._places) > MAX_PLACES:
             self._places.remove(min(self._places, key=lambda place: place.seen_at))
 
     def _view(self, reading: Reading, box: Box) -> _View:

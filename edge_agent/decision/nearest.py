@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import Sign, Track, Verdict
+    from edge_agent.domain import Sign, Track, TrackedFrame, Verdict
 
 CLOSER_RATIO = 1.3
 """Ratio of face areas from which another person counts as nearer: boxes of two people side by side vary by some per
@@ -39,38 +39,25 @@ class NearestPerson:
         """The sign of each track, and whether it is decided."""
         self._nearest: Track | None = None
 
-    def update(
-        self,
-        tracks: Sequence[Track],
-        verdicts: Sequence[Verdict],
-        *,
-        still: AbstractSet[int],
-        things: AbstractSet[int],
-        following: AbstractSet[int],
-        frame_size: tuple[int, int],
-    ) -> Nearest | None:
-        """Process the tracks of a frame and return the nearest person in view, or None.
-
-        `still` are the tracks without a sign of life yet, `things` those known to be pictures, `following` those not
-        yet lost, including people who were not detected in this frame. `frame_size` is width and height in pixels.
-        """
-        self._signs = {number: sign for number, sign in self._signs.items() if number in following}
-        for verdict in verdicts:
+    def update(self, frame: TrackedFrame) -> Nearest | None:
+        """Return the nearest person in view, or None."""
+        self._signs = {number: sign for number, sign in self._signs.items() if number in frame.following}
+        for verdict in frame.verdicts:
             # An undecided verdict does not replace a sign, which would flicker otherwise.
             if (sign := _sign_of(verdict)) != "undecided":
                 self._signs[verdict.track.id] = sign, verdict.decision != "undecided"
-        ignored = things if self._config.ignore_static_faces else frozenset()
+        ignored = frame.static if self._config.ignore_static_faces else frozenset()
         people = [
             track
-            for track in tracks
-            if track.id not in ignored and is_watched(track.face.box, frame_size, self._config)
+            for track in frame.tracks
+            if track.id not in ignored and is_watched(track.face.box, frame.size, self._config)
         ]
-        self._nearest = self._choose(people, following - ignored, seen={track.id for track in tracks})
+        self._nearest = self._choose(people, frame.following - ignored, seen=frame.seen)
         if self._nearest is None:
             return None
         number = self._nearest.id
         sign, is_decided = self._signs.get(number, ("undecided", False))
-        return Nearest(number, sign, is_sure=is_decided and number not in still)
+        return Nearest(number, sign, is_sure=is_decided and number not in frame.still)
 
     def _choose(self, people: Sequence[Track], there: AbstractSet[int], *, seen: AbstractSet[int]) -> Track | None:
         nearest = max(people, key=_area, default=None)

@@ -13,18 +13,17 @@ from edge_agent.domain import Person
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import Box, CountedAs, Label, Track, Verdict
+    from edge_agent.domain import Box, CountedAs, Label, TrackedFrame, Verdict
 
-LEAST_SIGHTINGS = 2
+MIN_SIGHTINGS = 2
 """A face in a single frame may be a false detection; a person walking past is in two frames even at two a second."""
 
 
 @dataclass(slots=True)
-class _Passage:
+class _TrackState:
     """State of one track."""
 
     sightings: int = 0
@@ -35,14 +34,14 @@ class _Passage:
     first_box: Box | None = None
     is_static: bool = False
 
-    def see(self, box: Box, *, is_watched: bool, is_still: bool) -> None:
+    def observe(self, box: Box, *, is_watched: bool, is_still: bool) -> None:
         """Record one sighting; `is_still` is whether it may be a picture on a wall."""
         self.first_box = self.first_box or box
         # Two frames are too few for a sign of life, but a picture does not move by its whole width.
         self.is_static = is_still and self.first_box.overlap(box) > 0
         self.sightings += is_watched
 
-    def take(self, verdict: Verdict) -> None:
+    def update(self, verdict: Verdict) -> None:
         self.readings = verdict.readings
         if verdict.decision == "violation":
             self.violation = verdict.label
@@ -63,41 +62,28 @@ class PeopleCounter:
     def __init__(self, config: RulesConfig, *, camera: str) -> None:
         """Start without people in view."""
         self._config, self._camera = config, camera
-        self._passages: dict[int, _Passage] = {}
+        self._states: dict[int, _TrackState] = {}
 
-    def update(
-        self,
-        tracks: Sequence[Track],
-        verdicts: Sequence[Verdict],
-        *,
-        still: AbstractSet[int],
-        following: AbstractSet[int],
-        frame_size: tuple[int, int],
-        when: datetime,
-    ) -> tuple[Person, ...]:
-        """Process the tracks of a frame and return the people who have left since the previous one.
-
-        `still` are the tracks that may be pictures on a wall, `following` those not yet lost. `frame_size` is width
-        and height in pixels.
-        """
-        for track in tracks:
-            passage = self._passages.setdefault(track.id, _Passage())
+    def update(self, frame: TrackedFrame) -> tuple[Person, ...]:
+        """Return the people who have left since the previous frame."""
+        for track in frame.tracks:
+            state = self._states.setdefault(track.id, _TrackState())
             box = track.face.box
-            passage.see(box, is_watched=is_watched(box, frame_size, self._config), is_still=track.id in still)
-        for verdict in verdicts:
-            self._passages.setdefault(verdict.track.id, _Passage()).take(verdict)
-        return self._leave([number for number in self._passages if number not in following], when)
+            state.observe(box, is_watched=is_watched(box, frame.size, self._config), is_still=track.id in frame.still)
+        for verdict in frame.verdicts:
+            self._states.setdefault(verdict.track.id, _TrackState()).update(verdict)
+        return self._leave([number for number in self._states if number not in frame.following], frame.when)
 
     def flush(self, when: datetime) -> tuple[Person, ...]:
         """Return all people in view as having left, because no more frames follow."""
-        return self._leave([*self._passages], when)
+        return self._leave([*self._states], when)
 
     def _leave(self, numbers: Sequence[int], when: datetime) -> tuple[Person, ...]:
-        gone = [self._passages.pop(number) for number in numbers]
+        gone = [self._states.pop(number) for number in numbers]
         return tuple(
-            Person(self._camera, one.counted_as, bool(one.violation and one.compliance), when)
-            for one in gone
-            if one.sightings >= LEAST_SIGHTINGS
-            and one.readings
-            and not (one.is_static and self._config.ignore_static_faces)
+            Person(self._camera, state.counted_as, bool(state.violation and state.compliance), when)
+            for state in gone
+            if state.sightings >= MIN_SIGHTINGS
+            and state.readings
+            and not (state.is_static and self._config.ignore_static_faces)
         )

@@ -16,11 +16,10 @@ from edge_agent.domain import Alert, Resolved, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from edge_agent.config.model import RulesConfig
-    from edge_agent.domain import Box, Track
+    from edge_agent.domain import Box, Track, TrackedFrame
 
 LIMIT_SECONDS = 60.0
 """The minute of `alerts_per_minute`: a sliding window, so that two bursts cannot meet at a full minute."""
@@ -52,41 +51,26 @@ class Rules:
         """Whether a track is in violation and has not been alerted."""
         return track.id in self._violating and track.id not in self._alerted
 
-    def evaluate(
-        self,
-        verdicts: Sequence[Verdict],
-        *,
-        seen: AbstractSet[int],
-        still: AbstractSet[int],
-        following: AbstractSet[int],
-        at: float,
-        when: datetime,
-    ) -> list[Alert | Resolved]:
-        """Return the resolutions and then the new alerts of a frame; each violation is alerted once.
+    def evaluate(self, frame: TrackedFrame) -> list[Alert | Resolved]:
+        """Return the resolutions and then the new alerts of a frame; each violation is alerted once."""
+        gone = [number for number in self._violating if number not in frame.following]
+        resolved = [*(self._resolve(number, "left", frame) for number in gone), *self._record(frame)]
+        published = [event for event in resolved if event is not None and self._config.notify_when_resolved]
+        return [*published, *self._alert(frame)]
 
-        `seen` are the tracks in this frame, `still` those that may be pictures on a wall, `following` those not yet
-        lost; all others have left.
-        """
-        resolved = [
-            *(self._resolve(gone, "left", at, when) for gone in [*self._violating] if gone not in following),
-            *self._take(verdicts, at, when),
-        ]
-        published = [one for one in resolved if one is not None and self._config.notify_when_resolved]
-        return [*published, *self._alert(seen, still, at=at, when=when)]
-
-    def _take(self, verdicts: Sequence[Verdict], at: float, when: datetime) -> list[Resolved | None]:
+    def _record(self, frame: TrackedFrame) -> list[Resolved | None]:
         """Record new verdicts, and resolve violations that have ended."""
         resolved = []
-        for verdict in verdicts:
+        for verdict in frame.verdicts:
             number = verdict.track.id
             if verdict.decision == "violation":
                 self._violating[number] = verdict
             elif verdict.decision == "compliant" or number not in self._alerted:
                 # An undecided verdict resolves no alert: otherwise a hand in front of the face would cause a new one.
-                resolved.append(self._resolve(number, "compliant", at, when))
+                resolved.append(self._resolve(number, "compliant", frame))
         return resolved
 
-    def _resolve(self, number: int, reason: Literal["left", "compliant"], at: float, when: datetime) -> Resolved | None:
+    def _resolve(self, number: int, reason: Literal["left", "compliant"], frame: TrackedFrame) -> Resolved | None:
         """Drop a violation, if any; return the resolution if it was alerted."""
         self._violating.pop(number, None)
         if number in self._held_back:
@@ -96,32 +80,33 @@ class Rules:
             return None
         alert, alerted_at = self._alerted.pop(number)
         verdict = alert.verdict
-        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, when, at - alerted_at)
+        duration_seconds = frame.at - alerted_at
+        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, frame.when, duration_seconds)
 
-    def _alert(self, seen: AbstractSet[int], still: AbstractSet[int], *, at: float, when: datetime) -> list[Alert]:
+    def _alert(self, frame: TrackedFrame) -> list[Alert]:
         """Return an alert for each violation without one that passes the filters now."""
         alerts = []
         for number, verdict in self._violating.items():
             # A person out of view may have left: that time does not count as dwell.
-            if number in self._alerted or number not in seen or not self._concerns(verdict, still, at):
+            if number in self._alerted or number not in frame.seen or not self._concerns(verdict, frame):
                 continue
-            if not self._may_alert(at, when):
+            if not self._may_alert(frame.at, frame.when):
                 self._held_back.add(number)
                 continue
             self._held_back.discard(number)
-            self._alerted_at.append(at)
-            alerts.append(Alert(self._new_id(when), verdict, when, self._suppressed))
-            self._alerted[number] = alerts[-1], at
+            self._alerted_at.append(frame.at)
+            alerts.append(Alert(self._new_id(frame.when), verdict, frame.when, self._suppressed))
+            self._alerted[number] = alerts[-1], frame.at
             self._suppressed = 0
         return alerts
 
-    def _concerns(self, verdict: Verdict, still: AbstractSet[int], at: float) -> bool:
+    def _concerns(self, verdict: Verdict, frame: TrackedFrame) -> bool:
         """Whether it is a live person, large enough, in view long enough, and outside the exclusion zones."""
         config, track = self._config, verdict.track
         return (
             verdict.best.track.face.box.shorter_side_px >= config.min_face_px
-            and at - track.first_seen_at >= config.dwell_seconds
-            and not (config.ignore_static_faces and track.id in still)
+            and frame.at - track.first_seen_at >= config.dwell_seconds
+            and not (config.ignore_static_faces and track.id in frame.still)
             and not is_excluded(track.face.box, verdict.best.frame_size, config.exclusion_zones)
         )
 

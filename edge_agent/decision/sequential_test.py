@@ -30,8 +30,8 @@ autocorrelation of their ratios is 0.48 after 0.05 s, 0.37 after this time, 0.2 
 HELD_LLR = 2.0
 """Evidence kept beyond the threshold of a violation: a hand over the lips is classified as a mask, and must last for
 1.5 s to make a person compliant."""
-LOWEST_WEIGHT = 1e-6
-LEAST_SHARE = 1e-9
+MIN_WEIGHT = 1e-6
+MIN_SHARE = 1e-9
 SLACK_SECONDS = 0.001
 """Tolerance for floating-point times: 0.7 s - 0.2 s is 0.49999999999999994 s."""
 
@@ -88,13 +88,13 @@ class SequentialTest:
         The classifier's prior is removed: scores equal to the thresholds of its card give zero.
         """
         even = 1.0 / len(reading.scores)
-        scores, thresholds = [LEAST_SHARE, LEAST_SHARE], [LEAST_SHARE, LEAST_SHARE]
+        scores, thresholds = [MIN_SHARE, MIN_SHARE], [MIN_SHARE, MIN_SHARE]
         for label, score in reading.scores.items():
             scores[label in self._violations] += score
             thresholds[label in self._violations] += self._thresholds.get(label, even)
         llr = math.log(scores[True] / scores[False] * thresholds[False] / thresholds[True])
         # If one side has no labels, every reading is full evidence for the other.
-        if LEAST_SHARE in thresholds:
+        if MIN_SHARE in thresholds:
             llr = math.copysign(self._max_llr, thresholds[True] - thresholds[False])
         return min(max(llr, -self._max_llr), self._max_llr)
 
@@ -136,7 +136,7 @@ class _Side:
 
     def add(self, reading: Reading, *, labels: Iterable[Label]) -> None:
         # Label and score are weighted means, which must be defined even if every reading has quality zero.
-        weight = max(reading.quality, LOWEST_WEIGHT)
+        weight = max(reading.quality, MIN_WEIGHT)
         self.readings += 1
         self.weight += weight
         for label in labels:
@@ -178,7 +178,7 @@ def _verdict(state: _TrackState, track: Track) -> Verdict:
         against = not against
     side = state.side(against=against)
     # The label comes from the deciding side, even if none of its labels is the likeliest alone.
-    label = max(side.scores, key=lambda one: side.scores[one])
+    label = max(side.scores, key=side.scores.__getitem__)
     return Verdict(
         track=track,
         decision=state.decision,

@@ -143,7 +143,7 @@ class Tracker:
         self._camera = camera
         self._followed: list[_Followed] = []
         self._last_id = 0
-        self._looked_at = -math.inf
+        self._detected_at = -math.inf
 
     @property
     def is_following(self) -> bool:
@@ -167,15 +167,19 @@ class Tracker:
         `frame_size` is width and height in pixels, or None if detection did not run. A person who is not detected and
         must have walked out of the picture has left: the next to come in is another person.
         """
-        self._followed = [one for one in self._followed if at - one.seen_at <= self._config.lost_timeout_seconds]
-        unseen_seconds = [max(at - one.seen_at, 0.0) for one in self._followed]
-        expected = [one.state.predicted(seconds) for one, seconds in zip(self._followed, unseen_seconds, strict=True)]
-        leaving = {
+        self._followed = [
+            followed for followed in self._followed if at - followed.seen_at <= self._config.lost_timeout_seconds
+        ]
+        unseen_seconds = [max(at - followed.seen_at, 0.0) for followed in self._followed]
+        expected = [
+            followed.state.predicted(seconds) for followed, seconds in zip(self._followed, unseen_seconds, strict=True)
+        ]
+        exited = {
             number
-            for number, one in enumerate(self._followed)
-            if frame_size is not None and one.state.leaves(unseen_seconds[number], frame_size)
+            for number, followed in enumerate(self._followed)
+            if frame_size is not None and followed.state.leaves(unseen_seconds[number], frame_size)
         }
-        matches = _matched(faces, expected, leaving, frame_size)
+        matches = _matched(faces, expected, exited, frame_size)
         seen = []
         for index, face in enumerate(faces):
             number = matches.get(index)
@@ -186,11 +190,11 @@ class Tracker:
             else:
                 track = replace(self._followed[number].track, face=face)
                 seen.append(_Followed(track, at, expected[number].corrected(face, frame_size)))
-        missed = set(range(len(expected))) - set(matches.values()) - leaving
+        missed = set(range(len(expected))) - set(matches.values()) - exited
         self._followed = [self._followed[number] for number in sorted(missed)] + seen
         if frame_size is not None:
-            self._looked_at = at
-        return [one.track for one in seen]
+            self._detected_at = at
+        return [followed.track for followed in seen]
 
     def _initial(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Kalman:
         """Initialise the state of a new face: a person not there a moment ago has entered from the nearer side.
@@ -200,7 +204,7 @@ class Tracker:
         """
         x, y = face.box.centre
         state = _Kalman(x, y, _width_px(face))
-        seconds = at - self._looked_at
+        seconds = at - self._detected_at
         if frame_size is None or not 0 < seconds <= GUESS_SECONDS:
             return state
         inside_widths = min(x, frame_size[0] - x) / state.width_px
@@ -215,7 +219,7 @@ class Tracker:
 
 
 def _matched(
-    faces: Sequence[Face], expected: Sequence[_Kalman], leaving: AbstractSet[int], frame_size: tuple[int, int] | None
+    faces: Sequence[Face], expected: Sequence[_Kalman], exited: AbstractSet[int], frame_size: tuple[int, int] | None
 ) -> dict[int, int]:
     """Match faces to predicted states greedily, in order of cost.
 
@@ -226,7 +230,7 @@ def _matched(
         for index, face in enumerate(faces)
         for number, state in enumerate(expected)
         if (cost := state.cost(face, frame_size)) is not None
-        and (number not in leaving or cost < NEWCOMERS or _is_cut_off(face, frame_size))
+        and (number not in exited or cost < NEWCOMERS or _is_cut_off(face, frame_size))
     )
     matches: dict[int, int] = {}
     for _, index, number in pairs:

@@ -10,7 +10,7 @@ from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certifica
 
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.errors import ConfigError
-from edge_agent.mqtt.client import tls_context
+from edge_agent.mqtt.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

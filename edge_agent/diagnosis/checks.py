@@ -41,7 +41,7 @@ from edge_agent.rollout.opening import opener
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
-from edge_agent.webhooks.post import address_of, port_of, read_secret
+from edge_agent.webhooks.post import addresses_of, port_of, read_secret
 from edge_agent.wiring import open_mask_classifier
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def check_webhook(webhook: WebhookConfig, *, number: int) -> str:
     """
     if webhook.secret_file is not None:
         read_secret(webhook.secret_file, key=f"webhooks.{number}.secret_file")
-    address = address_of(urlsplit(webhook.url).hostname or "", port_of(webhook.url))
+    address, *_ = addresses_of(urlsplit(webhook.url).hostname or "", port_of(webhook.url))
     signed = "unsigned" if webhook.secret_file is None else "signed"
     return f"{webhook.name}: at {address}; {', '.join(webhook.events)}, {signed}"
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge_agent.errors import CommandError, mistakes_in
 
 # The longest sensible request is a few hundred bytes.
-LARGEST_REQUEST_BYTES = 4096
-LONGEST_ID = 64
+MAX_REQUEST_BYTES = 4096
+MAX_ID_LENGTH = 64
 # A longer pause can be requested without an end.
-LONGEST_PAUSE_SECONDS = 7 * 86_400.0
+MAX_PAUSE_SECONDS = 7 * 86_400.0
 
 
 class _Request(BaseModel):
@@ -21,7 +21,7 @@ class _Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    id: str = Field("", max_length=LONGEST_ID, description="Returned in the result")
+    id: str = Field("", max_length=MAX_ID_LENGTH, description="Returned in the result")
 
 
 class PauseRequest(_Request):
@@ -29,7 +29,7 @@ class PauseRequest(_Request):
 
     on: bool = Field(True, description="false: resume")
     camera: str = Field("", max_length=63, description="Name of the camera; empty: all")
-    seconds: float | None = Field(None, gt=0.0, le=LONGEST_PAUSE_SECONDS, description="Duration; null: until resumed")
+    seconds: float | None = Field(None, gt=0.0, le=MAX_PAUSE_SECONDS, description="Duration; null: until resumed")
 
 
 class ResumeRequest(_Request):
@@ -74,8 +74,8 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Reques
     if retained:
         # It would be executed again at every connection, long after it was sent.
         raise CommandError("a retained command is rejected; send it without the retain flag and clear the topic")
-    if len(payload) > LARGEST_REQUEST_BYTES:
-        raise CommandError(f"{len(payload)} bytes are more than the {LARGEST_REQUEST_BYTES} of a command")
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise CommandError(f"{len(payload)} bytes are more than the {MAX_REQUEST_BYTES} of a command")
     try:
         return REQUESTS[name].model_validate_json(payload or b"{}")  # type: ignore[return-value]  # one of Request
     except ValidationError as error:
@@ -84,11 +84,11 @@ def read_command(name: str, payload: bytes, *, retained: bool = False) -> Reques
 
 def request_id(payload: bytes) -> str:
     """Find the id of a request, even if that is invalid; empty if it has none."""
-    if len(payload) > LARGEST_REQUEST_BYTES:
+    if len(payload) > MAX_REQUEST_BYTES:
         return ""
     try:
         content = json.loads(payload)
     except (ValueError, RecursionError):
         return ""
     found = content.get("id") if isinstance(content, dict) else None
-    return found if isinstance(found, str) and len(found) <= LONGEST_ID else ""
+    return found if isinstance(found, str) and len(found) <= MAX_ID_LENGTH else ""

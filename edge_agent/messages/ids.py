@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 RANDOM_BITS = 74
 LOW_BITS = 62
 # Section 6.2, method 2: ids of the same millisecond, or after the clock was set back, increase by a random step.
-LARGEST_STEP = 1 << 32
+MAX_STEP = 1 << 32
 
 _lock = threading.Lock()
 _last = 0
@@ -25,7 +25,7 @@ def uuid7(when: datetime) -> str:
     """A new UUID version 7 (RFC 9562), which sorts by time, larger than all before it in this process."""
     global _last  # noqa: PLW0603  (the last id of the process)
     with _lock:
-        _last = bits = max(_at_random(when), _last + 1 + secrets.randbelow(LARGEST_STEP))
+        _last = bits = max(_at_random(when), _last + 1 + secrets.randbelow(MAX_STEP))
     return _as_uuid(bits)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.command import LONGEST_ID
+from edge_agent.messages.command import MAX_ID_LENGTH
 from edge_agent.messages.message import Count, Message, Name, Part, Sha256, Timestamp, Uuid7, schema_field
 from edge_agent.messages.status import Reason  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.telemetry import Figures  # noqa: TC001  (pydantic reads it)
@@ -79,7 +79,7 @@ class ResultMessage(Message):
 
     schema_name: Literal["maskwatch.result/1"] = schema_field(SCHEMA)
     command: str = Field(description="Name of the command")
-    id: str = Field(max_length=LONGEST_ID, description="The `id` of the request; empty if it had none")
+    id: str = Field(max_length=MAX_ID_LENGTH, description="The `id` of the request; empty if it had none")
     state: State = Field(
         description="done; refused: invalid request, or not possible now; failed: an error during execution"
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import select
 import socket
 import ssl
 import struct
@@ -19,23 +18,25 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paho.mqtt import MQTTException
-from paho.mqtt.client import Client, WebsocketConnectionError, _WebsocketWrapper
+from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_agent.config.secrets import read_password
-from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.errors import UnavailableError
 from edge_agent.host.clock import boot_id
 from edge_agent.messages.status import connection_lost, stopped
 from edge_agent.messages.topics import Topics
+from edge_agent.mqtt.bounded_client import MAX_MESSAGE_BYTES, BoundedClient
 from edge_agent.mqtt.publication import status_publication
+from edge_agent.mqtt.tls import certificate_advice, reason_of, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge_agent.config.model import MqttConfig
@@ -55,17 +56,6 @@ MQTT_5 = "MQTT 5"
 ANY_NUMBER_IN_FLIGHT = 65535
 ANY_PACKET_BYTES = 268_435_455
 
-# More than any command, birth message or alert has; larger messages are dropped.
-LARGEST_MESSAGE_BYTES = 256 * 1024
-DISCARDED_BYTES = 1024 * 1024
-LENGTH_IN_8_BYTES = 0x7F
-"""Length field of a WebSocket frame whose length follows in eight bytes (RFC 6455, section 5.2)."""
-
-# OpenSSL's verification errors (X509_V_ERR_...): a certificate of another name or address, one that is not valid yet
-# or no longer, and keys or signatures that its security level refuses.
-OTHER_NAME = (62, 64)
-NOT_VALID_NOW = (9, 10)
-TOO_WEAK = (66, 67, 68)
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
 # Exceptions of paho's parser for a malformed packet; they differ between versions.
@@ -81,7 +71,7 @@ PACKET_TOO_LARGE = 149
 RETAIN_NOT_SUPPORTED = 154
 QOS_NOT_SUPPORTED = 155
 TOPIC_NOT_ACCEPTED = 144
-REMEDIES = {
+ADVICE = {
     133: "set mqtt.client_id to one that it accepts",
     136: "the agent retries",
     137: "the agent retries",
@@ -220,7 +210,7 @@ class Connection:
         self.address = f"{mqtt.host}:{mqtt.port}"
         self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
-        self.largest_packet_bytes = ANY_PACKET_BYTES
+        self.max_packet_bytes = ANY_PACKET_BYTES
         self.limits = limits or BrokerLimits()
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
@@ -276,11 +266,10 @@ class Connection:
             UnavailableError: the connection is lost and everything that had arrived was returned.
         """
         client = self._client
-        connected = client.socket()
-        if connected is not None and not self._loss:
+        if client.socket() is not None and not self._loss:
             # Messages at QoS 0 are acknowledged locally.
             seconds = 0.0 if self._events else seconds
-            _wait_readable(connected, waker, seconds, also_writable=client.want_write())
+            client.wait(seconds, waker=waker)
             try:
                 client.loop_read()
             except MALFORMED_PACKET as error:
@@ -302,11 +291,11 @@ class Connection:
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
                 status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
-                goodbye = self.publish(status_publication(self._topics, status))
+                number = self.publish(status_publication(self._topics, status))
                 # Closing a socket with unread data resets the connection: the broker would lose the last messages and
                 # publish the will.
                 self._turn_until(
-                    lambda events: any(isinstance(event, PubAck) and event.number == goodbye for event in events),
+                    lambda events: any(isinstance(event, PubAck) and event.number == number for event in events),
                     deadline,
                 )
             self._client.disconnect()
@@ -334,9 +323,9 @@ class Connection:
     def _user(self) -> str:
         return f"user '{self._mqtt.username}'" if self._mqtt.username else "a client without a user"
 
-    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> _BoundedClient:
+    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> BoundedClient:
         mqtt = self._mqtt
-        client = _BoundedClient(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=version,
@@ -377,7 +366,7 @@ class Connection:
             properties = None
             if has_properties and version is MQTTProtocolVersion.MQTTv5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # as below
-                properties.MaximumPacketSize = LARGEST_MESSAGE_BYTES
+                properties.MaximumPacketSize = MAX_MESSAGE_BYTES
             self._client.connect(
                 self._mqtt.host, self._mqtt.port, keepalive=self._mqtt.keepalive_seconds, properties=properties
             )
@@ -447,7 +436,7 @@ class Connection:
             )
         if reason.value == PACKET_TOO_LARGE:
             return f"the broker refuses the connection: {reason}; {RAISE_THE_LIMIT}"
-        return f"the broker refuses the connection: {reason}; {REMEDIES.get(reason.value, 'its log says why')}"
+        return f"the broker refuses the connection: {reason}; {ADVICE.get(reason.value, 'its log says why')}"
 
     def _on_connect(
         self, _client: Client, _userdata: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
@@ -456,7 +445,7 @@ class Connection:
         if reason.is_failure:
             return
         self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
-        self.largest_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
         self.limits = BrokerLimits(
             retain=self.limits.retain and bool(getattr(properties, "RetainAvailable", 1)),
             qos=min(self.limits.qos, getattr(properties, "MaximumQoS", AT_LEAST_ONCE)),
@@ -509,7 +498,7 @@ class Connection:
             self._ignore("whose topic is not UTF-8")
             return
         if self._client.has_cut_off:
-            self._ignore(f"on {topic} that is larger than {LARGEST_MESSAGE_BYTES} bytes")
+            self._ignore(f"on {topic} that is larger than {MAX_MESSAGE_BYTES} bytes")
             return
         self._events.append(
             Message(
@@ -526,64 +515,6 @@ class Connection:
         if not self._has_logged_ignored:
             log.warning("%s: a message %s was ignored; further ones are not logged", self.address, which)
         self._has_logged_ignored = True
-
-
-class _BoundedClient(Client):
-    """A client that never buffers a message larger than LARGEST_MESSAGE_BYTES, whatever the broker sends.
-
-    paho would keep a packet of up to 256 MB in memory. Data beyond the limit is dropped where paho reads from its
-    socket, the only possible place: the beginning of the packet has topic and number, so that it is acknowledged like
-    any other and the broker does not send it again.
-    """
-
-    _unfinished: socket.socket | None = None
-
-    def close_unfinished(self) -> None:
-        """Close the connection after a failed WebSocket handshake, which paho does not do."""
-        if self._unfinished is not None:
-            self._unfinished.close()
-
-    def _create_socket_connection(self) -> socket.socket:
-        self._unfinished = opened = super()._create_socket_connection()
-        return opened
-
-    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        self._unfinished = secured = super()._ssl_wrap_socket(tcp_sock)
-        return secured
-
-    @property
-    def has_cut_off(self) -> bool:
-        """Whether the current packet was truncated."""
-        return bool(self._in_packet["remaining_length"] > LARGEST_MESSAGE_BYTES)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if not self._in_packet["have_remaining"] or not self.has_cut_off:
-            return super()._sock_recv(bufsize)
-        room = LARGEST_MESSAGE_BYTES - len(self._in_packet["packet"])
-        # paho needs the last byte to complete the packet.
-        if room > 0 or bufsize == 1:
-            return super()._sock_recv(min(bufsize, max(room, 1)))
-        dropped = super()._sock_recv(min(bufsize - 1, DISCARDED_BYTES))
-        if not dropped:
-            return dropped
-        self._in_packet["to_process"] -= len(dropped)
-        if isinstance(self._sock, _WebsocketWrapper):
-            _drop_what_was_read(self._sock)
-        raise BlockingIOError
-
-
-def _drop_what_was_read(frame: Any) -> None:
-    """Free the consumed part of a WebSocket frame; paho keeps a frame until its end, however large.
-
-    The rest becomes a new frame (RFC 6455, section 5.2: two bytes, and 8 of length; servers do not mask).
-    """
-    buffer, taken = frame._readbuffer, frame._payload_head  # noqa: SLF001
-    length_bits = buffer[1] & 0x7F if taken else 0
-    # Large frames have a 64-bit length.
-    if length_bits == LENGTH_IN_8_BYTES:
-        left = int.from_bytes(buffer[2:10], "big") - taken
-        frame._readbuffer = bytearray([buffer[0], LENGTH_IN_8_BYTES, *left.to_bytes(8, "big")]) + buffer[10 + taken :]  # noqa: SLF001
-        frame._payload_head = 0  # noqa: SLF001
 
 
 def _supported_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
@@ -616,66 +547,6 @@ def _properties(publication: Publication, packet: int) -> Properties:
     return properties
 
 
-def _wait_readable(connected: Any, waker: int | None, seconds: float, *, also_writable: bool) -> None:
-    # Decrypted bytes buffered in the TLS layer do not make the socket readable.
-    if isinstance(connected, (ssl.SSLSocket, _WebsocketWrapper)) and connected.pending():
-        return
-    poll = select.poll()
-    poll.register(connected.fileno(), select.POLLIN | (select.POLLOUT if also_writable else 0))
-    if waker is not None:
-        poll.register(waker, select.POLLIN)
-    poll.poll(max(0.0, seconds) * 1000)
-
-
-def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
-    """Create the TLS context for the broker.
-
-    Raises:
-        ConfigError: a certificate, a key or its passphrase cannot be read.
-    """
-    try:
-        context = ssl.create_default_context(cafile=mqtt.ca_file)
-    except OSError as error:
-        raise ConfigError(
-            f"{mqtt.ca_file}: not a readable certificate ({_reason(error)}); check mqtt.ca_file"
-        ) from error
-    # Python 3.13 began to refuse authorities without a key usage extension, which most private ones lack. An upgrade
-    # must not cut a device off from its broker.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if mqtt.alpn:
-        context.set_alpn_protocols([mqtt.alpn])
-    if mqtt.cert_file is not None:
-        _load_key(context, mqtt)
-    return context
-
-
-def _load_key(context: ssl.SSLContext, mqtt: MqttConfig) -> None:
-    has_passphrase = False
-
-    def passphrase() -> str:
-        # Otherwise OpenSSL would prompt at the terminal.
-        nonlocal has_passphrase
-        has_passphrase = True
-        return read_password(mqtt.key_password_file, key="mqtt.key_password_file") if mqtt.key_password_file else ""
-
-    try:
-        context.load_cert_chain(str(mqtt.cert_file), mqtt.key_file, password=passphrase)
-    except (OSError, ValueError) as error:
-        if has_passphrase and mqtt.key_password_file:
-            raise ConfigError(
-                f"{mqtt.key_file}: its passphrase is not that in {mqtt.key_password_file}; check mqtt.key_password_file"
-            ) from error
-        if has_passphrase:
-            raise ConfigError(
-                f"{mqtt.key_file}: has a passphrase; write it into a file and set mqtt.key_password_file"
-            ) from error
-        reason = "not in PEM format" if isinstance(error, ssl.SSLError) and not error.reason else _reason(error)
-        raise ConfigError(
-            f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
-            "check mqtt.cert_file and mqtt.key_file"
-        ) from error
-
-
 def _explain(error: OSError, mqtt: MqttConfig) -> str:
     match error:
         case socket.gaierror():
@@ -685,28 +556,10 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
         case TimeoutError():
             return f"no answer within {CONNECT_SECONDS:.0f} s; check mqtt.host, the network and firewalls"
         case ssl.SSLCertVerificationError():
-            return f"the broker's certificate is not trusted: {error.verify_message}; {_remedy(error)}"
+            return f"the broker's certificate is not trusted: {error.verify_message}; {certificate_advice(error)}"
         case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
-            is_too_old = "PROTOCOL_VERSION" in _reason(error)
-            remedy = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
-            return f"no TLS connection ({_reason(error)}); {remedy}"
+            is_too_old = "PROTOCOL_VERSION" in reason_of(error)
+            advice = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
+            return f"no TLS connection ({reason_of(error)}); {advice}"
         case _:
-            return f"cannot be reached: {_reason(error)}; check mqtt.host and the network"
-
-
-def _remedy(error: ssl.SSLCertVerificationError) -> str:
-    if error.verify_code in OTHER_NAME:
-        return (
-            "set mqtt.host to a name or address in its subjectAltName, or reissue it with one: a common name (CN) "
-            "alone does not count"
-        )
-    if error.verify_code in NOT_VALID_NOW:
-        return "check the clock of this device; if it is right, the broker needs a new certificate"
-    if error.verify_code in TOO_WEAK:
-        return "reissue it with a key of 2048 bits or more, signed with SHA-256"
-    return "check mqtt.ca_file: it has to contain the certificate of the authority that signed it"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    reason = getattr(error, "reason", "") if isinstance(error, ssl.SSLError) else ""
-    return reason or getattr(error, "strerror", "") or str(error)
+            return f"cannot be reached: {reason_of(error)}; check mqtt.host and the network"

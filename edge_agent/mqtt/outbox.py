@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.host.atomic_files import is_there
 from edge_agent.host.disk import DiskThread
 
 if TYPE_CHECKING:
@@ -116,13 +117,15 @@ def _as_it_is_now(row: Row, *, with_crop: bool) -> Ready:
     if not crop:
         return Ready(row, None)
     file = Path(crop["file"])
-    if not file.exists():
-        if with_crop:
-            log.warning("%s: alert published without its crop: the file is gone", file)
-        crop_error = f"{file.name}: the picture is gone from the disk"
-        return Ready(replace(row, message={**row.message, "crop": None, "crop_error": crop_error}), None)
     try:
-        return Ready(row, file.read_bytes() if with_crop else None)
+        if is_there(file):
+            return Ready(row, file.read_bytes() if with_crop else None)
     except OSError as error:
-        log.warning("%s: alert published without its crop: %s", file, error.strerror)
+        # It may be there, and readable later.
+        if with_crop:
+            log.warning("%s: alert published without its crop: %s", file, error.strerror)
         return Ready(row, None)
+    if with_crop:
+        log.warning("%s: alert published without its crop: the file is gone", file)
+    crop_error = f"{file.name}: the picture is gone from the disk"
+    return Ready(replace(row, message={**row.message, "crop": None, "crop_error": crop_error}), None)

@@ -34,7 +34,7 @@ class Publication:
     """Correlation data of the request."""
 
     @property
-    def largest_packet_bytes(self) -> int:
+    def packet_bytes(self) -> int:
         """The size of its MQTT 5 packet, or a few bytes more."""
         texts = (self.topic, self.content_type, *(text for pair in self.user_properties for text in pair))
         # Each text has a length of two bytes, and most an identifier of one.

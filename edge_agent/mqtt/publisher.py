@@ -35,8 +35,10 @@ from edge_agent.mqtt.client import (
     TakenOverError,
     open_connection,
 )
+from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
 from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selected
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.retries import Retries
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
 
@@ -45,28 +47,19 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
-    from edge_agent.messages.message import Kind, QueuedMessage
+    from edge_agent.messages.message import QueuedMessage
     from edge_agent.mqtt.retained import RetainedNames
 
 # Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
 ROWS_IN_FLIGHT = 8
 # Multiple of the last acknowledgement time: a broker that gets slower takes longer each time.
-PATIENCE_ANSWERS = 3
+TIMEOUT_FACTOR = 3
 # paho checks its keep-alive about once a second.
 IDLE_SECONDS = 1.0
 # The owner polls several times a second; more are not commands of a user.
 MAX_RECEIVED = 100
 # Several round trips over a slow link; a stopping agent has 5 s in all.
 DRAIN_SECONDS = 2.0
-# Early disconnects in a row after the same message from which that message is no longer sent.
-HANG_UPS = 2
-# Connection losses within the window that a working network does not explain.
-FREQUENT_LOSSES = 4
-FREQUENT_SECONDS = 120.0
-# A broker that disconnects because of an unacknowledged message does so within a round trip.
-HANG_UP_SECONDS = 1.0
-# A row not sent again for this long after its time has been dropped from the full outbox.
-DROPPED_SECONDS = 3600.0
 CROPS = "crops"
 RETAIN = "retained messages"
 STATUS = "status"
@@ -84,7 +77,7 @@ class Timing:
 
     first_pause_seconds: float = 1.0
     """First backoff after a connection loss, about the time of a broker restart."""
-    longest_pause_seconds: float = 60.0
+    max_pause_seconds: float = 60.0
     """Maximum backoff: a minute is still soon after an outage."""
     steady_seconds: float = 10.0
     """A connection that lasted this long resets the backoff."""
@@ -121,18 +114,15 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    kind: Kind
-    key: str
+    """A publication that the broker has not acknowledged yet."""
+
+    topic: str
+    feature: str
+    """The name under which it can be left out; empty: it cannot."""
+    qos: int
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Unheard:
-    """An alert or resolution that the broker accepted without a matching subscriber."""
-
-    since: float
-    pause_seconds: float
-    until: float
+    row: Row | None = None
+    """None: it is not in the outbox."""
 
 
 class Publisher:
@@ -176,31 +166,27 @@ class Publisher:
         self._state = DeliveryState(connected=False, reason="not connected yet", waiting=0, sent=0)
         self._logged_reasons: set[str] = set()
         self._backoff = Backoff(
-            first_seconds=self._timing.first_pause_seconds, max_seconds=self._timing.longest_pause_seconds
+            first_seconds=self._timing.first_pause_seconds, max_seconds=self._timing.max_pause_seconds
         )
-        self._in_flight: dict[int, _Sent] = {}
-        self._answered_at = 0.0
-        self._answer_seconds = 0.0
+        self._sent: dict[int, _Sent] = {}
+        """By packet number, oldest first."""
+        self._acknowledged_at = 0.0
+        self._acknowledge_seconds = 0.0
         self._window = 1
         self._acknowledged: set[str] = set()
-        self._volatile_topics: dict[int, str] = {}
-        """Of crops, too, which are not messages of their own."""
+        """Keys of rows that are not removed from the outbox yet."""
         self._logged: set[str] = set()
-        self._crops_wanted = mqtt.publish_crops
-        # Unacknowledged messages, oldest first, with the name under which each can be left out; empty: it cannot.
-        self._unanswered: dict[int, str] = {}
-        self._asked_for = ""
-        self._hung_up_on: tuple[str, int] = ("", 0)
-        self._is_careful = False
-        self._sent_at = 0.0
+        self._sends_crops = mqtt.publish_crops
+        self._subscribing_to = ""
+        self._disconnects = Disconnects(steady_seconds=self._timing.steady_seconds)
         self._left_out: set[str] = set()
-        self._lost_at: deque[float] = deque(maxlen=FREQUENT_LOSSES)
-        self._connected_at = 0.0
-        self._refused_until: dict[str, float] = {}
-        self._unheard: dict[str, _Unheard] = {}
-        self._is_heard_again = threading.Event()
+        self._retries = Retries(
+            refused_kind_seconds=self._timing.refused_pause_seconds,
+            refused_row_seconds=self._timing.refused_row_seconds,
+            first_hold_seconds=self._timing.unheard_pause_seconds,
+            hold_seconds=mqtt.unheard_hold_seconds,
+        )
         self._telemetry_at = float("-inf")
-        self._silent_until: dict[Kind, float] = {}
         self._rate_limit = TokenBucket(mqtt.messages_per_second)
         self._backlog_up_to = 0
 
@@ -238,7 +224,7 @@ class Publisher:
 
     def send_unheard(self) -> None:
         """Resend messages that reached no subscriber at once, because one has appeared."""
-        self._is_heard_again.set()
+        self._retries.release()
         self._waker.wake()
 
     def received(self) -> list[Message]:
@@ -264,8 +250,7 @@ class Publisher:
             try:
                 self._connect_and_serve()
             except AgentError as error:
-                self._trouble(self._with_its_cause(error))
-                self._suspect()
+                self._explain_loss(error, at=time.monotonic())
             # Delivery must not end while the agent runs, even after a bug.
             except Exception:
                 if not self._stop.is_set():
@@ -273,33 +258,31 @@ class Publisher:
                 self._state = replace(self._state, reason="the publisher failed; see the log")
             self._state = replace(self._state, connected=False)
             self._volatile.close()
-            self._in_flight.clear()
-            self._volatile_topics.clear()
-            self._unanswered.clear()
-            self._asked_for = ""
+            self._sent.clear()
+            self._subscribing_to = ""
             self._stop.wait(self._backoff.take() + self._spread_seconds())
 
     def _spread_seconds(self) -> float:
         """Random delay after a steady connection: all devices have lost the broker at the same moment."""
-        was_good = self._connected_at and time.monotonic() - self._connected_at >= self._timing.steady_seconds
-        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_good else 0.0  # noqa: S311  (no secret)
+        was_steady = self._disconnects.is_steady(at=time.monotonic())
+        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_steady else 0.0  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
         client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
         known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
-        # A broker that does not answer has not disconnected because of a message.
-        self._connected_at = 0.0
+        self._disconnects.begin()
         with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
-            self._connected_at = time.monotonic()
-            self._is_careful = bool(self._hung_up_on[0])
-            self._answer_seconds, self._window = 0.0, 1
-            self._crops_wanted = self._mqtt.publish_crops and CROPS not in self._left_out
+            self._disconnects.connected(at=time.monotonic())
+            self._acknowledge_seconds, self._window = 0.0, 1
+            self._sends_crops = self._mqtt.publish_crops and CROPS not in self._left_out
             if not connection.limits.retain:
-                self._omit(RETAIN, "the broker does not support them")
+                self._leave_out(RETAIN, "the broker does not support them")
             if not connection.limits.qos:
-                self._omit(AT_LEAST_ONCE, "the broker supports only QoS 0: lost messages are not sent again")
+                self._leave_out(AT_LEAST_ONCE, "the broker supports only QoS 0: lost messages are not sent again")
             if not connection.limits.will:
-                self._omit(LAST_WILL, f"the broker refuses one on {self._topics.status}: a lost device stays 'online'")
+                self._leave_out(
+                    LAST_WILL, f"the broker refuses one on {self._topics.status}: a lost device stays 'online'"
+                )
             self._backlog_up_to = self._store.last_position()
             self._state = replace(self._state, connected=True)
             self._volatile.open()
@@ -310,7 +293,7 @@ class Publisher:
         for topic in self._listen_to:
             if topic in self._left_out:
                 continue
-            self._asked_for = topic
+            self._subscribing_to = topic
             try:
                 connection.subscribe(topic)
             except UnavailableError as error:
@@ -320,7 +303,7 @@ class Publisher:
                     self._log_once(f"cannot subscribe to {topic}: {error}")
                 if connection.is_lost:
                     return
-            self._asked_for = ""
+            self._subscribing_to = ""
 
     def _serve(self, connection: Connection) -> None:
         while True:
@@ -329,7 +312,7 @@ class Publisher:
             self._forget_acknowledged()
             seconds = self._send_waiting(connection, at=at)
             if not self._in_flight and self._suspect_seconds(at) <= 0:
-                self._well(connection)
+                self._report_recovery(connection)
             if self._stop.is_set():
                 is_done = not self._in_flight and not self._outbox.is_busy and seconds == IDLE_SECONDS
                 if is_done or at >= self._stop_at:
@@ -339,29 +322,40 @@ class Publisher:
             self._waker.clear()
             self._received.extend(event for event in events if isinstance(event, Message))
             self._settle([event for event in events if isinstance(event, PubAck)], connection)
-            self._expect_answers(connection)
+            self._expect_acknowledgements(connection)
 
     def _send_volatile(self, connection: Connection) -> None:
         while self._suspect_seconds(time.monotonic()) <= 0 and (publication := self._volatile.take()) is not None:
-            what = self._omission_of(publication.topic)
-            if what in self._left_out:
+            feature = self._feature_of(publication.topic)
+            if feature in self._left_out:
                 continue
-            if publication.largest_packet_bytes > connection.largest_packet_bytes:
+            if publication.packet_bytes > connection.max_packet_bytes:
                 # The broker would disconnect.
-                limit_bytes = connection.largest_packet_bytes
+                limit_bytes = connection.max_packet_bytes
                 self._log_once(
                     f"{connection.address}: a message above the broker's limit of {limit_bytes} bytes is dropped"
                 )
             else:
-                number = connection.publish(publication)
-                self._volatile_topics[number] = publication.topic
-                self._unanswered[number] = what
-                self._sent_at = time.monotonic()
+                self._publish(connection, publication, feature=feature)
+
+    def _publish(
+        self, connection: Connection, publication: Publication, *, feature: str, row: Row | None = None
+    ) -> None:
+        number = connection.publish(publication)
+        self._sent[number] = _Sent(publication.topic, feature, publication.qos, time.monotonic(), row)
+
+    @property
+    def _in_flight(self) -> list[tuple[Row, float]]:
+        """The rows that are sent and not acknowledged, oldest first, with the time of sending."""
+        return [(sent.row, sent.at) for sent in self._sent.values() if sent.row is not None]
+
+    @property
+    def _unacknowledged(self) -> list[_Sent]:
+        """What the broker has not acknowledged, oldest first: at QoS 0 it never does."""
+        return [sent for sent in self._sent.values() if sent.qos]
 
     def _send_waiting(self, connection: Connection, *, at: float) -> float:
         """Send the messages that may be sent now; return the seconds until the next check."""
-        self._forget_old_refusals(at)
-        self._release_unheard(at)
         if (suspect_seconds := self._suspect_seconds(at)) > 0:
             return suspect_seconds
         messages_a_row = 2 if self._mqtt.publish_crops else 1
@@ -384,113 +378,85 @@ class Publisher:
 
     def _select(self, limit: int, *, at: float) -> Selected:
         """The messages that may be sent, in order of priority."""
-        passed_over = {sent.key for sent in self._in_flight.values()} | self._acknowledged
-        passed_over.update(key for key, until in self._refused_until.items() if at < until)
-        passed_over.update(key for key, unheard in self._unheard.items() if at < unheard.until)
-        silent = {kind for kind, until in self._silent_until.items() if at < until}
-        kinds = [kind for kind in KINDS if kind not in silent and self._topics.of_kind(kind) not in self._left_out]
+        waiting, waiting_kinds = self._retries.waiting(at=at)
+        passed_over = {row.key for row, _ in self._in_flight} | self._acknowledged | waiting
+        kinds = [
+            kind for kind in KINDS if kind not in waiting_kinds and self._topics.of_kind(kind) not in self._left_out
+        ]
         return self._outbox.select(
-            limit, after=self._backlog_up_to, kinds=kinds, passed_over=passed_over, with_crops=self._crops_wanted
+            limit, after=self._backlog_up_to, kinds=kinds, passed_over=passed_over, with_crops=self._sends_crops
         )
-
-    def _forget_old_refusals(self, at: float) -> None:
-        """Forget old refusals: pending rows have been refused again by now, others were dropped from the outbox."""
-        patience = self._timing.refused_row_seconds
-        self._refused_until = {key: until for key, until in self._refused_until.items() if at < until + patience}
-
-    def _release_unheard(self, at: float) -> None:
-        """Release messages that have reached a subscriber, and forget those dropped from the full outbox."""
-        if self._is_heard_again.is_set():
-            self._is_heard_again.clear()
-            self._unheard = {key: replace(unheard, until=at) for key, unheard in self._unheard.items()}
-        longest_seconds = self._mqtt.unheard_hold_seconds + DROPPED_SECONDS
-        self._unheard = {key: one for key, one in self._unheard.items() if at < one.since + longest_seconds}
 
     def _send(self, connection: Connection, ready: Ready, *, at: float) -> None:
         row = ready.row
-        is_repeated = row.key in self._unheard
+        is_repeated = self._retries.is_held(row.key)
         publication = publication_of(row, self._mqtt, self._topics, is_repeated=is_repeated)
-        if publication.largest_packet_bytes > connection.largest_packet_bytes:
+        if publication.packet_bytes > connection.max_packet_bytes:
             # The broker would disconnect.
-            refusal = f"it takes no more than {connection.largest_packet_bytes} bytes"
-            self._row_refused(_Sent(row.kind, row.key, at), PubAck(0, refusal, is_too_large=True), connection)
+            refusal = f"it takes no more than {connection.max_packet_bytes} bytes"
+            self._row_refused(row, PubAck(0, refusal, is_too_large=True), connection)
             return
         # Crop first: brokers keep the order, so a subscriber that receives the alert already has the picture.
-        if self._crops_wanted and ready.crop is not None:
+        if self._sends_crops and ready.crop is not None:
             self._send_crop(connection, row, ready.crop, is_new=not (is_repeated or is_historical(row.waited_seconds)))
-        number = connection.publish(publication)
-        self._in_flight[number] = _Sent(row.kind, row.key, at)
-        if publication.qos:
-            self._unanswered[number] = "" if row.kind == "alert" else publication.topic
-        else:
+        # Alerts are never left out.
+        self._publish(connection, publication, feature="" if row.kind == "alert" else publication.topic, row=row)
+        if row.kind == "telemetry":
             self._telemetry_at = at
 
     def _send_crop(self, connection: Connection, row: Row, picture: bytes, *, is_new: bool) -> None:
         file = Path(row.message["crop"]["file"])
         kind = JPEG if file.suffix == ".jpg" else BYTES
         publication = Publication(self._topics.crop(row.key), picture, content_type=kind)
-        if publication.largest_packet_bytes > connection.largest_packet_bytes:
-            log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.largest_packet_bytes)
+        if publication.packet_bytes > connection.max_packet_bytes:
+            log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.max_packet_bytes)
             return
-        number = connection.publish(publication)
-        self._volatile_topics[number] = publication.topic
-        self._unanswered[number] = CROPS
+        self._publish(connection, publication, feature=CROPS)
         last = self._topics.last_crop(row.message["camera"])
         if is_new and self._mqtt.home_assistant.enabled and last not in self._left_out:
-            number = connection.publish(Publication(last, picture, content_type=kind))
-            self._volatile_topics[number] = self._unanswered[number] = last
+            self._publish(connection, Publication(last, picture, content_type=kind), feature=last)
 
-    def _settle(self, answers: list[PubAck], connection: Connection) -> None:
+    def _settle(self, pubacks: list[PubAck], connection: Connection) -> None:
         acknowledged = []
-        for answer in answers:
-            self._clear_suspect(answer.number)
-            if (topic := self._volatile_topics.pop(answer.number, None)) is not None:
-                self._volatile_answered(topic, answer, connection)
+        for puback in pubacks:
+            sent = self._sent.pop(puback.number)
+            if sent.qos:
+                self._disconnects.accepted(sent.feature)
+            if sent.row is None:
+                self._volatile_acknowledged(sent.topic, puback, connection)
                 continue
-            sent = self._in_flight.pop(answer.number)
-            self._answered_at = time.monotonic()
-            self._answer_seconds = self._answered_at - sent.at
-            is_slow = self._answer_seconds > self._timing.slow_seconds
+            self._acknowledged_at = time.monotonic()
+            self._acknowledge_seconds = self._acknowledged_at - sent.at
+            is_slow = self._acknowledge_seconds > self._timing.slow_seconds
             self._window = 1 if is_slow else min(self._window + 1, ROWS_IN_FLIGHT)
-            if answer.refusal:
-                self._row_refused(sent, answer, connection)
-            elif not self._is_held(sent, answer, connection):
-                acknowledged.append(sent.key)
+            if puback.refusal:
+                self._row_refused(sent.row, puback, connection)
+            elif not self._is_held(sent.row, puback, connection):
+                acknowledged.append(sent.row.key)
         if acknowledged:
             self._delivered(acknowledged)
-            self._well(connection)
+            self._report_recovery(connection)
 
     def _delivered(self, keys: list[str]) -> None:
         self._acknowledged.update(keys)
-        for key in keys:
-            self._refused_until.pop(key, None)
+        self._retries.forget(keys)
         self._state = replace(self._state, sent=self._state.sent + len(keys))
         self._forget_acknowledged()
 
-    def _is_held(self, sent: _Sent, answer: PubAck, connection: Connection) -> bool:
+    def _is_held(self, row: Row, puback: PubAck, connection: Connection) -> bool:
         """Whether to hold an accepted message because no client has subscribed: alerts are meant to be seen.
 
         After an outage the broker is often back a little before its subscribers.
         """
-        if not answer.no_subscribers or sent.kind not in ALERTS_AND_RESOLVED:
-            self._unheard.pop(sent.key, None)
+        if not puback.no_subscribers or row.kind not in ALERTS_AND_RESOLVED:
             return False
-        if sent.kind == "alert":
+        if row.kind == "alert":
             self._log_once(
-                f"{connection.address}: the broker accepted an alert but has no subscriber for "
-                f"{self._topics.of_kind(sent.kind)}"
+                f"{connection.address}: the broker accepted an alert but has no subscriber for {self._topics.alerts}"
             )
-        at, pause_seconds = time.monotonic(), self._timing.unheard_pause_seconds
-        before = self._unheard.get(sent.key) or _Unheard(at, pause_seconds / 2, at)
-        end = before.since + self._mqtt.unheard_hold_seconds
-        if at >= end:
-            self._unheard.pop(sent.key, None)
-            return False
-        pause_seconds = before.pause_seconds * 2
-        self._unheard[sent.key] = _Unheard(before.since, pause_seconds, min(at + pause_seconds, end))
-        return True
+        return self._retries.hold(row, at=time.monotonic())
 
-    def _former_topic_answered(self, topic: str, refusal: str) -> None:
+    def _former_topic_acknowledged(self, topic: str, refusal: str) -> None:
         """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
         if refusal:
             log.warning(
@@ -506,16 +472,16 @@ class Publisher:
         if self._retained:
             self._retained.forget(topic)
 
-    def _volatile_answered(self, topic: str, answer: PubAck, connection: Connection) -> None:
+    def _volatile_acknowledged(self, topic: str, puback: PubAck, connection: Connection) -> None:
         if self._retained and topic in self._retained.stale:
-            self._former_topic_answered(topic, answer.refusal)
-        elif answer.refusal and topic.startswith(self._topics.crop("")):
-            self._crops_refused(answer, connection)
-        elif answer.refusal:
+            self._former_topic_acknowledged(topic, puback.refusal)
+        elif puback.refusal and topic.startswith(self._topics.crop("")):
+            self._crops_refused(puback, connection)
+        elif puback.refusal:
             # Each snapshot has its own topic: log one line for all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
-            self._log_once(f"{connection.address}: the broker refuses {topic} ({answer.refusal}); {_remedy(answer)}")
+            self._log_once(f"{connection.address}: the broker refuses {topic} ({puback.refusal}); {_advice(puback)}")
 
     def _forget_acknowledged(self) -> None:
         """Remove acknowledged rows from the outbox; if the disk is unwritable, they are just not sent again."""
@@ -524,77 +490,85 @@ class Publisher:
         try:
             self._acknowledged.difference_update(self._outbox.remove(self._acknowledged))
         except UnavailableError as error:
-            self._trouble(str(error))
+            self._report_problem(str(error))
 
-    def _row_refused(self, sent: _Sent, answer: PubAck, connection: Connection) -> None:
-        at = time.monotonic()
-        self._silent_until[sent.kind] = at + self._timing.refused_pause_seconds
-        self._refused_until[sent.key] = at + self._timing.refused_row_seconds
-        what = "alerts" if sent.kind == "alert" else "messages"
-        self._trouble(
-            f"{connection.address}: the broker refuses {what} on {self._topics.of_kind(sent.kind)} "
-            f"({answer.refusal}); they are kept and sent again later: {_remedy(answer)}"
+    def _row_refused(self, row: Row, puback: PubAck, connection: Connection) -> None:
+        self._retries.refuse(row, at=time.monotonic())
+        noun = "alerts" if row.kind == "alert" else "messages"
+        self._report_problem(
+            f"{connection.address}: the broker refuses {noun} on {self._topics.of_kind(row.kind)} "
+            f"({puback.refusal}); they are kept and sent again later: {_advice(puback)}"
         )
 
-    def _crops_refused(self, answer: PubAck, connection: Connection) -> None:
-        if self._crops_wanted:
+    def _crops_refused(self, puback: PubAck, connection: Connection) -> None:
+        if self._sends_crops:
             log.warning(
                 "%s: the broker refuses crops on %s (%s) and gets none until the next connection; %s, or set "
                 "mqtt.publish_crops: false",
                 connection.address,
                 self._topics.crop("+"),
-                answer.refusal,
-                _remedy(answer),
+                puback.refusal,
+                _advice(puback),
             )
-        self._crops_wanted = False
+        self._sends_crops = False
 
-    def _expect_answers(self, connection: Connection) -> None:
-        if self._is_answer_late(time.monotonic()):
+    def _expect_acknowledgements(self, connection: Connection) -> None:
+        if self._has_timed_out(time.monotonic()):
             raise UnavailableError(
                 f"{connection.address}: the broker accepts alerts but does not acknowledge them within "
-                f"{self._patience_seconds:.0f} s; they are kept and sent again"
+                f"{self._timeout_seconds:.0f} s; they are kept and sent again"
             )
 
-    def _is_answer_late(self, at: float) -> bool:
+    def _has_timed_out(self, at: float) -> bool:
         if not self._in_flight:
             return False
-        oldest = min(sent.at for sent in self._in_flight.values())
+        _, oldest_at = self._in_flight[0]
         # Acknowledgements from before it was sent do not count.
-        silent_seconds = at - max(oldest, self._answered_at)
-        return silent_seconds > self._patience_seconds or at - oldest > self._timing.forgotten_seconds
+        silent_seconds = at - max(oldest_at, self._acknowledged_at)
+        return silent_seconds > self._timeout_seconds or at - oldest_at > self._timing.forgotten_seconds
 
     @property
-    def _patience_seconds(self) -> float:
-        return max(self._timing.acknowledge_seconds, PATIENCE_ANSWERS * self._answer_seconds)
+    def _timeout_seconds(self) -> float:
+        return max(self._timing.acknowledge_seconds, TIMEOUT_FACTOR * self._acknowledge_seconds)
 
     def _is_slow(self, at: float) -> bool:
-        waits = [at - sent.at for sent in self._in_flight.values()]
-        return max([self._answer_seconds, *waits]) > self._timing.slow_seconds
+        waits = [at - sent_at for _, sent_at in self._in_flight]
+        return max([self._acknowledge_seconds, *waits]) > self._timing.slow_seconds
 
-    def _omission_of(self, topic: str) -> str:
+    def _feature_of(self, topic: str) -> str:
         """The name under which a message is left out: its topic, but for the status first only its retention."""
         if topic == self._topics.status:
             return STATUS if RETAIN in self._left_out else RETAIN
         return self._topics.snapshot("+") if topic.startswith(self._topics.snapshot("")) else topic
 
-    def _with_its_cause(self, error: AgentError) -> str:
-        """Add the likely cause to a connection loss, if losses are frequent.
+    def _explain_loss(self, error: AgentError, *, at: float) -> None:
+        """Report a connection loss with its likely cause, and leave out what the broker repeatedly disconnects on."""
+        self._report_problem(self._with_its_cause(error, at=at))
+        unacknowledged = self._unacknowledged
+        first = self._subscribing_to or next((sent.feature for sent in unacknowledged), "")
+        # Sent at QoS 0, once a minute, over a steady connection.
+        telemetry = None if unacknowledged else (self._topics.telemetry, self._telemetry_at)
+        cause, is_repeated = self._disconnects.find_cause(first, unanswered=telemetry, at=at)
+        if not cause:
+            return
+        # The broker works, and alerts are pending.
+        self._backoff.reset()
+        if is_repeated and self._retained and cause in self._retained.stale:
+            self._former_topic_acknowledged(cause, "the broker closes the connection on it")
+        elif is_repeated:
+            self._leave_out(cause, "the broker closes the connection on it")
 
-        A broker disconnects a client when another with its id connects, or for a message above its size limit, and
-        some give no reason.
-        """
-        at, reason = time.monotonic(), str(error)
+    def _with_its_cause(self, error: AgentError, *, at: float) -> str:
+        """Add the likely cause to the message of a connection loss, if losses are frequent."""
+        reason = str(error)
         if isinstance(error, TakenOverError):
             self._state = replace(self._state, has_namesake=True)
             return reason
-        if not self._connected_at:
+        if not self._disconnects.lost(at=at):
             return reason
-        self._lost_at.append(at)
-        if len(self._lost_at) < FREQUENT_LOSSES or at - self._lost_at[0] > FREQUENT_SECONDS:
-            return reason
-        if self._in_flight and not self._is_answer_late(at):
+        if self._in_flight and not self._has_timed_out(at):
             return f"{reason}, repeatedly soon after alerts were sent: {RAISE_THE_LIMIT}, if it has one"
-        if self._unanswered:
+        if self._unacknowledged:
             return reason
         self._state = replace(self._state, has_namesake=True)
         return (
@@ -602,89 +576,54 @@ class Publisher:
             f"('{self._device}'); give every device its own device.id"
         )
 
-    def _suspect(self) -> None:
-        """After a loss soon after connecting, find the message that may have caused it.
-
-        RabbitMQ, AWS IoT and HiveMQ disconnect on operations that a client may not do, in the order of sending.
-        """
-        if not self._connected_at:
-            return
-        suspect, at = "", time.monotonic()
-        if at - self._connected_at <= self._timing.steady_seconds:
-            suspect = self._asked_for or next(iter(self._unanswered.values()), "")
-        if not suspect and not self._unanswered and at - self._telemetry_at <= HANG_UP_SECONDS:
-            # Sent at QoS 0, once a minute: nothing is unacknowledged, and the connection was steady.
-            suspect = self._topics.telemetry
-        if not suspect:
-            self._hung_up_on = ("", 0)
-            return
-        before, times = self._hung_up_on
-        times = times + 1 if suspect == before else 1
-        self._hung_up_on = (suspect, times)
-        # The broker works, and alerts are pending.
-        self._backoff.reset()
-        if times >= HANG_UPS:
-            self._hung_up_on = ("", 0)
-            # These losses are explained, and no sign of a namesake.
-            for _ in range(min(times, len(self._lost_at))):
-                self._lost_at.pop()
-            if self._retained and suspect in self._retained.stale:
-                self._former_topic_answered(suspect, "the broker closes the connection on it")
-            else:
-                self._omit(suspect, "the broker closes the connection on it")
-
     def _suspect_seconds(self, at: float) -> float:
-        """For how long an answer is waited for after a loss: of several, the message to blame would not be known."""
-        return self._sent_at + HANG_UP_SECONDS - at if self._is_careful and self._unanswered else 0.0
+        unacknowledged = self._unacknowledged
+        return self._disconnects.wait_seconds(unacknowledged[-1].at, at=at) if unacknowledged else 0.0
 
-    def _clear_suspect(self, number: int) -> None:
-        """Clear an acknowledged message: the broker does not disconnect because of it."""
-        if self._unanswered.pop(number, "") == self._hung_up_on[0]:
-            self._hung_up_on = ("", 0)
-
-    def _omit(self, what: str, why: str) -> None:
+    def _leave_out(self, feature: str, why: str) -> None:
         """Stop sending something until the next start or reload, and log it once."""
-        if what in self._left_out:
+        if feature in self._left_out:
             return
-        self._left_out.add(what)
-        if what == self._topics.status:
+        self._left_out.add(feature)
+        if feature == self._topics.status:
             # Only the status subscription has this name: a namesake is detected without it.
             return
         address = f"{self._mqtt.host}:{self._mqtt.port}"
         log.warning(
-            "%s: no longer sending %s to the broker (%s); give this device access, or disable it", address, what, why
+            "%s: no longer sending %s to the broker (%s); give this device access, or disable it", address, feature, why
         )
         self._state = replace(self._state, left_out=tuple(sorted(self._left_out)))
 
-    def _log_once(self, what: str) -> None:
+    def _log_once(self, problem: str) -> None:
         """Log a problem that does not affect alerts once in the lifetime of the publisher."""
-        if what not in self._logged:
-            log.warning("%s", what)
-        self._logged.add(what)
+        if problem not in self._logged:
+            log.warning("%s", problem)
+        self._logged.add(problem)
 
-    def _trouble(self, reason: str) -> None:
+    def _report_problem(self, reason: str) -> None:
+        """Make a problem of delivery the state's reason, and log it once until recovery."""
         if reason not in self._logged_reasons:
             log.warning("%s", reason)
         self._logged_reasons.add(reason)
         self._state = replace(self._state, reason=reason)
 
-    def _well(self, connection: Connection) -> None:
-        if self._refused_until or self._acknowledged:
+    def _report_recovery(self, connection: Connection) -> None:
+        if self._retries.has_refused or self._acknowledged:
             return
         if self._state.reason:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
         self._logged_reasons.clear()
-        self._is_careful = False
+        self._disconnects.recovered()
         self._state = replace(self._state, reason="")
-        lasted_seconds = time.monotonic() - self._connected_at
-        if lasted_seconds >= self._timing.steady_seconds:
+        at = time.monotonic()
+        if self._disconnects.is_steady(at=at):
             self._backoff.reset()
-        if lasted_seconds >= FREQUENT_SECONDS and self._state.has_namesake:
+        if self._disconnects.lasts_seconds(at=at) >= FREQUENT_SECONDS and self._state.has_namesake:
             self._state = replace(self._state, has_namesake=False)
 
 
-def _remedy(answer: PubAck) -> str:
-    return RAISE_THE_LIMIT if answer.is_too_large else "give this device write access to that topic"
+def _advice(puback: PubAck) -> str:
+    return RAISE_THE_LIMIT if puback.is_too_large else "give this device write access to that topic"
 
 
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:

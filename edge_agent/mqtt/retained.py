@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A device has two topics, and one per camera; a file with more names is not ours.
-MOST_NAMES = 100
+MAX_NAMES = 100
 
 
 class RetainedNames:
@@ -57,4 +57,4 @@ def _read(file: Path) -> list[str]:
         return []
     if not isinstance(known, list):
         return []
-    return [name for name in known[:MOST_NAMES] if isinstance(name, str) and name]
+    return [name for name in known[:MAX_NAMES] if isinstance(name, str) and name]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 TURN_SECONDS = 0.2
 # Shorter than the publisher's, because a user is waiting.
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
 # Enough of an unreadable message to recognise its sender.
 SHOWN_BYTES = 60
-MOST_LOGGED_TOPICS = 100
+MAX_LOGGED_TOPICS = 100
 """Limit of topics for which this is logged once; a broker may have any number."""
 
 log = logging.getLogger(__name__)
@@ -52,23 +52,23 @@ def follow_alerts(
     """
     client_id = f"maskwatch-alerts-{secrets.token_hex(4)}"
     logged: set[str] = set()
-    backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=LONGEST_PAUSE_SECONDS)
-    trouble = ""
+    backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS)
+    reason = ""
     while not stop.is_set():
         try:
             with open_connection(mqtt, client_id=client_id) as connection:
                 connection.subscribe(Topics(mqtt.topic_prefix, device).alerts)
-                if trouble:
+                if reason:
                     log.info("%s: reconnected", connection.address)
-                trouble = ""
+                reason = ""
                 backoff.reset()
                 if on_connected is not None:
                     on_connected()
                 yield from _arriving(connection, stop, logged)
         except UnavailableError as error:
-            if str(error) != trouble:
+            if str(error) != reason:
                 log.warning("%s", error)
-            trouble = str(error)
+            reason = str(error)
             stop.wait(backoff.take())
 
 
@@ -83,7 +83,7 @@ def _arriving(connection: Connection, stop: threading.Event, logged: set[str]) -
                 if content is not None:
                     yield content
             except ValueError as error:
-                if event.topic not in logged and len(logged) < MOST_LOGGED_TOPICS:
+                if event.topic not in logged and len(logged) < MAX_LOGGED_TOPICS:
                     logged.add(event.topic)
                     shown = event.payload[:SHOWN_BYTES]
                     log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, SCHEMA, error, shown)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.publication import Publication
 
 # Status and discovery are a few dozen topics; more are published faster than the link can carry.
-MOST_QUEUED = 1000
+MAX_QUEUED = 1000
 
 
 class VolatileQueue:
@@ -20,7 +20,7 @@ class VolatileQueue:
         self._lock = threading.Lock()
         self._is_open = False
         self._retained: dict[str, Publication] = {}
-        self._queued: deque[Publication] = deque(maxlen=MOST_QUEUED)
+        self._queued: deque[Publication] = deque(maxlen=MAX_QUEUED)
 
     def put(self, publication: Publication) -> None:
         """Queue a publication. Retained ones are kept by topic; others are dropped while disconnected."""
@@ -39,7 +39,7 @@ class VolatileQueue:
         """Mark as connected: queue all retained publications, in the order of their first `put`."""
         with self._lock:
             self._is_open = True
-            self._queued = deque(self._retained.values(), maxlen=MOST_QUEUED)
+            self._queued = deque(self._retained.values(), maxlen=MAX_QUEUED)
 
     def close(self) -> None:
         """Mark as disconnected."""

@@ -97,7 +97,7 @@ def _open_pin(name: SignalName, number: int, *, active_high: bool, factory: Any)
         return DigitalOutputDevice(number, active_high=active_high, initial_value=False, pin_factory=factory)
     # lgpio.error, a direct subclass of Exception, and gpiozero's errors for pins that are taken or not on the board.
     except Exception as error:
-        if any(word in str(error).lower() for word in BUSY):
+        if any(sign in str(error).lower() for sign in BUSY):
             raise UnavailableError(
                 f"signals.{name}.pin: another program holds GPIO{number}: {error}; 'gpioinfo' shows which; stop it, or "
                 "choose another pin"

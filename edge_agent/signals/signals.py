@@ -115,13 +115,12 @@ def _person_of(nearest: Nearest | None) -> tuple[SignalName, int] | None:
 def _switch(name: SignalName, output: _Output, *, is_on: bool) -> None:
     if is_on == output.is_on:
         return
-    output.is_on = is_on
     try:
         (output.pin.on if is_on else output.pin.off)()
-    # Whatever the library raises: detection continues without a lamp.
+    # Whatever the library raises: detection continues without a lamp, and the next update tries again.
     except Exception as error:  # noqa: BLE001
         if not output.is_broken:
             log.warning("signal %s: its pin cannot be switched: %s", name, error)
         output.is_broken = True
     else:
-        output.is_broken = False
+        output.is_on, output.is_broken = is_on, False

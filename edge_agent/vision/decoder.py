@@ -51,7 +51,7 @@ SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 ROWS = 64
 ORIENTATION_TAG = 0x0112
 
-LEAST_MEMORY_BYTES = 256 * 1024 * 1024
+MIN_MEMORY_BYTES = 256 * 1024 * 1024
 """In addition to the libraries and the file."""
 MEMORY_BYTES_PER_PIXEL = 6
 """Pillow stores a colour pixel in four bytes; six also suffice for a progressive JPEG of half the maximum size."""
@@ -63,12 +63,12 @@ START_SECONDS = 20.0
 """A busy Raspberry Pi starts Python in five."""
 IDLE_SECONDS = 60.0
 """Then an idle process ends and frees its 17 MB."""
-LONGEST_REASON_BYTES = 500
+MAX_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
-_ANSWER = struct.Struct(">BIII")
+_RESPONSE = struct.Struct(">BIII")
 """Whether pixels follow, then their width, height and EXIF orientation; otherwise the length of an error text."""
-_SIDE_OF_THE_PROCESS = """
+_CHILD_PROGRAM = """
 import sys
 sys.path[:] = {path!r}
 from edge_agent.vision.decoder import serve
@@ -106,10 +106,16 @@ def decode_untrusted(content: bytes, *, max_pixels: int) -> Decoded:
     """Decode in a separate process. For any thread; each uses its own process.
 
     Raises:
-        PictureError: it is not a picture, damaged, too large, or takes too much memory or time.
+        PictureError: it is not a picture, damaged, too large, or takes too much memory or time; or no process can be
+            started.
     """
-    with _process() as process:
-        return process.decode(content, max_pixels=max_pixels)
+    try:
+        with _process() as process:
+            return process.decode(content, max_pixels=max_pixels)
+    except OSError as error:
+        raise PictureError(
+            f"the picture: no decoder can be started: {error.strerror}; free memory, or stop other programs"
+        ) from error
 
 
 def _opened(content: bytes, *, max_pixels: int) -> Image.Image:
@@ -171,38 +177,38 @@ def _strips(picture: Image.Image) -> Iterator[bytes]:
 
 def serve() -> None:
     """Decode pictures from the socket on stdin until the requests end."""
-    with socket.socket(fileno=0) as asked, asked.makefile("rb") as requests:
+    with socket.socket(fileno=0) as connection, connection.makefile("rb") as requests:
         # Pillow's own plug-ins only.
         Image.preinit()
-        taken_bytes = _address_space_bytes()
-        asked.settimeout(IDLE_SECONDS)
+        base_bytes = _address_space_bytes()
+        connection.settimeout(IDLE_SECONDS)
         while True:
             try:
                 size_bytes, max_pixels = _REQUEST.unpack(_received(requests, _REQUEST.size))
             except (OSError, EOFError):
                 return
-            memory_bytes = max(LEAST_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
-            resource.setrlimit(resource.RLIMIT_AS, (taken_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
+            memory_bytes = max(MIN_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
+            resource.setrlimit(resource.RLIMIT_AS, (base_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
             # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             try:
                 picture = _opened(_received(requests, size_bytes), max_pixels=max_pixels)
                 orientation = _orientation(picture)
             except MemoryError:
-                _refuse(asked, "needs too much memory to decode; save it again")
+                _refuse(connection, "needs too much memory to decode; save it again")
             except ValueError as error:
-                _refuse(asked, str(error))
+                _refuse(connection, str(error))
             else:
-                asked.sendall(_ANSWER.pack(True, picture.width, picture.height, orientation))
+                connection.sendall(_RESPONSE.pack(True, picture.width, picture.height, orientation))
                 # If memory runs out here, the process ends: a partly sent response cannot be replaced by an error.
                 for strip in _strips(picture):
-                    asked.sendall(strip)
+                    connection.sendall(strip)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
-def _refuse(asked: socket.socket, reason: str) -> None:
-    text = reason.encode("utf-8", "replace")[:LONGEST_REASON_BYTES]
-    asked.sendall(_ANSWER.pack(False, len(text), 0, 0) + text)
+def _refuse(connection: socket.socket, reason: str) -> None:
+    text = reason.encode("utf-8", "replace")[:MAX_REASON_BYTES]
+    connection.sendall(_RESPONSE.pack(False, len(text), 0, 0) + text)
 
 
 def _address_space_bytes() -> int:
@@ -232,13 +238,13 @@ class DecoderProcess:
 
     def __init__(self) -> None:
         """Start the process."""
-        self._connection, theirs = socket.socketpair()
-        with theirs:
+        self._connection, child_end = socket.socketpair()
+        with child_end:
             # Isolated from the working directory and the environment, from which foreign modules could be imported.
-            code = _SIDE_OF_THE_PROCESS.format(path=[os.path.abspath(folder or ".") for folder in sys.path])  # noqa: PTH100
+            code = _CHILD_PROGRAM.format(path=[os.path.abspath(folder or ".") for folder in sys.path])  # noqa: PTH100
             self._process = subprocess.Popen(  # noqa: S603  (our own code)
                 [sys.executable, "-I", "-c", code],
-                stdin=theirs.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 # Libraries log damaged pictures there; the response reports them.
                 stderr=subprocess.DEVNULL,
@@ -260,8 +266,8 @@ class DecoderProcess:
         Raises:
             PictureError: as `decode_untrusted`; a process that does not respond in time is killed.
         """
-        late = threading.Timer(WALL_SECONDS + (0.0 if self._has_answered else START_SECONDS), self._end)
-        late.start()
+        timer = threading.Timer(WALL_SECONDS + (0.0 if self._has_answered else START_SECONDS), self._end)
+        timer.start()
         try:
             return self._decode(content, max_pixels=max_pixels)
         except (EOFError, OSError) as error:
@@ -270,16 +276,16 @@ class DecoderProcess:
                 "the picture: needs too much memory or time to decode, or is damaged; save it again"
             ) from error
         finally:
-            late.cancel()
-            late.join()
+            timer.cancel()
+            timer.join()
 
     def _decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         self._connection.sendall(_REQUEST.pack(len(content), max_pixels))
         self._connection.sendall(content)
-        is_decoded, width_px, height_px, orientation = _ANSWER.unpack(_received(self._responses, _ANSWER.size))
+        is_decoded, width_px, height_px, orientation = _RESPONSE.unpack(_received(self._responses, _RESPONSE.size))
         self._has_answered = True
         if not is_decoded:
-            reason = _received(self._responses, min(width_px, LONGEST_REASON_BYTES))
+            reason = _received(self._responses, min(width_px, MAX_REASON_BYTES))
             raise PictureError(f"the picture: {reason.decode('utf-8', 'replace')}")
         if not 0 < width_px * height_px <= max_pixels:
             raise EOFError

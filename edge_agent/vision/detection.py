@@ -31,7 +31,7 @@ class Detection:
         return {
             "width": self.width_px,
             "height": self.height_px,
-            "faces": [_as_json(*one) for one in self.faces],
+            "faces": [_as_json(*face) for face in self.faces],
             "elapsed_ms": {stage: round(value, ELAPSED_DIGITS) for stage, value in self.elapsed_ms.items()},
         }
 
@@ -46,7 +46,7 @@ def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> 
     return Detection(
         width_px=image.shape[1],
         height_px=image.shape[0],
-        faces=tuple(one for one in zip(faces, readings, strict=True) if one[1].is_face),
+        faces=tuple(pair for pair in zip(faces, readings, strict=True) if pair[1].is_face),
         elapsed_ms={"faces": 1000 * (found - began), "masks": 1000 * (read - found)},
     )
 

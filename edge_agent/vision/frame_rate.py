@@ -35,13 +35,13 @@ class FrameRate:
         """Monotonic time from which the next picture is due; earlier ones need not be decoded. For any thread."""
         return float("-inf") if self._next_at is None else self._next_at - EARLY_FRACTION * self._interval_seconds
 
-    def slow_to(self, share: float, *, least_per_second: float) -> None:
-        """Set the rate to this share, 0..1, of the configured one, but at least `least_per_second`; 1: restore it."""
+    def slow_to(self, share: float, *, min_per_second: float) -> None:
+        """Set the rate to this share, 0..1, of the configured one, but at least `min_per_second`; 1: restore it."""
         if share >= 1:
             self._interval_seconds = 1 / self._asked_per_second if self._asked_per_second else 0.0
             return
         asked_per_second = self._asked_per_second or EVERY_PICTURE_PER_SECOND
-        self._interval_seconds = 1 / max(asked_per_second * share, min(least_per_second, asked_per_second))
+        self._interval_seconds = 1 / max(asked_per_second * share, min(min_per_second, asked_per_second))
 
     def wants(self, at: float) -> bool:
         """Whether to analyse the picture taken at this monotonic time."""

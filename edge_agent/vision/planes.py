@@ -69,12 +69,12 @@ class Planes:
     def __getitem__(self, part: tuple[slice, slice]) -> Image:
         """The pixels of a part, without steps, as BGR uint8: a copy."""
         (top, bottom, _), (left, right, _) = (
-            one.indices(side) for one, side in zip(part, self.luma.shape, strict=True)
+            axis.indices(side) for axis, side in zip(part, self.luma.shape, strict=True)
         )
         # Chroma of whole pairs of rows and columns; each of its pixels is that of four of the picture.
         rows, columns = slice(top // 2, (bottom + 1) // 2), slice(left // 2, (right + 1) // 2)
-        chroma = [_doubled(one[rows, columns]) for one in (self.u, self.v)]
-        inside = [one[top % 2 :, left % 2 :][: bottom - top, : right - left] for one in chroma]
+        chroma = [_doubled(plane[rows, columns]) for plane in (self.u, self.v)]
+        inside = [plane[top % 2 :, left % 2 :][: bottom - top, : right - left] for plane in chroma]
         return _as_bgr([self.luma[top:bottom, left:right], *inside], self.colour)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

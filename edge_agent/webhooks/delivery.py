@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 30.0
 """Interval at which the store is polled in any case: wake-ups are lost during a disk failure."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 2.0, 300.0
 CLOSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class WebhookDelivery:
         """Nothing is sent before `start`. `name` is logged instead of the URL."""
         self._url, self._queue, self._secret = url, queue, secret
         self.name = name
-        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(first_seconds=FIRST_PAUSE_SECONDS, max_seconds=MAX_PAUSE_SECONDS)
         self._stop, self._news = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {name}", daemon=True)
         self.reason = ""

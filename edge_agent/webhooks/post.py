@@ -12,6 +12,7 @@ import hmac
 import http.client
 import socket
 import ssl
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,12 +21,13 @@ from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 TIMEOUT_SECONDS = 10.0
 """For each step: connecting, sending, waiting for the answer."""
 SECRET_PREFIX = "whsec_"  # noqa: S105  (how secrets begin)
-LEAST_SECRET_BYTES = 24
+MIN_SECRET_BYTES = 24
 METADATA = tuple(
     ip_network(network)
     for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32", "192.0.0.192/32")
@@ -44,9 +46,9 @@ def read_secret(file: Path, *, key: str) -> bytes:
         secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error:
         secret = b""
-    if not text.startswith(SECRET_PREFIX) or len(secret) < LEAST_SECRET_BYTES:
+    if not text.startswith(SECRET_PREFIX) or len(secret) < MIN_SECRET_BYTES:
         raise ConfigError(
-            f"{file}: the first line has to be '{SECRET_PREFIX}' and base64 of {LEAST_SECRET_BYTES} bytes or more "
+            f"{file}: the first line has to be '{SECRET_PREFIX}' and base64 of {MIN_SECRET_BYTES} bytes or more "
             f"({key}); this makes one: echo whsec_$(openssl rand -base64 32)"
         )
     return secret
@@ -64,8 +66,8 @@ def port_of(url: str) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def address_of(host: str, port: int) -> str:
-    """The address to connect to. One that a name leads to must not be link-local or a cloud's metadata service.
+def addresses_of(host: str, port: int) -> list[str]:
+    """The addresses to connect to, best first. A name must not lead to a link-local one or a cloud's metadata service.
 
     Raises:
         UnavailableError: the name is unknown, or leads only to such addresses.
@@ -76,14 +78,14 @@ def address_of(host: str, port: int) -> str:
         raise UnavailableError(f"{host}: unknown host name: {error}") from error
     if _is_address(host):
         # Configured explicitly.
-        return found[0]
+        return found
     allowed = [address for address in found if not _is_metadata(address)]
     if not allowed:
         raise UnavailableError(
             f"{host}: resolves to {found[0]}, a link-local or metadata address; if that is intended, use the address "
             "itself in the URL"
         )
-    return allowed[0]
+    return allowed
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> None:
@@ -95,10 +97,10 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = port_of(url)
-    address = address_of(host, port)
+    addresses = addresses_of(host, port)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection = _connected(parts.scheme, host, port, address)
+        connection = _connected(parts.scheme, host, port, addresses)
         try:
             connection.request("POST", path, body, headers)
             status = connection.getresponse().status
@@ -112,10 +114,15 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
         raise UnavailableError(f"{host}: answers {status} {http.client.responses.get(status, '')}".rstrip())
 
 
-def _connected(scheme: str, host: str, port: int, address: str) -> http.client.HTTPConnection:
-    """Connect to this address without resolving the name again; the certificate must match the name."""
+def _connected(scheme: str, host: str, port: int, addresses: Sequence[str]) -> http.client.HTTPConnection:
+    """Connect to the first of these that accepts, without resolving the name again; the certificate is for `host`."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-    plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
+            break
+    else:
+        plain = socket.create_connection((addresses[-1], port), TIMEOUT_SECONDS)
     connection.sock = (
         ssl.create_default_context().wrap_socket(plain, server_hostname=host) if scheme == "https" else plain
     )

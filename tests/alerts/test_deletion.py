@@ -92,6 +92,16 @@ def test_a_picture_that_cannot_be_removed_is_still_known(history, tmp_path):
     assert history.entry(ALERT) is not None
 
 
+def test_an_alert_stays_if_its_picture_cannot_be_looked_for(history, tmp_path):
+    # A folder that cannot be entered, even by root: its name is too long.
+    folder = tmp_path / ("x" * 300)
+
+    with pytest.raises(CropError, match="needs access"):
+        delete_alert(ALERT, history=history, crops_folder=folder, publishes_crops=True)
+
+    assert history.entry(ALERT) is not None
+
+
 @pytest.mark.parametrize("nasty", ["../secret", "/etc/passwd", "secret", f"{ALERT}/../../secret", f"{ALERT}\n", ""])
 def test_an_invalid_id_finds_no_file(history, tmp_path, nasty):
     a_crop(tmp_path, "secret.jpg")

@@ -20,7 +20,7 @@ import pytest
 
 from edge_agent.alerts.database import files_set_aside, history_entry, history_resolution
 from edge_agent.alerts.history import AlertHistory, DayCount
-from edge_agent.alerts.store import HISTORY, MOST_BUFFERED, AlertStore
+from edge_agent.alerts.store import HISTORY, MAX_BUFFERED, AlertStore
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.errors import UnavailableError
 from tests.mqtt.samples import BOOT_ID, a_message
@@ -373,11 +373,11 @@ def test_changes_are_buffered_while_the_disk_is_full_and_written_afterwards(stor
 def test_changes_dropped_for_lack_of_memory_are_counted(file, history):
     file.mkdir(parents=True)
     with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
-        put(store, *range(1, MOST_BUFFERED + 101))
+        put(store, *range(1, MAX_BUFFERED + 101))
         file.rmdir()
         store.write_buffered()
 
-        assert history.count() == MOST_BUFFERED
+        assert history.count() == MAX_BUFFERED
         assert store.dropped() == {"alert": 100, "resolved": 0, "counts": 0, "telemetry": 0, HISTORY: 100}
 
 
@@ -432,7 +432,7 @@ def test_a_sweep_removes_old_entries(store, history):
 
 
 def test_the_oldest_of_too_many_entries_are_removed(store, history, monkeypatch):
-    monkeypatch.setattr("edge_agent.alerts.store.MOST_ENTRIES", 3)
+    monkeypatch.setattr("edge_agent.alerts.store.MAX_ENTRIES", 3)
     put(store, *range(1, 6))
 
     assert store.sweep(at=0.0, now=NOON, keep_days=30.0) == 2

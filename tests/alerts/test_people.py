@@ -88,12 +88,12 @@ def test_people_counted_during_a_disk_failure_are_written_afterwards(tmp_path):
         store._database = None
         for _ in range(3):
             store.count_person(a_person())
-        assert store.trouble
+        assert store.write_error
 
         folder.unlink()
         shutil.move(tmp_path / "elsewhere", folder)
         store.write_buffered()
-        assert not store.trouble
+        assert not store.write_error
 
     assert [row[3] for row in stored_people(folder / "alerts.db")] == [4]
 
@@ -133,6 +133,19 @@ def test_hours_without_people_are_sent_only_if_the_agent_was_running(tmp_path):
         assert [one.begin.hour for one in unsent(store, now=late)] == [9]
         since = HOUR + timedelta(hours=2, minutes=30)
         assert [one.begin.hour for one in unsent(store, now=late, since=since)] == [9, 11, 12]
+
+
+def test_hours_without_people_are_not_searched_one_by_one(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person(when=datetime(1970, 1, 1, tzinfo=timezone.utc)))
+        store.count_person(a_person())
+
+        began_at = time.process_time()
+        periods = unsent(store, now=HOUR + timedelta(hours=1))
+
+    assert [one.begin.year for one in periods] == [1970, 1970, 2026]
+    # Half a million queries take several seconds.
+    assert time.process_time() - began_at < 0.5
 
 
 def test_a_day_is_sent_after_its_last_hour(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.recorder import MOST_QUEUED, Recorder
+from edge_agent.alerts.recorder import MAX_QUEUED, Recorder
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.config.model import CropsConfig
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.domain import Alert
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 TIMELINE = Timeline((TimelinePoint(-0.5, 3.25, "without_mask", 0.9, 0.75),), 6.8, -2.3, (4, 5, 44, 55))
 LATER = (TimelinePoint(1.5, 7.0, "without_mask", 0.95, 0.8),)
 
@@ -76,7 +76,7 @@ class Recording:
     def finish(self) -> list[Any]:
         if not self.recorder.is_alive:
             self.recorder.start()
-        self.recorder.close(timeout_seconds=PATIENCE_SECONDS)
+        self.recorder.close(timeout_seconds=TIMEOUT_SECONDS)
         assert not self.recorder.is_alive
         return [row.message for row in self.store.waiting(1000)]
 
@@ -147,11 +147,11 @@ def test_alerts_are_buffered_in_order_while_the_disk_is_full_and_written_later(s
         wait_until(lambda: store.count() == 2)
         assert [row.message["sequence"] for row in store.waiting(10)] == [1, 2]
         assert store.crops_of_waiting() == crops_in(tmp_path)
-        assert recording.recorder.trouble
+        assert recording.recorder.write_error
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    wait_until(lambda: recording.recorder.trouble == "")
+    wait_until(lambda: recording.recorder.write_error == "")
     recording.finish()
     with closing(AlertHistory(store.path, only_reads=True)) as history:
         assert history.count() == 2
@@ -232,7 +232,7 @@ class Hanging:
 
     def keep_reading(self, picture_id: str, reading: Any) -> Any:
         self.called.set()
-        assert self.released.wait(2 * PATIENCE_SECONDS)
+        assert self.released.wait(2 * TIMEOUT_SECONDS)
         return self._pictures.keep_reading(picture_id, reading)
 
 
@@ -243,25 +243,25 @@ def hanging(store, tmp_path) -> Iterator[tuple[Recording, Hanging]]:
     recording.recorder.start()
     yield recording, disk
     disk.released.set()
-    recording.recorder.close(timeout_seconds=PATIENCE_SECONDS)
+    recording.recorder.close(timeout_seconds=TIMEOUT_SECONDS)
 
 
 def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
     recording.alert()
-    assert disk.called.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(TIMEOUT_SECONDS)
 
     began = time.monotonic()
     recording.alert(100)
-    assert time.monotonic() - began < PATIENCE_SECONDS
-    wait_until(lambda: "crops: the disk is not responding" in recording.recorder.trouble)
+    assert time.monotonic() - began < TIMEOUT_SECONDS
+    wait_until(lambda: "crops: the disk is not responding" in recording.recorder.write_error)
     with pytest.raises(UnavailableError, match="100 messages in memory"):
         recording.recorder.check_responds()
 
     disk.released.set()
     assert len(recording.finish()) == 101
-    assert recording.recorder.trouble == ""
+    assert recording.recorder.write_error == ""
     recording.recorder.check_responds()
 
 
@@ -277,7 +277,7 @@ def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continu
 
     assert [message.sequence for message in recording.published] == [2]
     # Not stuck again while a busy disk writes what has waited.
-    monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", TIMEOUT_SECONDS)
     disk.released.set()
     wait_until(lambda: not recording.recorder.is_stuck)
     recording.recorder.record_telemetry(figures(), when=NOON)
@@ -291,7 +291,7 @@ def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continu
 def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
     recording, disk = hanging
     recording.alert(2)
-    assert disk.called.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(TIMEOUT_SECONDS)
     time.sleep(0.3)
     disk.released.set()
     recording.finish()
@@ -302,9 +302,9 @@ def test_the_waiting_time_includes_the_wait_for_the_disk(hanging):
 def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging, caplog):
     recording, disk = hanging
     recording.alert()
-    assert disk.called.wait(PATIENCE_SECONDS)
+    assert disk.called.wait(TIMEOUT_SECONDS)
 
-    recording.alert(MOST_QUEUED + 3)
+    recording.alert(MAX_QUEUED + 3)
     # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
     recording.recorder.record_telemetry(figures(), when=NOON)
 
@@ -331,7 +331,7 @@ def test_a_bug_with_one_alert_does_not_prevent_recording_others(store, tmp_path,
 
 
 def wait_until(is_so: Any) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)

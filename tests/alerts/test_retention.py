@@ -162,6 +162,18 @@ def test_a_crop_that_cannot_be_removed_is_reported(tmp_path):
         sweep(tmp_path)
 
 
+@pytest.mark.parametrize("years", [0, 20])
+def test_a_crop_that_vanishes_during_a_sweep_does_not_end_it(tmp_path, years):
+    # Like a crop that is deleted after the folder was read: its name is there, and its file is not.
+    (tmp_path / f"{uuid.uuid4()}.jpg").symlink_to("gone")
+    old = put_crop(tmp_path, age_days=31)
+    retention = Retention(tmp_path, keep_days=30, keep_bytes=1000)
+    later = NOW + timedelta(days=365 * years)
+
+    assert [crop.name for crop in retention.sweep(at=0.0, now=NOW, waiting={old})] == []
+    assert [crop.name for crop in retention.sweep(at=60.0, now=later, waiting=frozenset())] == [old]
+
+
 def test_a_crop_for_a_public_key_ages_like_any_other(tmp_path):
     name = put_crop(tmp_path, age_days=31)
     (tmp_path / name).rename(tmp_path / f"{name}.age")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.alerts.database import files_set_aside
-from edge_agent.alerts.store import FIRST_TO_GO, HISTORY, MOST_BUFFERED, AlertStore
+from edge_agent.alerts.store import FIRST_TO_GO, HISTORY, MAX_BUFFERED, AlertStore
 from edge_agent.domain import Crop
 from edge_agent.errors import UnavailableError
 from edge_agent.messages.message import KINDS
@@ -255,10 +255,10 @@ def test_a_damaged_file_is_salvaged_once_the_disk_has_room(damaged):
         store = AlertStore(path, boot_id=ANOTHER_BOOT)
         new = put(store)
         assert [row.message for row in store.waiting(1000)] == [new]
-        assert store.trouble
+        assert store.write_error
     store.write_buffered()
 
-    assert (store.trouble, store.count()) == ("", 201)
+    assert (store.write_error, store.count()) == ("", 201)
     assert store.waiting(1000)[-1].message == new
     store.close()
     assert len(files_set_aside(path)) == 1
@@ -383,7 +383,7 @@ def test_messages_are_buffered_in_memory_if_the_disk_is_unusable(tmp_path, caplo
 
     store = AlertStore(tmp_path / folder / "alerts.sqlite", boot_id=BOOT_ID)
 
-    assert re.search(r"alerts.sqlite: the alert store cannot be used: .*state_dir", store.trouble)
+    assert re.search(r"alerts.sqlite: the alert store cannot be used: .*state_dir", store.write_error)
     messages = [put(store) for _ in range(3)]
     assert [row.message for row in store.waiting(10)] == messages
     assert store.count() == 3
@@ -403,11 +403,11 @@ def test_messages_are_buffered_while_the_disk_is_full_and_written_afterwards(tmp
         for _ in range(3):
             put(store)
         store.write_buffered()
-        assert "alert store cannot be used" in store.trouble
+        assert "alert store cannot be used" in store.write_error
         assert [row.message["sequence"] for row in store.waiting(10)] == [1, 2, 3, 4]
     store.write_buffered()
 
-    assert store.trouble == ""
+    assert store.write_error == ""
     assert store.count() == 4
     # A second look at the file, as after a crash.
     with closing(AlertStore(path, boot_id=BOOT_ID)) as again:
@@ -421,15 +421,15 @@ def test_buffered_messages_are_limited_and_drops_are_stored_afterwards(tmp_path)
     store = AlertStore(path, boot_id=BOOT_ID)
     with files_no_larger_than(0):
         put(store, "telemetry")
-        for _ in range(MOST_BUFFERED + 2):
+        for _ in range(MAX_BUFFERED + 2):
             put(store)
-        assert store.count() == MOST_BUFFERED
+        assert store.count() == MAX_BUFFERED
         assert store.dropped() == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1, "history": 0}
     put(store)
     store.close()
 
     again = AlertStore(path, boot_id=BOOT_ID)
-    assert again.count() == MOST_BUFFERED + 1
+    assert again.count() == MAX_BUFFERED + 1
     assert again.dropped() == {"alert": 2, "resolved": 0, "counts": 0, "telemetry": 1, "history": 0}
     again.close()
 
@@ -458,7 +458,7 @@ def test_alerts_delivered_from_memory_do_not_clear_the_error_of_a_full_disk(stor
     with files_no_larger_than(0):
         for _ in range(5):
             store.remove(put(store)["id"])
-        assert store.trouble
+        assert store.write_error
     assert store.count() == 1
     assert len(caplog.records) == 1
 
@@ -511,7 +511,7 @@ class StoreAgainstAModel(RuleBasedStateMachine):
         self.waiting.append((kind, message["id"]))
         # The disk has room again, and drops are for rows on the disk.
         self.store.write_buffered()
-        assert self.store.trouble == ""
+        assert self.store.write_error == ""
         while len(self.waiting) > self.KEEP_ROWS:
             victim = min(self.waiting, key=lambda row: (FIRST_TO_GO.index(row[0]), self.waiting.index(row)))
             self.waiting.remove(victim)
@@ -585,15 +585,15 @@ def test_the_store_waits_for_a_held_lock_once_and_loses_no_message(tmp_path):
             store.write_buffered()
         # Once, and not two hundred times 0.2 s.
         assert time.monotonic() - began_at < 35.0
-        assert "state_dir" in store.trouble
-        assert "lock" in store.trouble
+        assert "state_dir" in store.write_error
+        assert "lock" in store.write_error
         other_user.execute("ROLLBACK")
 
     deadline = time.monotonic() + 60.0
-    while store.trouble and time.monotonic() < deadline:
+    while store.write_error and time.monotonic() < deadline:
         store.write_buffered()
         time.sleep(0.05)
-    assert store.trouble == ""
+    assert store.write_error == ""
     store.close()
     with closing(AlertStore(path, boot_id=BOOT_ID)) as again:
         assert again.count("alert") == 3

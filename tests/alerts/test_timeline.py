@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_agent.alerts.timeline import MOST_POINTS, MOST_TRACKS, Timelines
+from edge_agent.alerts.timeline import MAX_POINTS, MAX_TRACKS, Timelines
 from edge_agent.domain import Alert, Outcome, Resolved, Verdict
 from edge_agent.messages.ids import uuid7
 from tests.values import NOON, a_reading, a_track
@@ -64,13 +64,13 @@ def test_a_long_timeline_keeps_its_beginning_and_end_in_bounded_memory(timelines
 
     points = timelines.up_to(an_alert_of(a_track(), at=9_999.5), at=9_999.5).points
 
-    assert MOST_POINTS / 2 <= len(points) <= MOST_POINTS
+    assert MAX_POINTS / 2 <= len(points) <= MAX_POINTS
     assert points[0].seconds == -9_999.5
     assert points[-1].seconds > -100
 
 
 def test_timelines_of_people_who_left_are_replaced(timelines):
-    for number in range(MOST_TRACKS + 1):
+    for number in range(MAX_TRACKS + 1):
         timelines.observe(a_look(a_track(number), at=float(number)))
 
     def points(number: int) -> int:
@@ -80,7 +80,7 @@ def test_timelines_of_people_who_left_are_replaced(timelines):
 
 
 def test_an_unknown_alert_has_no_later_readings(timelines):
-    for number in range(MOST_TRACKS + 1):
+    for number in range(MAX_TRACKS + 1):
         timelines.up_to(an_alert_of(a_track(number), at=0.0), at=0.0)
     timelines.observe(a_look(a_track(0), at=1.0))
     timelines.observe(a_look(a_track(1), at=1.0))

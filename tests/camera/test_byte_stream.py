@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.camera.byte_stream import LARGEST_JPEG_BYTES, JpegStream, RawStream
+from edge_agent.camera.byte_stream import MAX_JPEG_BYTES, JpegStream, RawStream
 
 
 def a_jpeg(brightness, *, side_px=32):
@@ -83,7 +83,7 @@ def test_a_picture_with_an_implausible_size_is_not_decoded():
 def test_a_picture_without_an_end_does_not_fill_memory():
     stream = JpegStream()
     stream.add(a_jpeg(20)[:-2])
-    for _ in range(LARGEST_JPEG_BYTES // 1_000_000 + 2):
+    for _ in range(MAX_JPEG_BYTES // 1_000_000 + 2):
         stream.add(bytes(1_000_000))
     stream.add(a_jpeg(120))
 

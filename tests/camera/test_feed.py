@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge_agent.camera import video
+from edge_agent.camera import stream
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed
 from edge_agent.config.model import CameraConfig
@@ -19,7 +19,7 @@ from edge_agent.errors import CameraError
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 class FakeCamera:
@@ -71,7 +71,7 @@ def a_feed(opener, *, source="fake", first_pause_seconds=FIRST_PAUSE_SECONDS, **
 
 
 def wait_until(condition):
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.005)
@@ -178,7 +178,7 @@ def test_a_blocking_read_does_not_prevent_closing(caplog):
     feed.close()
 
     # The read would block forever.
-    assert time.monotonic() - began_at < PATIENCE_SECONDS
+    assert time.monotonic() - began_at < TIMEOUT_SECONDS
     assert caplog.messages == ["camera entrance: blocked in a read; its thread is abandoned"]
     camera.released.set()
 
@@ -195,7 +195,7 @@ feed.start()
 feed.close(timeout_seconds=0.1)
 """
 
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
 
 
 def test_a_backoff_pause_does_not_prevent_closing(caplog):
@@ -203,7 +203,7 @@ def test_a_backoff_pause_does_not_prevent_closing(caplog):
     feed.start()
     wait_until(lambda: feed.state().reason == "fake: no such device")
 
-    feed.close(timeout_seconds=PATIENCE_SECONDS)
+    feed.close(timeout_seconds=TIMEOUT_SECONDS)
 
     assert caplog.messages == ["camera entrance: fake: no such device; retrying"]
 
@@ -234,7 +234,7 @@ def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
     feed.close()
 
     # The last of 25 frames is at 0.96 s.
-    assert 0.96 <= time.monotonic() - began_at < PATIENCE_SECONDS
+    assert 0.96 <= time.monotonic() - began_at < TIMEOUT_SECONDS
     assert feed.state().frames == 25
     assert len(taken) + feed.state().dropped in (24, 25)
     times = [frame.taken_at for frame in taken]
@@ -270,7 +270,7 @@ def test_a_hanging_network_camera_does_not_prevent_closing():
         began_at = time.monotonic()
         feed.close()
 
-        assert time.monotonic() - began_at < PATIENCE_SECONDS
+        assert time.monotonic() - began_at < TIMEOUT_SECONDS
         # The abandoned threads end as soon as their read returns.
         server.kill()
         left_behind = {"camera entrance", f"reader {server.address()}"}
@@ -410,7 +410,7 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
         feed.start()
         wait_until(lambda: "401 Unauthorized" in feed.state().reason)
         wait_until(lambda: feed.state().frames > 5)
-        feed.close(timeout_seconds=PATIENCE_SECONDS)
+        feed.close(timeout_seconds=TIMEOUT_SECONDS)
 
     assert "hunter2" not in caplog.text
     # On a busy machine it may be lost and reopened once more.
@@ -420,7 +420,7 @@ exec ffmpeg -v error -re -f lavfi -i testsrc=size=64x48:rate=25 -f mjpeg -
 def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
     monkeypatch,
 ):
-    monkeypatch.setattr(video, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.5)
     decoded, decode = [], VideoDecoder.decode
 
     def counted(decoder, packet):
@@ -435,7 +435,7 @@ def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
         wait_until(lambda: feed.state().frames > 30)
         due_at, paused_at = float("inf"), time.monotonic()
         # On a busy machine queued frames arrive faster than the camera recorded them.
-        wait_until(lambda: time.monotonic() > paused_at + 2 * video.IDLE_SECONDS)
+        wait_until(lambda: time.monotonic() > paused_at + 2 * stream.IDLE_SECONDS)
         begun = feed.state().frames
         wait_until(lambda: feed.state().frames > begun + 25)
         before, since = len(decoded), feed.state().frames
@@ -445,7 +445,7 @@ def test_a_paused_camera_is_hardly_decoded_and_current_at_once_when_resumed(
 
         feed.wait(0)
         due_at = resumed_at = time.monotonic()
-        frame = feed.wait(PATIENCE_SECONDS)
+        frame = feed.wait(TIMEOUT_SECONDS)
 
     assert frame is not None
     assert frame.taken_at >= resumed_at

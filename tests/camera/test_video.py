@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.camera import open_camera, video
+from edge_agent.camera import open_camera, stream
 from edge_agent.camera.decoding import VideoDecoder
-from edge_agent.camera.video import plausible_position
+from edge_agent.camera.recording import plausible_position
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from edge_agent.vision.planes import Planes
@@ -29,7 +29,7 @@ from tests.cameras import next_picture
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def opened(source, **keys):
@@ -45,7 +45,7 @@ def test_a_stream_plays_in_real_time():
         camera.close()
 
     assert all(image is not None and image.shape == (240, 320, 3) for image in images)
-    assert time.monotonic() - began < PATIENCE_SECONDS
+    assert time.monotonic() - began < TIMEOUT_SECONDS
 
 
 def test_a_power_loss_is_detected_at_once():
@@ -58,7 +58,7 @@ def test_a_power_loss_is_detected_at_once():
             read_until_lost(camera)
         camera.close()
 
-    assert time.monotonic() - killed_at < PATIENCE_SECONDS
+    assert time.monotonic() - killed_at < TIMEOUT_SECONDS
 
 
 def test_a_hanging_camera_is_detected_after_the_read_timeout():
@@ -72,7 +72,7 @@ def test_a_hanging_camera_is_detected_after_the_read_timeout():
         camera.close()
 
     # A busy machine may freeze it some time after its last picture.
-    assert 1.0 < time.monotonic() - frozen_at < PATIENCE_SECONDS
+    assert 1.0 < time.monotonic() - frozen_at < TIMEOUT_SECONDS
 
 
 def test_a_camera_with_a_password_plays_and_the_password_is_not_revealed():
@@ -490,7 +490,7 @@ def test_a_web_page_is_reported_instead_of_played():
 
 
 def test_a_host_that_accepts_but_never_answers_is_reported(monkeypatch):
-    monkeypatch.setattr("edge_agent.camera.video.OPEN_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("edge_agent.camera.stream.OPEN_TIMEOUT_SECONDS", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(CameraError, match="accepts the connection, but delivers no video"),
@@ -510,7 +510,7 @@ def test_a_stop_request_ends_the_wait_for_a_hanging_camera():
             read_until_lost(camera)
         camera.close()
 
-    assert time.monotonic() - began_at < PATIENCE_SECONDS
+    assert time.monotonic() - began_at < TIMEOUT_SECONDS
 
 
 def test_a_missing_decoder_is_an_error_that_lists_the_available_ones(tmp_path):
@@ -555,9 +555,9 @@ def decoded(monkeypatch):
 @contextmanager
 def streamed(path, monkeypatch):
     """A camera that sends this recording as fast as it is read, and of which pictures are requested occasionally."""
-    monkeypatch.setattr(video, "_open_stream", lambda *_, **__: av.open(str(path)))
-    monkeypatch.setattr(video, "MOST_PACKETS", 1000)
-    monkeypatch.setattr(video, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "_open_stream", lambda *_, **__: av.open(str(path)))
+    monkeypatch.setattr(stream, "MAX_PACKETS", 1000)
+    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.0)
     with closing(opened("rtsp://127.0.0.1/live", detect_fps=0.0)) as camera:
         yield camera
 
@@ -608,7 +608,7 @@ def test_occasionally_requested_pictures_are_complete_and_current(tmp_path, monk
 
 def test_every_packet_is_decoded_when_too_many_would_be_kept(tmp_path, monkeypatch, decoded):
     ffmpeg(*MOVING, "-c:v", "libx264", *GOP, "-bf", 0, path := tmp_path / "door.mkv")
-    monkeypatch.setattr(video, "MOST_POSTPONED_BYTES", 1000)
+    monkeypatch.setattr(stream, "MAX_POSTPONED_BYTES", 1000)
 
     with streamed(path, monkeypatch) as camera:
         looks = looked_at(camera, every=50)

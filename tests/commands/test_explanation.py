@@ -13,7 +13,7 @@ from edge_agent.commands.explanation_plot import MAX_PANELS, PANEL_PX
 from edge_agent.config.model import DecisionConfig, RulesConfig
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
-from edge_agent.domain import Alert, Label, Outcome
+from edge_agent.domain import Alert, Label, Outcome, TrackedFrame
 from edge_agent.errors import ConfigError
 from edge_agent.messages.ids import uuid7
 from tests.values import NOON, a_reading, a_track
@@ -30,9 +30,11 @@ def an_explanation(*, tracks: int = 1, frames: int = 12) -> Explanation:
         at = step / 10
         people = [a_track(number + 1) for number in range(tracks)]
         readings = [a_reading(BARE, 0.99, track=track, at=at) for track in people]
-        following = {track.id for track in people}
+        following = frozenset(track.id for track in people)
         verdicts = evidence.update(readings, following=following)
-        events = rules.evaluate(verdicts, seen=following, still=set(), following=following, at=at, when=NOON)
+        events = rules.evaluate(
+            TrackedFrame(tracks=people, verdicts=verdicts, following=following, size=(640, 480), at=at, when=NOON)
+        )
         alerts = tuple(event for event in events if isinstance(event, Alert))
         explanation.observe(Outcome(True, tuple(people), tuple(readings), tuple(verdicts), alerts, (), {}), at=at)
     return explanation

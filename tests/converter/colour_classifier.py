@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from converter.masks.choices import choose
-from converter.masks.float_models import settled
+from converter.masks.float_models import apply_settings
+from converter.masks.model_settings import determine_settings
 from converter.masks.networks import open_network
-from converter.masks.stated import NOTHING_STATED
+from converter.masks.overrides import NO_OVERRIDES
 from edge_agent.domain import Box
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from converter.masks.float_models import FloatModel
-    from converter.masks.stated import Stated
+    from converter.masks.overrides import ModelOverrides
     from edge_agent.domain import Image, Label
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.tflite import RuntimeName
@@ -79,7 +79,7 @@ def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "s
     return model
 
 
-def open_float_model(path: Path, stated: Stated = NOTHING_STATED) -> FloatModel:
+def open_float_model(path: Path, stated: ModelOverrides = NO_OVERRIDES) -> FloatModel:
     """A float classifier whose preprocessing was not checked with pictures."""
     network = open_network(path, stated)
-    return settled(network, choose(network, stated, {}, ()))
+    return apply_settings(network, determine_settings(network, stated, {}, ()))

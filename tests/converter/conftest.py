@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from tests.converter.colour_classifier import BLUE, RED, colour_classifier, write_pictures
 from tests.converter.red_detector import a_run, write_noise
 

@@ -182,9 +182,9 @@ def a_classifier(keras: Any, family: Family, *, units: int, activation: str | No
 
 def _separating(features: NDArray[np.float64], is_second: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
     """Weights and bias of a logit by ridge regression on standardised features."""
-    middle, spread = features.mean(0), features.std(0) + 1e-6
-    scaled = (features - middle) / spread
+    middle, select_evenly = features.mean(0), features.std(0) + 1e-6
+    scaled = (features - middle) / select_evenly
     wanted = np.where(is_second, 1.0, -1.0)
     weights = scaled.T @ np.linalg.solve(scaled @ scaled.T + np.eye(len(scaled)) * features.shape[1] * 0.1, wanted)
-    weights = weights * (4 / np.abs(scaled @ weights).mean()) / spread
+    weights = weights * (4 / np.abs(scaled @ weights).mean()) / select_evenly
     return weights, -float(middle @ weights)

@@ -7,9 +7,9 @@ import pytest
 
 from converter.inspection import inspect_model
 from converter.masks.conversion import to_tflite
-from converter.masks.outputs import StatedLabels
-from converter.masks.stated import Stated
-from converter.silence import quiet_tensorflow
+from converter.masks.outputs import LabelMapping
+from converter.masks.overrides import ModelOverrides
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from tests.converter.colour_classifier import open_float_model
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.tensorflow
 def inspected(keras_3, tmp_path_factory):
     """Converts layers, between 16x20 pixels and two labels, and inspects what came out."""
 
-    def inspect(*layers, form):
+    def inspect(*layers, output_format):
         path = tmp_path_factory.mktemp("inspected") / "a.keras"
         with quiet_tensorflow():
             ends = (keras_3.layers.GlobalAveragePooling2D(), keras_3.layers.Dense(2, activation="softmax"))
             keras_3.Sequential([keras_3.Input((16, 20, 3)), *layers, *ends]).save(path)
-        model = open_float_model(path, Stated(labels=StatedLabels(("with_mask", "without_mask"))))
+        model = open_float_model(path, ModelOverrides(labels=LabelMapping(("with_mask", "without_mask"))))
         pixels = np.random.default_rng(1).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
-        return inspect_model(to_tflite(model, form, pixels=pixels), name="a")
+        return inspect_model(to_tflite(model, output_format, pixels=pixels), name="a")
 
     return inspect
 
@@ -41,7 +41,7 @@ def plain(keras):
 
 
 def test_multiply_adds_are_counted_from_the_shapes(keras_3, inspected):
-    inspection = inspected(*plain(keras_3), form="float32")
+    inspection = inspected(*plain(keras_3), output_format="float32")
 
     convolution, depthwise, dense = 16 * 20 * 8 * 3 * 3 * 3, 8 * 10 * 8 * 5 * 5, 8 * 2
     assert {one.name: one.multiply_adds for one in inspection.operators if one.multiply_adds} == {
@@ -54,14 +54,14 @@ def test_multiply_adds_are_counted_from_the_shapes(keras_3, inspected):
 
 
 def test_a_float_model_does_not_run_on_the_edge_tpu(keras_3, inspected):
-    inspection = inspected(*plain(keras_3), form="float32")
+    inspection = inspected(*plain(keras_3), output_format="float32")
 
     assert inspection.on_edge_tpu == 0
     assert {one.obstacle for one in inspection.operators} == {"float32 tensors; it takes int8 only"}
 
 
 def test_an_int8_model_runs_completely_on_the_edge_tpu(keras_3, inspected):
-    inspection = inspected(*plain(keras_3), form="int8")
+    inspection = inspected(*plain(keras_3), output_format="int8")
 
     assert inspection.on_edge_tpu == len(inspection.operators)
     assert {one.weights for one in inspection.operators if one.multiply_adds} == {"int8 per channel"}
@@ -71,7 +71,7 @@ def test_an_int8_model_runs_completely_on_the_edge_tpu(keras_3, inspected):
 def test_operations_after_an_unsupported_one_do_not_run_on_the_edge_tpu(keras_3, inspected):
     layers = keras_3.layers
 
-    inspection = inspected(layers.Conv2D(4, 3), layers.LeakyReLU(), layers.Conv2D(4, 3), form="int8")
+    inspection = inspected(layers.Conv2D(4, 3), layers.LeakyReLU(), layers.Conv2D(4, 3), output_format="int8")
 
     names = [one.name for one in inspection.operators]
     assert [one.name for one in inspection.operators if one.obstacle] == ["LEAKY_RELU"]

@@ -15,8 +15,8 @@ from converter.labelled_faces import (
     faces_in,
     faces_of_scenes,
     labelled_faces_in,
-    opened,
     validation_faces,
+    with_pictures,
 )
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
@@ -140,7 +140,7 @@ def test_a_picture_with_many_faces_is_opened_and_reported_once(tmp_path):
     bad = [LabelledFace(tmp_path / "bad.png", None, Box(0, 0, side, side)) for side in (1, 2)]
     unreadable: list[str] = []
 
-    found = list(opened([*good, *bad], unreadable=unreadable))
+    found = list(with_pictures([*good, *bad], unreadable=unreadable))
 
     assert [face for face, _ in found] == good
     assert found[0][1] is found[1][1]

@@ -8,7 +8,7 @@ from converter.data_sources import source_of
 from converter.masks.evaluation import Agreement, Evaluation
 from converter.model_card import classifier_model_card
 from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
-from tests.converter.made_up import LABELS, judged, readings
+from tests.converter.evaluations import LABELS, readings, result
 
 
 def a_card(**changes):
@@ -28,7 +28,7 @@ def a_card(**changes):
 
 
 def an_evaluation():
-    right = [
+    correct = [
         reading
         for label in LABELS
         for side_px in (20.0, 40.0)
@@ -36,7 +36,7 @@ def an_evaluation():
     ]
     wrong = readings("without_mask", "with_mask", 5, score=0.6)
     agreement = Agreement(Path("masks.tflite"), Path("model.keras"), faces=25, same=20, largest_score_difference=0.3)
-    models = (judged("masks.tflite", right + wrong), judged("model.keras", right))
+    models = (result("masks.tflite", correct + wrong), result("model.keras", correct))
     return Evaluation(models, (agreement,), ())
 
 

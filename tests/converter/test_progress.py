@@ -43,15 +43,15 @@ def impatient(monkeypatch):
 
 
 @contextlib.contextmanager
-def shown(*, on_terminal=False):
+def show_progress(*, on_terminal=False):
     """The progress of a command, whose stderr is given."""
-    with contextlib.redirect_stderr(Stderr(is_terminal=on_terminal)) as stderr, progress.shown("working"):
+    with contextlib.redirect_stderr(Stderr(is_terminal=on_terminal)) as stderr, progress.show_progress("working"):
         yield stderr
 
 
 @pytest.mark.usefixtures("impatient")
 def test_progress_lines_continue_while_one_item_takes_long():
-    with shown() as stderr:
+    with show_progress() as stderr:
         for number, _ in enumerate(progress.with_progress("ab", total=2, what="reading")):
             assert stderr.waits_for(f"reading: {number} of 2\n")
             assert stderr.waits_for(f"reading: {number} of 2\n")
@@ -59,8 +59,8 @@ def test_progress_lines_continue_while_one_item_takes_long():
 
 @pytest.mark.usefixtures("impatient")
 def test_the_innermost_step_and_other_lines_are_shown():
-    with shown() as stderr:
-        with progress.working("loading"):
+    with show_progress() as stderr:
+        with progress.progress_step("loading"):
             list(progress.with_progress("ab", total=2, what="reading"))
             assert stderr.waits_for(r"loading \.\.\. \d+ s\n")
         assert stderr.waits_for(r"working \.\.\. \d+ s\n")
@@ -68,7 +68,7 @@ def test_the_innermost_step_and_other_lines_are_shown():
 
 @pytest.mark.usefixtures("impatient")
 def test_a_message_replaces_the_progress_line_of_a_terminal():
-    with shown(on_terminal=True) as stderr:
+    with show_progress(on_terminal=True) as stderr:
         assert stderr.waits_for("\r\033\\[Kworking \\.\\.\\. \\d+ s")
         progress.print_message("done")
 
@@ -79,9 +79,9 @@ def test_a_short_step_prints_nothing(capsys, monkeypatch):
     # A moment of a busy machine may take two seconds.
     monkeypatch.setattr(progress, "QUIET_SECONDS", 60.0)
 
-    with progress.shown("working"):
+    with progress.show_progress("working"):
         list(progress.with_progress(range(5), total=5, what="reading"))
-        with progress.working("loading"):
+        with progress.progress_step("loading"):
             pass
 
     assert capsys.readouterr().err == ""
@@ -92,10 +92,10 @@ def test_a_step_prints_its_duration_while_tensorflow_output_is_suppressed():
     program = """
 import threading
 from converter import progress
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 
 progress.QUIET_SECONDS = 0.01
-with progress.shown("working"), progress.working("loading"), quiet_tensorflow():
+with progress.show_progress("working"), progress.progress_step("loading"), quiet_tensorflow():
     threading.Event().wait(2.0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Nearest person: the closest face for as long as it is in view; things and ignored faces do not count."""
+"""Nearest person: the closest face for as long as it is in view; static and ignored faces do not count."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from edge_agent.config.model import RulesConfig
 from edge_agent.decision.nearest import SHOWN_LLR, NearestPerson
-from edge_agent.domain import Nearest
-from tests.values import a_face, a_track, a_verdict
+from edge_agent.domain import Nearest, TrackedFrame
+from tests.values import NOON, a_face, a_track, a_verdict
 
 SIZE = (640, 480)
 NOTHING: frozenset[int] = frozenset()
@@ -21,10 +21,18 @@ class Door:
     def __init__(self, **rules):
         self.nearest = NearestPerson(RulesConfig(**rules))
 
-    def shows(self, *tracks, verdicts=(), still=NOTHING, things=NOTHING, following=NOTHING):
-        there = {track.id for track in tracks} | following
+    def shows(self, *tracks, verdicts=(), still=NOTHING, static=NOTHING, following=NOTHING):
         return self.nearest.update(
-            tracks, verdicts, still=still, things=things, following=frozenset(there), frame_size=SIZE
+            TrackedFrame(
+                tracks=tracks,
+                verdicts=verdicts,
+                still=frozenset(still),
+                static=frozenset(static),
+                following=frozenset({track.id for track in tracks} | following),
+                size=SIZE,
+                at=0.0,
+                when=NOON,
+            )
         )
 
 
@@ -83,9 +91,9 @@ def test_small_faces_and_excluded_zones_are_ignored():
 
 def test_pictures_are_ignored_and_a_person_who_has_not_moved_is_unsure():
     door = Door()
-    assert door.shows(a_person(1), a_person(2, width=90.0), things={2}) == Nearest(1, "undecided", False)
+    assert door.shows(a_person(1), a_person(2, width=90.0), static={2}) == Nearest(1, "undecided", False)
     sure = [a_verdict("compliant", track=a_person(1))]
     assert door.shows(a_person(1), verdicts=sure, still={1}) == Nearest(1, "compliant", False)
     assert door.shows(a_person(1)) == Nearest(1, "compliant", True)
-    assert door.shows(a_person(1), still={1}, things={1}) is None
-    assert Door(ignore_static_faces=False).shows(a_person(1), still={1}, things={1}) == Nearest(1, "undecided", False)
+    assert door.shows(a_person(1), still={1}, static={1}) is None
+    assert Door(ignore_static_faces=False).shows(a_person(1), still={1}, static={1}) == Nearest(1, "undecided", False)

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.config.model import RulesConfig
 from edge_agent.decision.people import PeopleCounter
-from edge_agent.domain import Box, Face, Label, Person
+from edge_agent.domain import Box, Face, Label, Person, TrackedFrame
 from tests.values import NOON, a_track, a_verdict
 
 SIZE = (640, 480)
@@ -27,12 +27,15 @@ class Door:
         tracks = [verdict.track for verdict in verdicts] if tracks is None else tracks
         self.when += timedelta(seconds=0.5)
         return self.counter.update(
-            tracks,
-            verdicts,
-            still=still,
-            following=frozenset(track.id for track in tracks),
-            frame_size=SIZE,
-            when=self.when,
+            TrackedFrame(
+                tracks=tracks,
+                verdicts=verdicts,
+                still=frozenset(still),
+                following=frozenset(track.id for track in tracks),
+                size=SIZE,
+                at=0.0,
+                when=self.when,
+            )
         )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_agent.config.model import RulesConfig
 from edge_agent.decision.rules import Rules
-from edge_agent.domain import Alert, Resolved
+from edge_agent.domain import Alert, Resolved, TrackedFrame
 from edge_agent.messages.ids import uuid7
 from tests.values import NOON, a_face, a_track, a_verdict
 
@@ -36,9 +36,17 @@ def judged(
     still: Iterable[int] = (),
 ) -> list[Alert | Resolved]:
     """Evaluate the rules `at` seconds after noon UTC; by default all followed tracks are also seen."""
-    when, follow = NOON + timedelta(seconds=at), set(following)
+    follow = frozenset(following)
     return rules.evaluate(
-        verdicts, seen=follow if seen is None else set(seen), still=set(still), following=follow, at=at, when=when
+        TrackedFrame(
+            tracks=[a_track(number) for number in (follow if seen is None else seen)],
+            verdicts=verdicts,
+            following=follow,
+            still=frozenset(still),
+            size=(640, 480),
+            at=at,
+            when=NOON + timedelta(seconds=at),
+        )
     )
 
 
@@ -92,7 +100,7 @@ def test_a_clock_that_is_set_changes_no_duration(step):
     rules = the_rules()
     judged(rules, *violations(1), at=3.0)
 
-    (resolved,) = rules.evaluate((), seen=set(), still=set(), following=set(), at=10.0, when=NOON + step)
+    (resolved,) = rules.evaluate(TrackedFrame(size=(640, 480), at=10.0, when=NOON + step))
 
     assert isinstance(resolved, Resolved)
     assert resolved.duration_seconds == 7.0

@@ -70,7 +70,7 @@ def test_a_simulated_device_has_the_timeouts_of_a_real_one():
     real = publisher.Timing()
 
     assert (publisher.ROWS_IN_FLIGHT, real.slow_seconds) == (WINDOW, SLOW_SECONDS)
-    assert publisher.PATIENCE_ANSWERS == PATIENCE_ANSWERS
+    assert publisher.TIMEOUT_FACTOR == PATIENCE_ANSWERS
     assert (real.acknowledge_seconds, real.forgotten_seconds) == (PATIENCE_SECONDS, FORGOTTEN_SECONDS)
 
 

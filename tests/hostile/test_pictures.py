@@ -101,7 +101,7 @@ def test_the_memory_of_a_process_is_limited(monkeypatch):
     figures = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line.startswith("Vm")}
     allowed = next(int(line.split()[3]) for line in limits.splitlines() if line.startswith("Max address space"))
 
-    assert allowed - int(figures["VmSize"]) * 1024 <= decoder.LEAST_MEMORY_BYTES + len(jpeg())
+    assert allowed - int(figures["VmSize"]) * 1024 <= decoder.MIN_MEMORY_BYTES + len(jpeg())
 
 
 def test_a_module_in_the_working_folder_is_not_imported_by_the_decoder(tmp_path, monkeypatch):

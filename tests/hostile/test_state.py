@@ -86,7 +86,7 @@ def test_a_store_whose_file_is_deleted_is_restored_and_reported(store, caplog, a
     assert [row.message for row in store.waiting(100)] == [*before, after]
     assert "deleted or replaced" in store.damage
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert not store.trouble
+    assert not store.write_error
     assert store.count() == 9
     store.close()
     with closing(AlertStore(store.path, boot_id=BOOT_ID)) as again:
@@ -112,7 +112,7 @@ def test_a_store_in_place_is_not_rewritten(store, caplog):
         store.write_buffered()
         put(store, "telemetry")
 
-    assert (store.damage, store.trouble, caplog.records) == ("", "", [])
+    assert (store.damage, store.write_error, caplog.records) == ("", "", [])
 
 
 def put_crop(folder, *, when):

@@ -21,7 +21,7 @@ from tests.scenes.soak import resident_bytes
 
 MANY = 10_000
 DISK_BYTES = 4_000_000
-IMPATIENT = Timing(first_pause_seconds=0.05, longest_pause_seconds=0.2, acknowledge_seconds=0.5)
+IMPATIENT = Timing(first_pause_seconds=0.05, max_pause_seconds=0.2, acknowledge_seconds=0.5)
 
 
 @pytest.fixture

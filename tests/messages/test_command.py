@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from edge_agent.errors import CommandError
 from edge_agent.messages.command import (
-    LARGEST_REQUEST_BYTES,
+    MAX_REQUEST_BYTES,
     REQUESTS,
     PauseRequest,
     SnapshotRequest,
@@ -71,7 +71,7 @@ def test_a_retained_command_is_rejected_with_a_reason():
 
 
 def test_an_oversized_payload_is_not_parsed():
-    long = json.dumps({"id": "x" * LARGEST_REQUEST_BYTES}).encode()
+    long = json.dumps({"id": "x" * MAX_REQUEST_BYTES}).encode()
 
     assert "more than the 4096" in refusal("pause", long)
     assert request_id(long) == ""

@@ -50,7 +50,7 @@ SENDER = Sender(
     is_clock_synchronised=lambda: True,
 )
 WHEN = datetime(2025, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc)
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 SESSION_SECONDS = 600
 
 
@@ -141,9 +141,9 @@ def put(store: AlertStore, kind: Kind = "alert", when: datetime | None = None, *
 
 def eventually(is_so: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds, and fail if it never does."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {TIMEOUT_SECONDS:.0f} s: {what}"
         time.sleep(0.02)
 
 
@@ -182,13 +182,13 @@ class Listener:
             self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe(topic, qos=1)
-        assert subscribed.wait(PATIENCE_SECONDS)
+        assert subscribed.wait(TIMEOUT_SECONDS)
 
     def take(self, wanted: str) -> MQTTMessage:
         """Wait for the next message whose topic has this ending."""
         while True:
             try:
-                message = self._arrived.get(timeout=PATIENCE_SECONDS)
+                message = self._arrived.get(timeout=TIMEOUT_SECONDS)
             except queue.Empty:
                 raise AssertionError(f"no message on .../{wanted}") from None
             if message.topic.endswith(wanted):

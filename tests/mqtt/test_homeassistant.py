@@ -13,7 +13,7 @@ from edge_agent.messages.alert import SCHEMA
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
-from edge_agent.mqtt.retained import MOST_NAMES, RetainedNames, removed_cameras
+from edge_agent.mqtt.retained import MAX_NAMES, RetainedNames, removed_cameras
 
 # https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the page of each platform.
 DEVICE_KEYS = {"identifiers", "name", "manufacturer", "model", "sw_version"}
@@ -250,12 +250,12 @@ def test_entities_of_removed_cameras_are_removed_unless_the_camera_is_added_agai
 
 def test_the_list_of_known_cameras_is_bounded_and_keeps_the_newest(tmp_path):
     file = tmp_path / "cameras.json"
-    for number in range(MOST_NAMES + 5):
+    for number in range(MAX_NAMES + 5):
         RetainedNames(file, current=[f"camera-{number}"])
 
     removed = removed_cameras(file, current=[])
-    assert len(removed) == MOST_NAMES
-    assert removed[0] == f"camera-{MOST_NAMES + 4}"
+    assert len(removed) == MAX_NAMES
+    assert removed[0] == f"camera-{MAX_NAMES + 4}"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1, null]", b'{"a": 1}'])

@@ -14,7 +14,7 @@ from edge_agent.mqtt.client import open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.subscriber import follow_alerts
 from tests.mosquitto import Mosquitto, free_port
-from tests.mqtt.samples import PATIENCE_SECONDS
+from tests.mqtt.samples import TIMEOUT_SECONDS
 
 
 class Follower:
@@ -61,29 +61,29 @@ def publish(broker, topic, payload):
 
 def test_alerts_of_every_device_arrive_parsed(broker):
     with Follower(broker.config()) as follower:
-        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
         for device in ("lobby", "gate"):
             publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
-            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE | {"device": device}
+            assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE | {"device": device}
 
 
 def test_alerts_of_a_single_device_can_be_followed(broker):
     with Follower(broker.config(), device="gate") as follower:
-        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
         for device in ("lobby", "gate"):
             publish(broker, f"maskwatch/{device}/alerts", alert(device=device))
 
-        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE | {"device": "gate"}
+        assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE | {"device": "gate"}
 
 
 def test_a_message_that_is_not_an_alert_is_skipped_and_logged(broker, caplog):
     with Follower(broker.config()) as follower:
-        assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+        assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
         publish(broker, "maskwatch/lobby/alerts", b'{"schema": "maskwatch.probe/1"}')
         for payload in (b"\xff", b"{", b"[1]", b'{"id": 1}', b'{"schema": "maskwatch.alert/9"}', alert(id=1), alert()):
             publish(broker, "maskwatch/lobby/alerts", payload)
 
-        assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE
+        assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE
     assert "probe" not in caplog.text
     # Once per topic, however many messages there are.
     assert [record.getMessage().startswith("maskwatch/lobby/alerts: ") for record in caplog.records] == [True]
@@ -93,9 +93,9 @@ def test_the_subscriber_waits_for_the_broker_and_reconnects_after_a_loss(tmp_pat
     broker = Mosquitto(tmp_path)
     with Follower(broker.config()) as follower, broker:
         for _ in range(2):
-            assert follower.connected.acquire(timeout=PATIENCE_SECONDS)
+            assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
             publish(broker, "maskwatch/lobby/alerts", alert())
-            assert follower.alerts.get(timeout=PATIENCE_SECONDS) == WHOLE
+            assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE
             broker.kill()
             broker.start()
     assert any("connection is lost" in record.getMessage() for record in caplog.records)

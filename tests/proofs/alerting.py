@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Alert
     from edge_agent.messages.message import QueuedMessage
 
-IMPATIENT = Timing(first_pause_seconds=0.02, longest_pause_seconds=0.2, steady_seconds=0.0, acknowledge_seconds=3.0)
+IMPATIENT = Timing(first_pause_seconds=0.02, max_pause_seconds=0.2, steady_seconds=0.0, acknowledge_seconds=3.0)
 DRAIN_SECONDS = 60.0
 CUTOUT = np.random.default_rng(7).integers(0, 255, (48, 48, 3), np.uint8)
 TIMELINE = Timeline((), 6.8, -2.3, (0, 0, 48, 48))
@@ -54,7 +54,7 @@ class ReportingStore(AlertStore):
 
     def put(self, message: QueuedMessage, *history: Change, since: float | None = None) -> None:
         super().put(message, *history, since=since)
-        if not self.trouble:
+        if not self.write_error:
             crop = getattr(message, "crop", None)
             sha256 = crop.sha256 if crop else ""
             named = {"id": message.id, "boot_id": message.boot_id, "sequence": message.sequence}
@@ -62,7 +62,7 @@ class ReportingStore(AlertStore):
 
     def count_person(self, person: Person) -> None:
         super().count_person(person)
-        if not self.trouble:
+        if not self.write_error:
             report({"counted": person.camera})
 
     def remove(self, *keys: str) -> None:

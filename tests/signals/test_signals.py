@@ -125,3 +125,14 @@ def test_a_pin_that_cannot_be_switched_is_logged_once(caplog):
             door.passes(1.0, nearest=Nearest(number, "without_mask", is_sure=True))
 
     assert len(caplog.records) == 1
+
+
+def test_a_pin_that_could_not_be_switched_off_is_switched_off_later(caplog):
+    door = Door(seconds=1.0)
+    assert door.passes(0.5, nearest=BARE) == {"violation"}
+    door.pins["violation"].fails = True
+    assert door.passes(2.0) == {"violation"}
+    door.pins["violation"].fails = False
+
+    assert door.passes(0.5) == set()
+    assert len(caplog.records) == 1

@@ -60,7 +60,7 @@ def tiny_recipe(class_folders: Path) -> Callable[..., MaskRecipe]:
             "model": {"architecture": "cnn", "input_size": 32, "weights": "scratch"},
             "data": [{"folders": str(class_folders)}],
             "validation": {"fraction": 0.3, "duplicate_bits": 0},
-            "jitter": {"smallest_face_px": 16, "distance_share": 0.3},
+            "jitter": {"min_face_px": 16, "distance_share": 0.3},
             "schedule": {"epochs": 2, "faces_per_epoch": 32, "batch_size": 8},
         }
         return MaskRecipe.model_validate(keys | changed)

@@ -36,7 +36,7 @@ def test_a_camera_at_the_configured_rate_loses_no_frame_to_jitter():
 
 def wanted_per_second(frames_per_second, share):
     rate = FrameRate(frames_per_second)
-    rate.slow_to(share, least_per_second=2)
+    rate.slow_to(share, min_per_second=2)
     return round(sum(rate.wants(number / 50) for number in range(500)) / 10)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import struct
 import zlib
 from pathlib import Path
@@ -199,3 +200,17 @@ def test_a_mutated_picture_is_either_decoded_or_rejected(kind, mutations, data):
         return
     assert image.dtype == np.uint8
     assert image.shape[2] == 3
+
+
+def test_a_decoder_that_cannot_be_started_is_an_error_of_the_picture():
+    decoder.close_decoders()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # No further file or socket can be opened, as on a machine out of memory or processes.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(PictureError, match="no decoder can be started"):
+            decode_picture(KINDS["jpeg"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert decode_picture(KINDS["jpeg"]).shape == NOISE.shape

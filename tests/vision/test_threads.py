@@ -19,7 +19,7 @@ from edge_agent.wiring import open_models
 from tests.faces import COLLINS, portrait
 
 OPENCV_HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 class Native:
@@ -50,7 +50,7 @@ class Native:
         if self._value < 0:
             self._used.release()
             raise RuntimeError("damaged")
-        self._meeting.wait(PATIENCE_SECONDS)
+        self._meeting.wait(TIMEOUT_SECONDS)
 
     def get_tensor(self, _index: int) -> int:
         self._used.release()
@@ -72,7 +72,7 @@ def test_as_many_threads_run_a_model_at_once_as_it_has_copies():
 
     # The barrier opens for two at a time: with one copy, or one for each call, it would not open.
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(interpreter.run, map(np.array, range(4)), timeout=PATIENCE_SECONDS))
+        answers = list(threads.map(interpreter.run, map(np.array, range(4)), timeout=TIMEOUT_SECONDS))
 
     assert answers == [[0], [1], [2], [3]]
     assert Native.built == 2

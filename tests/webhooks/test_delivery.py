@@ -26,7 +26,7 @@ from edge_agent.config.model import WebhookConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.webhooks import delivery as delivery_module
 from edge_agent.webhooks.delivery import WebhookDelivery
-from edge_agent.webhooks.post import address_of, read_secret
+from edge_agent.webhooks.post import addresses_of, post, read_secret
 from tests.mqtt.samples import BOOT_ID, eventually, put
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -81,7 +81,7 @@ def receiver():
 def quick(monkeypatch):
     monkeypatch.setattr(delivery_module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(delivery_module, "MAX_PAUSE_SECONDS", 0.1)
 
 
 def opened(folder, *webhooks):
@@ -212,11 +212,26 @@ def test_names_that_lead_to_metadata_are_refused(monkeypatch, address):
     monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments, **_more: [(0, 0, 0, "", (address, 80))])
 
     with pytest.raises(UnavailableError, match="link-local or metadata"):
-        address_of("harmless.example", 80)
+        addresses_of("harmless.example", 80)
+
+
+def test_all_addresses_of_a_name_are_tried(receiver, monkeypatch):
+    # Like localhost, whose first address is ::1: this receiver listens only at the second.
+    found, lookup = ["127.0.0.2", "127.0.0.1"], socket.getaddrinfo
+    monkeypatch.setattr(
+        "socket.getaddrinfo",
+        lambda host, *rest, **more: [
+            one for address in (found if host == "name.example" else [host]) for one in lookup(address, *rest, **more)
+        ],
+    )
+
+    post(receiver.url.replace("127.0.0.1", "name.example"), b'{"id": "1"}', {})
+
+    assert receiver.taken == ["1"]
 
 
 def test_an_address_that_is_named_is_meant():
-    assert address_of("169.254.1.1", 80) == "169.254.1.1"
+    assert addresses_of("169.254.1.1", 80) == ["169.254.1.1"]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +292,7 @@ def test_new_events_are_posted_although_the_store_was_damaged_after_all_others(t
 
 def test_a_receiver_that_fails_for_an_hour_gets_everything_afterwards(tmp_path, receiver, monkeypatch):
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 2.0)
-    monkeypatch.setattr(delivery_module, "LONGEST_PAUSE_SECONDS", 300.0)
+    monkeypatch.setattr(delivery_module, "MAX_PAUSE_SECONDS", 300.0)
     with opened(tmp_path, "hook") as store:
         ids = [put(store)["id"] for _ in range(3)]
         queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)

@@ -20,8 +20,8 @@ def add_to(commands: Any) -> None:
         write_pictures,
         summary="gather pictures without people",
         about="Gathers pictures without people: samples of Python packages, synthetic textures, pictures of objects "
-        "and animals, and parts of scenes without a face. Writes three folders: learning and choosing (of the train "
-        "split), and reporting (of the test split).",
+        "and animals, and parts of scenes without a face. Writes three folders: train and validation (of the scenes' "
+        "train split), and test (of their test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --detector yunet_n_320_320.onnx",
     )
     parser.add_argument("output", type=Path, metavar="DIR", help="new folder")
@@ -46,14 +46,14 @@ def write_pictures(options: argparse.Namespace) -> int:
     """Write the pictures, and print the number of each kind."""
     from training.faces.empty import write_empty
 
-    done = write_empty(
+    counts = write_empty(
         options.output,
         scenes=options.scenes,
         folders=options.pictures,
         detector=options.detector,
-        most_scenes=options.most,
+        max_backgrounds=options.most,
         seed=options.seed,
     )
-    for purpose, kinds in done.written.items():
-        print(safe(f"{options.output / purpose}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}"))
+    for split, kinds in counts.items():
+        print(safe(f"{options.output / split}: {', '.join(f'{count} {kind}s' for kind, count in kinds.items())}"))
     return 0

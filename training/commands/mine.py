@@ -17,11 +17,11 @@ def add_to(commands: Any) -> None:
     parser = add_command(
         commands,
         "mine",
-        mine_detections,
+        write_detections,
         summary="write the detections in annotated pictures as training data",
         about="Runs a face detector on the train split of annotated pictures and writes its detections as a COCO file: "
         "faces with the detector's boxes and the annotated labels, and false detections as 'no_face' (hard negatives).",
-        example="edge-train mine runs/mined --scenes scenes/annotations.json --empty runs/empty/learning "
+        example="edge-train mine runs/mined --scenes scenes/annotations.json --empty runs/empty/train "
         "--detector models/faces.json --teacher yunet_n_320_320.onnx",
     )
     parser.add_argument("output", type=Path, metavar="DIR", help="output folder of annotations.json")
@@ -38,11 +38,11 @@ def add_to(commands: Any) -> None:
     )
 
 
-def mine_detections(options: argparse.Namespace) -> int:
+def write_detections(options: argparse.Namespace) -> int:
     """Write the detections, and print their number by label."""
-    from training.faces.mine import mine
+    from training.faces.mine import mine_detections
 
-    counts = mine(
+    counts = mine_detections(
         options.output,
         scenes=options.scenes,
         corrections=options.corrections,

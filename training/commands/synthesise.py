@@ -49,7 +49,7 @@ def draw_masks(options: argparse.Namespace) -> int:
         output=options.output,
         detector=detector,
         wrong_share=options.wrong_share,
-        most=options.most,
+        max_pictures=options.most,
         seed=options.seed,
     )
     for line in done.unreadable:

@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.tensors import resize
+from training.faces.boxes import areas, shorter_sides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     Boxes: TypeAlias = NDArray[np.float32]
     Random: TypeAlias = np.random.Generator
 
-SMALLEST_SHOWN = 0.6
+MIN_RELATIVE_SCALE = 0.6
 """Minimum scale of a picture, relative to the scale at which it fits its place."""
-LEAST_SEEN_FRACTION = 0.6
+MIN_VISIBLE_FRACTION = 0.6
 """A face with less than this on the canvas is ignored by the loss."""
 
 
@@ -51,14 +52,14 @@ class Window:
     scale: float
 
 
-def single(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
+def single_picture(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
     """One picture on the whole canvas: letterboxed as on the device, or a part of it at another scale."""
     side = recipe.canvas
     if random.random() < recipe.plain_share:
         pixels, back = letterboxed(sample.pixels, width_px=side, height_px=side)
-        return _sized(Sample(pixels, sample.faces / back, sample.ignored / back), recipe)
-    window = _window(sample, recipe, random, width=side, height=side)
-    return _sized(_shown(sample, window, width=side, height=side), recipe)
+        return _with_small_faces_ignored(Sample(pixels, sample.faces / back, sample.ignored / back), recipe)
+    window = _random_window(sample, recipe, random, width=side, height=side)
+    return _with_small_faces_ignored(_cropped_and_scaled(sample, window, width=side, height=side), recipe)
 
 
 def mosaic(samples: Sequence[Sample], recipe: AugmentationRecipe, random: Random) -> Sample:
@@ -70,12 +71,14 @@ def mosaic(samples: Sequence[Sample], recipe: AugmentationRecipe, random: Random
     corners = ((0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side))
     for sample, (left, top, right, bottom) in zip(samples, corners, strict=True):
         width, height = right - left, bottom - top
-        part = _shown(sample, _window(sample, recipe, random, width=width, height=height), width=width, height=height)
+        part = _cropped_and_scaled(
+            sample, _random_window(sample, recipe, random, width=width, height=height), width=width, height=height
+        )
         pixels[top:bottom, left:right] = part.pixels
         offset = np.array([left, top, left, top], np.float32)
         faces.append(part.faces + offset)
         ignored.append(part.ignored + offset)
-    return _sized(Sample(pixels, np.concatenate(faces), np.concatenate(ignored)), recipe)
+    return _with_small_faces_ignored(Sample(pixels, np.concatenate(faces), np.concatenate(ignored)), recipe)
 
 
 def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
@@ -84,10 +87,10 @@ def flipped(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
         return sample
     width = sample.pixels.shape[1]
 
-    def mirrored(boxes: Boxes) -> Boxes:
+    def mirror(boxes: Boxes) -> Boxes:
         return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
-    return Sample(np.asarray(cv2.flip(sample.pixels, 1), np.uint8), mirrored(sample.faces), mirrored(sample.ignored))
+    return Sample(np.asarray(cv2.flip(sample.pixels, 1), np.uint8), mirror(sample.faces), mirror(sample.ignored))
 
 
 def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sample:
@@ -99,68 +102,70 @@ def rotated(sample: Sample, recipe: AugmentationRecipe, random: Random) -> Sampl
         return sample
     degrees = random.uniform(-recipe.rotation_degrees, recipe.rotation_degrees)
     height, width = sample.pixels.shape[:2]
-    turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
-    cosine, sine = abs(turn[0, 0]), abs(turn[0, 1])
+    rotation = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0), np.float64)
+    cosine, sine = abs(rotation[0, 0]), abs(rotation[0, 1])
     # The canvas grows, so that no face leaves the picture.
-    grown = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
-    turn[:, 2] += (np.array(grown) - (width, height)) / 2
+    new_size = (math.ceil(width * cosine + height * sine), math.ceil(width * sine + height * cosine))
+    rotation[:, 2] += (np.array(new_size) - (width, height)) / 2
 
-    def turned(boxes: Boxes) -> Boxes:
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ turn[:, :2].T + turn[:, 2]
+    def rotate(boxes: Boxes) -> Boxes:
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ rotation[:, :2].T + rotation[:, 2]
         halves = (boxes[:, 2:] - boxes[:, :2]) / 2
         around = np.sqrt((halves**2) @ np.array([[cosine, sine], [sine, cosine]]) ** 2)
         return np.asarray(np.concatenate([centres - around, centres + around], axis=1), np.float32)
 
-    pixels = np.asarray(cv2.warpAffine(sample.pixels, turn, grown), np.uint8)
-    return Sample(pixels, turned(sample.faces), turned(sample.ignored))
+    pixels = np.asarray(cv2.warpAffine(sample.pixels, rotation, new_size), np.uint8)
+    return Sample(pixels, rotate(sample.faces), rotate(sample.ignored))
 
 
-def weathered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
+def degraded(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
     """Vary light, lens, sensor and compression; the shape stays the same."""
-    lit = _lit(image, recipe, random)
+    adjusted = _colour_jittered(image, recipe, random)
     if random.random() < recipe.blur_share:
-        lit = _blurred(lit, random)
+        adjusted = _blurred(adjusted, random)
     is_night = random.random() < recipe.night_share
     if is_night:
-        lit = np.asarray(cv2.convertScaleAbs(lit, alpha=random.uniform(0.25, 0.6)), np.uint8)
+        adjusted = np.asarray(cv2.convertScaleAbs(adjusted, alpha=random.uniform(0.25, 0.6)), np.uint8)
     if is_night or random.random() < recipe.noise_share:
-        lit = _noisy(lit, random.uniform(2, 14), random)
+        adjusted = _noisy(adjusted, random.uniform(2, 14), random)
     if random.random() < recipe.jpeg_share:
         quality = int(random.integers(recipe.jpeg_quality, 96))
-        _, data = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        lit = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return lit
+        _, data = cv2.imencode(".jpg", adjusted, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        adjusted = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return adjusted
 
 
-def _window(sample: Sample, recipe: AugmentationRecipe, random: Random, *, width: int, height: int) -> Window:
+def _random_window(sample: Sample, recipe: AugmentationRecipe, random: Random, *, width: int, height: int) -> Window:
     """A random part of a picture; with faces, it contains one of them, at a log-uniformly drawn size."""
     rows, columns = sample.pixels.shape[:2]
-    fitting = min(width / columns, height / rows)
+    fit_scale = min(width / columns, height / rows)
     if not len(sample.faces):
-        scale = min(recipe.most_growth, fitting * float(np.exp(random.uniform(0.0, 1.2))))
-        return Window(_place(random, columns, width / scale), _place(random, rows, height / scale), scale)
+        scale = min(recipe.max_scale, fit_scale * float(np.exp(random.uniform(0.0, 1.2))))
+        return Window(
+            _random_offset(random, columns, width / scale), _random_offset(random, rows, height / scale), scale
+        )
     x1, y1, x2, y2 = sample.faces[random.integers(len(sample.faces))]
     side = max(1.0, min(x2 - x1, y2 - y1))
-    largest = min(recipe.largest_target_px, 0.9 * min(width, height))
-    wanted = float(np.exp(random.uniform(np.log(recipe.smallest_target_px), np.log(largest))))
-    scale = float(np.clip(wanted / side, SMALLEST_SHOWN * fitting, recipe.most_growth))
+    largest = min(recipe.max_target_px, 0.9 * min(width, height))
+    target_px = float(np.exp(random.uniform(np.log(recipe.min_target_px), np.log(largest))))
+    scale = float(np.clip(target_px / side, MIN_RELATIVE_SCALE * fit_scale, recipe.max_scale))
     # The face is anywhere on the canvas, but entirely on it.
     left = (x1 + x2) / 2 - random.uniform(0.1, 0.9) * width / scale
     top = (y1 + y2) / 2 - random.uniform(0.1, 0.9) * height / scale
-    return Window(_held(left, columns, width / scale), _held(top, rows, height / scale), scale)
+    return Window(_clamped(left, columns, width / scale), _clamped(top, rows, height / scale), scale)
 
 
-def _place(random: Random, length: int, shown: float) -> float:
+def _random_offset(random: Random, length: int, shown: float) -> float:
     return float(random.uniform(0, length - shown)) if shown < length else 0.0
 
 
-def _held(start: float, length: int, shown: float) -> float:
+def _clamped(start: float, length: int, shown: float) -> float:
     """Keep the smaller of window and picture inside the larger."""
     low, high = min(0.0, length - shown), max(0.0, length - shown)
     return float(np.clip(start, low, high))
 
 
-def _shown(sample: Sample, window: Window, *, width: int, height: int) -> Sample:
+def _cropped_and_scaled(sample: Sample, window: Window, *, width: int, height: int) -> Sample:
     """Cut out and scale the window; areas outside the picture are black."""
     rows, columns = sample.pixels.shape[:2]
     x1, y1 = max(0, int(window.left)), max(0, int(window.top))
@@ -183,10 +188,10 @@ def _shown(sample: Sample, window: Window, *, width: int, height: int) -> Sample
         pixels[top : top + shown_height, left : left + shown_width] = full[:shown_height, :shown_width]
     move = np.tile(np.array([left, top], np.float32), 2)
 
-    def moved(boxes: Boxes) -> Boxes:
+    def transform(boxes: Boxes) -> Boxes:
         return np.asarray((boxes - np.tile(origin, 2)) * np.float32(window.scale) + move, np.float32)
 
-    return _clipped(Sample(pixels, moved(sample.faces), moved(sample.ignored)))
+    return _clipped(Sample(pixels, transform(sample.faces), transform(sample.ignored)))
 
 
 def _clipped(sample: Sample) -> Sample:
@@ -194,23 +199,18 @@ def _clipped(sample: Sample) -> Sample:
     height, width = sample.pixels.shape[:2]
     limits = np.array([width, height, width, height], np.float32)
     faces, ignored = (np.clip(boxes, 0, limits) for boxes in (sample.faces, sample.ignored))
-    seen = _areas(faces) >= LEAST_SEEN_FRACTION * np.maximum(_areas(sample.faces), 1e-6)
-    ignored = np.concatenate([ignored, faces[~seen]])
-    return Sample(sample.pixels, faces[seen], ignored[_areas(ignored) > 0])
+    visible = areas(faces) >= MIN_VISIBLE_FRACTION * np.maximum(areas(sample.faces), 1e-6)
+    ignored = np.concatenate([ignored, faces[~visible]])
+    return Sample(sample.pixels, faces[visible], ignored[areas(ignored) > 0])
 
 
-def _sized(sample: Sample, recipe: AugmentationRecipe) -> Sample:
+def _with_small_faces_ignored(sample: Sample, recipe: AugmentationRecipe) -> Sample:
     """Turn faces that are too small to learn into regions to ignore."""
-    sides = np.minimum(sample.faces[:, 2] - sample.faces[:, 0], sample.faces[:, 3] - sample.faces[:, 1])
-    large = sides >= recipe.smallest_px
+    large = shorter_sides(sample.faces) >= recipe.min_face_px
     return Sample(sample.pixels, sample.faces[large], np.concatenate([sample.ignored, sample.faces[~large]]))
 
 
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
-
-
-def _lit(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
+def _colour_jittered(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
     """Vary brightness, contrast, gamma and tint, with one lookup table per colour."""
     spread = recipe.light_fraction
     values = np.arange(256, dtype=np.float32) / 255
@@ -219,10 +219,10 @@ def _lit(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
     values = (values - 0.5) * contrast + 0.5 + brightness
     tints = np.exp(random.uniform(-1, 1, 3) * recipe.tint_fraction)
     table = np.clip(values[:, None] * tints * 255, 0, 255).astype(np.uint8)
-    lit = np.asarray(cv2.LUT(image, table.reshape(1, 256, 3)), np.uint8)
+    adjusted = np.asarray(cv2.LUT(image, table.reshape(1, 256, 3)), np.uint8)
     if random.random() < recipe.grey_share:
-        lit = np.asarray(cv2.cvtColor(cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
-    return lit
+        adjusted = np.asarray(cv2.cvtColor(cv2.cvtColor(adjusted, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
+    return adjusted
 
 
 def _blurred(image: Image, random: Random) -> Image:

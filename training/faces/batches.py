@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.vision.images import read_picture
-from training.faces.augment import Sample, flipped, mosaic, rotated, single, weathered
+from training.faces.augment import Sample, degraded, flipped, mosaic, rotated, single_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from training.faces.recipe import FaceRecipe
     from training.faces.scenes import Scene
 
-PICTURES_OF_MOSAIC = 4
-ROWS_STEP = 64
+MOSAIC_PICTURES = 4
+PADDING_MULTIPLE = 64
 """Lengths of box tables are padded to a multiple of this, because a step is compiled again for every new shape."""
 
 
@@ -48,33 +48,23 @@ class SceneBatches:
 
     def make(self, epoch: int, number: int) -> Batch:
         """Draw one batch."""
-        chances = np.array([scene.chance for scene in self.scenes])
-        return draw_batch(self.scenes, chances, self.recipe, epoch=epoch, step=number)
+        random = np.random.default_rng([self.recipe.seed, epoch, number])
+        probabilities = np.array([scene.sampling_probability for scene in self.scenes])
+        samples = [self._draw_canvas(probabilities, random) for _ in range(self.recipe.schedule.batch_size)]
+        return Batch(
+            np.stack([sample.pixels for sample in samples]),
+            _padded([sample.faces for sample in samples]),
+            _padded([sample.ignored for sample in samples]),
+        )
 
-
-def draw_batch(
-    scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, *, epoch: int, step: int
-) -> Batch:
-    """Draw one batch, deterministic in seed, epoch and step."""
-    random = np.random.default_rng([recipe.seed, epoch, step])
-    samples = [_drawn(scenes, chances, recipe, random) for _ in range(recipe.schedule.batch_size)]
-    return Batch(
-        np.stack([sample.pixels for sample in samples]),
-        _padded([sample.faces for sample in samples]),
-        _padded([sample.ignored for sample in samples]),
-    )
-
-
-def _drawn(
-    scenes: Sequence[Scene], chances: NDArray[np.float64], recipe: FaceRecipe, random: np.random.Generator
-) -> Sample:
-    """Draw one canvas, of one picture or four."""
-    augmentation = recipe.augmentation
-    is_mosaic = random.random() < augmentation.mosaic_share
-    chosen = random.choice(len(scenes), PICTURES_OF_MOSAIC if is_mosaic else 1, p=chances)
-    samples = [rotated(flipped(_read(scenes[index]), augmentation, random), augmentation, random) for index in chosen]
-    made = mosaic(samples, augmentation, random) if is_mosaic else single(samples[0], augmentation, random)
-    return Sample(weathered(made.pixels, augmentation, random), made.faces, made.ignored)
+    def _draw_canvas(self, probabilities: NDArray[np.float64], random: np.random.Generator) -> Sample:
+        """Draw one canvas, of one picture or four."""
+        recipe = self.recipe.augmentation
+        is_mosaic = random.random() < recipe.mosaic_share
+        chosen = random.choice(len(self.scenes), MOSAIC_PICTURES if is_mosaic else 1, p=probabilities)
+        samples = [rotated(flipped(_read(self.scenes[index]), recipe, random), recipe, random) for index in chosen]
+        canvas = mosaic(samples, recipe, random) if is_mosaic else single_picture(samples[0], recipe, random)
+        return Sample(degraded(canvas.pixels, recipe, random), canvas.faces, canvas.ignored)
 
 
 def _read(scene: Scene) -> Sample:
@@ -83,7 +73,7 @@ def _read(scene: Scene) -> Sample:
 
 def _padded(tables: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     longest = max(1, *(len(table) for table in tables))
-    padded = np.zeros((len(tables), -(-longest // ROWS_STEP) * ROWS_STEP, 4), np.float32)
+    padded = np.zeros((len(tables), -(-longest // PADDING_MULTIPLE) * PADDING_MULTIPLE, 4), np.float32)
     for row, table in zip(padded, tables, strict=True):
         row[: len(table)] = table
     return padded

@@ -1,15 +1,14 @@
 """Pictures without people: collects negative examples for a face detector.
 
-The sources are sample pictures of Python packages, drawn textures, pictures of things and animals, and parts of scenes
-without annotated or detected faces. One third each is for training, for choosing a detector's minimum score, and for
-reporting its false detections. No picture serves two purposes; training scenes serve the first two, test scenes the
-third.
+The sources are sample pictures of Python packages, drawn textures, pictures of objects and animals, and parts of scenes
+without annotated or detected faces. One third each is for training, for validation (a detector's minimum score) and for
+testing (its false detections). No picture is in two splits; scenes of the train split serve the first two, those of the
+test split the third.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     Annotated: TypeAlias = dict[Path, list[tuple[float, float, float, float]]]
     Detect: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
-PURPOSES = ("learning", "choosing", "reporting")
+SPLITS = ("train", "validation", "test")
 SAMPLES = (
     ("skimage", "data", ("brick", "cell", "chelsea", "chessboard_GRAY", "clock_motion", "coffee", "color", "grass")),
     ("skimage", "data", ("gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "page")),
@@ -45,32 +44,25 @@ SAMPLES = (
 )
 """Package, folder in it, and pictures there without a person; packages that are not installed are skipped."""
 SUFFIXES = (".png", ".jpg")
-TEXTURES = 60
-"""Per purpose: enough for two of every kind at every scale."""
-LEAST_SCORE = 0.2
+TEXTURES_PER_SPLIT = 60
+"""Enough for two of every kind at every scale."""
+MIN_SCORE = 0.2
 """A region with a detection of even this score may contain a face."""
 DETECTOR_PX = 640
 MARGIN_FRACTION = 0.5
 """Around a face: hair, neck and the edge of a mask are not background."""
-SMALLEST_SIDE_PX = 96
-TRIES = 100
+MIN_SIDE_PX = 96
+MAX_ATTEMPTS = 100
 """Windows to try before giving up on a picture: crowds have no background."""
-PARTS_OF_PICTURE = 3
-LARGEST_SIDE_PX = 640
+CROPS_PER_PICTURE = 3
+MAX_SIDE_PX = 640
 """For pictures from folders."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyPictures:
-    """Number of pictures written, by purpose and kind."""
-
-    written: dict[str, dict[str, int]]
-
-
 def write_empty(
-    output: Path, *, scenes: Path, folders: Sequence[Path], detector: Path, most_scenes: int, seed: int
-) -> EmptyPictures:
-    """Write a folder of PNG files for each purpose.
+    output: Path, *, scenes: Path, folders: Sequence[Path], detector: Path, max_backgrounds: int, seed: int
+) -> dict[str, dict[str, int]]:
+    """Write a folder of PNG files for each split; returns the number of pictures by split and kind.
 
     Raises:
         ConfigError: the folder is not empty, or scenes or folders are missing.
@@ -78,23 +70,23 @@ def write_empty(
     """
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output}: is not empty; give a new folder")
-    detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=LEAST_SCORE)
+    detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=MIN_SCORE)
     samples = list(_samples())
-    things = [path for folder in folders for path in list_pictures(folder)]
+    objects = [path for folder in folders for path in list_pictures(folder)]
     written: dict[str, dict[str, int]] = {}
-    learnt, judging = (_annotated(scenes, split) for split in ("train", "test"))
-    places = {"learning": _every_other(learnt, 0), "choosing": _every_other(learnt, 1), "reporting": judging}
-    for number, purpose in enumerate(PURPOSES):
+    train, test = (_annotated(scenes, split) for split in ("train", "test"))
+    scenes_of = {"train": _every_other(train, 0), "validation": _every_other(train, 1), "test": test}
+    for number, split in enumerate(SPLITS):
         random = np.random.default_rng([seed, number])
         kinds = {
-            "thing": on_plain_colour(things[number :: len(PURPOSES)], np.random.default_rng([seed, number, 1])),
-            "sample": iter(samples[number :: len(PURPOSES)]),
-            "texture": (texture(random, kind) for kind in range(TEXTURES)),
-            "background": islice(_backgrounds(places[purpose], detect, random), most_scenes),
+            "object": on_plain_colour(objects[number :: len(SPLITS)], np.random.default_rng([seed, number, 1])),
+            "sample": iter(samples[number :: len(SPLITS)]),
+            "texture": (texture(random, kind) for kind in range(TEXTURES_PER_SPLIT)),
+            "background": islice(_backgrounds(scenes_of[split], detect, random), max_backgrounds),
         }
-        (output / purpose).mkdir(parents=True)
-        written[purpose] = {kind: _write(output / purpose, kind, pictures) for kind, pictures in kinds.items()}
-    return EmptyPictures(written)
+        (output / split).mkdir(parents=True)
+        written[split] = {kind: _write(output / split, kind, pictures) for kind, pictures in kinds.items()}
+    return written
 
 
 def texture(random: np.random.Generator, kind: int) -> Image:
@@ -109,32 +101,30 @@ def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Itera
     """Each picture, at most 640 px, with a random colour behind transparent areas."""
     for path in paths:
         picture = Pillow.open(path).convert("RGBA")
-        picture.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX))
+        picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
         behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
         yield np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
 
 
-def background(
-    image: Image, faces: NDArray[np.float32], random: np.random.Generator, *, tries: int = TRIES
+def background_crop(
+    image: Image, faces: NDArray[np.float32], random: np.random.Generator, *, max_attempts: int = MAX_ATTEMPTS
 ) -> Image | None:
-    """A random part of a picture away from all faces, boxes (n, 4); None if none was found in `tries`."""
+    """A random part of a picture away from all faces, boxes (n, 4); None if none was found in `max_attempts`."""
     height, width = image.shape[:2]
     sides = faces[:, 2:] - faces[:, :2]
-    kept_clear = np.concatenate(
-        [faces[:, :2] - MARGIN_FRACTION * sides, faces[:, 2:] + MARGIN_FRACTION * sides], axis=1
-    )
-    if min(width, height) < SMALLEST_SIDE_PX:
+    regions = np.concatenate([faces[:, :2] - MARGIN_FRACTION * sides, faces[:, 2:] + MARGIN_FRACTION * sides], axis=1)
+    if min(width, height) < MIN_SIDE_PX:
         return None
-    for _ in range(tries):
-        columns, rows = (int(random.integers(SMALLEST_SIDE_PX, side + 1)) for side in (width, height))
+    for _ in range(max_attempts):
+        columns, rows = (int(random.integers(MIN_SIDE_PX, side + 1)) for side in (width, height))
         left, top = int(random.integers(0, width - columns + 1)), int(random.integers(0, height - rows + 1))
-        touches = (
-            (kept_clear[:, 0] < left + columns)
-            & (kept_clear[:, 2] > left)
-            & (kept_clear[:, 1] < top + rows)
-            & (kept_clear[:, 3] > top)
+        overlapping = (
+            (regions[:, 0] < left + columns)
+            & (regions[:, 2] > left)
+            & (regions[:, 1] < top + rows)
+            & (regions[:, 3] > top)
         )
-        if not touches.any():
+        if not overlapping.any():
             return image[top : top + rows, left : left + columns]
     return None
 
@@ -154,9 +144,9 @@ def _samples() -> Iterator[Image]:
 def _annotated(scenes: Path, split: str) -> Annotated:
     """The pictures of a split with their boxes."""
     boxes: Annotated = {}
-    for one in read_scenes(scenes, sources=(), splits=(split,), smallest_px=0):
-        if one.box is not None:
-            boxes.setdefault(one.path, []).append((one.box.x1, one.box.y1, one.box.x2, one.box.y2))
+    for face in read_scenes(scenes, sources=(), splits=(split,), min_face_px=0):
+        if face.box is not None:
+            boxes.setdefault(face.path, []).append((face.box.x1, face.box.y1, face.box.x2, face.box.y2))
     for path, ignored in read_ignored(scenes, sources=(), splits=(split,)).items():
         boxes.setdefault(path, []).extend((box.x1, box.y1, box.x2, box.y2) for box in ignored)
     return boxes
@@ -175,8 +165,8 @@ def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) 
         except PictureError:
             continue
         faces = np.concatenate([np.array(boxes[paths[index]], np.float32), detect(image)[0]])
-        for _ in range(PARTS_OF_PICTURE):
-            part = background(image, faces, random)
+        for _ in range(CROPS_PER_PICTURE):
+            part = background_crop(image, faces, random)
             if part is None:
                 break
             # Check the part alone as well, in which a face is larger on the input.
@@ -209,8 +199,8 @@ def _stripes(width: int, height: int, random: np.random.Generator) -> Image:
     rows, columns = np.mgrid[0:height, 0:width]
     angle, period = random.uniform(0, np.pi), random.uniform(6, 80)
     wave = (np.sin((columns * np.cos(angle) + rows * np.sin(angle)) * 2 * np.pi / period) + 1) / 2
-    one, other = (np.array(_colour(random)) for _ in range(2))
-    return np.asarray(one * wave[..., None] + other * (1 - wave[..., None])).astype(np.uint8)
+    first, second = (np.array(_colour(random)) for _ in range(2))
+    return np.asarray(first * wave[..., None] + second * (1 - wave[..., None])).astype(np.uint8)
 
 
 def _tiles(width: int, height: int, random: np.random.Generator) -> Image:

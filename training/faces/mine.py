@@ -17,9 +17,9 @@ from edge_agent.domain import CLASSES, NO_FACE, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from training.coco import CocoFile
+from training.faces.boxes import pairwise_iou, shorter_sides
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
-from training.faces.scenes import overlaps
 from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
 
 if TYPE_CHECKING:
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
     Boxes: TypeAlias = NDArray[np.float32]
 
-SIDES_PX = ((448, 352), (640, 384))
+INPUT_SIZES_PX = ((448, 352), (640, 384))
 """Input sizes of the detector, as on the device."""
-LEAST_SCORE = 0.2
-SAME_FACE = 0.5
+MIN_SCORE = 0.2
+POSITIVE_IOU = 0.5
 """Minimum overlap (IoU) for a detection to be an annotated face."""
-NOT_THE_FACE = 0.25
+NEGATIVE_IOU = 0.25
 """Maximum overlap for a detection to be no face, though it may be part of one; those between are discarded."""
 TEACHER_PX = 640
-NEAR_PX = 40.0
-SMALLEST_PX = 24.0
+LARGE_FACE_PX = 40.0
+MIN_FACE_PX = 24.0
 """Background faces are often not annotated, so smaller detections in pictures with people are not used as negatives."""
-TEACHER_SCORE, TEACHER_SCORE_NEAR = 0.1, 0.4
-"""Detections that the teacher shares with this score may be unannotated faces; the second applies from NEAR_PX on."""
+TEACHER_SCORE, TEACHER_SCORE_LARGE = 0.1, 0.4
+"""Detections that the teacher shares with this score may be unannotated faces; the second from LARGE_FACE_PX on."""
 
 _NOTHING = np.zeros((0, 4), np.float32)
 
@@ -59,7 +59,7 @@ class Detection:
     label: Class
 
 
-def mine(
+def mine_detections(
     output: Path,
     *,
     scenes: Path,
@@ -76,91 +76,89 @@ def mine(
         ConfigError: pictures or annotations are missing, or nothing was detected.
         ModelError: detector or teacher are missing or invalid.
     """
-    changes = read_corrections(corrections) if corrections else None
-    of_picture: dict[Path, list[tuple[Boxes, Class]]] = {}
+    corrected_labels = read_corrections(corrections) if corrections else None
+    faces_of: dict[Path, list[tuple[Boxes, Class]]] = {}
     sources: dict[Path, str] = {}
-    for one in read_scenes(scenes, sources=(), splits=("train",), smallest_px=0.0, corrections=changes):
-        if one.box is not None:
-            box = np.array([[one.box.x1, one.box.y1, one.box.x2, one.box.y2]], np.float32)
-            of_picture.setdefault(one.path, []).append((box, one.label))
-            sources[one.path] = one.source
-    undecided = {
+    for face in read_scenes(scenes, sources=(), splits=("train",), min_face_px=0.0, corrections=corrected_labels):
+        if face.box is not None:
+            box = np.array([[face.box.x1, face.box.y1, face.box.x2, face.box.y2]], np.float32)
+            faces_of.setdefault(face.path, []).append((box, face.label))
+            sources[face.path] = face.source
+    ignored = {
         path: np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float32)
-        for path, boxes in read_ignored(scenes, sources=(), splits=("train",), corrections=changes).items()
+        for path, boxes in read_ignored(scenes, sources=(), splits=("train",), corrections=corrected_labels).items()
     }
     without_people = {path: folder.name for folder in empty for path in list_pictures(folder)}
-    looks = [
-        KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=LEAST_SCORE) for a, b in SIDES_PX
+    detectors = [
+        KerasDetector(open_network(detector), longer_px=a, shorter_px=b, min_score=MIN_SCORE) for a, b in INPUT_SIZES_PX
     ]
-    doubt = _doubter(teacher)
-    found: dict[Path, list[Detection]] = {}
-    for path in tqdm(sorted({*of_picture, *without_people}), desc="detecting", unit="picture", leave=False):
+    suspected_faces = _teacher_regions(teacher)
+    detections_of: dict[Path, list[Detection]] = {}
+    for path in tqdm(sorted({*faces_of, *without_people}), desc="detecting", unit="picture", leave=False):
         try:
             image = read_picture(path)
         except PictureError as error:
             log.warning("%s", error)
             continue
-        detections = np.concatenate([look(image)[0] for look in looks])
-        if path in of_picture:
-            avoided = np.concatenate([undecided.get(path, _NOTHING), doubt(image)])
-            found[path] = label_detections(detections, of_picture[path], avoided=avoided, smallest_px=SMALLEST_PX)
+        detections = np.concatenate([detect(image)[0] for detect in detectors])
+        if path in faces_of:
+            excluded = np.concatenate([ignored.get(path, _NOTHING), suspected_faces(image)])
+            detections_of[path] = label_detections(
+                detections, faces_of[path], excluded=excluded, min_face_px=MIN_FACE_PX
+            )
         else:
-            found[path] = label_detections(detections, [], avoided=_NOTHING)
+            detections_of[path] = label_detections(detections, [], excluded=_NOTHING)
     counts = {
-        name: sum(detection.label == name for detections in found.values() for detection in detections)
+        name: sum(detection.label == name for detections in detections_of.values() for detection in detections)
         for name in CLASSES
     }
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
     output.mkdir(parents=True, exist_ok=True)
-    _write(output / "annotations.json", found, sources | without_people)
+    _write(output / "annotations.json", detections_of, sources | without_people)
     return counts
 
 
-def _doubter(teacher: Path) -> Callable[[Image], Boxes]:
-    """Regions of a picture in which a teacher suspects unannotated faces."""
+def _teacher_regions(teacher: Path) -> Callable[[Image], Boxes]:
+    """A function that gives the regions of a picture in which a teacher suspects unannotated faces."""
     detector = KerasDetector(
         open_network(teacher), longer_px=TEACHER_PX, shorter_px=TEACHER_PX, min_score=TEACHER_SCORE
     )
 
-    def doubted(image: Image) -> Boxes:
+    def regions(image: Image) -> Boxes:
         boxes, scores = detector(image)
-        return boxes[scores >= np.where(_shorter(boxes) < NEAR_PX, TEACHER_SCORE, TEACHER_SCORE_NEAR)]
+        return boxes[scores >= np.where(shorter_sides(boxes) < LARGE_FACE_PX, TEACHER_SCORE, TEACHER_SCORE_LARGE)]
 
-    return doubted
+    return regions
 
 
 def label_detections(
-    detections: Boxes, faces: Sequence[tuple[Boxes, Class]], *, avoided: Boxes, smallest_px: float = 0.0
+    detections: Boxes, faces: Sequence[tuple[Boxes, Class]], *, excluded: Boxes, min_face_px: float = 0.0
 ) -> list[Detection]:
     """Label the detections of a picture, (n, 4): the face with the largest overlap, `no_face`, or discarded if unclear.
 
-    Each of `faces` is a box, (1, 4), with its label. Detections that overlap `avoided`, (m, 4), or have a shorter side
-    below `smallest_px` may be unannotated faces and never become `no_face`.
+    Each of `faces` is a box, (1, 4), with its label. Detections that overlap `excluded`, (m, 4), or have a shorter side
+    below `min_face_px` may be unannotated faces and never become `no_face`.
     """
     boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
-    table = overlaps(detections, boxes)
-    unknown = (overlaps(detections, avoided).max(axis=1, initial=0.0) > NOT_THE_FACE) | (
-        _shorter(detections) < smallest_px
+    iou = pairwise_iou(detections, boxes)
+    is_unclear = (pairwise_iou(detections, excluded).max(axis=1, initial=0.0) > NEGATIVE_IOU) | (
+        shorter_sides(detections) < min_face_px
     )
     labelled = []
-    for box, row, is_unknown in zip(detections, table, unknown, strict=True):
+    for box, row, unclear in zip(detections, iou, is_unclear, strict=True):
         best = float(row.max(initial=0.0))
         x1, y1, x2, y2 = box.tolist()
-        if best >= SAME_FACE:
+        if best >= POSITIVE_IOU:
             labelled.append(Detection((x1, y1, x2, y2), faces[int(row.argmax())][1]))
-        elif best <= NOT_THE_FACE and not is_unknown:
+        elif best <= NEGATIVE_IOU and not unclear:
             labelled.append(Detection((x1, y1, x2, y2), NO_FACE))
     return labelled
 
 
-def _shorter(boxes: Boxes) -> Boxes:
-    return np.asarray(np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]), np.float32)
-
-
-def _write(file: Path, found: dict[Path, list[Detection]], sources: dict[Path, str]) -> None:
+def _write(file: Path, detections_of: dict[Path, list[Detection]], sources: dict[Path, str]) -> None:
     mined = CocoFile(file, CLASSES)
-    for path, detections in found.items():
+    for path, detections in detections_of.items():
         mined.add_picture(path, source=sources[path], split="train")
         for detection in detections:
             mined.add_face(path, detection.box, category=detection.label)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-__all__ = ["STRIDES", "levels_of", "merged", "open_network"]
+__all__ = ["STRIDES", "levels_of", "open_network"]
 
 
 def open_network(file: Path) -> keras.Model:
@@ -48,25 +48,9 @@ def open_network(file: Path) -> keras.Model:
 
 
 def _as_detector(network: keras.Model, file: Path) -> keras.Model:
-    wanted = {f"{kind}_{stride}" for kind in ("logits", "boxes") for stride in STRIDES}
-    if not isinstance(network.output, dict) or set(network.output) != wanted:
-        raise ModelError(f"{file}: no face detector: its outputs are not {', '.join(sorted(wanted))}")
-    return network
-
-
-def merged(network: keras.Model, other: keras.Model, *, share: float) -> keras.Model:
-    """The network with weights averaged with another's; `share` of the other, 0..1.
-
-    Two networks fine-tuned from the same weights on different pictures are together better on both than either (M.
-    Wortsman et al., "Model soups", 2022).
-
-    Raises:
-        ModelError: their weights differ in shape.
-    """
-    mine, theirs = network.get_weights(), other.get_weights()
-    if [one.shape for one in mine] != [one.shape for one in theirs]:
-        raise ModelError("model.merged_with: another network than model.weights; merge two runs of the same one")
-    network.set_weights([(1 - share) * one + share * two for one, two in zip(mine, theirs, strict=True)])
+    expected = {f"{kind}_{stride}" for kind in ("logits", "boxes") for stride in STRIDES}
+    if not isinstance(network.output, dict) or set(network.output) != expected:
+        raise ModelError(f"{file}: no face detector: its outputs are not {', '.join(sorted(expected))}")
     return network
 
 

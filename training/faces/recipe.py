@@ -11,13 +11,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RecipeSection, RunName
 
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
-Side = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
+InputSide = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
 
 
-class ModelRecipe(Part):
+class ModelRecipe(RecipeSection):
     """The network and its initial weights."""
 
     weights: Path = Field(description=A_DETECTOR)
@@ -27,7 +27,7 @@ class ModelRecipe(Part):
     merged_share: Fraction = Field(0.5, description="Its weight in that mean")
 
 
-class StyleRecipe(Part):
+class StyleRecipe(RecipeSection):
     """Conversion of boxes from one source into the style used for training, as fractions of the box's sides."""
 
     down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Shift of the centre downwards")
@@ -35,7 +35,7 @@ class StyleRecipe(Part):
     height_factor: float = Field(1.0, ge=0.5, le=2.0)
 
 
-class DataRecipe(Part):
+class DataRecipe(RecipeSection):
     """One source of pictures. Exactly one of `scenes`, `pictures` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
@@ -46,7 +46,7 @@ class DataRecipe(Part):
     )
     pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher detects the faces")
     empty: Path | None = Field(None, description="Folder of pictures without people")
-    most: int = Field(100_000, ge=1, description="Maximum number of pictures, evenly spread over the folder")
+    max_pictures: int = Field(100_000, ge=1, description="Maximum number of pictures, evenly spread over the folder")
     share: float = Field(1.0, gt=0.0, description="Relative frequency at which its pictures are drawn")
     style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
@@ -56,30 +56,32 @@ class DataRecipe(Part):
         if len(given) != 1:
             raise ValueError(f"give exactly one of scenes, pictures and empty, not {' and '.join(given) or 'none'}")
         if "test" in self.splits:
-            raise ValueError("the 'test' split is for judging only")
+            raise ValueError("the 'test' split is for evaluation only")
         return self
 
 
 class ValidationRecipe(HeldOutRecipe):
-    """Held-out data that choose the best epoch."""
+    """Held-out data that select the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
     sources: tuple[str, ...] = Field(("street", "groups"), description="Sources used for validation")
-    choosing: tuple[str, ...] = Field(("street",), description="Those of them that choose the best epoch; none: all")
-    width: Side = Field(512, description="Input size for landscape pictures; transposed for portrait ones")
-    height: Side = 384
+    selection_sources: tuple[str, ...] = Field(
+        ("street",), description="Those of them that choose the best epoch; none: all"
+    )
+    width: InputSide = Field(512, description="Input size for landscape pictures; transposed for portrait ones")
+    height: InputSide = 384
 
 
-class AugmentationRecipe(Part):
+class AugmentationRecipe(RecipeSection):
     """Random variations of a scene."""
 
-    canvas: Side = Field(416, description="Side of the square training input in pixels")
-    smallest_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are ignored by the loss")
-    smallest_target_px: float = Field(10.0, gt=0.0, description="Smallest size to which the chosen face is scaled")
-    largest_target_px: float = Field(
+    canvas: InputSide = Field(416, description="Side of the square training input in pixels")
+    min_face_px: float = Field(6.0, ge=0.0, description="Faces smaller on the canvas are ignored by the loss")
+    min_target_px: float = Field(10.0, gt=0.0, description="Smallest size to which the chosen face is scaled")
+    max_target_px: float = Field(
         380.0, gt=0.0, description="Its largest size; at most nine tenths of the available space"
     )
-    most_growth: float = Field(4.0, ge=1.0, description="Maximum scale of a picture")
+    max_scale: float = Field(4.0, ge=1.0, description="Maximum scale of a picture")
     plain_share: Fraction = Field(0.3, description="Share of pictures shown whole, letterboxed as on the device")
     mosaic_share: Fraction = Field(0.35, description="Share of canvases made of four pictures")
     flip_share: Fraction = 0.5
@@ -95,37 +97,37 @@ class AugmentationRecipe(Part):
     jpeg_quality: int = Field(30, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class TeacherRecipe(Part):
+class TeacherRecipe(RecipeSection):
     """Another detector, for faces that are not annotated."""
 
     detector: Path = Field(description=A_DETECTOR)
-    longer_side_px: Side = Field(640, description="Longer side of its input")
-    sure_score: Fraction = Field(0.7, description="Minimum score of a face in pictures without boxes")
-    unsure_score: Fraction = Field(
+    longer_side_px: InputSide = Field(640, description="Longer side of its input")
+    pseudo_label_score: Fraction = Field(0.7, description="Minimum score of a face in pictures without boxes")
+    ignore_score: Fraction = Field(
         0.35, description="Detections of at least this score that match no annotated face are ignored by the loss"
     )
     style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
 
-class DistillationRecipe(Part):
-    """A detector with the same strides, whose outputs are learnt in addition to the annotations."""
+class DistillationRecipe(RecipeSection):
+    """Distillation from a detector with the same strides, in addition to the annotations."""
 
     model: Path = Field(description=A_DETECTOR)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight relative to the loss of the annotations")
 
 
-class ScheduleRecipe(Part):
+class ScheduleRecipe(RecipeSection):
     """Duration and learning rate."""
 
     batch_size: int = Field(8, ge=1, le=512)
     steps_per_epoch: int = Field(400, ge=1)
     epochs: int = Field(15, ge=1)
     learning_rate: float = Field(1e-3, gt=0.0, description="Maximum; cosine decay to 0")
-    rising_steps: int = Field(100, ge=0, description="Warm-up steps")
-    averaging: float = Field(0.995, ge=0.0, lt=1.0, description="Momentum of the moving average of the weights")
+    warmup_steps: int = Field(100, ge=0, description="Warm-up steps")
+    ema_momentum: float = Field(0.995, ge=0.0, lt=1.0, description="Momentum of the moving average of the weights")
 
 
-class FaceRecipe(Part):
+class FaceRecipe(RecipeSection):
     """One training run of the face detector."""
 
     name: RunName
@@ -140,8 +142,8 @@ class FaceRecipe(Part):
 
     @model_validator(mode="after")
     def _fits_itself(self) -> FaceRecipe:
-        if self.teacher is None and any(one.pictures for one in self.data):
+        if self.teacher is None and any(data.pictures for data in self.data):
             raise ValueError("teacher: needed by data with 'pictures'; give a detector")
-        if not any(one.scenes for one in self.data):
+        if not any(data.scenes for data in self.data):
             raise ValueError("data: none has annotations; give at least one with 'scenes', for validation")
         return self

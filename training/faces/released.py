@@ -61,7 +61,7 @@ class _Graph:
             model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
             (graph,) = model.subgraphs
             codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-            self._operators = [(self._named(codes[one.opcodeIndex]), one) for one in graph.operators]
+            self._operators = [(self._operator_name(codes[one.opcodeIndex]), one) for one in graph.operators]
         except Exception as error:
             raise ModelError(f"{name}: no TFLite network, or a damaged one; reinstall it") from error
         self._model, self._graph = model, graph
@@ -75,14 +75,18 @@ class _Graph:
         pixels = keras.Input((None, None, 3), name="pixels")
         values: dict[int, Any] = {self._graph.inputs[0]: pixels}
         # Upsampling by repetition is a single layer, added where its result is used.
-        came_from: dict[int, int] = {}
+        upsampled_from: dict[int, int] = {}
         for kind, operator in self._operators:
             target = operator.outputs[0]
             if kind in {"RESHAPE", "TILE"}:
-                came_from[target] = came_from.get(operator.inputs[0], operator.inputs[0])
+                upsampled_from[target] = upsampled_from.get(operator.inputs[0], operator.inputs[0])
                 continue
-            taken = [self._enlarged(values, came_from, number) for number in operator.inputs if self._moves(number)]
-            values[target] = self._layer(kind, operator)(taken)
+            inputs = [
+                self._upsampled(values, upsampled_from, number)
+                for number in operator.inputs
+                if self._is_variable(number)
+            ]
+            values[target] = self._layer(kind, operator)(inputs)
         outputs = dict(self._output(values[number], number) for number in self._graph.outputs)
         return keras.Model(pixels, outputs, name="released")
 
@@ -92,20 +96,20 @@ class _Graph:
         options = operator.builtinOptions
         match kind:
             case "QUANTIZE" | "DEQUANTIZE":
-                return lambda taken: taken[0]
+                return lambda inputs: inputs[0]
             case "PAD":
                 rows = self._numbers(operator.inputs[1])[1:3].tolist()
-                return lambda taken: keras.layers.ZeroPadding2D(rows)(taken[0])
+                return lambda inputs: keras.layers.ZeroPadding2D(rows)(inputs[0])
             case "MAX_POOL_2D":
                 size, strides = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
-                return lambda taken: keras.layers.MaxPooling2D(size, strides, self._padding(options))(taken[0])
-            case "ADD" if all(self._moves(number) for number in operator.inputs):
+                return lambda inputs: keras.layers.MaxPooling2D(size, strides, self._padding(options))(inputs[0])
+            case "ADD" if all(self._is_variable(number) for number in operator.inputs):
                 added: Callable[[list[Any]], Any] = keras.layers.Add()
                 return added
             case "MUL" | "ADD" if operator.inputs[0] in self._convolutions:
-                return lambda taken: self._folded(taken[0], operator, multiplies=kind == "MUL")
+                return lambda inputs: self._folded(inputs[0], operator, multiplies=kind == "MUL")
             case "CONV_2D" | "DEPTHWISE_CONV_2D":
-                return lambda taken: self._convolved(taken[0], operator, is_depthwise=kind.startswith("DEPTHWISE"))
+                return lambda inputs: self._convolved(inputs[0], operator, is_depthwise=kind.startswith("DEPTHWISE"))
             case _:
                 raise ModelError(f"{self._name}: {kind} is no operation of a face detector of this project")
 
@@ -135,10 +139,10 @@ class _Graph:
         self._convolutions[operator.outputs[0]] = layer
         return values
 
-    def _enlarged(self, values: dict[int, Any], came_from: dict[int, int], number: int) -> Any:
+    def _upsampled(self, values: dict[int, Any], upsampled_from: dict[int, int], number: int) -> Any:
         import keras
 
-        source = came_from.get(number, number)
+        source = upsampled_from.get(number, number)
         factor = self._shape(number)[1] // self._shape(source)[1]
         return values[source] if factor == 1 else keras.layers.UpSampling2D(factor)(values[source])
 
@@ -167,7 +171,7 @@ class _Graph:
         scales, zeros = (np.reshape(one, along) for one in (quantization.scale, quantization.zeroPoint))
         return np.asarray((values.astype(np.float64) - zeros) * scales, np.float32)
 
-    def _moves(self, number: int) -> bool:
+    def _is_variable(self, number: int) -> bool:
         """Whether a tensor depends on the picture; constants have data of their own."""
         return self._model.buffers[self._graph.tensors[number].buffer].data is None
 
@@ -185,5 +189,5 @@ class _Graph:
     def _padding(self, options: Any) -> str:
         return "same" if options.padding == self._schema.Padding.SAME else "valid"
 
-    def _named(self, code: int) -> str:
+    def _operator_name(self, code: int) -> str:
         return str(next(name for name, value in vars(self._schema.BuiltinOperator).items() if value == code))

@@ -1,7 +1,7 @@
 """Run: trains a face detector by a recipe and writes the run's folder.
 
 The folder contains model.keras, run.json and scenes.json (needed for conversion), recipe.yaml, history.csv, curves.png,
-misses.png, false_finds.png, report.txt and report.json.
+misses.png, false_detections.png, report.txt and report.json.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from training.faces.fitting import BEST, detect_all, fit
 from training.faces.keras_detector import KerasDetector
-from training.faces.listing import write_listing
+from training.faces.manifest import write_manifest
 from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_detections, draw_misses, write_history, write_reports
 from training.faces.scenes import SceneSet, open_scenes
 from training.faces.teacher import Teacher
-from training.run_folder import claim, data_name, log_data, save_model, versions
+from training.faces.training_loop import BEST, detect_all, fit
+from training.run_folder import data_name, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from training.faces.recipe import DataRecipe, FaceRecipe
 
-TAUGHT = "taught.json"
+TEACHER_DETECTIONS = "teacher_detections.json"
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +38,18 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     """
     import keras
 
-    claim(folder, recipe)
+    prepare_run_folder(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     scenes = _open(recipe, folder)
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
     detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
-    all_detections = detect_all(detect, scenes.judging)
-    write_listing(scenes, folder / "scenes.json")
+    all_detections = detect_all(detect, scenes.validation)
+    write_manifest(scenes, folder / "scenes.json")
     write_history(history, folder)
     reports = write_reports(all_detections, folder)
     draw_misses(all_detections, folder / "misses.png")
-    draw_false_detections(all_detections, folder / "false_finds.png")
+    draw_false_detections(all_detections, folder / "false_detections.png")
     summary = json.dumps(_summary(recipe, reports), indent=2)
     (folder / "run.json").write_text(summary + "\n", encoding="utf-8")
     # Written last, so that a folder with a model is a finished run.
@@ -58,10 +58,10 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
 
 
 def _open(recipe: FaceRecipe, folder: Path) -> SceneSet:
-    teacher = Teacher(recipe.teacher, memory=folder / TAUGHT) if recipe.teacher else None
+    teacher = Teacher(recipe.teacher, cache_path=folder / TEACHER_DETECTIONS) if recipe.teacher else None
     scenes = open_scenes(recipe, folder=folder, teacher=teacher)
     if teacher is not None:
-        teacher.remember()
+        teacher.save_cache()
     log_data(scenes.table(), scenes.unreadable)
     return scenes
 
@@ -74,7 +74,7 @@ def _summary(recipe: FaceRecipe, reports: dict[str, Any]) -> dict[str, Any]:
         "strides": list(STRIDES),
         "pixels": "0..255",
         "colour_order": "bgr",
-        "training_data": sorted({data_name(one) for data in recipe.data for one in _origins(data)}),
+        "training_data": sorted({data_name(source) for data in recipe.data for source in _origins(data)}),
         "validation": reports,
         "versions": versions(),
     }

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
     from training.faces.recipe import TeacherRecipe
 
-    Found: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+    Detections: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-ROW = 5
+ROW_LENGTH = 5
 
 
 class Teacher:
     """A detector with a cache of its detections. Owned by one thread."""
 
-    def __init__(self, recipe: TeacherRecipe, *, memory: Path) -> None:
+    def __init__(self, recipe: TeacherRecipe, *, cache_path: Path) -> None:
         """Load the detector and the cache.
 
         Raises:
@@ -38,24 +38,24 @@ class Teacher:
         side = recipe.longer_side_px
         # Square, so that portrait and landscape pictures are scaled alike.
         self._detector = KerasDetector(
-            open_network(recipe.detector), longer_px=side, shorter_px=side, min_score=recipe.unsure_score
+            open_network(recipe.detector), longer_px=side, shorter_px=side, min_score=recipe.ignore_score
         )
-        self._memory = memory
-        self._finds: dict[str, list[list[float]]] = {}
-        if memory.is_file():
-            self._finds = json.loads(memory.read_text(encoding="utf-8"))
+        self._cache_path = cache_path
+        self._cached_detections: dict[str, list[list[float]]] = {}
+        if cache_path.is_file():
+            self._cached_detections = json.loads(cache_path.read_text(encoding="utf-8"))
 
-    def __call__(self, image: Image, path: Path) -> Found:
+    def __call__(self, image: Image, path: Path) -> Detections:
         """Boxes (n, 4) and scores (n,) of a picture, in its pixels, highest first."""
         name = str(path)
-        if name not in self._finds:
+        if name not in self._cached_detections:
             boxes, scores = self._detector(image)
-            self._finds[name] = np.concatenate([boxes, scores[:, None]], axis=1).round(3).tolist()
-        rows = np.array(self._finds[name], np.float32).reshape(-1, ROW)
+            self._cached_detections[name] = np.concatenate([boxes, scores[:, None]], axis=1).round(3).tolist()
+        rows = np.array(self._cached_detections[name], np.float32).reshape(-1, ROW_LENGTH)
         return rows[:, :4], rows[:, 4]
 
-    def remember(self) -> None:
+    def save_cache(self) -> None:
         """Write the cache."""
-        part = self._memory.with_suffix(".part")
-        part.write_text(json.dumps(self._finds), encoding="utf-8")
-        part.replace(self._memory)
+        part = self._cache_path.with_suffix(".part")
+        part.write_text(json.dumps(self._cached_detections), encoding="utf-8")
+        part.replace(self._cache_path)

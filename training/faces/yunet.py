@@ -26,7 +26,7 @@ STRIDES = (8, 16, 32)
 LANDMARK_CHANNELS = 10
 # Convolutions: one at the input, two per unit for 11 units of the backbone and 3 of the neck, and two per head for the
 # heads of 3 levels (class, box, object, landmarks); yunet_n has 3 more units before the heads.
-PLAIN, SHARED = 1 + 2 * (11 + 3 + 4 * 3), 1 + 2 * (11 + 3 + 3 + 4 * 3)
+CONVOLUTIONS_2023MAR, CONVOLUTIONS_YUNET_N = 1 + 2 * (11 + 3 + 4 * 3), 1 + 2 * (11 + 3 + 3 + 4 * 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +58,11 @@ def read_convolutions(file: Path) -> list[Convolution]:
         for layer in layers
         if layer.type == "Convolution"
     ]
-    if len(found) not in {PLAIN, SHARED} or found[-1].bias.size != LANDMARK_CHANNELS:
-        raise ModelError(f"{file}: no YuNet face detector: {len(found)} convolutions, not {PLAIN} or {SHARED}")
+    if len(found) not in {CONVOLUTIONS_2023MAR, CONVOLUTIONS_YUNET_N} or found[-1].bias.size != LANDMARK_CHANNELS:
+        raise ModelError(
+            f"{file}: no YuNet face detector: {len(found)} convolutions, not {CONVOLUTIONS_2023MAR} or "
+            f"{CONVOLUTIONS_YUNET_N}"
+        )
     return found
 
 
@@ -91,12 +94,12 @@ def build_yunet(file: Path) -> keras.Model:
     for finer in (1, 0):
         above = keras.layers.UpSampling2D(2, interpolation="nearest")(levels[finer + 1])
         levels[finer] = layers.unit(keras.layers.Add()([levels[finer], above]))
-    if len(convolutions) == SHARED:
+    if len(convolutions) == CONVOLUTIONS_YUNET_N:
         levels = [layers.unit(level) for level in levels]
     classes, boxes, objects = ([layers.take_pair() for _ in STRIDES] for _ in range(3))
     outputs: dict[str, Any] = {}
     for level, stride, *heads in zip(levels, STRIDES, classes, objects, boxes, strict=True):
-        outputs[f"logits_{stride}"] = layers.head(level, _joined(heads[0], heads[1]), name=f"logits_{stride}")
+        outputs[f"logits_{stride}"] = layers.head(level, _joined_heads(heads[0], heads[1]), name=f"logits_{stride}")
         outputs[f"boxes_{stride}"] = layers.head(level, heads[2], name=f"boxes_{stride}")
     return keras.Model(pixels, outputs, name="yunet")
 
@@ -108,19 +111,19 @@ def _convolution(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> Conv
     return Convolution(np.ascontiguousarray(kernel.transpose(axes)), bias.reshape(-1), is_depthwise)
 
 
-def _joined(
-    one: tuple[Convolution, Convolution], other: tuple[Convolution, Convolution]
+def _joined_heads(
+    first: tuple[Convolution, Convolution], second: tuple[Convolution, Convolution]
 ) -> tuple[Convolution, Convolution]:
     """Join two heads of a level into one, with concatenated channels."""
     return (
         Convolution(
-            np.concatenate([one[0].kernel, other[0].kernel], axis=3),
-            np.concatenate([one[0].bias, other[0].bias]),
+            np.concatenate([first[0].kernel, second[0].kernel], axis=3),
+            np.concatenate([first[0].bias, second[0].bias]),
             is_depthwise=False,
         ),
         Convolution(
-            np.concatenate([one[1].kernel, other[1].kernel], axis=2),
-            np.concatenate([one[1].bias, other[1].bias]),
+            np.concatenate([first[1].kernel, second[1].kernel], axis=2),
+            np.concatenate([first[1].bias, second[1].bias]),
             is_depthwise=True,
         ),
     )

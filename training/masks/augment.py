@@ -24,11 +24,11 @@ class _RandomLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self._recipe = recipe
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def _uniform(self, shape: tuple[int, ...], reach: float) -> Any:
-        return keras.random.uniform(shape, -reach, reach, seed=self.seed_generator)
+    def _uniform(self, shape: tuple[int, ...], limit: float) -> Any:
+        return keras.random.uniform(shape, -limit, limit, seed=self.seed_generator)
 
 
-class RandomPose(_RandomLayer):
+class RandomAffine(_RandomLayer):
     """Rotates, shears, zooms, shifts and mirrors each picture in one step; edges are repeated into new areas."""
 
     def call(self, images: Any) -> Any:
@@ -54,7 +54,7 @@ class RandomPose(_RandomLayer):
         return keras.ops.image.affine_transform(images, transform, interpolation="bilinear", fill_mode="nearest")
 
 
-class RandomLight(_RandomLayer):
+class RandomColourJitter(_RandomLayer):
     """Varies brightness, contrast, gamma and tint; some pictures become grey."""
 
     def call(self, images: Any) -> Any:
@@ -86,15 +86,15 @@ class RandomBlur(_RandomLayer):
         )
         blurred = keras.ops.concatenate([down[:third], across[third:], down[third:], images[3 * third :]])
         shape = (count, 1, 1, 1)
-        reach = keras.random.uniform(shape, 0.0, recipe.noise_fraction * 255.0, seed=self.seed_generator)
+        strength = keras.random.uniform(shape, 0.0, recipe.noise_fraction * 255.0, seed=self.seed_generator)
         noise = keras.random.uniform(keras.ops.shape(images), -1.0, 1.0, seed=self.seed_generator)
-        return keras.ops.clip(blurred + noise * reach, 0.0, 255.0)
+        return keras.ops.clip(blurred + noise * strength, 0.0, 255.0)
 
 
 def build_augmentation(recipe: AugmentationRecipe, *, seed: int) -> keras.Sequential:
     """The layers in the order of image formation: pose, light, lens and sensor."""
     return keras.Sequential(
-        [RandomPose(recipe, seed=seed), RandomLight(recipe, seed=seed + 1), RandomBlur(recipe, seed=seed + 2)],
+        [RandomAffine(recipe, seed=seed), RandomColourJitter(recipe, seed=seed + 1), RandomBlur(recipe, seed=seed + 2)],
         name="augmentation",
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.masks.jitter import View, jittered
+from training.masks.jitter import FaceCropper, jittered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,30 +32,32 @@ class FaceBatches:
         """Pixels (n, side, side, 3), uint8, RGB, and the index of each label (n,)."""
         recipe, faces = self.recipe, self.faces
         random = np.random.default_rng([recipe.seed, epoch, number])
-        view = View(recipe.margin_fraction, recipe.model.input_size)
-        rows = random.choice(len(faces), size=recipe.schedule.batch_size, p=faces.chances)
-        pixels = np.stack([_face(faces, int(row), view, recipe, random) for row in rows])
-        return pixels, faces.answers[rows]
+        cropper = FaceCropper(recipe.margin_fraction, recipe.model.input_size)
+        rows = random.choice(len(faces), size=recipe.schedule.batch_size, p=faces.sampling_probabilities)
+        pixels = np.stack([_face(faces, int(row), cropper, recipe, random) for row in rows])
+        return pixels, faces.targets[rows]
 
 
-def plain_pixels(faces: Faces, recipe: MaskRecipe) -> NDArray[np.uint8]:
+def unaugmented_pixels(faces: Faces, recipe: MaskRecipe) -> NDArray[np.uint8]:
     """Every face as annotated or detected, without jitter: (n, side, side, 3), uint8, RGB."""
-    view = View(recipe.margin_fraction, recipe.model.input_size)
-    pixels = np.empty((len(faces), view.input_px, view.input_px, 3), np.uint8)
+    cropper = FaceCropper(recipe.margin_fraction, recipe.model.input_size)
+    pixels = np.empty((len(faces), cropper.input_px, cropper.input_px, 3), np.uint8)
     for row, (number, index) in enumerate(faces.rows):
         pack = faces.packs[number]
-        pixels[row] = view.cut(pack.surroundings(index), pack.box(index), whole=bool(pack.whole[index]))
+        pixels[row] = cropper.crop(pack.crop(index), pack.box(index), whole=bool(pack.whole[index]))
     return pixels
 
 
-def _face(faces: Faces, row: int, view: View, recipe: MaskRecipe, random: np.random.Generator) -> NDArray[np.uint8]:
+def _face(
+    faces: Faces, row: int, cropper: FaceCropper, recipe: MaskRecipe, random: np.random.Generator
+) -> NDArray[np.uint8]:
     number, index = faces.rows[row]
     pack = faces.packs[number]
     return jittered(
-        pack.surroundings(index),
+        pack.crop(index),
         pack.box(index),
         whole=bool(pack.whole[index]),
-        view=view,
+        cropper=cropper,
         recipe=recipe.jitter,
         random=random,
     )

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Wearing: TypeAlias = Literal["properly", "nose_free", "chin_only", "under_the_chin"]
 
-Cut: TypeAlias = Literal["surgical", "cloth", "cup", "scarf"]
-CUTS: tuple[Cut, ...] = get_args(Cut)
+MaskKind: TypeAlias = Literal["surgical", "cloth", "cup", "scarf"]
+MASK_KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 
 Pattern: TypeAlias = Literal["plain", "stripes", "checks", "dots", "flowers", "camouflage", "print"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
@@ -37,7 +37,7 @@ RIDGE_U = np.array([0.3, 0.35, 0.7, 1.0, 0.75, 0.55, 0.2])
 
 # Distance from pupils to lips in pixels above which soft edges need no finer grid.
 LARGE_FACE_PX = 200
-SMALLEST_REACH_PX = 2
+MIN_REGION_PX = 2
 # With the nose this far off the middle, the ear on that side is hidden.
 EAR_HIDDEN_TURN = 0.35
 CHEEKS_U = (-0.8, 0.8)
@@ -48,7 +48,7 @@ PLEATED = (0.15, 0.85)
 
 # Ranges, in v, of the upper edge, of how far its ends hang below its middle, of the lower end of the sides, and of the
 # lower edge.
-SEATS: dict[Wearing, tuple[tuple[float, float], ...]] = {
+POSITION_RANGES: dict[Wearing, tuple[tuple[float, float], ...]] = {
     "properly": ((0.18, 0.42), (0.12, 0.28), (0.95, 1.15), (1.62, 1.85)),
     "nose_free": ((0.74, 0.95), (-0.2, -0.02), (1.15, 1.3), (1.65, 1.9)),
     "chin_only": ((1.14, 1.36), (-0.35, -0.1), (1.3, 1.5), (1.75, 2.05)),
@@ -66,9 +66,9 @@ CLOTH_COLOURS = (
 
 @dataclass(frozen=True, slots=True)
 class MaskStyle:
-    """One mask: cut, cloth and fit. Colours are BGR, 0..255."""
+    """One mask: kind, cloth and fit. Colours are BGR, 0..255."""
 
-    cut: Cut
+    kind: MaskKind
     pattern: Pattern
     colour: tuple[int, int, int]
     second_colour: tuple[int, int, int]
@@ -82,9 +82,9 @@ class MaskStyle:
     """Position of its ends, as a fraction of the head's half width."""
     tilt: float
     """Difference of v between the ears: how crooked it sits."""
-    loops_seen: bool
-    grain: int
-    """Seed of folds and print."""
+    shows_loops: bool
+    seed: int
+    """Random seed of folds and print."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,17 +136,17 @@ class Head:
 
 def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
     """Draw a random mask, worn as specified."""
-    cut: Cut = random.choice(CUTS, p=[0.45, 0.3, 0.17, 0.08])
-    if wearing != "properly" and cut == "scarf":
-        cut = "cloth"
-    plain = {"surgical": 0.92, "cloth": 0.55, "cup": 0.95, "scarf": 0.4}[cut]
+    kind: MaskKind = random.choice(MASK_KINDS, p=[0.45, 0.3, 0.17, 0.08])
+    if wearing != "properly" and kind == "scarf":
+        kind = "cloth"
+    plain = {"surgical": 0.92, "cloth": 0.55, "cup": 0.95, "scarf": 0.4}[kind]
     pattern: Pattern = "plain" if random.random() < plain else random.choice(PATTERNS[1:])
-    colours = SURGICAL_COLOURS if cut in {"surgical", "cup"} else CLOTH_COLOURS
+    colours = SURGICAL_COLOURS if kind in {"surgical", "cup"} else CLOTH_COLOURS
     colour = np.array(colours[random.integers(len(colours))]) + random.normal(0, 10, 3)
     second = np.array(CLOTH_COLOURS[random.integers(len(CLOTH_COLOURS))]) + random.normal(0, 10, 3)
-    top, side_top, side_bottom, bottom = _seat(random, wearing, cut)
+    top, side_top, side_bottom, bottom = _draw_position(random, wearing, kind)
     return MaskStyle(
-        cut=cut,
+        kind=kind,
         pattern=pattern,
         colour=_colour(colour),
         second_colour=_colour(second),
@@ -157,15 +157,15 @@ def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
         bottom=bottom,
         width=float(random.uniform(0.82, 0.98)),
         tilt=float(random.normal(0, 0.04)),
-        loops_seen=cut != "scarf" and random.random() < (0.7 if wearing == "properly" else 0.5),
-        grain=int(random.integers(1 << 31)),
+        shows_loops=kind != "scarf" and random.random() < (0.7 if wearing == "properly" else 0.5),
+        seed=int(random.integers(1 << 31)),
     )
 
 
-def _seat(random: np.random.Generator, wearing: Wearing, cut: Cut) -> tuple[float, float, float, float]:
-    """Draw v of the upper edge, of both ends of the side and of the lower edge."""
-    top, hang, side_bottom, bottom = (random.uniform(*reach) for reach in SEATS[wearing])
-    return top, top + hang, side_bottom, bottom + (0.6 if cut == "scarf" else 0.0)
+def _draw_position(random: np.random.Generator, wearing: Wearing, kind: MaskKind) -> tuple[float, float, float, float]:
+    """Choose v of the upper edge, of both ends of the side and of the lower edge at random."""
+    top, hang, side_bottom, bottom = (random.uniform(*limits) for limits in POSITION_RANGES[wearing])
+    return top, top + hang, side_bottom, bottom + (0.6 if kind == "scarf" else 0.0)
 
 
 def _colour(values: NDArray[np.float64]) -> tuple[int, int, int]:
@@ -178,35 +178,35 @@ def draw_mask(image: Image, face: FaceLandmarks, style: MaskStyle) -> Image:
     head = Head.of(face)
     # Drawn at twice the resolution, for soft edges.
     scale = 2.0 if np.hypot(*head.down) < LARGE_FACE_PX else 1.0
-    x1, y1, x2, y2 = _reach(head, image)
+    x1, y1, x2, y2 = _region(head, image)
     part = image[y1:y2, x1:x2]
     size = (round((x2 - x1) * scale), round((y2 - y1) * scale))
-    if min(part.shape[:2]) < SMALLEST_REACH_PX:
+    if min(part.shape[:2]) < MIN_REGION_PX:
         return image.copy()
     canvas = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC).astype(np.float64)
-    drawn = Head((head.origin - (x1, y1)) * scale, head.across * scale, head.down * scale, head.turn)
+    head_on_canvas = Head((head.origin - (x1, y1)) * scale, head.across * scale, head.down * scale, head.turn)
     grid_y, grid_x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
-    u, v = drawn.to_head(grid_x, grid_y)
-    cover = _filled(_outline(drawn, style), size)
-    unit = float(np.hypot(*drawn.across))
-    canvas = _cast_shadow(canvas, cover, unit)
-    canvas = _draw_loops(canvas, drawn, style, unit)
-    cloth = _cloth(u, v, drawn, style) * _light(canvas, u, v, drawn, style)[..., None]
-    soft = cv2.GaussianBlur(cover, (0, 0), max(0.6, 0.012 * unit))[..., None]
+    u, v = head_on_canvas.to_head(grid_x, grid_y)
+    coverage = _coverage(_outline(head_on_canvas, style), size)
+    unit = float(np.hypot(*head_on_canvas.across))
+    canvas = _cast_shadow(canvas, coverage, unit)
+    canvas = _draw_loops(canvas, head_on_canvas, style, unit)
+    cloth = _cloth(u, v, head_on_canvas, style) * _brightness(canvas, u, v, head_on_canvas, style)[..., None]
+    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * unit))[..., None]
     canvas = canvas * (1 - soft) + np.clip(cloth, 0, 255) * soft
     small = cv2.resize(canvas, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
     covered = cv2.resize(soft[..., 0], (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)[..., None]
-    grain = np.random.default_rng(style.grain).normal(0, 2.0, small.shape) * covered
+    noise = np.random.default_rng(style.seed).normal(0, 2.0, small.shape) * covered
     result = image.copy()
     # Untouched pixels are copied: resizing twice would have blurred them.
     back = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
     back = cv2.resize(back, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
     touched = np.abs(small - back).max(axis=2, keepdims=True) > 1.0
-    result[y1:y2, x1:x2] = np.where(touched, np.clip(small + grain, 0, 255), part).astype(np.uint8)
+    result[y1:y2, x1:x2] = np.where(touched, np.clip(small + noise, 0, 255), part).astype(np.uint8)
     return result
 
 
-def _reach(head: Head, image: Image) -> tuple[int, int, int, int]:
+def _region(head: Head, image: Image) -> tuple[int, int, int, int]:
     corners = head.to_pixels(np.array([-1.5, 1.5, -1.5, 1.5]), np.array([-0.4, -0.4, 2.9, 2.9]))
     height, width = image.shape[:2]
     x1, y1 = np.clip(np.floor(corners.min(axis=0)), 0, (width - 1, height - 1)).astype(int).tolist()
@@ -217,11 +217,11 @@ def _reach(head: Head, image: Image) -> tuple[int, int, int, int]:
 def _outline(head: Head, style: MaskStyle) -> NDArray[np.float64]:
     """The outline in pixels: shape (n, 2). Along the top from right to left, back along the bottom."""
     along = np.linspace(-1.0, 1.0, 41)
-    arch = {"surgical": 1.6, "cloth": 1.8, "cup": 1.5, "scarf": 2.2}[style.cut]
+    arch = {"surgical": 1.6, "cloth": 1.8, "cup": 1.5, "scarf": 2.2}[style.kind]
     sides_top = style.side_top + style.tilt * along
     top_v = style.top + (sides_top - style.top) * np.abs(along) ** arch
     bottom_v = style.side_bottom + style.tilt * along
-    fullness = {"surgical": 3.4, "cloth": 2.4, "cup": 2.8, "scarf": 2.0}[style.cut]
+    fullness = {"surgical": 3.4, "cloth": 2.4, "cup": 2.8, "scarf": 2.0}[style.kind]
     bottom_v = bottom_v + (style.bottom - bottom_v) * (1 - np.abs(along) ** fullness)
     rows = []
     for heights, positions in ((top_v, along), (bottom_v[::-1], along[::-1])):
@@ -239,26 +239,28 @@ def _outline(head: Head, style: MaskStyle) -> NDArray[np.float64]:
     return np.concatenate(rows)
 
 
-def _filled(outline: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    cover = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(cover, [np.round(outline * 16).astype(np.int32)], (255.0,), cv2.LINE_AA, 4)
-    return np.asarray(cover / 255.0, np.float64)
+def _coverage(outline: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    coverage = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillPoly(coverage, [np.round(outline * 16).astype(np.int32)], (255.0,), cv2.LINE_AA, 4)
+    return np.asarray(coverage / 255.0, np.float64)
 
 
-def _cast_shadow(canvas: NDArray[np.float64], cover: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+def _cast_shadow(canvas: NDArray[np.float64], coverage: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
     """Darken the skin near the mask, more below than above it."""
     down = np.array([[1, 0, 0], [0, 1, 0.05 * unit]])
-    shifted = cv2.warpAffine(cover, down, (cover.shape[1], cover.shape[0]))
+    shifted = cv2.warpAffine(coverage, down, (coverage.shape[1], coverage.shape[0]))
     near = cv2.GaussianBlur(shifted, (0, 0), max(0.8, 0.05 * unit))
     return canvas * (1 - 0.35 * near[..., None])
 
 
 def _draw_loops(canvas: NDArray[np.float64], head: Head, style: MaskStyle, unit: float) -> NDArray[np.float64]:
     """Draw bands from the ends of the mask to the ears."""
-    if not style.loops_seen:
+    if not style.shows_loops:
         return canvas
-    lit = float(np.clip(canvas.mean() / 130.0, 0.4, 1.1))
-    colour = tuple(float(one) * lit for one in (style.colour if style.cut == "cloth" else (225, 225, 225)))
+    brightness = float(np.clip(canvas.mean() / 130.0, 0.4, 1.1))
+    colour = tuple(
+        float(channel) * brightness for channel in (style.colour if style.kind == "cloth" else (225, 225, 225))
+    )
     overlay = canvas.astype(np.float32)
     thickness = max(1, round(0.025 * unit))
     for side in (-1, 1):
@@ -280,7 +282,7 @@ def _draw_loops(canvas: NDArray[np.float64], head: Head, style: MaskStyle, unit:
     return overlay.astype(np.float64)
 
 
-def _light(
+def _brightness(
     canvas: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: MaskStyle
 ) -> NDArray[np.float64]:
     """Brightness of the cloth at each point, from the light on the face and its round shape: shape of u."""
@@ -295,43 +297,43 @@ def _light(
     lean = float(np.clip((left.mean() - right.mean()) / 160.0, -0.4, 0.4)) if right.size and left.size else 0.0
     middle = head.ridge(v)
     half = np.where(u > middle, head.edge(v, 1) - middle, middle - head.edge(v, -1))
-    round_ = np.clip((u - middle) / np.maximum(half, 0.1), -1.2, 1.2)
+    horizontal = np.clip((u - middle) / np.maximum(half, 0.1), -1.2, 1.2)
     centre = (style.top + style.bottom) / 2
     low = np.clip((v - centre) / max(style.bottom - centre, 0.2), -1.0, 1.2)
     light = (
         1.0
-        - 0.32 * round_**2
-        + lean * round_
+        - 0.32 * horizontal**2
+        + lean * horizontal
         - 0.16 * np.clip(low, 0, None) ** 2
-        + 0.05 * np.exp(-((round_ / 0.3) ** 2))
+        + 0.05 * np.exp(-((horizontal / 0.3) ** 2))
     )
     return np.asarray(np.clip(light, 0.25, 1.3) * level, np.float64)
 
 
 def _cloth(u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: MaskStyle) -> NDArray[np.float64]:
     """Colour of the cloth with pattern and folds, in even light: shape of u with 3 channels, BGR."""
-    random = np.random.default_rng(style.grain)
+    random = np.random.default_rng(style.seed)
     middle = head.ridge(v)
     # Wrapped around the head: patterns get narrower towards the sides.
     along = np.arcsin(np.clip((u - middle) / 1.25, -0.98, 0.98)) * 1.25
     share = _pattern(along, v, style, random)[..., None]
     cloth = np.array(style.colour) * (1 - share) + np.array(style.second_colour) * share
-    folds: NDArray[np.float64] = _wrinkles(u.shape, random) * (0.05 if style.cut in {"surgical", "cup"} else 0.09)
+    shading: NDArray[np.float64] = _wrinkles(u.shape, random) * (0.05 if style.kind in {"surgical", "cup"} else 0.09)
     height = (v - style.top) / max(style.bottom - style.top, 0.2)
-    match style.cut:
+    match style.kind:
         case "surgical":
             pleats = np.sin((height + 0.05 * along**2) * np.pi * 2 * random.uniform(3.2, 4.4))
-            folds += 0.07 * np.clip(pleats, -1, 0.4) * _between(height, *PLEATED)
-            folds += 0.10 * (np.exp(-(((height - 0.05) / 0.03) ** 2)))
+            shading += 0.07 * np.clip(pleats, -1, 0.4) * _between(height, *PLEATED)
+            shading += 0.10 * (np.exp(-(((height - 0.05) / 0.03) ** 2)))
         case "cloth":
-            folds -= 0.10 * np.exp(-((along / 0.035) ** 2)) * random.integers(2)
-            folds -= 0.08 * np.exp(-(((height - 0.05) / 0.025) ** 2))
+            shading -= 0.10 * np.exp(-((along / 0.035) ** 2)) * random.integers(2)
+            shading -= 0.08 * np.exp(-(((height - 0.05) / 0.025) ** 2))
         case "cup":
-            folds -= 0.14 * np.clip(np.abs(along) - 0.1, 0, 1) - 0.04
-            folds -= 0.10 * np.exp(-((along / 0.03) ** 2))
+            shading -= 0.14 * np.clip(np.abs(along) - 0.1, 0, 1) - 0.04
+            shading -= 0.10 * np.exp(-((along / 0.03) ** 2))
         case "scarf":
-            folds += 0.10 * np.sin(along * 7 + v * 5 + random.uniform(0, 6))
-    return np.asarray(cloth * (1 + folds[..., None]), np.float64)
+            shading += 0.10 * np.sin(along * 7 + v * 5 + random.uniform(0, 6))
+    return np.asarray(cloth * (1 + shading[..., None]), np.float64)
 
 
 def _pattern(
@@ -345,24 +347,24 @@ def _pattern(
         case "plain":
             pass
         case "stripes":
-            share = _steps((along * np.cos(angle) + v * np.sin(angle)) / step, share=0.44)
+            share = _square_wave((along * np.cos(angle) + v * np.sin(angle)) / step, share=0.44)
         case "checks":
-            share = (_steps(along / step, share=0.5) + _steps(v / step, share=0.5)) / 2
+            share = (_square_wave(along / step, share=0.5) + _square_wave(v / step, share=0.5)) / 2
         case "dots":
             share = (_cell_distance(along, v, step) < random.uniform(0.2, 0.38)).astype(np.float64)
         case "flowers":
-            turned = np.arctan2(_within(v, step), _within(along, step))
+            turned = np.arctan2(_cell_offset(v, step), _cell_offset(along, step))
             share = (_cell_distance(along, v, step) < 0.28 + 0.14 * np.cos(5 * turned)).astype(np.float64)
         case "camouflage":
             share = (_wrinkles(v.shape, random) > random.uniform(0.0, 0.2)).astype(np.float64)
         case "print":
             half = random.uniform(0.15, 0.4)
-            letters = _steps(along * random.uniform(4, 8), share=0.55)
+            letters = _square_wave(along * random.uniform(4, 8), share=0.55)
             share = letters * _between(along, -half, half) * _between(v, middle - 0.14, middle + 0.14)
     return np.asarray(share, np.float64)
 
 
-def _steps(values: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
+def _square_wave(values: NDArray[np.float64], *, share: float) -> NDArray[np.float64]:
     """1 in the first `share` of every unit interval, else 0."""
     return np.asarray((values - np.floor(values)) < share, np.float64)
 
@@ -371,13 +373,13 @@ def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np
     return np.asarray((values > low) & (values < high), np.bool_)
 
 
-def _within(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+def _cell_offset(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     """Position within a cell, -0.5..0.5."""
     return np.asarray(values / step - np.round(values / step), np.float64)
 
 
 def _cell_distance(along: NDArray[np.float64], v: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    return np.asarray(np.hypot(_within(along, step), _within(v, step)), np.float64)
+    return np.asarray(np.hypot(_cell_offset(along, step), _cell_offset(v, step)), np.float64)
 
 
 def _wrinkles(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:

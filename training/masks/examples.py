@@ -14,7 +14,7 @@ import yaml
 
 from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
 from edge_agent.errors import ConfigError
-from training.annotations import MISTAKES_NAMED, read_annotations
+from training.annotations import MAX_ERRORS_SHOWN, read_annotations
 from training.label_names import label_of
 
 if TYPE_CHECKING:
@@ -60,26 +60,26 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
     Raises:
         ConfigError: there is no folder of a label, only one label, a folder without pictures, or it is a test split.
     """
-    _refuse_test_split(folder)
+    _reject_test_split(folder)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
     found = dict(class_folders(folder))
-    wanted = {child: label for child, label in found.items() if label in labels}
-    if not wanted:
+    selected = {child: label for child, label in found.items() if label in labels}
+    if not selected:
         raise ConfigError(
             f"{folder}: holds none of the folders {', '.join(labels)}; name one folder per label, "
             "or give the folder as 'faces' with one label"
         )
     examples: list[Example] = []
-    for child, label in wanted.items():
+    for child, label in selected.items():
         pictures = list_pictures(child)
         if not pictures:
-            raise ConfigError(f"{child}: no pictures ({', '.join(SUFFIXES)}); fill the folder or take it away")
+            raise ConfigError(f"{child}: no pictures ({', '.join(SUFFIXES)}); fill or remove the folder")
         examples += [Example(path, label, source) for path in pictures]
     if len(set(found.values())) == 1:
-        only = next(iter(wanted.values()))
+        only = next(iter(selected.values()))
         raise ConfigError(
-            f"{folder}: pictures of '{only}' only; two labels at least are needed to tell them apart, "
+            f"{folder}: pictures of '{only}' only; training needs at least two labels, "
             "or give the folder as 'faces' with one label"
         )
     return examples
@@ -91,7 +91,7 @@ def from_one_label(folder: Path, *, label: Label, source: str) -> list[Example]:
     Raises:
         ConfigError: the folder is missing, has no pictures, or is a test split.
     """
-    _refuse_test_split(folder)
+    _reject_test_split(folder)
     pictures = list_pictures(folder)
     if not pictures:
         raise ConfigError(
@@ -105,7 +105,7 @@ def from_scenes(
     *,
     sources: Iterable[str] = (),
     splits: Iterable[str] = ("train",),
-    smallest_px: float = 0.0,
+    min_face_px: float = 0.0,
     labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
@@ -115,9 +115,9 @@ def from_scenes(
         ConfigError: the file is missing or not COCO, a test split is requested, or no face matches.
     """
     if "test" in splits:
-        raise ConfigError(f"{annotations}: the 'test' split is for judging only; train on other splits")
+        raise ConfigError(f"{annotations}: the 'test' split is for evaluation only; train on other splits")
     return read_scenes(
-        annotations, sources=sources, splits=splits, smallest_px=smallest_px, labels=labels, corrections=corrections
+        annotations, sources=sources, splits=splits, min_face_px=min_face_px, labels=labels, corrections=corrections
     )
 
 
@@ -126,7 +126,7 @@ def read_scenes(
     *,
     sources: Iterable[str],
     splits: Iterable[str],
-    smallest_px: float,
+    min_face_px: float,
     labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
@@ -137,16 +137,16 @@ def read_scenes(
     Raises:
         ConfigError: the file is missing or not COCO, a correction has an unknown id, or no face matches.
     """
-    wanted = set(labels)
+    selected = set(labels)
     examples = [
-        Example(one.path, one.label, one.source, one.box)
-        for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {})
-        if one.label != "ignore" and one.label in wanted and one.box.shorter_side_px >= max(smallest_px, 1.0)
+        Example(face.path, face.label, face.source, face.box)
+        for face in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {})
+        if face.label != "ignore" and face.label in selected and face.box.shorter_side_px >= max(min_face_px, 1.0)
     ]
     if not examples:
         raise ConfigError(
             f"{annotations}: no face of {', '.join(labels)} with sources {sorted(set(sources)) or 'any'}, "
-            f"splits {sorted(set(splits))} and {smallest_px:g} px or more"
+            f"splits {sorted(set(splits))} and {min_face_px:g} px or more"
         )
     return examples
 
@@ -164,9 +164,9 @@ def read_ignored(
         ConfigError: as for `read_scenes`.
     """
     boxes: dict[Path, list[Box]] = {}
-    for one in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {}):
-        if one.label == "ignore":
-            boxes.setdefault(one.path, []).append(one.box)
+    for face in _read_annotations(annotations, sources=sources, splits=splits, corrections=corrections or {}):
+        if face.label == "ignore":
+            boxes.setdefault(face.path, []).append(face.box)
     return boxes
 
 
@@ -187,7 +187,8 @@ def read_corrections(path: Path) -> dict[int, Correction]:
     wrong = [f"{key}: {value}" for key, value in rows if not isinstance(key, int) or value not in allowed]
     if wrong:
         raise ConfigError(
-            f"{path}: not 'annotation id: label' with one of {', '.join(allowed)}: {'; '.join(wrong[:MISTAKES_NAMED])}"
+            f"{path}: not 'annotation id: label' with one of {', '.join(allowed)}: "
+            f"{'; '.join(wrong[:MAX_ERRORS_SHOWN])}"
         )
     return dict(content)
 
@@ -206,8 +207,8 @@ def _read_annotations(
     """The corrected annotations of some sources and splits; "ignore" if undecidable."""
     wanted_sources, wanted_splits = set(sources), set(splits)
     faces = read_annotations(annotations)
-    if strangers := set(corrections) - {face.number for face in faces}:
-        raise ConfigError(f"{annotations}: has no annotation {min(strangers)}, which the corrections name")
+    if unknown_ids := set(corrections) - {face.number for face in faces}:
+        raise ConfigError(f"{annotations}: has no annotation {min(unknown_ids)}, which the corrections name")
     found = []
     for face in faces:
         source = face.source or annotations.parent.name
@@ -218,6 +219,6 @@ def _read_annotations(
     return found
 
 
-def _refuse_test_split(folder: Path) -> None:
+def _reject_test_split(folder: Path) -> None:
     if folder.name == "test":
-        raise ConfigError(f"{folder}: a test split is for judging only; train on other splits")
+        raise ConfigError(f"{folder}: a test split is for evaluation only; train on other splits")

@@ -19,19 +19,19 @@ from edge_agent.vision.tensors import face_pixels, face_region
 if TYPE_CHECKING:
     from training.masks.recipe import JitterRecipe
 
-SMALLEST_SIDE_PX = 4
+MIN_SIDE_PX = 4
 # Most cameras average when downscaling; some drop pixels, which leaves jagged edges.
-SMOOTH_SHARE = 0.7
+AREA_RESAMPLING_PROBABILITY = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class FaceCropper:
     """How a face is cropped: margin around its box, and side of the input in pixels."""
 
     margin_fraction: float
     input_px: int
 
-    def cut(self, image: Image, box: Box, *, whole: bool) -> Image:
+    def crop(self, image: Image, box: Box, *, whole: bool) -> Image:
         """The pixels that the device would give to the model: (side, side, 3), uint8, RGB.
 
         A `whole` picture is a face that already has its margin.
@@ -41,14 +41,14 @@ class View:
 
 
 def jittered(
-    image: Image, box: Box, *, whole: bool, view: View, recipe: JitterRecipe, random: np.random.Generator
+    image: Image, box: Box, *, whole: bool, cropper: FaceCropper, recipe: JitterRecipe, random: np.random.Generator
 ) -> Image:
     """The pixels of a face as from another detector and camera: (side, side, 3), uint8, RGB."""
-    image, box = _from_afar(image, box, recipe, random)
-    return view.cut(image, _as_found(box, recipe, random), whole=whole)
+    image, box = _from_distance(image, box, recipe, random)
+    return cropper.crop(image, _jittered_box(box, recipe, random), whole=whole)
 
 
-def _as_found(box: Box, recipe: JitterRecipe, random: np.random.Generator) -> Box:
+def _jittered_box(box: Box, recipe: JitterRecipe, random: np.random.Generator) -> Box:
     x, y = box.centre
     x += random.normal(0.0, recipe.shift_fraction) * box.width_px
     y += random.normal(0.0, recipe.shift_fraction) * box.height_px
@@ -59,23 +59,23 @@ def _as_found(box: Box, recipe: JitterRecipe, random: np.random.Generator) -> Bo
     return Box(x - half_width, y - half_height, x + half_width, y + half_height)
 
 
-def _from_afar(image: Image, box: Box, recipe: JitterRecipe, random: np.random.Generator) -> tuple[Image, Box]:
+def _from_distance(image: Image, box: Box, recipe: JitterRecipe, random: np.random.Generator) -> tuple[Image, Box]:
     side = box.shorter_side_px
-    if random.random() < recipe.distance_share and side > recipe.smallest_face_px:
+    if random.random() < recipe.distance_share and side > recipe.min_face_px:
         # Log-uniform: as many faces between 12 and 24 px as between 24 and 48.
-        wanted = float(np.exp(random.uniform(np.log(recipe.smallest_face_px), np.log(side))))
-        width = max(SMALLEST_SIDE_PX, round(image.shape[1] * wanted / side))
-        height = max(SMALLEST_SIDE_PX, round(image.shape[0] * wanted / side))
-        method = cv2.INTER_AREA if random.random() < SMOOTH_SHARE else cv2.INTER_LINEAR
+        target_px = float(np.exp(random.uniform(np.log(recipe.min_face_px), np.log(side))))
+        width = max(MIN_SIDE_PX, round(image.shape[1] * target_px / side))
+        height = max(MIN_SIDE_PX, round(image.shape[0] * target_px / side))
+        method = cv2.INTER_AREA if random.random() < AREA_RESAMPLING_PROBABILITY else cv2.INTER_LINEAR
         across, down = width / image.shape[1], height / image.shape[0]
         image = np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
         box = Box(box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down)
     if random.random() < recipe.jpeg_share:
-        image = jpeg(image, quality=int(random.integers(recipe.jpeg_quality, 96)))
+        image = compressed_as_jpeg(image, quality=int(random.integers(recipe.jpeg_quality, 96)))
     return image, box
 
 
-def jpeg(image: Image, *, quality: int) -> Image:
+def compressed_as_jpeg(image: Image, *, quality: int) -> Image:
     """Compress and decompress with a JPEG quality of 1..100."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

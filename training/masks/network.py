@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from training.masks.recipe import ModelRecipe
 
-HEAD = "reading"
+HEAD = "head"
 
 
 def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
@@ -48,7 +48,7 @@ def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
         case "imagenet":
             _download(keras, backbone, recipe)
         case file:
-            _load(keras, network, backbone, Path(file))
+            _load_weights(keras, network, backbone, Path(file))
     return network
 
 
@@ -64,7 +64,7 @@ def _plain_cnn(recipe: ModelRecipe, *, labels: int) -> keras.Model:
     values = keras.layers.GlobalAveragePooling2D()(values)
     network = _with_head(keras, inputs, values, recipe, labels=labels)
     if recipe.weights not in {"scratch", "imagenet"}:
-        _load(keras, network, network, Path(recipe.weights))
+        _load_weights(keras, network, network, Path(recipe.weights))
     return network
 
 
@@ -91,7 +91,7 @@ def _download(keras: Any, backbone: keras.Model, recipe: ModelRecipe) -> None:
     backbone.set_weights(source.get_weights())
 
 
-def _load(keras: Any, network: keras.Model, backbone: keras.Model, file: Path) -> None:
+def _load_weights(keras: Any, network: keras.Model, backbone: keras.Model, file: Path) -> None:
     if not file.is_file():
         raise ModelError(f"{file}: no such weights; correct model.weights, or write 'imagenet' or 'scratch'")
     try:

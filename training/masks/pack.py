@@ -1,7 +1,7 @@
 """Pack: stores cropped faces of a source for fast access during training.
 
-Every face is kept with its surroundings, at the scale of its picture, in one binary file. Training then jitters the box
-and crops with the device's own code, without opening pictures again.
+Every face is stored with its surroundings, at the scale of its picture, in one binary file. Training then jitters the
+box and crops with the device's own code, without opening pictures again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from edge_agent.domain import Box, Image
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
-from training.masks.examples import Example
 from training.masks.split import perceptual_hash
 
 if TYPE_CHECKING:
@@ -32,26 +31,26 @@ if TYPE_CHECKING:
     from training.masks.examples import Example
     from training.masks.landmarks import LandmarkDetector
 
-# The reach of the box jitter (jitter.py), with the widest margin that a recipe allows.
-REACH_FRACTION = 0.75
+# Enough for the box jitter (jitter.py) with the widest margin that a recipe allows.
+CONTEXT_FRACTION = 0.75
 # At a margin of 0.25 a face of 128 px fills an input of 192 px: more pixels would be discarded anyway.
-LONGEST_FACE_PX = 128
+MAX_FACE_PX = 128
 # Smaller detections in photographs of people are mostly false.
-SMALLEST_FOUND_PX = 20
-VERSION = 3
+MIN_DETECTED_PX = 20
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """Faces in a memory-mapped file. `examples[i]` belongs to `surroundings(i)`."""
+    """Faces in a memory-mapped file. `examples[i]` belongs to `crop(i)`."""
 
     examples: tuple[Example, ...]
     boxes: NDArray[np.float64]
-    """Box of each face within its surroundings: shape (n, 4), x1, y1, x2, y2."""
-    places: NDArray[np.float64]
+    """Box of each face within its crop: shape (n, 4), x1, y1, x2, y2."""
+    boxes_in_picture: NDArray[np.float64]
     """Box of each face within its picture: shape (n, 4), x1, y1, x2, y2."""
     whole: NDArray[np.bool_]
-    """True if the face has no surroundings: shape (n,)."""
+    """True if the crop is a face without surroundings: shape (n,)."""
     hashes: NDArray[np.uint8]
     """Perceptual hash of each face's whole picture: shape (n, 8)."""
     unreadable: tuple[str, ...]
@@ -68,14 +67,14 @@ class Pack:
         """Number of faces."""
         return len(self.examples)
 
-    def surroundings(self, index: int) -> Image:
+    def crop(self, index: int) -> Image:
         """A face with its surroundings: BGR, uint8, read-only."""
         height, width = self._shapes[index]
         start = self._offsets[index]
         return self._bytes[start : start + height * width * 3].reshape(height, width, 3)
 
     def box(self, index: int) -> Box:
-        """The box of the face in its surroundings."""
+        """The box of the face in its crop."""
         return Box(*self.boxes[index].tolist())
 
 
@@ -92,7 +91,12 @@ def open_pack(
     """
     key = hashlib.sha256(
         json.dumps(
-            [VERSION, detector is not None, every_face, [(str(one.path), one.label, str(one.box)) for one in examples]]
+            [
+                VERSION,
+                detector is not None,
+                every_face,
+                [(str(example.path), example.label, str(example.box)) for example in examples],
+            ]
         ).encode()
     ).hexdigest()[:16]
     index = folder / f"{examples[0].source}-{key}.npz"
@@ -103,7 +107,7 @@ def open_pack(
 
 def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
-    numbers, boxes, places, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
+    numbers, boxes, boxes_in_picture, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
     # Faces of one picture are adjacent, so that it is opened once.
     order = sorted(range(len(examples)), key=lambda number: str(examples[number].path))
     opened: tuple[Path | None, Image | None] = (None, None)
@@ -121,11 +125,11 @@ def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetect
             if image is None:
                 continue
             for box, is_whole in _faces_of(example, image, detector, every_face=every_face):
-                pixels, inside = _surroundings(image, box)
+                pixels, box_in_crop = _crop_with_context(image, box)
                 file.write(np.ascontiguousarray(pixels).tobytes())
                 numbers.append(number)
-                boxes.append((inside.x1, inside.y1, inside.x2, inside.y2))
-                places.append((box.x1, box.y1, box.x2, box.y2))
+                boxes.append((box_in_crop.x1, box_in_crop.y1, box_in_crop.x2, box_in_crop.y2))
+                boxes_in_picture.append((box.x1, box.y1, box.x2, box.y2))
                 whole.append(is_whole)
                 hashes.append(perceptual_hash(image))
                 shapes.append(pixels.shape[:2])
@@ -140,7 +144,7 @@ def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetect
         part,
         numbers=numbers,
         boxes=boxes,
-        places=places,
+        boxes_in_picture=boxes_in_picture,
         whole=whole,
         shapes=shapes,
         hashes=hashes,
@@ -157,21 +161,21 @@ def _faces_of(
     height, width = image.shape[:2]
     if detector is None:
         return [(Box(0, 0, width, height), True)]
-    found = [face.box for face in detector.detect(image) if face.box.shorter_side_px >= SMALLEST_FOUND_PX]
+    found = [face.box for face in detector.detect(image) if face.box.shorter_side_px >= MIN_DETECTED_PX]
     if every_face:
         return [(box, False) for box in found]
     # No detection in a picture of one face usually means that a covered face was missed.
     return [(found[0], False)] if found else [(Box(0, 0, width, height), True)]
 
 
-def _surroundings(image: Image, box: Box) -> tuple[Image, Box]:
+def _crop_with_context(image: Image, box: Box) -> tuple[Image, Box]:
     height, width = image.shape[:2]
-    reach = face_region(box, margin_fraction=REACH_FRACTION).clipped(width_px=width, height_px=height)
+    region = face_region(box, margin_fraction=CONTEXT_FRACTION).clipped(width_px=width, height_px=height)
     # Even coordinates, as the device rounds half pixels to even: crops are then the same as from the whole picture.
-    x1, y1 = int(reach.x1) // 2 * 2, int(reach.y1) // 2 * 2
-    x2, y2 = max(int(np.ceil(reach.x2)), x1 + 1), max(int(np.ceil(reach.y2)), y1 + 1)
+    x1, y1 = int(region.x1) // 2 * 2, int(region.y1) // 2 * 2
+    x2, y2 = max(int(np.ceil(region.x2)), x1 + 1), max(int(np.ceil(region.y2)), y1 + 1)
     pixels = cut_region(image, Box(x1, y1, x2, y2))
-    scale = min(1.0, LONGEST_FACE_PX / max(box.width_px, box.height_px))
+    scale = min(1.0, MAX_FACE_PX / max(box.width_px, box.height_px))
     if scale < 1.0:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -192,10 +196,10 @@ def _reopen(examples: tuple[Example, ...], index: Path) -> Pack:
         return Pack(
             examples=examples,
             boxes=content["boxes"].astype(np.float64),
-            places=content["places"].astype(np.float64),
+            boxes_in_picture=content["boxes_in_picture"].astype(np.float64),
             whole=content["whole"].astype(np.bool_),
             hashes=content["hashes"].astype(np.uint8),
-            unreadable=tuple(str(one) for one in content["unreadable"]),
+            unreadable=tuple(str(example) for example in content["unreadable"]),
             _shapes=shapes,
             _offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
             _bytes=np.memmap(index.with_suffix(".bin"), np.uint8, mode="r"),

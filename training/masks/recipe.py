@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge_agent.domain import LABELS, NO_FACE, Class, Label
-from training.recipe_file import Fraction, HeldOutRecipe, Part, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RecipeSection, RunName
 
 
-class ModelRecipe(Part):
+class ModelRecipe(RecipeSection):
     """The network."""
 
     architecture: Literal["mobilenet_v2", "cnn"] = Field(
@@ -36,17 +36,17 @@ class ModelRecipe(Part):
         return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
 
 
-class DataRecipe(Part):
+class DataRecipe(RecipeSection):
     """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
     sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
     splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to use; never 'test'")
-    smallest_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are skipped")
+    min_face_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are skipped")
     folders: Path | None = Field(None, description="Folder with one folder of pictures per label")
     faces: Path | None = Field(None, description="Folder of pictures in which every detected face has `label`")
     label: Label | None = Field(None, description="The label of `faces`")
-    find: bool = Field(
+    detect_faces: bool = Field(
         False, description="Detect the face in each picture of `folders`; false: the whole picture is the face"
     )
     share: float = Field(1.0, gt=0.0, description="Relative frequency at which its faces are drawn")
@@ -66,7 +66,7 @@ class DataRecipe(Part):
         if (self.faces is None) != (self.label is None):
             raise ValueError("'faces' and 'label' belong together")
         if "test" in self.splits:
-            raise ValueError("the 'test' split is for judging only")
+            raise ValueError("the 'test' split is for evaluation only")
         return self
 
     @property
@@ -80,30 +80,30 @@ class DataRecipe(Part):
     @property
     def needs_detector(self) -> bool:
         """Whether faces have to be detected."""
-        return self.find or self.faces is not None
+        return self.detect_faces or self.faces is not None
 
 
 class ValidationRecipe(HeldOutRecipe):
-    """Held-out data that choose the best epoch."""
+    """Held-out data that select the best epoch."""
 
     fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
-    sources: tuple[str, ...] = Field((), description="Sources that choose the best epoch; none: all")
-    smallest_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
+    sources: tuple[str, ...] = Field((), description="Sources that select the best epoch; none: all")
+    min_face_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
 
 
-class JitterRecipe(Part):
+class JitterRecipe(RecipeSection):
     """Variation of detector boxes and camera distance."""
 
     shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's position")
     scale_fraction: float = Field(0.12, ge=0.0, le=0.5, description="Standard deviation of the logarithm of its size")
     aspect_fraction: float = Field(0.1, ge=0.0, le=0.5, description="The same for its aspect ratio")
     distance_share: Fraction = Field(0.7, description="Share of faces that are scaled down as if further away")
-    smallest_face_px: float = Field(11.0, ge=4.0, description="Shorter side of the most distant face")
+    min_face_px: float = Field(11.0, ge=4.0, description="Shorter side of the most distant face")
     jpeg_share: Fraction = Field(0.6, description="Share of faces that are compressed as JPEG")
     jpeg_quality: int = Field(35, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class AugmentationRecipe(Part):
+class AugmentationRecipe(RecipeSection):
     """Random variations of a face."""
 
     rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
@@ -120,7 +120,7 @@ class AugmentationRecipe(Part):
     noise_fraction: float = Field(0.02, ge=0.0, le=0.5)
 
 
-class TeacherRecipe(Part):
+class TeacherRecipe(RecipeSection):
     """A larger model to distil from."""
 
     model: Path = Field(description="Its .keras file; labels and margin are read from the run.json beside it")
@@ -128,7 +128,7 @@ class TeacherRecipe(Part):
     temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's output")
 
 
-class ScheduleRecipe(Part):
+class ScheduleRecipe(RecipeSection):
     """Duration and learning rate."""
 
     batch_size: int = Field(64, ge=2, le=4096)
@@ -147,13 +147,13 @@ class ScheduleRecipe(Part):
     normalisation: Literal["frozen", "trained"] = Field(
         "frozen", description="Batch normalisation: frozen as in the backbone, or trained (half as fast)"
     )
-    still_blocks: int = Field(
+    frozen_blocks: int = Field(
         0, ge=0, le=16, description="Number of first blocks of MobileNetV2 to freeze: those with the costly large maps"
     )
     label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
 
 
-class MaskRecipe(Part):
+class MaskRecipe(RecipeSection):
     """One training run of the mask classifier."""
 
     name: RunName
@@ -165,7 +165,9 @@ class MaskRecipe(Part):
     class_weights: Literal["balanced", "none"] | dict[Class, Annotated[float, Field(gt=0.0)]] = Field(
         "balanced", description="Weight of each label in the loss; balanced: inverse to its frequency"
     )
-    detector: Path | None = Field(None, description="A YuNet face detector (ONNX), needed by `find` and `faces`")
+    detector: Path | None = Field(
+        None, description="A YuNet face detector (ONNX), needed by `detect_faces` and `faces`"
+    )
     model: ModelRecipe = ModelRecipe()
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     validation: ValidationRecipe = ValidationRecipe()
@@ -180,6 +182,8 @@ class MaskRecipe(Part):
             raise ValueError(f"labels: {', '.join(self.labels)} are not distinct")
         if NO_FACE in self.labels[:-1]:
             raise ValueError("labels: 'no_face' comes last")
-        if self.detector is None and any(one.needs_detector for one in self.data):
-            raise ValueError("detector: needed by data with 'find' or 'faces'; give the path of a YuNet model (ONNX)")
+        if self.detector is None and any(data.needs_detector for data in self.data):
+            raise ValueError(
+                "detector: needed by data with 'detect_faces' or 'faces'; give the path of a YuNet model (ONNX)"
+            )
         return self

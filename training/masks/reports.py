@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.foreign_text import safe
-from training.masks.fitting import Epoch
-from training.masks.judge import Verdicts, report_text
+from training.masks.metrics import Predictions, report_text
+from training.masks.training_loop import Epoch
 from training.plotting import new_figure
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MISTAKES_SHOWN = 40
+MAX_ERRORS_SHOWN = 40
 COLUMNS = 8
 DARK_SHADE = 0.5
 DPI = 110
@@ -37,44 +37,44 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         writer.writerows(asdict(row) for row in history)
     figure = new_figure(10, 4)
     epochs = [row.epoch for row in history]
-    losses, rights = figure.subplots(1, 2)
-    losses.plot(epochs, [row.loss for row in history], label="learnt")
-    losses.plot(epochs, [row.judged_loss for row in history], label="judging (rare labels weigh more)")
+    losses, accuracies = figure.subplots(1, 2)
+    losses.plot(epochs, [row.loss for row in history], label="training")
+    losses.plot(epochs, [row.validation_loss for row in history], label="validation (rare labels weigh more)")
     losses.set(title="loss", xlabel="epoch")
-    rights.plot(epochs, [row.accuracy for row in history], label="learnt, jittered")
-    rights.plot(epochs, [row.judged_accuracy for row in history], label="judging")
-    rights.set(title="share read right", xlabel="epoch")
-    for axes in (losses, rights):
+    accuracies.plot(epochs, [row.accuracy for row in history], label="training, augmented")
+    accuracies.plot(epochs, [row.validation_accuracy for row in history], label="validation")
+    accuracies.set(title="accuracy", xlabel="epoch")
+    for axes in (losses, accuracies):
         axes.legend()
         axes.grid(alpha=0.3)
     figure.savefig(folder / "curves.png", dpi=DPI)
 
 
-def write_reports(verdicts: Verdicts, sources: Sequence[str], folder: Path) -> dict[str, Any]:
+def write_reports(predictions: Predictions, sources: Sequence[str], folder: Path) -> dict[str, Any]:
     """Write `report.txt` and `report.json`: all validation faces together, and by source."""
     names = np.array(sources)
-    reports = {"all": verdicts.report()}
+    reports = {"all": predictions.report()}
     for source in sorted(set(sources)):
-        reports[source] = verdicts.part(names == source).report()
+        reports[source] = predictions.part(names == source).report()
     text = "\n\n".join(report_text(safe(name), report) for name, report in reports.items())
     (folder / "report.txt").write_text(text + "\n", encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
     return reports
 
 
-def draw_confusion(verdicts: Verdicts, path: Path) -> None:
+def draw_confusion(predictions: Predictions, path: Path) -> None:
     """Draw the confusion matrix with counts; shades are shares of each true label."""
-    table = verdicts.confusion()
+    table = predictions.confusion()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure = new_figure(5.5, 4.5)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(verdicts.labels))
-    axes.set_xticks(places, verdicts.labels, rotation=20, ha="right")
-    axes.set_yticks(places, verdicts.labels)
-    axes.set(xlabel="read as", ylabel="is")
-    for row in places:
-        for column in places:
+    ticks = range(len(predictions.labels))
+    axes.set_xticks(ticks, predictions.labels, rotation=20, ha="right")
+    axes.set_yticks(ticks, predictions.labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    for row in ticks:
+        for column in ticks:
             axes.text(
                 column, row, str(table[row, column]), ha="center", va="center",
                 color="white" if shares[row, column] > DARK_SHADE else "black",
@@ -82,9 +82,9 @@ def draw_confusion(verdicts: Verdicts, path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def draw_reliability(verdicts: Verdicts, path: Path) -> None:
+def draw_reliability(predictions: Predictions, path: Path) -> None:
     """Draw accuracy against score; on the diagonal, scores are calibrated."""
-    rows = verdicts.reliability()
+    rows = predictions.reliability()
     figure = new_figure(5, 4.5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -92,17 +92,17 @@ def draw_reliability(verdicts: Verdicts, path: Path) -> None:
     for score, right, count in rows:
         axes.annotate(str(count), (score, right), textcoords="offset points", xytext=(4, -10), fontsize=7)
     axes.set(
-        xlabel="score of the label read", ylabel="share read right", xlim=(0, 1.02), ylim=(0, 1.02),
-        title=f"expected calibration error {verdicts.calibration_error():.3f}",
+        xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02),
+        title=f"expected calibration error {predictions.calibration_error():.3f}",
     )  # fmt: skip
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=DPI)
 
 
-def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequence[str], path: Path) -> None:
+def draw_mistakes(predictions: Predictions, pixels: NDArray[np.uint8], sources: Sequence[str], path: Path) -> None:
     """Draw the misclassified faces, highest score first: pixels (n, side, side, 3), uint8, RGB."""
-    wrong = np.flatnonzero(verdicts.readings != verdicts.answers)
-    worst = wrong[np.argsort(-verdicts.scores[wrong].max(axis=1))][:MISTAKES_SHOWN]
+    misclassified = np.flatnonzero(predictions.predicted != predictions.targets)
+    worst = misclassified[np.argsort(-predictions.scores[misclassified].max(axis=1))][:MAX_ERRORS_SHOWN]
     lines = max(1, -(-len(worst) // COLUMNS))
     figure = new_figure(COLUMNS * 1.5, lines * 1.9)
     grid = figure.subplots(lines, COLUMNS, squeeze=False)
@@ -110,8 +110,11 @@ def draw_mistakes(verdicts: Verdicts, pixels: NDArray[np.uint8], sources: Sequen
         axes.axis("off")
     for axes, index in zip(grid.flat, worst, strict=False):
         axes.imshow(pixels[index])
-        read, true = verdicts.labels[verdicts.readings[index]], verdicts.labels[verdicts.answers[index]]
-        title = f"{read} {verdicts.scores[index].max():.2f}\nis {true}\n{sources[index]}"
+        predicted = predictions.labels[predictions.predicted[index]]
+        true = predictions.labels[predictions.targets[index]]
+        title = f"{predicted} {predictions.scores[index].max():.2f}\ntrue: {true}\n{sources[index]}"
         axes.set_title(title.replace("mask_worn_incorrectly", "incorrectly"), fontsize=6)
-    figure.suptitle(f"{len(wrong)} of {len(verdicts.answers)} read wrongly; the surest first", fontsize=9)
+    figure.suptitle(
+        f"{len(misclassified)} of {len(predictions.targets)} misclassified, the most confident first", fontsize=9
+    )
     figure.savefig(path, dpi=DPI)

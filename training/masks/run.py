@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.foreign_text import safe
-from training.masks.batches import plain_pixels
+from training.masks.batches import unaugmented_pixels
 from training.masks.dataset import open_data_set
-from training.masks.fitting import fit, judge, read_state, trained_network
-from training.masks.listing import write_listing
+from training.masks.manifest import write_manifest
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
-from training.run_folder import claim, data_name, log_data, save_model, versions
+from training.masks.training_loop import fit, predict, read_state, trained_network
+from training.run_folder import data_name, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from training.masks.dataset import DataSet
     from training.masks.recipe import MaskRecipe
 
 SUMMARY = "run.json"
-LISTING = "faces.json"
+MANIFEST = "faces.json"
 # The weights after the last epoch, best or not: another recipe can continue from them.
 LAST = "last.keras"
 
@@ -40,15 +40,15 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
         ConfigError: the data are insufficient, or the folder belongs to another recipe.
         ModelError: weights, detector or teacher are missing or do not fit.
     """
-    claim(folder, recipe)
+    prepare_run_folder(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     log_data(data_set.table(), data_set.unreadable)
-    if known := _faces_known_to_the_weights(recipe, data_set):
+    if leaked := _count_leaked_faces(recipe, data_set):
         log.warning(
             "%d of %d validation faces are training data of the run that %s comes from, so their accuracy is too high: "
             "use the seed and the sources of that run",
-            known,
-            len(data_set.judging),
+            leaked,
+            len(data_set.validation),
             safe(recipe.model.weights),
         )
     # Imported late, as TensorFlow loads slowly: data errors are reported at once.
@@ -60,15 +60,15 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     network = trained_network(recipe, folder)
     save_model(network, folder / "model.keras")
     (folder / "architecture.json").write_text(network.to_json(indent=1), encoding="utf-8")
-    pixels = plain_pixels(data_set.judging, recipe)
-    verdicts = judge(network, pixels, data_set.judging, recipe)
-    sources = data_set.judging.sources()
-    write_listing(data_set, recipe, folder / LISTING)
+    pixels = unaugmented_pixels(data_set.validation, recipe)
+    predictions = predict(network, pixels, data_set.validation, recipe)
+    sources = data_set.validation.sources()
+    write_manifest(data_set, recipe, folder / MANIFEST)
     write_history(history, folder)
-    reports = write_reports(verdicts, sources, folder)
-    draw_confusion(verdicts, folder / "confusion.png")
-    draw_reliability(verdicts, folder / "reliability.png")
-    draw_mistakes(verdicts, pixels, sources, folder / "mistakes.png")
+    reports = write_reports(predictions, sources, folder)
+    draw_confusion(predictions, folder / "confusion.png")
+    draw_reliability(predictions, folder / "reliability.png")
+    draw_mistakes(predictions, pixels, sources, folder / "mistakes.png")
     (folder / SUMMARY).write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
     log.info("%s", (folder / "report.txt").read_text(encoding="utf-8"))
 
@@ -89,22 +89,22 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _faces_known_to_the_weights(recipe: MaskRecipe, data_set: DataSet) -> int:
+def _count_leaked_faces(recipe: MaskRecipe, data_set: DataSet) -> int:
     """Number of validation faces in pictures that the run of the initial weights was trained on."""
-    before = Path(recipe.model.weights).parent / LISTING
-    if not before.is_file():
+    manifest = Path(recipe.model.weights).parent / MANIFEST
+    if not manifest.is_file():
         return 0
-    pictures = json.loads(before.read_text(encoding="utf-8"))["images"]
-    learnt = {(before.parent / one["file_name"]).resolve() for one in pictures if one["split"] == "train"}
-    judging = data_set.judging
-    return sum(judging.example(row).path.resolve() in learnt for row in range(len(judging)))
+    images = json.loads(manifest.read_text(encoding="utf-8"))["images"]
+    trained_on = {(manifest.parent / image["file_name"]).resolve() for image in images if image["split"] == "train"}
+    validation = data_set.validation
+    return sum(validation.example(row).path.resolve() in trained_on for row in range(len(validation)))
 
 
 def _own_data(recipe: MaskRecipe) -> set[str]:
-    return {data_name(one) for data in recipe.data for one in (data.sources or (data.path,))}
+    return {data_name(source) for data in recipe.data for source in (data.sources or (data.path,))}
 
 
 def _inherited_data(recipe: MaskRecipe) -> set[str]:
     """The training data of the run that this one's weights come from."""
-    before = Path(recipe.model.weights).parent / SUMMARY
-    return set(json.loads(before.read_text(encoding="utf-8"))["training_data"]) if before.is_file() else set()
+    summary = Path(recipe.model.weights).parent / SUMMARY
+    return set(json.loads(summary.read_text(encoding="utf-8"))["training_data"]) if summary.is_file() else set()

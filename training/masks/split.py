@@ -40,28 +40,28 @@ def perceptual_hash(image: Image) -> NDArray[np.uint8]:
     return np.packbits(low > np.median(low.reshape(-1)[1:]))
 
 
-def hashes_apart(places: Sequence[Path], *, folder: Path) -> NDArray[np.uint8]:
-    """The hashes of all pictures used for evaluation elsewhere: shape (n, 8).
+def hashes_of_test_sets(test_sets: Sequence[Path], *, folder: Path) -> NDArray[np.uint8]:
+    """The hashes of all pictures of test sets: shape (n, 8).
 
-    These are the test split of COCO files and every picture of folders. The hashes are cached in `folder`, by place.
+    A test set is the test split of a COCO file, or every picture of a folder. The hashes are cached in `folder`.
 
     Raises:
-        ConfigError: a place does not exist.
+        ConfigError: a test set does not exist.
     """
-    key = hashlib.sha256(json.dumps([str(place) for place in places]).encode()).hexdigest()[:16]
-    kept = folder / f"apart-{key}.npy"
-    if not kept.is_file():
-        pictures = sorted({path for place in places for path in _judging(place)})
+    key = hashlib.sha256(json.dumps([str(test_set) for test_set in test_sets]).encode()).hexdigest()[:16]
+    cache = folder / f"test-hashes-{key}.npy"
+    if not cache.is_file():
+        pictures = sorted({path for test_set in test_sets for path in _test_pictures(test_set)})
         hashes = np.array([perceptual_hash(read_picture(path)) for path in pictures], np.uint8).reshape(-1, HASH_SIDE)
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(kept, hashes)
-    return np.asarray(np.load(kept), np.uint8)
+        np.save(cache, hashes)
+    return np.asarray(np.load(cache), np.uint8)
 
 
-def _judging(place: Path) -> Iterable[Path]:
-    if place.is_dir():
-        return list_pictures(place)
-    return (one.path for one in read_scenes(place, sources=(), splits=("test",), smallest_px=0))
+def _test_pictures(test_set: Path) -> Iterable[Path]:
+    if test_set.is_dir():
+        return list_pictures(test_set)
+    return (example.path for example in read_scenes(test_set, sources=(), splits=("test",), min_face_px=0))
 
 
 def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArray[np.int64]:
@@ -78,8 +78,8 @@ def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArr
         return number
 
     for number in range(len(hashes) - 1):
-        apart = BYTE_BITS[hashes[number + 1 :] ^ hashes[number]].sum(axis=1)
-        for near in np.flatnonzero(apart <= duplicate_bits):
+        distances = BYTE_BITS[hashes[number + 1 :] ^ hashes[number]].sum(axis=1)
+        for near in np.flatnonzero(distances <= duplicate_bits):
             parents[root(number + 1 + int(near))] = root(number)
     return np.array([root(number) for number in range(len(hashes))], np.int64)
 
@@ -91,14 +91,14 @@ def choose_held_out(
 
     The choice depends only on the seed and the source, not on other sources of the recipe.
     """
-    held = np.zeros(len(groups), np.bool_)
+    held_out = np.zeros(len(groups), np.bool_)
     names = np.array(sources)
     for source in sorted(set(sources)):
         of_source = np.flatnonzero(names == source)
-        wanted = round(fraction * len(of_source))
+        target_count = round(fraction * len(of_source))
         random = np.random.default_rng([seed, *source.encode()])
         for index in random.permutation(of_source):
-            if int(held[of_source].sum()) >= wanted:
+            if int(held_out[of_source].sum()) >= target_count:
                 break
-            held[groups == groups[index]] = True
-    return held
+            held_out[groups == groups[index]] = True
+    return held_out

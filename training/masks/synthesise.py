@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 # The reach of box jitter and the widest margin.
 MARGIN_FRACTION = 0.75
-SMALLEST_FACE_PX = 32
+MIN_FACE_PX = 32
 JPEG_QUALITY = 92
 ANNOTATIONS = "annotations.json"
 # A mask needs the chin or neck to be visible in the picture.
-LOWEST_V: dict[Wearing, float] = {"properly": 1.3, "nose_free": 1.5, "chin_only": 1.75, "under_the_chin": 1.9}
-WRONG: tuple[Wearing, ...] = ("nose_free", "chin_only", "under_the_chin")
-WRONG_SHARES = (0.6, 0.25, 0.15)
+MIN_VISIBLE_V: dict[Wearing, float] = {"properly": 1.3, "nose_free": 1.5, "chin_only": 1.75, "under_the_chin": 1.9}
+INCORRECT: tuple[Wearing, ...] = ("nose_free", "chin_only", "under_the_chin")
+INCORRECT_SHARES = (0.6, 0.25, 0.15)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Synthesised:
+class SynthesisResult:
     """Number of faces written, and the pictures without result."""
 
     written: dict[Label, int]
@@ -51,12 +51,12 @@ class Synthesised:
 
 
 def synthesise(
-    folder: Path, *, output: Path, detector: LandmarkDetector, wrong_share: float, most: int, seed: int
-) -> Synthesised:
+    folder: Path, *, output: Path, detector: LandmarkDetector, wrong_share: float, max_pictures: int, seed: int
+) -> SynthesisResult:
     """Draw a mask on the largest bare face of every picture below a folder, and write the data set.
 
     If `folder` is a COCO file, every face annotated as bare in its train split is used. `wrong_share`, 0..1, of the
-    masks are worn wrongly; at most `most` pictures are used, evenly spread.
+    masks are worn wrongly; at most `max_pictures` pictures are used, evenly spread.
 
     Raises:
         ConfigError: there are no pictures or no faces, or the output folder is not empty.
@@ -67,8 +67,8 @@ def synthesise(
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output}: not empty; give a new folder, so that two data sets do not mix")
     random = np.random.default_rng(seed)
-    if len(pictures) > most:
-        pictures = [pictures[index] for index in sorted(random.choice(len(pictures), most, replace=False))]
+    if len(pictures) > max_pictures:
+        pictures = [pictures[index] for index in sorted(random.choice(len(pictures), max_pictures, replace=False))]
     drawn_faces = CocoFile(output / ANNOTATIONS, LABELS)
     counts: Counter[Label] = Counter()
     unreadable, without_face = [], 0
@@ -78,50 +78,50 @@ def synthesise(
         except PictureError as error:
             unreadable.append(str(error))
             continue
-        faces = [face for face in detector.detect(image) if face.box.shorter_side_px >= SMALLEST_FACE_PX]
+        faces = [face for face in detector.detect(image) if face.box.shorter_side_px >= MIN_FACE_PX]
         if not faces:
             without_face += 1
             continue
         wearing = _choose_wearing(image, faces[0], wrong_share=wrong_share, random=random)
         label: Label = "with_mask" if wearing == "properly" else "mask_worn_incorrectly"
         drawn = draw_mask(image, faces[0], choose_style(random, wearing=wearing))
-        cutout, box = _cutout(drawn, faces[0].box)
+        cropped, box = _crop(drawn, faces[0].box)
         path = output / label / f"{number:05d}_{wearing}.jpg"
-        _write(path, cutout)
+        _write(path, cropped)
         drawn_faces.add_picture(path, source=output.name, split="train")
         drawn_faces.add_face(path, (box.x1, box.y1, box.x2, box.y2), category=label)
         counts[label] += 1
     if not counts:
-        raise ConfigError(f"{folder}: no face of {SMALLEST_FACE_PX} px or more was found in {len(pictures)} pictures")
+        raise ConfigError(f"{folder}: no face of {MIN_FACE_PX} px or more was found in {len(pictures)} pictures")
     drawn_faces.write()
     written = {label: counts[label] for label in LABELS if counts[label]}
-    return Synthesised(written, without_face, tuple(unreadable))
+    return SynthesisResult(written, without_face, tuple(unreadable))
 
 
 def _bare_faces(place: Path) -> list[Example]:
     if place.is_file():
-        return read_scenes(place, sources=(), splits=("train",), smallest_px=SMALLEST_FACE_PX, labels=("without_mask",))
+        return read_scenes(place, sources=(), splits=("train",), min_face_px=MIN_FACE_PX, labels=("without_mask",))
     return [Example(path, "without_mask", place.name) for path in list_pictures(place)]
 
 
 def _picture_of(example: Example) -> Image:
     image = read_picture(example.path)
-    return image if example.box is None else _cutout(image, example.box)[0]
+    return image if example.box is None else _crop(image, example.box)[0]
 
 
 def _choose_wearing(image: Image, face: FaceLandmarks, *, wrong_share: float, random: np.random.Generator) -> Wearing:
     if random.random() >= wrong_share:
         return "properly"
-    wearing: Wearing = random.choice(WRONG, p=WRONG_SHARES)
-    _, y = Head.of(face).to_pixels(np.array([0.0]), np.array([LOWEST_V[wearing]]))[0]
+    wearing: Wearing = random.choice(INCORRECT, p=INCORRECT_SHARES)
+    _, y = Head.of(face).to_pixels(np.array([0.0]), np.array([MIN_VISIBLE_V[wearing]]))[0]
     return wearing if y < image.shape[0] else "nose_free"
 
 
-def _cutout(image: Image, box: Box) -> tuple[Image, Box]:
+def _crop(image: Image, box: Box) -> tuple[Image, Box]:
     region = face_region(box, margin_fraction=MARGIN_FRACTION)
     x1, y1, x2, y2 = region.clipped(width_px=image.shape[1], height_px=image.shape[0]).as_ints()
-    cutout = cut_region(image, Box(x1, y1, x2, y2))
-    return cutout, Box(box.x1 - x1, box.y1 - y1, box.x2 - x1, box.y2 - y1)
+    cropped = cut_region(image, Box(x1, y1, x2, y2))
+    return cropped, Box(box.x1 - x1, box.y1 - y1, box.x2 - x1, box.y2 - y1)
 
 
 def _write(path: Path, image: Image) -> None:

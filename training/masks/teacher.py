@@ -25,7 +25,7 @@ class Teacher:
         self._side = int(network.input_shape[1])
         self._temperature = temperature
 
-    def answers(self, values: Any) -> NDArray[np.float32]:
+    def soft_targets(self, values: Any) -> NDArray[np.float32]:
         """Softened probabilities (n, labels) for pixels -1..1, (n, side, side, 3), resized to the teacher's input."""
         import keras
 
@@ -48,13 +48,15 @@ def open_teacher(recipe: MaskRecipe) -> Teacher | None:
     import keras
 
     model = recipe.teacher.model
-    card = model.parent / "run.json"
+    run_file = model.parent / "run.json"
     try:
-        fields: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = json.loads(run_file.read_text(encoding="utf-8"))
         network = keras.models.load_model(model, compile=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"{model}: cannot be loaded as a teacher with its run.json: {error}") from error
-    for key, wanted in (("labels", list(recipe.labels)), ("margin_fraction", recipe.margin_fraction)):
-        if fields.get(key) != wanted:
-            raise ConfigError(f"{model}: its {key} {fields.get(key)} differ from the recipe's {wanted}; train it alike")
+    for key, expected in (("labels", list(recipe.labels)), ("margin_fraction", recipe.margin_fraction)):
+        if fields.get(key) != expected:
+            raise ConfigError(
+                f"{model}: its {key} {fields.get(key)} differ from the recipe's {expected}; they must be equal"
+            )
     return Teacher(network, temperature=recipe.teacher.temperature)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from converter.atomic_files import write_atomically
 from converter.commands.options import share_above_zero
 from converter.faces.candidates import DetectorSettings, open_detector_candidates
-from converter.faces.confidence import choose_min_score
 from converter.faces.evaluation import detections_in, scenes_of
+from converter.faces.score_threshold import choose_min_score
 from converter.labelled_faces import faces_in
 from converter.progress import print_message, with_progress
-from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_detector_card
@@ -79,7 +79,7 @@ def calibrate_detector(options: argparse.Namespace) -> int:
         "pictures without people"
     )
     written = card.model_copy(update={"min_score": chosen.min_score})
-    write_together({options.model: written.to_json().encode()})
+    write_atomically({options.model: written.to_json().encode()})
     print(safe(str(options.model)))
     return 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from converter.atomic_files import check_no_overwrite, write_atomically
 from converter.faces.conversion import InputSize, calibration_pictures, open_trained_detector, to_detector_tflite
-from converter.faces.proof import detector_files, make_detector_card
+from converter.faces.verification import detector_files, make_detector_card
 from converter.model_kind import CARD_SUFFIX
 from converter.progress import print_message
-from converter.writing import refuse_to_overwrite, write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-SIDES, LARGEST_STRIDE, LARGEST_PX = 2, 32, 2048
+SIDES, MAX_STRIDE, MAX_PX = 2, 32, 2048
 DEFAULT_SIZES = "448x352,352x448,640x384,384x640"
 """For cameras of 640x480 and 1280x720, landscape and portrait: the agent takes the smallest that is large enough."""
 DEFAULT_SMALLEST_PX = 16.0
@@ -47,7 +47,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
 
 
 def convert_detector(options: argparse.Namespace) -> int:
-    """Convert every size, prove them in every runtime, then write them together."""
+    """Convert every size, verify them in every runtime, then write them together."""
     detector = open_trained_detector(options.model)
     of_run = detector.folder / RUN_SCENES
     place: Path | None = options.calibration or (of_run if of_run.is_file() else None)
@@ -55,7 +55,7 @@ def convert_detector(options: argparse.Namespace) -> int:
         raise ConfigError("--calibration: required; pictures of scenes to calibrate the int8 ranges")
     name = options.name or detector.name
     if not options.overwrite:
-        refuse_to_overwrite([options.output / f"{name}{CARD_SUFFIX}"])
+        check_no_overwrite([options.output / f"{name}{CARD_SUFFIX}"])
     pictures = calibration_pictures(place)
     contents = {}
     for size in options.sizes:
@@ -63,7 +63,7 @@ def convert_detector(options: argparse.Namespace) -> int:
         contents[size] = to_detector_tflite(detector, size, pictures)
     card = make_detector_card(detector, contents, name=name, smallest_px=options.smallest)
     files = detector_files(card, list(contents.values()), folder=options.output)
-    write_together(files)
+    write_atomically(files)
     for path in files:
         print(safe(str(path)))
     return 0
@@ -74,10 +74,10 @@ def sizes_of(text: str) -> Sequence[InputSize]:
     sizes = []
     for part in text.split(","):
         numbers = [int(side) for side in part.strip().split("x") if side.isdecimal()]
-        fits = all(0 < side <= LARGEST_PX and side % LARGEST_STRIDE == 0 for side in numbers)
+        fits = all(0 < side <= MAX_PX and side % MAX_STRIDE == 0 for side in numbers)
         if len(numbers) != SIDES or not fits:
             raise argparse.ArgumentTypeError(
-                f"'{part}': write a size as 512x384, width and height in pixels, both multiples of {LARGEST_STRIDE}"
+                f"'{part}': write a size as 512x384, width and height in pixels, both multiples of {MAX_STRIDE}"
             )
         sizes.append(InputSize(*numbers))
     return sizes

@@ -11,7 +11,7 @@ import cv2
 
 from converter.commands.options import fraction
 from converter.faces.band_plot import draw_bands
-from converter.faces.box_style import moved
+from converter.faces.box_style import with_moved_boxes
 from converter.faces.candidates import (
     DEFAULT_LONGER_SIDE_PX,
     DEFAULT_MIN_SCORE,
@@ -20,7 +20,7 @@ from converter.faces.candidates import (
     DetectorSettings,
     open_detector_candidates,
 )
-from converter.faces.evaluation import SMALLEST_PX, Band, DetectorReport, evaluate_detectors, scenes_of
+from converter.faces.evaluation import MIN_FACE_PX, Band, DetectorReport, evaluate_detectors, scenes_of
 from converter.labelled_faces import faces_in
 from converter.model_kind import CARD_SUFFIX
 from edge_agent.errors import ConfigError
@@ -88,15 +88,15 @@ def evaluate_detectors_of(options: argparse.Namespace) -> int:
     candidates = open_detector_candidates([str(model) for model in options.models], settings)
     candidates = _with_classifiers(candidates, options.classifier)
     if options.moved:
-        learnt = scenes_of(options.scenes, split="train", source=options.source)
-        candidates = [one for candidate in candidates for one in _with_moved(candidate, learnt)]
+        train_scenes = scenes_of(options.scenes, split="train", source=options.source)
+        candidates = [variant for candidate in candidates for variant in _with_moved(candidate, train_scenes)]
     # OpenCV uses all cores by default, TFLite one.
     cv2.setNumThreads(1)
     reports = evaluate_detectors(candidates, scenes, empty)
     if options.plot:
         draw_bands(reports, options.plot)
     if options.json:
-        print(json.dumps({"detectors": [asdict(one) for one in reports]}))
+        print(json.dumps({"detectors": [asdict(report) for report in reports]}))
     else:
         _print_table(reports)
     return 0
@@ -108,37 +108,37 @@ def _with_classifiers(candidates: list[DetectorCandidate], models: Sequence[Path
     if len(models) not in {1, len(candidates)}:
         raise ConfigError(f"--classifier: give it once, or once for each of the {len(candidates)} detectors, in order")
     opened = [open_classifier(model) for model in models] * (len(candidates) // len(models))
-    return [replace(candidate, classifier=one) for candidate, one in zip(candidates, opened, strict=True)]
+    return [replace(candidate, classifier=classifier) for candidate, classifier in zip(candidates, opened, strict=True)]
 
 
 def _with_moved(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> list[DetectorCandidate]:
     """Add shifted variants, except of the project's own detectors: trained on such boxes, they only gain noise."""
     is_own = candidate.name.endswith((CARD_SUFFIX, ".keras")) or Path(candidate.name).is_dir()
-    return [candidate] if is_own else [candidate, moved(candidate, scenes)]
+    return [candidate] if is_own else [candidate, with_moved_boxes(candidate, scenes)]
 
 
 def _print_table(reports: Sequence[DetectorReport]) -> None:
     first = reports[0]
-    print(f"{first.pictures} pictures, {first.faces} faces of {SMALLEST_PX:g} px and more", end="")
+    print(f"{first.pictures} pictures, {first.faces} faces of {MIN_FACE_PX:g} px and more", end="")
     print(f", {first.empty_pictures} pictures without people" if first.empty_pictures else "")
-    width = max(len(safe(one.name)) for one in reports)
+    width = max(len(safe(report.name)) for report in reports)
     columns = " ".join(f"{_band(name):>10}" for name in first.ap)
     print(f"{'average precision':{width}} {columns}  from score   found  false  in empty      ms   time")
-    for one in reports:
-        values = " ".join(f"{value:>10.3f}" for value in one.ap.values())
-        in_empty = f"{one.false_detections_in_empty:>8.3f}" if one.empty_pictures else f"{'-':>8}"
-        at_score = f"{one.min_score:>10.3g}  {one.recall:>6.3f} {one.false_detections:>6.3f}  {in_empty}"
-        times = f"{one.median_ms:>7.2f}  {one.median_ms / first.median_ms:>5.2f}"
-        print(f"{safe(one.name):{width}} {values}  {at_score} {times}")
+    for report in reports:
+        values = " ".join(f"{value:>10.3f}" for value in report.ap.values())
+        in_empty = f"{report.false_detections_in_empty:>8.3f}" if report.empty_pictures else f"{'-':>8}"
+        at_score = f"{report.min_score:>10.3g}  {report.recall:>6.3f} {report.false_detections:>6.3f}  {in_empty}"
+        times = f"{report.median_ms:>7.2f}  {report.median_ms / first.median_ms:>5.2f}"
+        print(f"{safe(report.name):{width}} {values}  {at_score} {times}")
     print(
         "found: share of faces detected; false: detections per picture that match no annotated face; "
         "time: relative to the first"
     )
     what = "detected" if first.read_right is None else "detected / detected and classified correctly"
-    for sort, bands in first.bands.items():
-        print(f"{what}, by {sort.replace('_px', ' in px')}:")
+    for grouping, bands in first.bands.items():
+        print(f"{what}, by {grouping.replace('_px', ' in px')}:")
         for name, band in bands.items():
-            shares = " ".join(f"{_share(one.bands[sort][name]):>13}" for one in reports)
+            shares = " ".join(f"{_share(report.bands[grouping][name]):>13}" for report in reports)
             print(f"  {safe(name):<22} {band.faces:>6} faces {shares}")
 
 

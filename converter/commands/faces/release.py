@@ -1,19 +1,19 @@
-"""`edge-convert release` of a detector's run: installs its networks and card if they pass the gate."""
+"""`edge-convert release` of a detector's run: installs its networks and card if they pass the accuracy check."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from converter.errors import GateError
+from converter.atomic_files import write_atomically
+from converter.errors import AccuracyError
+from converter.faces.accuracy_check import check_detector
 from converter.faces.candidates import DetectorCandidate, DetectorSettings, float_detect, open_detector_candidates
 from converter.faces.evaluation import evaluate_detectors, scenes_of
-from converter.faces.gate import hold_detector_against
-from converter.faces.proof import detector_files, prove_detector, renamed
-from converter.model_card import detector_model_card, with_part
+from converter.faces.verification import detector_files, renamed, verify_detector
+from converter.model_card import detector_model_card, replace_section
 from converter.model_kind import CARD_SUFFIX
 from converter.progress import print_message
-from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_detector_card
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import DetectorCard
 
 DEFAULT_NAME = "faces"
-KINDS_OF_JSON = ("run.json", "report.json", "taught.json", "scenes.json")
+NOT_CARDS = ("run.json", "report.json", "teacher_detections.json", "scenes.json")
 """Other JSON files in a run's folder that are not cards."""
 
 
 def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
-    """Compare with the float network, and write only if the gate passes."""
+    """Compare with the float network, and write only if the accuracy check passes."""
     if options.scenes is None:
         raise ConfigError("no test data; give --scenes, with pictures that the detector was not trained on")
     card_file = _converted_card(options.run)
     card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
-    print_message(f"judging on {title}")
+    print_message(f"evaluating on {title}")
     settings = DetectorSettings()
     (converted,) = open_detector_candidates([str(card_file)], settings)
     original = DetectorCandidate(
@@ -44,18 +44,18 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     )
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     reports = evaluate_detectors([converted, original], scenes, [])
-    objections = hold_detector_against(reports[0], reports[1], [len(content) for content in contents])
+    objections = check_detector(reports[0], reports[1], [len(content) for content in contents])
     if objections:
-        raise GateError("\n  ".join((f"{title}: gate failed", *objections)))
+        raise AccuracyError("\n  ".join((f"{title}: accuracy check failed", *objections)))
     name = options.name or DEFAULT_NAME
-    judged = {title: _in_short(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
-    card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": judged}})
-    prove_detector(card, contents)
+    evaluation = {title: _summary(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
+    card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": evaluation}})
+    verify_detector(card, contents)
     files = detector_files(card, contents, folder=options.models)
     before = _networks(options.models / f"{name}{CARD_SUFFIX}")
     part = detector_model_card(card, title, reports[0], reports[1])
     text = model_card.read_text(encoding="utf-8") if model_card.is_file() else ""
-    write_together(files | {model_card: with_part(text, part).encode()})
+    write_atomically(files | {model_card: replace_section(text, part).encode()})
     for path in before - set(files):
         path.unlink(missing_ok=True)
     for path in (*files, model_card):
@@ -64,11 +64,11 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
 
 
 def _converted_card(run: Path) -> Path:
-    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in KINDS_OF_JSON)
+    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in NOT_CARDS)
     if len(cards) != 1:
         raise ConfigError(
             f"{run}: holds {len(cards)} cards of converted detectors instead of one; make it with "
-            f"'edge-convert convert {run} --output {run}', or take the others away"
+            f"'edge-convert convert {run} --output {run}', or remove the others"
         )
     return cards[0]
 
@@ -81,6 +81,6 @@ def _networks(card_file: Path) -> set[Path]:
     return {card_file.parent / file.file for file in card.files}
 
 
-def _in_short(report: dict[str, Any]) -> dict[str, Any]:
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
     """The part of a report that is stored in a card: nothing specific to this machine."""
     return {name: report[name] for name in ("pictures", "faces", "ap", "recall", "false_detections")}

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from converter.commands.options import stated_by
+from converter.atomic_files import check_no_overwrite, write_atomically
+from converter.commands.options import overrides_of
 from converter.labelled_faces import validation_faces
-from converter.masks.calibration import CalibrationSet, check_number, choose_calibration_faces, read_pixels
-from converter.masks.card_fitting import fitted_aloud
-from converter.masks.choices import choose, described
-from converter.masks.comparison import answers_of
-from converter.masks.float_models import settled
-from converter.masks.making import Made, best_of, make, make_others, make_smallest, refuse_ruined, side_by_side
+from converter.masks.calibration import CalibrationSet, check_count, choose_calibration_faces, read_pixels
+from converter.masks.card_fitting import fit_and_report
+from converter.masks.comparison import predict
+from converter.masks.float_models import apply_settings
+from converter.masks.format_selection import (
+    ConvertedModel,
+    check_loss,
+    convert_alternatives,
+    convert_model,
+    convert_smallest,
+    format_table,
+    select_best,
+)
+from converter.masks.model_settings import describe_settings, determine_settings
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.model_kind import TFLITE_SUFFIX
-from converter.progress import print_message, working
-from converter.silence import quiet_tensorflow
-from converter.writing import refuse_to_overwrite, write_together
+from converter.progress import print_message, progress_step
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
@@ -29,8 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from converter.labelled_faces import LabelledFace
-    from converter.masks.choices import Choices
     from converter.masks.float_models import FloatModel
+    from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
     from converter.tflite_conversion import Format
 
@@ -43,35 +51,35 @@ MORE_PICTURES = 2
 
 
 def convert_classifier(options: argparse.Namespace) -> int:
-    """Convert, prove in every runtime, then write."""
+    """Convert, verify in every runtime, then write."""
     place, validation = _places(options)
     # Before the slow loading of the model, so that a mistyped folder is reported at once.
-    with working("choosing pictures"):
-        chosen = choose_calibration_faces(place, most=options.pictures, apart_from=validation)
+    with progress_step("choosing pictures"):
+        chosen = choose_calibration_faces(place, max_count=options.pictures, excluded=validation)
     print_message(f"loading {options.model}")
-    with working("loading"):
-        network = open_network(options.model, stated_by(options))
+    with progress_step("loading"):
+        network = open_network(options.model, overrides_of(options))
     name = options.name or network.name
     if not options.overwrite:
-        refuse_to_overwrite(_targets(options, name))
-    choices, calibration = _choose(options, network, place, chosen)
-    _describe(network, choices)
-    with working("preparing"):
-        model = settled(network, choices)
+        check_no_overwrite(_targets(options, name))
+    settings, calibration = _choose(options, network, place, chosen)
+    _describe(network, settings)
+    with progress_step("preparing"):
+        model = apply_settings(network, settings)
 
     def more() -> CalibrationSet:
-        faces = choose_calibration_faces(place, most=options.pictures * MORE_PICTURES, apart_from=validation)
+        faces = choose_calibration_faces(place, max_count=options.pictures * MORE_PICTURES, excluded=validation)
         if len(faces) <= len(chosen):
             return calibration
-        pixels, their_labels = read_pixels(faces, network, resamplings=(choices.resampling,))
-        return CalibrationSet(pixels[choices.resampling], their_labels)
+        pixels, their_labels = read_pixels(faces, network, resamplings=(settings.resampling,))
+        return CalibrationSet(pixels[settings.resampling], their_labels)
 
-    made = _make_all(options, model, name, calibration, more)
-    files = _files(made, options, name, validation)
+    converted = _make_all(options, model, name, calibration, more)
+    files = _files(converted, options, name, validation)
     models = [path for path in files if path.suffix == TFLITE_SUFFIX]
     if options.report:
-        files |= write_report(options.report, made[0], calibration, choices, model)
-    write_together(files, prove=lambda: _open_all(models))
+        files |= write_report(options.report, converted[0], calibration, settings, model)
+    write_atomically(files, verify=lambda: _open_all(models))
     for target in files:
         print(safe(str(target)))
     return 0
@@ -79,15 +87,15 @@ def convert_classifier(options: argparse.Namespace) -> int:
 
 def _choose(
     options: argparse.Namespace, network: Network, place: Path, chosen: Sequence[LabelledFace]
-) -> tuple[Choices, CalibrationSet]:
-    """Determine the choices; returns the faces with the chosen resampling, so that the others can be freed."""
+) -> tuple[ModelSettings, CalibrationSet]:
+    """Determine the settings; returns the faces with the chosen resampling, so that the others can be freed."""
     unreadable: list[str] = []
     pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
-    check_number(len(labels), place)
-    for sentence in unreadable:
-        print_message(f"skipped: {sentence}")
-    choices = choose(network, stated_by(options), pictures, labels, force=options.force)
-    return choices, CalibrationSet(pictures[choices.resampling], labels)
+    check_count(len(labels), place)
+    for error in unreadable:
+        print_message(f"skipped: {error}")
+    settings = determine_settings(network, overrides_of(options), pictures, labels, force=options.force)
+    return settings, CalibrationSet(pictures[settings.resampling], labels)
 
 
 def _make_all(
@@ -96,33 +104,39 @@ def _make_all(
     name: str,
     calibration: CalibrationSet,
     more: Callable[[], CalibrationSet],
-) -> list[Made]:
+) -> list[ConvertedModel]:
     """Convert to every requested format, or the best; one that loses too much is compared with the alternatives."""
-    source = answers_of(model.scores, calibration.pixels, model.choices.labels, what="reading with the float model")
+    source = predict(model.scores, calibration.pixels, model.settings.labels, what="classifying with the float model")
     wants_best = BEST in options.formats
 
-    def make_one(form: Format, pictures: CalibrationSet = calibration) -> Made:
-        print_message(f"converting to {form}")
-        made = make(model, form, name=name, calibration=pictures, shown=calibration, source=source)
-        _describe_made(made)
-        return made
+    def convert_to(output_format: Format, pictures: CalibrationSet = calibration) -> ConvertedModel:
+        print_message(f"converting to {output_format}")
+        result = convert_model(model, output_format, name=name, calibration=pictures, shown=calibration, source=source)
+        _describe_result(result)
+        return result
 
-    made = make_smallest(make_one, calibration) if wants_best else [make_one(form) for form in options.formats]
-    others = []
-    if any(one.form == "int8" and (one.loss_is_worth_naming or (wants_best and not one.is_good)) for one in made):
-        others = make_others(make_one, calibration, more())
+    if wants_best:
+        converted = convert_smallest(convert_to, calibration)
+    else:
+        converted = [convert_to(output_format) for output_format in options.formats]
+    alternatives = []
+    if any(
+        candidate.output_format == "int8" and (candidate.has_notable_loss or (wants_best and not candidate.is_accurate))
+        for candidate in converted
+    ):
+        alternatives = convert_alternatives(convert_to, calibration, more())
         print_message(
-            f"{made[0].title} loses accuracy against its source; '--format best' takes the smallest accurate one:"
+            f"{converted[0].title} loses accuracy against its source; '--format best' takes the smallest accurate one:"
         )
-        for line in side_by_side([*made, *others]):
+        for line in format_table([*converted, *alternatives]):
             print_message(f"  {line}")
     if wants_best:
-        made = [best_of([*made, *others])]
-        print_message(f"best: {made[0].title}")
+        converted = [select_best([*converted, *alternatives])]
+        print_message(f"best: {converted[0].title}")
     if not options.force:
-        for one in made:
-            refuse_ruined(one, others)
-    return made
+        for candidate in converted:
+            check_loss(candidate, alternatives)
+    return converted
 
 
 def _places(options: argparse.Namespace) -> tuple[Path, Sequence[LabelledFace]]:
@@ -138,27 +152,27 @@ def _places(options: argparse.Namespace) -> tuple[Path, Sequence[LabelledFace]]:
 
 
 def _targets(options: argparse.Namespace, name: str) -> list[Path]:
-    models = [_target(options, name, form) for form in options.formats]
+    models = [_target(options, name, output_format) for output_format in options.formats]
     return [path for model in models for path in (model, card_path(model))]
 
 
-def _target(options: argparse.Namespace, name: str, form: str) -> Path:
+def _target(options: argparse.Namespace, name: str, output_format: str) -> Path:
     """The path of a format: int8 or the best is the agent's default; others include the format in the name."""
-    plain = form == "int8" or BEST in options.formats
+    plain = output_format == "int8" or BEST in options.formats
     folder: Path = options.output
-    return folder / (f"{name}.tflite" if plain else f"{name}.{form}.tflite")
+    return folder / (f"{name}.tflite" if plain else f"{name}.{output_format}.tflite")
 
 
 def _files(
-    made: Sequence[Made], options: argparse.Namespace, name: str, validation: Sequence[LabelledFace]
+    converted: Sequence[ConvertedModel], options: argparse.Namespace, name: str, validation: Sequence[LabelledFace]
 ) -> dict[Path, bytes]:
     files: dict[Path, bytes] = {}
-    for one in made:
-        card = one.card
+    for model in converted:
+        card = model.card
         if validation:
-            card = fitted_aloud(card, one.content, validation, false_alarm_fraction=options.false_alarms)
-        target = _target(options, name, one.form)
-        files |= {target: one.content, card_path(target): card.to_json().encode()}
+            card = fit_and_report(card, model.content, validation, false_alarm_fraction=options.false_alarms)
+        target = _target(options, name, model.output_format)
+        files |= {target: model.content, card_path(target): card.to_json().encode()}
     return files
 
 
@@ -169,23 +183,23 @@ def _open_all(models: Sequence[Path]) -> None:
             open_classifier(path)
 
 
-def _describe(network: Network, choices: Choices) -> None:
+def _describe(network: Network, settings: ModelSettings) -> None:
     print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in described(choices):
+    for line in describe_settings(settings):
         print_message(line)
-    if choices.right is None:
+    if settings.accuracy is None:
         print_message(
             "nothing could be verified: the calibration pictures have no labels; put them into folders named after the "
             "labels, with_mask/ and without_mask/, to measure the accuracy"
         )
 
 
-def _describe_made(made: Made) -> None:
-    print_message(f"{len(made.content)} bytes, runs in {' and '.join(made.proof.proven)}")
-    for runtime in made.proof.missing:
+def _describe_result(converted: ConvertedModel) -> None:
+    print_message(f"{len(converted.content)} bytes, runs in {' and '.join(converted.verification.passed)}")
+    for runtime in converted.verification.missing:
         print_message(f"not tested in {runtime}, which is not installed")
-    found = made.comparison
-    before, after = found.source.right(found.truths), found.converted.right(found.truths)
+    found = converted.comparison
+    before, after = found.source.accuracy(found.truths), found.converted.accuracy(found.truths)
     if before.of:
         print_message(f"accuracy on labelled pictures: {after.hits} of {after.of} (source model: {before.hits})")
     print_message(

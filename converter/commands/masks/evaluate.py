@@ -1,17 +1,17 @@
-"""`edge-convert evaluate` of mask classifiers: metrics on labelled faces, and the gate."""
+"""`edge-convert evaluate` of mask classifiers: metrics on labelled faces, and the accuracy check."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from converter.commands.options import faces_of, stated_by
-from converter.errors import GateError
+from converter.commands.options import faces_of, overrides_of
+from converter.errors import AccuracyError
+from converter.masks.accuracy_check import CheckResult, check_accuracy
 from converter.masks.candidates import open_candidates
-from converter.masks.choices import described
-from converter.masks.evaluation import Evaluation, Judged, evaluate
-from converter.masks.gate import Verdict, hold_against
-from converter.masks.metrics import Metrics, better_order
+from converter.masks.evaluation import Evaluation, ModelResult, evaluate
+from converter.masks.metrics import Metrics, find_swapped_order
+from converter.masks.model_settings import describe_settings
 from converter.progress import print_message
 from edge_agent.foreign_text import safe
 
@@ -20,40 +20,44 @@ if TYPE_CHECKING:
 
 
 def evaluate_classifiers(options: argparse.Namespace) -> int:
-    """Evaluate and print; returns 3 if the gate fails."""
+    """Evaluate and print; returns 3 if the accuracy check fails."""
     faces = faces_of(options)
     against = [options.against] if options.against else []
-    candidates = open_candidates([*options.models, *against], stated_by(options), faces=faces, runtime=options.runtime)
+    candidates = open_candidates(
+        [*options.models, *against], overrides_of(options), faces=faces, runtime=options.runtime
+    )
     evaluation = evaluate(candidates, faces, only=options.only, with_bands=options.scenes is not None)
-    for sentence in evaluation.unreadable:
-        print_message(f"skipped: {sentence}")
-    verdict = hold_against(evaluation) if against else None
+    for error in evaluation.unreadable:
+        print_message(f"skipped: {error}")
+    check = check_accuracy(evaluation) if against else None
     if options.json:
-        print(json.dumps(evaluation.as_json() | ({"gate": verdict.as_json()} if verdict else {})))
+        print(json.dumps(evaluation.as_json() | ({"gate": check.as_json()} if check else {})))
     else:
-        _print_evaluation(evaluation, verdict)
-    if verdict and verdict.objections:
-        raise GateError("\n  ".join(("gate failed", *verdict.objections)))
+        _print_evaluation(evaluation, check)
+    if check and check.objections:
+        raise AccuracyError("\n  ".join(("accuracy check failed", *check.objections)))
     return 0
 
 
-def _print_evaluation(evaluation: Evaluation, verdict: Verdict | None) -> None:
-    for judged in evaluation.judged:
-        print(safe(f"{judged.candidate.path} ({judged.candidate.runtime})"))
-        for line in described(judged.candidate.choices) if judged.candidate.choices else ():
+def _print_evaluation(evaluation: Evaluation, check: CheckResult | None) -> None:
+    for result in evaluation.results:
+        print(safe(f"{result.candidate.path} ({result.candidate.runtime})"))
+        for line in describe_settings(result.candidate.settings) if result.candidate.settings else ():
             print(safe(f"  {line}"))
-        _print_metrics(judged.metrics)
-        _print_bands(judged)
-        if better_order(judged.metrics):
+        _print_metrics(result.metrics)
+        _print_bands(result)
+        if find_swapped_order(result.metrics):
             print("  the labels seem to be in the wrong order")
         print()
-    for one in evaluation.agreements:
+    for agreement in evaluation.agreements:
+        share = agreement.same / max(1, agreement.faces)
         print(
-            f"{safe(str(one.first))} and {safe(str(one.second))} agree on {one.same} of {one.faces} faces "
-            f"({one.same / max(1, one.faces):.2%}); largest difference of a score {one.largest_score_difference:.3f}"
+            f"{safe(str(agreement.first))} and {safe(str(agreement.second))} agree on {agreement.same} of "
+            f"{agreement.faces} faces ({share:.2%}); largest difference of a score "
+            f"{agreement.largest_score_difference:.3f}"
         )
-    if verdict and not verdict.objections:
-        print(safe(f"gate passed against {verdict.against}"))
+    if check and not check.objections:
+        print(safe(f"accuracy check passed against {check.against}"))
 
 
 def _print_metrics(metrics: Metrics) -> None:
@@ -67,8 +71,8 @@ def _print_metrics(metrics: Metrics) -> None:
         print(f"  {label:{width}}  {recall!s:22} {precision!s:22} {counts}")
 
 
-def _print_bands(judged: Judged) -> None:
-    for sort, bands in judged.bands.items():
+def _print_bands(result: ModelResult) -> None:
+    for sort, bands in result.bands.items():
         width = max(map(len, bands))
         for name, metrics in bands.items():
             known = [label for label in metrics.labels if metrics.recall(label).of]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from converter.atomic_files import write_atomically
 from converter.commands.options import MIN_SIDE_PX
-from converter.errors import GateError
+from converter.errors import AccuracyError
 from converter.labelled_faces import LabelledFace, faces_of_scenes, labelled_faces_in
+from converter.masks.accuracy_check import check_accuracy
 from converter.masks.candidates import open_candidates
 from converter.masks.evaluation import Evaluation, evaluate
-from converter.masks.gate import hold_against
-from converter.masks.proof import prove
 from converter.masks.run_files import converted_model_of
-from converter.model_card import classifier_model_card, with_part
+from converter.masks.verification import verify
+from converter.model_card import classifier_model_card, replace_section
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message
-from converter.writing import write_together
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import ClassifierCard, card_path, model_bytes, read_classifier_card
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 
 def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
-    """Compare with the float model, and write only if the gate passes on all given faces."""
+    """Compare with the float model, and write only if the accuracy check passes on all given faces."""
     converted = converted_model_of(options.run)
     tests = _tests(options)
     candidates = open_candidates([converted, options.run], faces=tests[0][1])
     evaluations = []
     for title, faces in tests:
-        print_message(f"judging on {title}")
+        print_message(f"evaluating on {title}")
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
-        for sentence in evaluation.unreadable:
-            print_message(f"skipped: {sentence}")
-        verdict = hold_against(evaluation)
-        if verdict.objections:
-            raise GateError("\n  ".join((f"{title}: gate failed", *verdict.objections)))
+        for error in evaluation.unreadable:
+            print_message(f"skipped: {error}")
+        check = check_accuracy(evaluation)
+        if check.objections:
+            raise AccuracyError("\n  ".join((f"{title}: accuracy check failed", *check.objections)))
         evaluations.append((title, evaluation))
     name = options.name or converted.stem
     content = model_bytes(converted)
-    card = _judged_card(read_classifier_card(converted), name, evaluations)
-    prove(content, card)
+    card = _with_evaluations(read_classifier_card(converted), name, evaluations)
+    verify(content, card)
     target = options.models / f"{name}{TFLITE_SUFFIX}"
     part = classifier_model_card(card, evaluations, smallest_px=MIN_SIDE_PX)
-    text = with_part(model_card.read_text(encoding="utf-8") if model_card.is_file() else "", part)
+    text = replace_section(model_card.read_text(encoding="utf-8") if model_card.is_file() else "", part)
     files = {
         target: content,
         card_path(target): card.to_json().encode(),
         model_card: text.encode(),
     }
-    write_together(files)
+    write_atomically(files)
     for path in files:
         print(safe(str(path)))
     return 0
@@ -73,12 +73,12 @@ def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
     return tests
 
 
-def _judged_card(card: ClassifierCard, name: str, evaluations: list[tuple[str, Evaluation]]) -> ClassifierCard:
-    judged = {title: _in_short(evaluation) for title, evaluation in evaluations}
-    return card.model_copy(update={"name": name, "metrics": card.metrics | {"judged": judged}})
+def _with_evaluations(card: ClassifierCard, name: str, evaluations: list[tuple[str, Evaluation]]) -> ClassifierCard:
+    result = {title: _summary(evaluation) for title, evaluation in evaluations}
+    return card.model_copy(update={"name": name, "metrics": card.metrics | {"judged": result}})
 
 
-def _in_short(evaluation: Evaluation) -> dict[str, Any]:
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
     """The part of an evaluation that is stored in a card; intervals, bands and confusion are in MODEL_CARD.md."""
     (agreement,) = evaluation.agreements
-    return evaluation.judged[0].metrics.in_short() | {"agreement_with_float": agreement.as_json()["agreement"]}
+    return evaluation.results[0].metrics.summary() | {"agreement_with_float": agreement.as_json()["agreement"]}

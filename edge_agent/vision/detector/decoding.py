@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 OVERLAP_ALLOWED = 0.45
 """Boxes overlapping more (IoU) are the same face; the value of YuNet's authors."""
-MOST_CANDIDATES = 1000
+MAX_CANDIDATES = 1000
 """Maximum number of boxes for suppression; a picture of a crowd has a few hundred."""
 ANY_SCORE = 0.0
 """Required by OpenCV; candidates with a low score were removed before."""
 SCORE_CHANNELS = 2
 BOX_CHANNELS = 4
-LARGEST_EXPONENT = 10.0
+MAX_EXPONENT = 10.0
 """Limit against overflow by damaged outputs: a side of e^10 cells is larger than any input."""
 
 
@@ -59,7 +59,7 @@ def candidates(levels: Sequence[Level], *, min_score: float) -> tuple[NDArray[np
         values = level.boxes[rows, columns]
         cells = np.stack([columns, rows], axis=1).astype(np.float32)
         centres = (cells + values[:, :2]) * level.stride
-        halves = np.exp(np.minimum(values[:, 2:], LARGEST_EXPONENT)) * (level.stride / 2)
+        halves = np.exp(np.minimum(values[:, 2:], MAX_EXPONENT)) * (level.stride / 2)
         all_boxes.append(np.concatenate([centres - halves, centres + halves], axis=1))
         all_scores.append(scores[rows, columns])
     return np.concatenate(all_boxes).astype(np.float32), np.concatenate(all_scores).astype(np.float32)
@@ -77,6 +77,6 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray
     # A Python loop over the faces took five times as long.
     corners_and_sides = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:] - boxes[:, :2], 0)], axis=1)
     kept = cv2.dnn.NMSBoxes(
-        corners_and_sides.tolist(), scores.tolist(), ANY_SCORE, OVERLAP_ALLOWED, 1.0, MOST_CANDIDATES
+        corners_and_sides.tolist(), scores.tolist(), ANY_SCORE, OVERLAP_ALLOWED, 1.0, MAX_CANDIDATES
     )
     return np.array(kept, np.int64)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OVERLAP_ALLOWED = 0.45
 """Boxes overlapping more (IoU) are the same face; the value of the network's authors."""
-MOST_CANDIDATES = 5000
+MAX_CANDIDATES = 5000
 ROW = 15
 """x, y, width, height, five landmarks as x, y, score."""
 
@@ -44,7 +44,7 @@ class YuNetDetector:
                 (64, 64),
                 score_threshold=min_score,
                 nms_threshold=OVERLAP_ALLOWED,
-                top_k=MOST_CANDIDATES,
+                top_k=MAX_CANDIDATES,
             )
             self._detector.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:

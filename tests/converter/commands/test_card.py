@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -69,10 +69,10 @@ def greys(tmp_path):
 FORMATS = [{}, {"half": True}, {"integers": "int8"}, {"integers": "uint8"}]
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=str)
-def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, form):
+@pytest.mark.parametrize("output_format", FORMATS, ids=str)
+def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, output_format):
     path = tmp_path / "a.tflite"
-    path.write_bytes(tflite(colour_classifier(keras_3), **form))
+    path.write_bytes(tflite(colour_classifier(keras_3), **output_format))
     before = path.read_bytes()
 
     assert main(["card", str(path), "--calibration", str(faces), "--colours", "rgb"]) == 0
@@ -85,11 +85,11 @@ def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, f
         assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=str)
+@pytest.mark.parametrize("output_format", FORMATS, ids=str)
 @pytest.mark.parametrize("activation", ["sigmoid", None])
-def test_conversion_adds_grey_input_and_a_second_output(keras_3, greys, tmp_path, form, activation):
+def test_conversion_adds_grey_input_and_a_second_output(keras_3, greys, tmp_path, output_format, activation):
     path = tmp_path / "grey.tflite"
-    path.write_bytes(tflite(grey_classifier(keras_3, activation), **form))
+    path.write_bytes(tflite(grey_classifier(keras_3, activation), **output_format))
 
     arguments = ("--labels", "with_mask,without_mask", "--pixels=-1..1", "--output", str(tmp_path / "out"))
     assert main(["card", str(path), "--calibration", str(greys), *arguments]) == 0
@@ -97,7 +97,7 @@ def test_conversion_adds_grey_input_and_a_second_output(keras_3, greys, tmp_path
     for runtime in RUNTIMES:
         classifier = open_classifier(tmp_path / "out" / "grey-for-device.tflite", runtime=runtime)
         assert classifier.card.source["colours"] == "grey"
-        assert (classifier._table is None) is ("integers" in form)
+        assert (classifier._table is None) is ("integers" in output_format)
         dark, light = (classifier.scores(coloured(one, seed=9), WHOLE) for one in (DARK, LIGHT))
         assert dark["with_mask"] > 0.9
         assert light["without_mask"] > 0.9

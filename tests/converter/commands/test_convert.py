@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -223,7 +223,7 @@ def test_three_calibration_pictures_are_too_few(colour_model, convert, tmp_path,
 
     assert convert(colour_model, calibration=tmp_path / "three") == 78
     told = said(capsys)
-    assert "three: 3 pictures; int8 needs 20 at least" in told
+    assert "three: 3 pictures; int8 needs at least 20" in told
     assert "loading" not in told
 
 
@@ -232,7 +232,7 @@ def test_too_few_readable_pictures_are_reported(colour_model, convert, tmp_path,
     (tmp_path / "some" / "000.png").write_bytes(b"no picture")
 
     assert convert(colour_model, calibration=tmp_path / "some") == 78
-    assert "some: 19 pictures that can be read; int8 needs 20 at least" in said(capsys)
+    assert "some: 19 pictures that can be read; int8 needs at least 20" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")
@@ -241,7 +241,7 @@ def test_an_empty_class_folder_is_named(colour_model, convert, tmp_path, capsys)
     (tmp_path / "half" / "without_mask").mkdir()
 
     assert convert(colour_model, calibration=tmp_path / "half") == 78
-    assert "half/without_mask: no pictures of 'without_mask' in it; fill the folder" in said(capsys)
+    assert "half/without_mask: no pictures of 'without_mask' in it; fill or remove the folder" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")
@@ -329,9 +329,9 @@ def test_a_foreign_teachable_machine_model_is_converted(shared, some_crops, tmp_
     for runtime in RUNTIMES:
         open_classifier(tflite, runtime=runtime)
     assert main(["evaluate", str(tflite), "--folders", str(some_crops), "--json"]) == 0
-    (judged,) = json.loads(capsys.readouterr().out)["models"]
-    assert judged["faces"] == 131
-    assert judged["accuracy"] > 0.95
+    (result,) = json.loads(capsys.readouterr().out)["models"]
+    assert result["faces"] == 131
+    assert result["accuracy"] > 0.95
 
 
 def test_conversion_adds_grey_input_and_channel_means(keras_3, convert, faces, tmp_path):

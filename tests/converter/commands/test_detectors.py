@@ -43,9 +43,9 @@ def test_a_detector_is_judged_beside_its_float_run(run, scenes, empty, capsys):
 
     assert main(["evaluate", *models, "--scenes", str(scenes), "--empty", str(empty), "--json"]) == 0
 
-    judged = json.loads(capsys.readouterr().out)["detectors"]
-    assert [one["name"] for one in judged] == list(models)
-    for one in judged:
+    result = json.loads(capsys.readouterr().out)["detectors"]
+    assert [one["name"] for one in result] == list(models)
+    for one in result:
         assert one["ap"]["ap_50_16px"] == 1.0
         assert one["false_detections"] == 0.0
         assert one["false_detections_in_empty"] == 0.5
@@ -148,7 +148,7 @@ def test_a_detector_that_lost_too_much_is_not_released(run, scenes, tmp_path, ca
 
     assert release(run, tmp_path, scenes) == 3
 
-    assert "gate failed" in capsys.readouterr().err
+    assert "accuracy check failed" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
@@ -158,7 +158,7 @@ def test_the_default_output_is_a_table(converted, colour_model, faces, capsys):
     said = capsys.readouterr().out
     assert "120 faces, accuracy 100.0% (96.9..100.0)" in said
     assert "agree on 120 of 120 faces" in said
-    assert "gate passed" in said
+    assert "accuracy check passed" in said
 
 
 def test_unreadable_pictures_are_listed_and_the_rest_is_judged(converted, faces, tmp_path, capsys):

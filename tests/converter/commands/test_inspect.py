@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from tests.converter.colour_classifier import colour_classifier
 
 pytestmark = pytest.mark.tensorflow

@@ -1,4 +1,4 @@
-"""`edge-convert release`: from a training run into models/, through the gate."""
+"""`edge-convert release`: from a training run into models/, through the accuracy check."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
     open_classifier(model)
     assert model.read_bytes() == (run / "colours.tflite").read_bytes()
     assert (card.name, card.margin_fraction, card.training_data) == ("masks", 0.1, ["street"])
-    (judged,) = card.metrics["judged"].values()
-    assert judged["faces"] == 120
+    (result,) = card.metrics["judged"].values()
+    assert result["faces"] == 120
     text = (tmp_path / "models" / "MODEL_CARD.md").read_text()
     assert text.startswith("# Model card: masks\n")
     assert str(tmp_path) not in text
@@ -62,7 +62,7 @@ def test_a_run_that_fails_the_gate_changes_nothing(run, faces, tmp_path, capsys)
 
     assert release(run, tmp_path, "--folders", faces) == 3
 
-    assert "gate failed" in capsys.readouterr().err
+    assert "accuracy check failed" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()} == before
 
 
@@ -75,7 +75,7 @@ def test_an_error_about_an_unconverted_run_gives_the_command(run, faces, tmp_pat
 
 def test_a_model_card_with_results_on_training_pictures_is_refused(run, tmp_path, capsys):
     assert release(run, tmp_path, "--scenes", "annotations.json", "--split", "train") == 78
-    assert "must not quote what the model learnt" in capsys.readouterr().err
+    assert "must not report accuracy on training data" in capsys.readouterr().err
 
 
 def test_a_release_without_faces_to_judge_on_is_refused(run, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from converter.cli import main
 from converter.masks.metrics import Share
-from converter.sizes import Sized, as_table
+from converter.sizes import RunSize, as_table
 from edge_agent.vision.card import card_path
 from edge_agent.vision.images import read_picture
 
@@ -70,7 +70,7 @@ def test_networks_of_two_recipes_are_distinguished_by_name(run, tmp_path, capsys
 
 def test_smaller_inputs_come_first_in_any_order_of_the_runs():
     share = Share(9, 10)
-    wide, narrow = (Sized("sizes", "MobileNetV2 0.5", side, 1_000_000, 1.0, share, share) for side in (128, 96))
+    wide, narrow = (RunSize("sizes", "MobileNetV2 0.5", side, 1_000_000, 1.0, share, share) for side in (128, 96))
 
     lines = as_table([wide, narrow]).splitlines()[-2:]
 

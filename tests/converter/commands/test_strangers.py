@@ -17,7 +17,7 @@ import pytest
 
 from converter.cli import main
 from converter.labelled_faces import labelled_faces_in
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
 from tests.converter.colour_classifier import scores_of_whole
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.tensorflow, pytest.mark.reference_data, pytest.mark.timeout(900)]
 
 IS_WHOLE = os.environ.get("STRANGERS") == "whole"
-CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE = (300, 781, 0.01) if IS_WHOLE else (60, 130, 0.03)
+CALIBRATION_PICTURES, FACES, MAX_DIFFERENCE = (300, 781, 0.01) if IS_WHOLE else (60, 130, 0.03)
 LARGE_CALIBRATION_PICTURES, LARGE_FACES, LARGE_DIFFERENCE = (300, 781, 0.01) if IS_WHOLE else (24, 60, 0.05)
 """For large models: pictures for calibration, faces for evaluation, and accepted difference."""
 WITH, WITHOUT, WRONG = "with_mask", "without_mask", "mask_worn_incorrectly"
@@ -217,7 +217,7 @@ def right_by_author(stranger, path, faces):
 )
 def test_a_foreign_model_is_read_as_with_its_authors_preprocessing(stranger, strangers, crops, tmp_path):
     path = strangers / stranger.file
-    pictures, count, difference = CALIBRATION_PICTURES, FACES, LARGEST_DIFFERENCE
+    pictures, count, difference = CALIBRATION_PICTURES, FACES, MAX_DIFFERENCE
     if stranger.large:
         pictures, count, difference = LARGE_CALIBRATION_PICTURES, LARGE_FACES, LARGE_DIFFERENCE
     places = (
@@ -262,6 +262,6 @@ def test_the_gate_stays_closed_if_the_original_is_read_with_the_wrong_preprocess
     assert main(["convert", str(path), "--pixels=-1..1", "--labels", "with_mask,without_mask", "--force", *places]) == 0
     capsys.readouterr()
 
-    judged = ("--against", str(path), "--folders", str(some_crops))
-    assert main(["evaluate", str(tmp_path / "m.tflite"), *judged]) == 3
+    result = ("--against", str(path), "--folders", str(some_crops))
+    assert main(["evaluate", str(tmp_path / "m.tflite"), *result]) == 3
     assert "--pixels=0..1" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converter.faces.box_style import fitted_style, moved
+from converter.faces.box_style import fit_box_style, with_moved_boxes
 from converter.faces.candidates import DetectorCandidate
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
@@ -34,7 +34,7 @@ def scenes(tmp_path: Path) -> list[Scene]:
 
 
 def test_boxes_are_moved_to_match_the_annotations(scenes):
-    (face,) = moved(finds(Face(FOUND, 0.9)), scenes).detect(np.zeros((200, 300, 3), np.uint8))
+    (face,) = with_moved_boxes(finds(Face(FOUND, 0.9)), scenes).detect(np.zeros((200, 300, 3), np.uint8))
 
     assert face.score == 0.9
     assert (face.box.x1, face.box.y1, face.box.x2, face.box.y2) == pytest.approx(DRAWN, abs=0.1)
@@ -43,11 +43,11 @@ def test_boxes_are_moved_to_match_the_annotations(scenes):
 def test_unsure_and_false_detections_do_not_count_for_the_box_style(scenes):
     candidate = finds(Face(FOUND, 0.9), Face(Box(104, 50, 160, 120), 0.3), Face(Box(10, 10, 60, 60), 0.9))
 
-    style = fitted_style(candidate, scenes)
+    style = fit_box_style(candidate, scenes)
 
     assert (style.down_fraction, style.width_factor, style.height_factor) == pytest.approx((0.2, 0.9, 0.8))
 
 
 def test_a_detector_that_finds_too_little_has_no_style(scenes):
     with pytest.raises(ConfigError, match="yunet: finds 29 annotated faces, too few"):
-        fitted_style(finds(Face(FOUND, 0.9)), scenes[1:])
+        fit_box_style(finds(Face(FOUND, 0.9)), scenes[1:])

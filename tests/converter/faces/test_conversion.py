@@ -10,15 +10,15 @@ import pytest
 from converter.cli import main
 from converter.drawn_faces import drawn_faces
 from converter.faces.conversion import (
-    HIGHEST_LOGIT,
-    LOWEST_LOGIT,
+    MAX_LOGIT,
+    MIN_LOGIT,
     InputSize,
     calibration_pictures,
     open_trained_detector,
     to_detector_tflite,
 )
 from converter.faces.files import detector_card_of, networks_of
-from converter.faces.proof import make_detector_card
+from converter.faces.verification import make_detector_card
 from converter.model_kind import is_detector_run
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.detector.tflite import open_tflite_detector
@@ -91,7 +91,7 @@ def test_int8_quantisation_covers_the_relevant_range_of_logits(converted_detecto
     for tensor in open_interpreter(content, name="faces").outputs:
         if tensor.shape[-1] == 2:
             lowest, highest = ((level - tensor.zero_point) * tensor.scale for level in (0, 255))
-            assert LOWEST_LOGIT - 0.1 < lowest < highest < HIGHEST_LOGIT + 0.1
+            assert MIN_LOGIT - 0.1 < lowest < highest < MAX_LOGIT + 0.1
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
@@ -130,7 +130,7 @@ def test_a_model_without_its_run_is_refused(tmp_path):
 def test_too_few_pictures_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), drawn_faces()[0])
 
-    with pytest.raises(ConfigError, match="1 pictures that can be read; int8 needs 20"):
+    with pytest.raises(ConfigError, match="1 pictures that can be read; int8 needs at least 20"):
         calibration_pictures(tmp_path)
 
 

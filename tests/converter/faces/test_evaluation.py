@@ -53,10 +53,10 @@ def test_a_split_is_read_with_the_faces_of_each_picture(coco_file):
 def test_a_detector_that_finds_everything_is_perfect(coco_file):
     scenes = scenes_of(coco_file, split=None, source=None)
 
-    (judged,) = evaluate_detectors([a_detector(Face(LEFT, 0.9), Face(RIGHT, 0.8))], scenes, [])
+    (evaluated,) = evaluate_detectors([a_detector(Face(LEFT, 0.9), Face(RIGHT, 0.8))], scenes, [])
 
-    assert judged.ap["ap_50_16px"] == 1.0
-    assert (judged.pictures, judged.faces, judged.recall, judged.false_detections) == (2, 4, 1.0, 0.0)
+    assert evaluated.ap["ap_50_16px"] == 1.0
+    assert (evaluated.pictures, evaluated.faces, evaluated.recall, evaluated.false_detections) == (2, 4, 1.0, 0.0)
 
 
 def test_unsure_finds_count_for_precision_but_not_at_the_operating_point(coco_file, tmp_path):
@@ -64,12 +64,12 @@ def test_unsure_finds_count_for_precision_but_not_at_the_operating_point(coco_fi
     cv2.imwrite(str(empty), np.full((HEIGHT, WIDTH, 3), 99, np.uint8))
 
     detector = a_detector(Face(Box(35, 40, 55, 70), 0.9), Face(LEFT, 0.7), Face(RIGHT, 0.1))
-    (judged,) = evaluate_detectors([detector], scenes_of(coco_file, split="test", source=None), [empty, empty])
+    (evaluated,) = evaluate_detectors([detector], scenes_of(coco_file, split="test", source=None), [empty, empty])
 
-    assert judged.recall == 0.5
-    assert judged.false_detections == 1.0
-    assert judged.false_detections_in_empty == 2.0
-    assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3)
+    assert evaluated.recall == 0.5
+    assert evaluated.false_detections == 1.0
+    assert evaluated.false_detections_in_empty == 2.0
+    assert evaluated.ap["ap_50_16px"] == pytest.approx(2 / 3)
 
 
 def test_detectors_are_judged_side_by_side(coco_file):
@@ -87,9 +87,14 @@ def test_detections_on_undecidable_faces_are_not_counted(coco_file):
     coco_file.write_text(json.dumps(content))
 
     scenes = scenes_of(coco_file, split=None, source=None)
-    (judged,) = evaluate_detectors([a_detector(Face(RIGHT, 0.9), Face(LEFT, 0.8))], scenes, [])
+    (evaluated,) = evaluate_detectors([a_detector(Face(RIGHT, 0.9), Face(LEFT, 0.8))], scenes, [])
 
-    assert (judged.faces, judged.recall, judged.false_detections, judged.ap["ap_50_16px"]) == (2, 1.0, 0.0, 1.0)
+    assert (evaluated.faces, evaluated.recall, evaluated.false_detections, evaluated.ap["ap_50_16px"]) == (
+        2,
+        1.0,
+        0.0,
+        1.0,
+    )
 
 
 def test_recall_by_size_domain_pose_and_label(coco_file):
@@ -100,9 +105,9 @@ def test_recall_by_size_domain_pose_and_label(coco_file):
     coco_file.write_text(json.dumps(content))
 
     detector = a_detector(Face(Box(10, 10, 58, 60), 0.9))
-    (judged,) = evaluate_detectors([detector], scenes_of(coco_file, split="train", source=None), [])
+    (evaluated,) = evaluate_detectors([detector], scenes_of(coco_file, split="train", source=None), [])
 
-    assert judged.bands == {
+    assert evaluated.bands == {
         "size_px": {"24-32": Band(1, 0.0), "48-100": Band(1, 1.0)},
         "domain": {"press": Band(2, 0.5)},
         "pose": {"profile": Band(1, 1.0)},
@@ -125,13 +130,13 @@ def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path
 
     detector = a_detector(Face(Box(10, 50, 40, 78), 0.95), Face(LEFT, 0.9), Face(RIGHT, 0.8))
     with_classifier = replace(detector, classifier=LeftIsMasked())  # type: ignore[arg-type]
-    (judged,) = evaluate_detectors([with_classifier], scenes, [empty])
+    (evaluated,) = evaluate_detectors([with_classifier], scenes, [empty])
 
-    assert (judged.recall, judged.read_right, judged.false_detections) == (1.0, 0.5, 0.0)
-    assert judged.false_detections_in_empty == 2.0
-    assert judged.bands["size_px"] == {"16-24": Band(1, 1.0, 1.0), "24-32": Band(1, 1.0, 0.0)}
-    assert judged.ap["ap_50_16px"] == pytest.approx(2 / 3), "of the detector alone"
+    assert (evaluated.recall, evaluated.read_right, evaluated.false_detections) == (1.0, 0.5, 0.0)
+    assert evaluated.false_detections_in_empty == 2.0
+    assert evaluated.bands["size_px"] == {"16-24": Band(1, 1.0, 1.0), "24-32": Band(1, 1.0, 0.0)}
+    assert evaluated.ap["ap_50_16px"] == pytest.approx(2 / 3), "of the detector alone"
 
-    draw_bands([judged], tmp_path / "bands.png")
+    draw_bands([evaluated], tmp_path / "bands.png")
 
     assert read_picture(tmp_path / "bands.png").shape[0] > 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from converter.labelled_faces import LabelledFace
-from converter.masks.calibration import spread
+from converter.masks.calibration import select_evenly
 
 
 def faces(label, count):
@@ -13,7 +13,7 @@ def faces(label, count):
 
 
 def test_every_label_has_the_same_share_and_its_pictures_are_evenly_spaced():
-    chosen = spread(faces("with_mask", 100) + faces("without_mask", 10), most=8)
+    chosen = select_evenly(faces("with_mask", 100) + faces("without_mask", 10), max_count=8)
 
     assert [face.path.name for face in chosen if face.label == "with_mask"] == [
         "000.png",
@@ -30,7 +30,7 @@ def test_every_label_has_the_same_share_and_its_pictures_are_evenly_spaced():
 
 
 def test_a_label_with_few_pictures_gives_all_of_them():
-    chosen = spread(faces("with_mask", 100) + faces("without_mask", 3), most=20)
+    chosen = select_evenly(faces("with_mask", 100) + faces("without_mask", 3), max_count=20)
 
     assert [face.label for face in chosen].count("without_mask") == 3
     assert [face.label for face in chosen].count("with_mask") == 10
@@ -39,5 +39,5 @@ def test_a_label_with_few_pictures_gives_all_of_them():
 def test_the_same_pictures_are_chosen_every_time():
     given = faces(None, 777)
 
-    assert spread(given, most=50) == spread(given, most=50)
-    assert len(set(spread(given, most=50))) == 50
+    assert select_evenly(given, max_count=50) == select_evenly(given, max_count=50)
+    assert len(set(select_evenly(given, max_count=50))) == 50

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from converter.masks.conversion import to_tflite
-from converter.masks.outputs import StatedLabels
-from converter.masks.stated import Stated
-from converter.silence import quiet_tensorflow
+from converter.masks.outputs import LabelMapping
+from converter.masks.overrides import ModelOverrides
+from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import FORMATS
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import Interpreter
@@ -16,22 +16,24 @@ from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classif
 
 pytestmark = pytest.mark.tensorflow
 
-TWO = Stated(labels=StatedLabels(("with_mask", "without_mask")))
+TWO = ModelOverrides(labels=LabelMapping(("with_mask", "without_mask")))
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_the_batch_is_one_and_only_int8_models_take_bytes(colour_model, form):
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_the_batch_is_one_and_only_int8_models_take_bytes(colour_model, output_format):
     model = open_float_model(colour_model, TWO)
     # Pictures without a black or a white pixel: the range of the input must not shrink to what they show.
     pixels = np.stack([np.clip(coloured(c, seed=1, side_px=SIDE_PX), 50, 190) for c in (BLUE, RED)])
 
-    interpreter = Interpreter(to_tflite(model, form, pixels=pixels), runtime="litert", threads=1)
+    interpreter = Interpreter(to_tflite(model, output_format, pixels=pixels), runtime="litert", threads=1)
 
     (given,), (taken,) = interpreter.outputs, interpreter.inputs
     assert taken.shape == (1, SIDE_PX, SIDE_PX, 3)
     assert given.shape == (1, 2)
-    assert (taken.dtype.name, given.dtype.name) == (("uint8", "uint8") if form == "int8" else ("float32", "float32"))
-    if form == "int8":
+    assert (taken.dtype.name, given.dtype.name) == (
+        ("uint8", "uint8") if output_format == "int8" else ("float32", "float32")
+    )
+    if output_format == "int8":
         assert taken.scale == pytest.approx(1 / 127.5)
         assert taken.zero_point == 127
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import RUNTIMES, scores_of_whole

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from converter.masks.outputs import StatedLabels
+from converter.masks.outputs import LabelMapping
+from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import Preprocessing
-from converter.masks.stated import Stated
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
 from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured, open_float_model
 
 pytestmark = pytest.mark.tensorflow
 
-TWO = Stated(labels=StatedLabels(("with_mask", "without_mask")))
+TWO = ModelOverrides(labels=LabelMapping(("with_mask", "without_mask")))
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_every_output_layer_gives_probabilities_of_two_labels(a_file, ending):
 def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
     model = open_float_model(a_file(), TWO)
 
-    assert model.choices.way == Preprocessing("-1..1", "rgb")
-    assert "assumed, and not checked" in model.choices.reasons["pixels"]
+    assert model.settings.preprocessing == Preprocessing("-1..1", "rgb")
+    assert "assumed, and not checked" in model.settings.reasons["pixels"]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
 def test_a_scaling_layer_says_which_pixels_it_takes(keras_3, a_file, factor, offset, wanted):
     model = open_float_model(a_file(scaling=keras_3.layers.Rescaling(factor, offset)), TWO)
 
-    assert model.choices.way.pixels == wanted
-    assert "found in the file" in model.choices.reasons["pixels"]
+    assert model.settings.preprocessing.pixels == wanted
+    assert "found in the file" in model.settings.reasons["pixels"]
     blue, red = scores_of_blue_and_red(model)
     assert blue["with_mask"] > 0.6
     assert red["without_mask"] > 0.6
@@ -79,7 +79,7 @@ def test_preprocess_input_of_keras_2_is_seen(keras_2, tmp_path):
         model = colour_classifier(keras_2, scaling=keras_2.applications.mobilenet_v2.preprocess_input)
         model.save(tmp_path / "a.h5")
 
-    assert open_float_model(tmp_path / "a.h5", TWO).choices.way.pixels == "0..255"
+    assert open_float_model(tmp_path / "a.h5", TWO).settings.preprocessing.pixels == "0..255"
 
 
 def test_an_unknown_scaling_has_to_be_given(keras_3, a_file):
@@ -87,7 +87,9 @@ def test_an_unknown_scaling_has_to_be_given(keras_3, a_file):
 
     with pytest.raises(ModelError, match=r"a scaling of its own \(pixel \* 0.3\).*--pixels=-1..1 or 0..1 or 0..255"):
         open_float_model(path, TWO)
-    assert open_float_model(path, Stated(labels=TWO.labels, pixels="0..1")).choices.way.pixels == "0..1"
+    assert (
+        open_float_model(path, ModelOverrides(labels=TWO.labels, pixels="0..1")).settings.preprocessing.pixels == "0..1"
+    )
 
 
 def test_a_softmax_over_one_output_is_refused(a_file):
@@ -114,5 +116,5 @@ def test_an_undefined_input_size_has_to_be_given(keras_3, tmp_path):
 
     with pytest.raises(ConfigError, match="--size 224"):
         open_float_model(tmp_path / "a.keras", TWO)
-    model = open_float_model(tmp_path / "a.keras", Stated(labels=TWO.labels, size_px=SIDE_PX))
+    model = open_float_model(tmp_path / "a.keras", ModelOverrides(labels=TWO.labels, size_px=SIDE_PX))
     assert (model.network.width_px, model.network.height_px) == (SIDE_PX, SIDE_PX)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from converter.masks.loading import load_model
-from converter.silence import quiet_tensorflow
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from tests.converter.colour_classifier import SIDE_PX, colour_classifier, own_layer
 
@@ -38,7 +38,7 @@ def test_files_of_keras_3_load(keras_3, tmp_path, name, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "kind"),
+    ("name", "output_format", "kind"),
     [
         ("a.keras", "keras", ".keras of Keras 2"),
         ("a.h5", "h5", "HDF5 of Keras 2"),
@@ -46,8 +46,8 @@ def test_files_of_keras_3_load(keras_3, tmp_path, name, kind):
         ("saved", "tf", "SavedModel of Keras 2"),
     ],
 )
-def test_files_of_keras_2_load(keras_2, tmp_path, name, form, kind):
-    loaded = load_model(saved(keras_2, tmp_path / name, save_format=form))
+def test_files_of_keras_2_load(keras_2, tmp_path, name, output_format, kind):
+    loaded = load_model(saved(keras_2, tmp_path / name, save_format=output_format))
 
     assert loaded.kind.startswith(kind)
     assert shape_of(loaded) == (SIDE_PX, SIDE_PX, 3)
@@ -78,7 +78,7 @@ def test_a_model_trained_in_mixed_precision_computes_in_float32(request, tmp_pat
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
-    model = load_model(tmp_path / name).keeps
+    model = load_model(tmp_path / name).owner
 
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from converter.masks.metrics import (
     Reading,
     Share,
-    better_order,
     expected_calibration_error,
-    in_bands,
-    likeliest_order,
+    find_swapped_order,
     measure,
+    metrics_by_band,
+    most_accurate_order,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 LABELS: tuple[Label, ...] = ("with_mask", "without_mask", "mask_worn_incorrectly")
 
 
-def a_reading(truth, read, *, score=0.9, side_px=20.0):
-    return Reading(truth, read, score, side_px)
+def a_reading(truth, predicted, *, score=0.9, side_px=20.0):
+    return Reading(truth, predicted, score, side_px)
 
 
 def readings(**counts):
@@ -90,7 +90,7 @@ def test_results_are_grouped_by_size_domain_and_pose_without_empty_groups():
     faces = [a_reading("with_mask", "with_mask", side_px=side) for side in (15.9, 16, 23, 47, 100, 500)]
     faces.append(replace(faces[0], domain="press", pose="profile"))
 
-    bands = in_bands(faces, labels=LABELS)
+    bands = metrics_by_band(faces, labels=LABELS)
 
     assert {sort: {name: one.faces for name, one in inside.items()} for sort, inside in bands.items()} == {
         "size_px": {"0-16": 2, "16-24": 2, "32-48": 1, "100+": 2},
@@ -102,20 +102,20 @@ def test_results_are_grouped_by_size_domain_and_pose_without_empty_groups():
 def test_swapped_labels_are_put_in_order():
     metrics = measure(readings(ab=9, aa=1, ba=10), labels=LABELS[:2])
 
-    assert better_order(metrics) == ("without_mask", "with_mask")
-    assert likeliest_order(metrics)[1] == pytest.approx(19 / 20)
+    assert find_swapped_order(metrics) == ("without_mask", "with_mask")
+    assert most_accurate_order(metrics)[1] == pytest.approx(19 / 20)
 
 
 def test_rotated_labels_are_put_in_order():
     # Output 0 is called with_mask and is read for bare faces, and so on around.
     metrics = measure(readings(ba=10, cb=10, ac=10), labels=LABELS)
 
-    assert better_order(metrics) == ("without_mask", "mask_worn_incorrectly", "with_mask")
+    assert find_swapped_order(metrics) == ("without_mask", "mask_worn_incorrectly", "with_mask")
 
 
 def test_a_bad_model_is_not_called_swapped():
-    assert better_order(measure(readings(aa=5, ab=5, ba=6, bb=4), labels=LABELS[:2])) is None
-    assert better_order(measure([], labels=LABELS)) is None
+    assert find_swapped_order(measure(readings(aa=5, ab=5, ba=6, bb=4), labels=LABELS[:2])) is None
+    assert find_swapped_order(measure([], labels=LABELS)) is None
 
 
 def test_the_json_of_evaluate_has_the_documented_fields():

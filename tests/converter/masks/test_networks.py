@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from converter.masks.networks import open_network
-from converter.masks.stated import Stated
-from converter.silence import quiet_tensorflow
+from converter.masks.overrides import ModelOverrides
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
 from tests.converter.colour_classifier import SIDE_PX, colour_classifier
 
@@ -48,7 +48,7 @@ def test_a_model_that_is_not_a_picture_classifier_is_refused(keras_3, tmp_path):
         "twins": "has 2 inputs and 1 outputs",
     }.items():
         with pytest.raises(ModelError, match=complaint):
-            open_network(tmp_path / f"{name}.keras", Stated())
+            open_network(tmp_path / f"{name}.keras", ModelOverrides())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
@@ -64,7 +64,7 @@ def test_a_signature_of_a_fixed_batch_of_floats_or_bytes_takes_one_picture(keras
         owner=model,
     )
 
-    network = open_network(path, Stated())
+    network = open_network(path, ModelOverrides())
 
     assert network.pixels == "0..255"
     assert network.graph.inputs[0].shape == (1, SIDE_PX, SIDE_PX, 3)
@@ -82,7 +82,9 @@ def test_a_batch_size_fixed_in_a_reshape_becomes_one(keras_3, tmp_path):
         owner=model,
     )
 
-    assert open_network(path, Stated()).probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
+    assert open_network(path, ModelOverrides()).probabilities(BLUE) == pytest.approx(
+        np.asarray(model(BLUE))[0], abs=1e-5
+    )
 
 
 def test_channels_first_inputs_become_channels_last(keras_3, tmp_path):
@@ -101,7 +103,7 @@ def test_channels_first_inputs_become_channels_last(keras_3, tmp_path):
         found = tf.nn.relu(tf.nn.bias_add(found, [0.1, -0.2]))
         return tf.nn.softmax(tf.reduce_mean(tf.nn.max_pool2d(found, 2, 2, "VALID"), [1, 2]))
 
-    network = open_network(exported(tmp_path, first, (None, 3, SIDE_PX, SIDE_PX)), Stated())
+    network = open_network(exported(tmp_path, first, (None, 3, SIDE_PX, SIDE_PX)), ModelOverrides())
 
     picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     assert (network.height_px, network.width_px, network.channels) == (SIDE_PX, SIDE_PX, 3)
@@ -120,7 +122,7 @@ def test_an_input_without_a_batch_dimension_is_one_picture(keras_3, tmp_path, sh
         owner=model,
     )
 
-    network = open_network(path, Stated())
+    network = open_network(path, ModelOverrides())
 
     assert (network.height_px, network.width_px) == (SIDE_PX, SIDE_PX)
     assert network.probabilities(BLUE) == pytest.approx(np.asarray(model(BLUE))[0], abs=1e-5)
@@ -133,7 +135,7 @@ def test_a_flat_input_that_a_layer_reshapes_is_a_picture(keras_2, tmp_path):
         model = keras_2.Sequential([layers.Reshape((SIDE_PX, SIDE_PX, 3), input_shape=(None, 3)), body])
         model.save(tmp_path / "rows", save_format="tf")
 
-    network = open_network(tmp_path / "rows", Stated())
+    network = open_network(tmp_path / "rows", ModelOverrides())
 
     assert (network.height_px, network.width_px) == (SIDE_PX, SIDE_PX)
     assert network.probabilities(BLUE)[0] > 0.99
@@ -152,7 +154,7 @@ def test_an_undefined_size_is_that_of_the_resizing_layer(keras_3, tmp_path):
             ]
         ).save(tmp_path / "a.keras")
 
-    network = open_network(tmp_path / "a.keras", Stated())
+    network = open_network(tmp_path / "a.keras", ModelOverrides())
 
     assert (network.height_px, network.width_px) == (24, 20)
 
@@ -165,8 +167,8 @@ def test_an_undefined_size_has_to_be_given_if_no_layer_determines_it(keras_3, tm
         ).save(tmp_path / "a.keras")
 
     with pytest.raises(ConfigError, match="--size 224"):
-        open_network(tmp_path / "a.keras", Stated())
-    network = open_network(tmp_path / "a.keras", Stated(size_px=SIDE_PX))
+        open_network(tmp_path / "a.keras", ModelOverrides())
+    network = open_network(tmp_path / "a.keras", ModelOverrides(size_px=SIDE_PX))
     assert (network.width_px, network.height_px, network.channels) == (SIDE_PX, SIDE_PX, 1)
 
 
@@ -176,7 +178,7 @@ def test_a_convolution_may_replace_the_dense_layer(keras_3, tmp_path):
         convolutions = [layers.Conv2D(4, 3, strides=4), layers.Conv2D(2, SIDE_PX // 4), layers.Softmax()]
         keras_3.Sequential([keras_3.Input((SIDE_PX, SIDE_PX, 3)), *convolutions]).save(tmp_path / "a.keras")
 
-    network = open_network(tmp_path / "a.keras", Stated())
+    network = open_network(tmp_path / "a.keras", ModelOverrides())
 
     assert network.outputs == 2
     assert network.probabilities(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32)).shape == (2,)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from converter.masks.networks import open_network
-from converter.masks.stated import Stated
-from converter.silence import quiet_tensorflow
+from converter.masks.overrides import ModelOverrides
+from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -80,7 +80,7 @@ def test_an_export_of_pytorch_answers_as_in_onnx_runtime(tmp_path, shape, extern
     path = tmp_path / "masks.onnx"
     export(path, shape=shape, external=external)
 
-    network = open_network(path, Stated(size_px=SIDE_PX))
+    network = open_network(path, ModelOverrides(size_px=SIDE_PX))
 
     assert (network.kind, network.name, network.channels, network.outputs) == ("ONNX", "masks", 3, 2)
     assert network.usual_resampling == "area"
@@ -93,7 +93,7 @@ def test_a_padded_pooling_behind_a_rectifier_converts_to_int8(tmp_path):
 
     path = tmp_path / "masks.onnx"
     export(path, pool=True)
-    network = open_network(path, Stated())
+    network = open_network(path, ModelOverrides())
     pictures = np.random.default_rng(2).random((20, 1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     shares = [as_in_onnx_runtime(path, picture) for picture in pictures]
 
@@ -114,14 +114,14 @@ def test_a_padded_pooling_behind_a_rectifier_converts_to_int8(tmp_path):
 def test_a_fixed_batch_becomes_one(tmp_path):
     export(tmp_path / "masks.onnx", shape=(8, 3, SIDE_PX, SIDE_PX))
 
-    assert open_network(tmp_path / "masks.onnx", Stated()).outputs == 2
+    assert open_network(tmp_path / "masks.onnx", ModelOverrides()).outputs == 2
 
 
 def test_an_undefined_size_has_to_be_given(tmp_path):
     export(tmp_path / "masks.onnx", shape=(1, 3, "height", "width"))
 
     with pytest.raises(ConfigError, match="--size"):
-        open_network(tmp_path / "masks.onnx", Stated())
+        open_network(tmp_path / "masks.onnx", ModelOverrides())
 
 
 def test_a_missing_weights_file_is_reported(tmp_path):
@@ -129,14 +129,14 @@ def test_a_missing_weights_file_is_reported(tmp_path):
     (tmp_path / "masks.onnx.data").unlink()
 
     with pytest.raises(ModelError, match=r"masks\.onnx\.data, which is missing"):
-        open_network(tmp_path / "masks.onnx", Stated())
+        open_network(tmp_path / "masks.onnx", ModelOverrides())
 
 
 def test_an_export_in_training_mode_is_refused(tmp_path):
     export(tmp_path / "masks.onnx", training=True)
 
     with pytest.raises(ModelError, match=r"call model\.eval\(\)"):
-        open_network(tmp_path / "masks.onnx", Stated())
+        open_network(tmp_path / "masks.onnx", ModelOverrides())
 
 
 def test_a_truncated_file_is_reported(tmp_path):
@@ -145,4 +145,4 @@ def test_a_truncated_file_is_reported(tmp_path):
     (tmp_path / "masks.onnx").write_bytes(content[:200])
 
     with pytest.raises(ModelError, match=r"masks\.onnx: damaged or cut off"):
-        open_network(tmp_path / "masks.onnx", Stated())
+        open_network(tmp_path / "masks.onnx", ModelOverrides())

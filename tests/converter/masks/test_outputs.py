@@ -7,37 +7,37 @@ import argparse
 import numpy as np
 import pytest
 
-from converter.masks.outputs import Output, StatedLabels, parse_labels, sharing_out, unknown_names
+from converter.masks.outputs import LabelMapping, Output, label_matrix, parse_labels, unknown_names
 from edge_agent.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("text", "stated"),
+    ("text", "expected"),
     [
-        ("with_mask,without_mask", StatedLabels(("with_mask", "without_mask"))),
-        ("nomask, mask, incorrect_mask", StatedLabels(("without_mask", "with_mask", "mask_worn_incorrectly"))),
+        ("with_mask,without_mask", LabelMapping(("with_mask", "without_mask"))),
+        ("nomask, mask, incorrect_mask", LabelMapping(("without_mask", "with_mask", "mask_worn_incorrectly"))),
         (
             "with_mask,uncertain=ignore,without_mask",
-            StatedLabels(("with_mask", "ignore", "without_mask"), ("", "uncertain", "")),
+            LabelMapping(("with_mask", "ignore", "without_mask"), ("", "uncertain", "")),
         ),
         (
             "Sim=with_mask,Nao=nomask,Fundo=ignore",
-            StatedLabels(("with_mask", "without_mask", "ignore"), ("Sim", "Nao", "Fundo")),
+            LabelMapping(("with_mask", "without_mask", "ignore"), ("Sim", "Nao", "Fundo")),
         ),
-        ("with_mask,without_mask,background", StatedLabels(("with_mask", "without_mask", "no_face"))),
+        ("with_mask,without_mask,background", LabelMapping(("with_mask", "without_mask", "no_face"))),
     ],
 )
-def test_labels_are_given_in_order_or_by_name(text, stated):
-    assert parse_labels(text) == stated
+def test_labels_are_given_in_order_or_by_name(text, expected):
+    assert parse_labels(text) == expected
 
 
 def test_partly_named_labels_are_taken_in_order():
-    stated = parse_labels("with_mask,uncertain=ignore,without_mask")
+    overrides = parse_labels("with_mask,uncertain=ignore,without_mask")
 
     for names in ((), ("0 mascara", "1 uncertain", "2 sem")):
-        assert stated.in_order_of(names, path="a.h5") == ("with_mask", "ignore", "without_mask")
+        assert overrides.in_order_of(names, path="a.h5") == ("with_mask", "ignore", "without_mask")
     with pytest.raises(ConfigError, match="NAME=LABEL"):
-        stated.in_order_of(("uncertain", "mask", "no mask"), path="a.h5")
+        overrides.in_order_of(("uncertain", "mask", "no mask"), path="a.h5")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_invalid_labels_are_refused(text):
 def test_the_probability_of_an_ignored_output_is_distributed_evenly():
     outputs: tuple[Output, ...] = ("ignore", "with_mask", "without_mask")
 
-    shares = np.array([[0.8, 0.15, 0.05], [0.0, 0.1, 0.9]]) @ sharing_out(outputs)
+    shares = np.array([[0.8, 0.15, 0.05], [0.0, 0.1, 0.9]]) @ label_matrix(outputs)
 
     assert shares == pytest.approx(np.array([[0.55, 0.45], [0.1, 0.9]]))

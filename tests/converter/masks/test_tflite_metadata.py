@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.masks.tflite_metadata import Normalization, names_in_metadata, normalization_in_metadata
+from converter.masks.tflite_metadata import Normalization, labels_in_metadata, normalization_in_metadata
 from tests.converter.model_maker import with_metadata
 
 
@@ -41,11 +41,11 @@ def test_normalization_is_a_range_or_numbers_for_each_channel(model, mean, std, 
 
 def test_a_file_without_metadata_has_no_normalization_and_no_names(model):
     assert normalization_in_metadata(model, channels=3) is None
-    assert names_in_metadata(model) == ()
+    assert labels_in_metadata(model) == ()
 
 
 def test_the_label_file_is_packed_behind_the_model(model):
-    assert names_in_metadata(with_metadata(model, labels=("Mask", "No Mask"))) == ("Mask", "No Mask")
+    assert labels_in_metadata(with_metadata(model, labels=("Mask", "No Mask"))) == ("Mask", "No Mask")
 
 
 @pytest.mark.parametrize("lost", range(8, 160, 8))

@@ -82,12 +82,12 @@ def a_tiny_recipe(scenes: Path, **changed: object) -> FaceRecipe:
         "validation": {
             "fraction": 0.2,
             "sources": ["drawn"],
-            "choosing": ["drawn"],
+            "selection_sources": ["drawn"],
             "duplicate_bits": 0,
             "width": 160,
             "height": 128,
         },
         "augmentation": {"canvas": 128},
-        "schedule": {"batch_size": 2, "steps_per_epoch": 3, "epochs": 2, "rising_steps": 2},
+        "schedule": {"batch_size": 2, "steps_per_epoch": 3, "epochs": 2, "warmup_steps": 2},
     }
     return FaceRecipe.model_validate(keys | changed)

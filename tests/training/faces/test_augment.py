@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.faces.augment import Sample, flipped, mosaic, rotated, single, weathered
+from training.faces.augment import Sample, degraded, flipped, mosaic, rotated, single_picture
 from training.faces.recipe import AugmentationRecipe
 
 NOTHING = np.zeros((0, 4), np.float32)
@@ -34,7 +34,7 @@ def shares_of_white(sample: Sample) -> list[float]:
 def test_a_box_stays_on_its_face_at_every_scale(seed, plain_share):
     recipe = AugmentationRecipe(canvas=128, plain_share=plain_share)
 
-    shown = single(a_sample(), recipe, np.random.default_rng(seed))
+    shown = single_picture(a_sample(), recipe, np.random.default_rng(seed))
 
     assert shown.pixels.shape == (128, 128, 3)
     # A face that the edge cuts is ignored, if too little of it is left.
@@ -46,20 +46,20 @@ def test_a_box_stays_on_its_face_at_every_scale(seed, plain_share):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_boxes_stay_on_the_faces_of_a_mosaic(seed):
-    recipe = AugmentationRecipe(canvas=192, smallest_px=0)
+    recipe = AugmentationRecipe(canvas=192, min_face_px=0)
 
-    made = mosaic([a_sample() for _ in range(4)], recipe, np.random.default_rng(seed))
+    canvas = mosaic([a_sample() for _ in range(4)], recipe, np.random.default_rng(seed))
 
-    assert len(made.faces) + len(made.ignored) >= 4
-    for share, (x1, y1, x2, y2) in zip(shares_of_white(made), made.faces, strict=True):
+    assert len(canvas.faces) + len(canvas.ignored) >= 4
+    for share, (x1, y1, x2, y2) in zip(shares_of_white(canvas), canvas.faces, strict=True):
         assert share > 1 - 5 / min(x2 - x1, y2 - y1)
 
 
 def test_a_mirrored_picture_has_mirrored_boxes():
-    turned = flipped(a_sample(), AugmentationRecipe(flip_share=1.0), np.random.default_rng(0))
+    mirrored = flipped(a_sample(), AugmentationRecipe(flip_share=1.0), np.random.default_rng(0))
 
-    assert turned.faces.tolist() == [[100, 40, 140, 90]]
-    assert shares_of_white(turned) == [1.0]
+    assert mirrored.faces.tolist() == [[100, 40, 140, 90]]
+    assert shares_of_white(mirrored) == [1.0]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -77,9 +77,9 @@ def test_the_box_of_a_turned_picture_is_the_one_around_the_turned_face(seed):
 
 
 def test_faces_too_small_for_training_become_ignored_regions():
-    recipe = AugmentationRecipe(canvas=64, plain_share=1.0, smallest_px=20)
+    recipe = AugmentationRecipe(canvas=64, plain_share=1.0, min_face_px=20)
 
-    shown = single(a_sample(), recipe, np.random.default_rng(0))
+    shown = single_picture(a_sample(), recipe, np.random.default_rng(0))
 
     assert len(shown.faces) == 0
     assert len(shown.ignored) == 1
@@ -89,7 +89,7 @@ def test_weather_keeps_the_shape_and_changes_the_pixels():
     image = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (64, 64))
     everything = AugmentationRecipe(night_share=1.0, blur_share=1.0, noise_share=1.0, jpeg_share=1.0, grey_share=1.0)
 
-    other = weathered(np.asarray(image, np.uint8), everything, np.random.default_rng(1))
+    other = degraded(np.asarray(image, np.uint8), everything, np.random.default_rng(1))
 
     assert other.shape == image.shape
     assert other.dtype == np.uint8
@@ -99,7 +99,7 @@ def test_weather_keeps_the_shape_and_changes_the_pixels():
 def test_a_picture_without_faces_is_shown_as_well():
     empty = Sample(np.full((90, 300, 3), 50, np.uint8), NOTHING, NOTHING)
 
-    shown = single(empty, AugmentationRecipe(canvas=96, plain_share=0.0), np.random.default_rng(3))
+    shown = single_picture(empty, AugmentationRecipe(canvas=96, plain_share=0.0), np.random.default_rng(3))
 
     assert shown.pixels.shape == (96, 96, 3)
     assert shown.pixels.any()

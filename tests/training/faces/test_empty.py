@@ -15,9 +15,9 @@ from tests.training.faces.conftest import RELEASED, write_scenes
 from training.cli import main
 from training.faces.empty import (
     MARGIN_FRACTION,
-    PURPOSES,
-    SMALLEST_SIDE_PX,
-    background,
+    MIN_SIDE_PX,
+    SPLITS,
+    background_crop,
     on_plain_colour,
     texture,
     write_empty,
@@ -39,10 +39,10 @@ def test_a_background_contains_no_faces_or_their_surroundings():
     face = np.array([[20, 20, 60, 60]], np.float32)
 
     for seed in range(20):
-        part = background(numbered(250, 200), face, np.random.default_rng(seed))
+        part = background_crop(numbered(250, 200), face, np.random.default_rng(seed))
 
         assert part is not None
-        assert min(part.shape[:2]) >= SMALLEST_SIDE_PX
+        assert min(part.shape[:2]) >= MIN_SIDE_PX
         left, top = part[0, 0, :2]
         assert left >= 60 + 40 * MARGIN_FRACTION or top >= 60 + 40 * MARGIN_FRACTION
 
@@ -50,11 +50,11 @@ def test_a_background_contains_no_faces_or_their_surroundings():
 def test_a_crowd_has_no_background():
     everywhere = np.array([[0, 0, 250, 200]], np.float32)
 
-    assert background(numbered(250, 200), everywhere, np.random.default_rng(1)) is None
+    assert background_crop(numbered(250, 200), everywhere, np.random.default_rng(1)) is None
 
 
 def test_a_picture_that_is_too_small_has_no_background():
-    assert background(numbered(80, 200), NO_FACES, np.random.default_rng(1)) is None
+    assert background_crop(numbered(80, 200), NO_FACES, np.random.default_rng(1)) is None
 
 
 @pytest.mark.parametrize("kind", range(6))
@@ -68,26 +68,26 @@ def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
 
 
 @pytest.mark.tensorflow
-def test_every_purpose_gets_separate_pictures(tmp_path, capsys):
+def test_every_split_gets_separate_pictures(tmp_path, capsys):
     scenes = write_scenes(tmp_path / "scenes", count=4)
     content = json.loads(scenes.read_text())
     for image in content["images"][2:]:
         image["split"] = "test"
     scenes.write_text(json.dumps(content))
-    things = tmp_path / "things"
-    things.mkdir()
-    for number in range(len(PURPOSES)):
-        cv2.imwrite(str(things / f"{number}.png"), np.full((40, 30, 3), 50 * number, np.uint8))
-    places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--pictures", str(things))
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    for number in range(len(SPLITS)):
+        cv2.imwrite(str(objects / f"{number}.png"), np.full((40, 30, 3), 50 * number, np.uint8))
+    places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--pictures", str(objects))
 
     assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
 
     said = capsys.readouterr().out.splitlines()
-    folders = [str(tmp_path / "empty" / purpose) for purpose in PURPOSES]
+    folders = [str(tmp_path / "empty" / split) for split in SPLITS]
     assert [line.partition(":")[0] for line in said] == folders
-    for purpose in PURPOSES:
-        pictures = list((tmp_path / "empty" / purpose).iterdir())
-        assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture", "thing"}
+    for split in SPLITS:
+        pictures = list((tmp_path / "empty" / split).iterdir())
+        assert {path.name.partition("-")[0] for path in pictures} >= {"sample", "texture", "object"}
         assert all(read_picture(path).size for path in pictures)
 
 
@@ -108,5 +108,5 @@ def test_a_folder_with_content_is_not_overwritten(tmp_path):
 
     with pytest.raises(ConfigError, match="is not empty; give a new folder"):
         write_empty(
-            tmp_path, scenes=tmp_path / "a.json", folders=(), detector=tmp_path / "a.onnx", most_scenes=1, seed=1
+            tmp_path, scenes=tmp_path / "a.json", folders=(), detector=tmp_path / "a.onnx", max_backgrounds=1, seed=1
         )

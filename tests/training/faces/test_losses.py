@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.faces.losses import assign, box_distance, cells_of, decoded, distillation_loss, face_loss
+from training.faces.losses import assign, cells_of, decoded, distillation_loss, eiou_loss, face_loss
 from training.faces.network import STRIDES
 
 if TYPE_CHECKING:
@@ -28,22 +28,22 @@ VALUES[0, [SECOND_CELL, FACE_CELL]] = WHOLE
 NOWHERE = np.zeros((1, 1, 4), np.float32)
 
 
-def answers(*, score: float = -4.0) -> dict[str, NDArray[np.float32]]:
+def outputs_of(*, score: float = -4.0) -> dict[str, NDArray[np.float32]]:
     """The same logits and boxes of one cell everywhere."""
-    made = {}
+    outputs = {}
     for stride in STRIDES:
         cells = SIDE_PX // stride
-        made[f"logits_{stride}"] = np.full((1, cells, cells, 2), score, np.float32)
-        made[f"boxes_{stride}"] = np.tile(np.array(SPECK, np.float32), (1, cells, cells, 1))
-    return made
+        outputs[f"logits_{stride}"] = np.full((1, cells, cells, 2), score, np.float32)
+        outputs[f"boxes_{stride}"] = np.tile(np.array(SPECK, np.float32), (1, cells, cells, 1))
+    return outputs
 
 
 def perfect_answers() -> dict[str, NDArray[np.float32]]:
     """The cell whose box is the face says so; all others are silent."""
-    made = answers(score=-20.0)
-    made["logits_32"][0, 0, 0] = 20.0
-    made["boxes_32"][0, 0, 0] = WHOLE
-    return made
+    outputs = outputs_of(score=-20.0)
+    outputs["logits_32"][0, 0, 0] = 20.0
+    outputs["boxes_32"][0, 0, 0] = WHOLE
+    return outputs
 
 
 def test_a_cell_of_a_coarse_level_is_as_large_as_its_stride():
@@ -63,7 +63,7 @@ def test_a_face_is_assigned_to_the_cells_that_fit_it():
 
     chosen = np.flatnonzero(np.asarray(assigned.positive)[0])
     assert chosen.tolist() == [FACE_CELL]
-    assert np.asarray(assigned.overlap)[0, FACE_CELL] == pytest.approx(1.0, abs=1e-4)
+    assert np.asarray(assigned.iou)[0, FACE_CELL] == pytest.approx(1.0, abs=1e-4)
     assert np.asarray(assigned.boxes)[0, FACE_CELL].tolist() == FACE[0, 0].tolist()
 
 
@@ -89,7 +89,7 @@ def test_a_perfect_prediction_has_almost_no_loss():
     cells = cells_of(SIDE_PX, SIDE_PX)
 
     assert float(face_loss(perfect_answers(), FACE, NOWHERE, cells)) < 0.05
-    assert float(face_loss(answers(), FACE, NOWHERE, cells)) > 1.0
+    assert float(face_loss(outputs_of(), FACE, NOWHERE, cells)) > 1.0
 
 
 def test_a_detection_on_an_ignored_region_has_no_loss():
@@ -106,12 +106,12 @@ def test_a_detection_on_an_ignored_region_has_no_loss():
 def test_equal_boxes_have_distance_zero():
     box = np.array([[10, 10, 30, 50]], np.float32)
 
-    assert float(box_distance(box, box)[0]) == pytest.approx(0.0, abs=1e-5)
-    assert float(box_distance(box, box + 100)[0]) > 1.0
+    assert float(eiou_loss(box, box)[0]) == pytest.approx(0.0, abs=1e-5)
+    assert float(eiou_loss(box, box + 100)[0]) > 1.0
 
 
 def test_the_loss_of_distillation_is_least_where_both_networks_agree():
     found = perfect_answers()
 
     assert float(distillation_loss(found, found)) < 0.05
-    assert float(distillation_loss(answers(), found)) > 1.0
+    assert float(distillation_loss(outputs_of(), found)) > 1.0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.faces.conftest import RELEASED, write_scenes
-from training.faces.mine import label_detections, mine
+from training.faces.mine import label_detections, mine_detections
 
 if TYPE_CHECKING:
     from edge_agent.domain import Class
@@ -27,24 +27,24 @@ FACES: list[tuple[Boxes, Class]] = [(boxes([0, 0, 40, 40]), "with_mask"), (boxes
 
 
 def test_a_detection_has_the_label_of_the_face_with_the_largest_overlap_and_its_own_box():
-    (detection,) = label_detections(boxes([98, 2, 138, 40]), FACES, avoided=NOWHERE)
+    (detection,) = label_detections(boxes([98, 2, 138, 40]), FACES, excluded=NOWHERE)
 
     assert (detection.label, detection.box) == ("without_mask", (98, 2, 138, 40))
 
 
 @pytest.mark.parametrize("box", [[200, 0, 240, 40], [10, 20, 25, 35]])
 def test_a_detection_beside_faces_or_on_a_small_part_of_one_is_no_face(box):
-    (detection,) = label_detections(boxes(box), FACES, avoided=NOWHERE)
+    (detection,) = label_detections(boxes(box), FACES, excluded=NOWHERE)
 
     assert detection.label == "no_face"
 
 
 def test_a_detection_of_half_a_face_is_omitted():
-    assert label_detections(boxes([0, 0, 40, 16]), FACES, avoided=NOWHERE) == []
+    assert label_detections(boxes([0, 0, 40, 16]), FACES, excluded=NOWHERE) == []
 
 
 def test_a_detection_on_a_possibly_unannotated_face_is_omitted():
-    assert label_detections(boxes([200, 0, 240, 40]), FACES, avoided=boxes([202, 0, 240, 42])) == []
+    assert label_detections(boxes([200, 0, 240, 40]), FACES, excluded=boxes([202, 0, 240, 42])) == []
 
 
 @pytest.mark.tensorflow
@@ -54,7 +54,7 @@ def test_detections_are_written_as_scenes_of_the_same_pictures(tmp_path, monkeyp
     (tmp_path / "empty").mkdir()
     cv2.imwrite("empty/grey.png", np.full((200, 200, 3), 90, np.uint8))
 
-    counts = mine(
+    counts = mine_detections(
         tmp_path / "mined",
         scenes=scenes,
         corrections=None,
@@ -74,6 +74,6 @@ def test_detections_are_written_as_scenes_of_the_same_pictures(tmp_path, monkeyp
 
 
 def test_a_small_detection_beside_people_may_be_an_unannotated_face() -> None:
-    assert label_detections(boxes([200, 0, 222, 40]), FACES, avoided=NOWHERE, smallest_px=24.0) == []
-    (detection,) = label_detections(boxes([200, 0, 226, 40]), FACES, avoided=NOWHERE, smallest_px=24.0)
+    assert label_detections(boxes([200, 0, 222, 40]), FACES, excluded=NOWHERE, min_face_px=24.0) == []
+    (detection,) = label_detections(boxes([200, 0, 226, 40]), FACES, excluded=NOWHERE, min_face_px=24.0)
     assert detection.label == "no_face"

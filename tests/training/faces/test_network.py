@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.errors import ModelError
 from tests.training.faces.conftest import RELEASED
-from training.faces.network import STRIDES, levels_of, merged, open_network
+from training.faces.network import STRIDES, levels_of, open_network
 
 pytestmark = pytest.mark.tensorflow
 
@@ -50,19 +50,3 @@ def test_a_file_that_keras_cannot_read_is_refused(tmp_path):
 
     with pytest.raises(ModelError, match="Keras cannot read it"):
         open_network(tmp_path / "model.keras")
-
-
-def test_two_runs_of_one_network_are_merged_to_the_mean_of_their_weights():
-    import keras
-
-    def a_network(units=3):
-        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
-
-    one, other = a_network(), a_network()
-    wanted = [0.75 * a + 0.25 * b for a, b in zip(one.get_weights(), other.get_weights(), strict=True)]
-
-    mean = merged(one, other, share=0.25)
-
-    assert all(np.allclose(a, b) for a, b in zip(mean.get_weights(), wanted, strict=True))
-    with pytest.raises(ModelError, match="merged_with"):
-        merged(one, a_network(units=4), share=0.5)

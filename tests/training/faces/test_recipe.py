@@ -15,7 +15,7 @@ RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes" / "faces").
 
 
 def test_the_test_split_is_refused():
-    with pytest.raises(ValidationError, match="for judging only"):
+    with pytest.raises(ValidationError, match="for evaluation only"):
         DataRecipe(scenes=Path("annotations.json"), splits=("train", "test"))
 
 

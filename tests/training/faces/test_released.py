@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converter.faces.conversion import LOWEST_LOGIT
+from converter.faces.conversion import MIN_LOGIT
 from edge_agent.domain import Box
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import read_detector_card
@@ -50,8 +50,8 @@ def test_every_network_of_a_card_gives_the_same_answers():
     for other in others:
         for name, values in first.items():
             # Channels are scaled and biases rounded for each size of input anew; what comes out differs by that alone.
-            apart = np.abs(values - other[name])
-            assert np.median(apart) < 0.05 * np.ptp(values), name
+            difference = np.abs(values - other[name])
+            assert np.median(difference) < 0.05 * np.ptp(values), name
 
 
 def test_real_weights_stay_as_they_are(tmp_path):
@@ -61,14 +61,14 @@ def test_real_weights_stay_as_they_are(tmp_path):
 
     second = open_network(tmp_path / "float.tflite")
 
-    for name, answer in second.predict_on_batch(picture).items():
-        np.testing.assert_allclose(answer, first.predict_on_batch(picture)[name], atol=1e-3)
+    for name, output in second.predict_on_batch(picture).items():
+        np.testing.assert_allclose(output, first.predict_on_batch(picture)[name], atol=1e-3)
 
 
 def test_the_int8_limit_of_logits_is_not_applied():
     outputs = build_released(FAST).predict_on_batch(np.zeros((1, 224, 320, 3), np.float32))
 
-    assert min(outputs[f"logits_{stride}"].min() for stride in STRIDES) < 2 * LOWEST_LOGIT
+    assert min(outputs[f"logits_{stride}"].min() for stride in STRIDES) < 2 * MIN_LOGIT
 
 
 def test_a_network_of_another_kind_is_refused(tmp_path):

@@ -15,10 +15,10 @@ import yaml
 
 from edge_agent.errors import ConfigError
 from tests.training.faces.conftest import RELEASED, a_tiny_recipe, write_scenes
-from training.faces.batches import draw_batch
-from training.faces.fitting import learning_rate
+from training.faces.batches import SceneBatches
 from training.faces.run import run
 from training.faces.scenes import open_scenes
+from training.faces.training_loop import learning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ WRITTEN = {
     "history.csv",
     "curves.png",
     "misses.png",
-    "false_finds.png",
+    "false_detections.png",
     "report.txt",
     "report.json",
 }
@@ -51,7 +51,7 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
     """The file of a recipe and the folder of its uninterrupted run."""
     folder = tmp_path_factory.mktemp("finished")
     scenes = write_scenes(folder / "scenes", count=20)
-    recipe = a_tiny_recipe(scenes, schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "rising_steps": 2})
+    recipe = a_tiny_recipe(scenes, schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "warmup_steps": 2})
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     # In a process of its own, as what is compared with it: what TensorFlow did before in this one shows in the last
@@ -96,10 +96,9 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
 
 def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
     recipe = tiny_recipe()
-    scenes = open_scenes(recipe, folder=tmp_path).learnt
-    chances = np.array([scene.chance for scene in scenes])
+    batches = SceneBatches(open_scenes(recipe, folder=tmp_path).train, recipe)
 
-    one, same, other = (draw_batch(scenes, chances, recipe, epoch=3, step=step) for step in (7, 7, 8))
+    one, same, other = (batches.make(3, number) for number in (7, 7, 8))
 
     np.testing.assert_array_equal(one.pixels, same.pixels)
     np.testing.assert_array_equal(one.faces, same.faces)
@@ -107,7 +106,7 @@ def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls_to_zero(tiny_recipe):
-    recipe = tiny_recipe(schedule={"steps_per_epoch": 100, "epochs": 10, "rising_steps": 10, "learning_rate": 1e-3})
+    recipe = tiny_recipe(schedule={"steps_per_epoch": 100, "epochs": 10, "warmup_steps": 10, "learning_rate": 1e-3})
 
     rates = [learning_rate(recipe, step=step) for step in range(1000)]
 
@@ -120,11 +119,11 @@ def test_a_run_learns_from_a_teacher_and_from_its_predictions(tiny_recipe, tmp_p
     write_scenes(tmp_path / "photos", count=4)
     recipe = tiny_recipe(
         data=[*tiny_recipe().model_dump(mode="json")["data"], {"pictures": str(tmp_path / "photos")}],
-        teacher={"detector": str(RELEASED), "longer_side_px": 160, "unsure_score": 0.0, "sure_score": 0.01},
+        teacher={"detector": str(RELEASED), "longer_side_px": 160, "ignore_score": 0.0, "pseudo_label_score": 0.01},
         distillation={"model": str(RELEASED)},
     )
 
     run(recipe, folder=tmp_path / "second")
 
-    assert json.loads((tmp_path / "second" / "taught.json").read_text())
+    assert json.loads((tmp_path / "second" / "teacher_detections.json").read_text())
     assert all(np.isfinite(float(row["loss"])) for row in history(tmp_path / "second"))

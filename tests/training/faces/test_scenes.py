@@ -12,8 +12,9 @@ import pytest
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
 from tests.training.faces.conftest import write_scenes
+from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import open_scenes, overlaps, styled
+from training.faces.scenes import converted_to_style, open_scenes
 
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 
@@ -21,9 +22,9 @@ A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 def test_training_and_validation_share_no_picture(tiny_recipe, tmp_path):
     opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
-    assert len(opened.judging) == 4
-    assert not {scene.path for scene in opened.learnt} & {scene.path for scene in opened.judging}
-    assert sum(scene.chance for scene in opened.learnt) == pytest.approx(1.0)
+    assert len(opened.validation) == 4
+    assert not {scene.path for scene in opened.train} & {scene.path for scene in opened.validation}
+    assert sum(scene.sampling_probability for scene in opened.train) == pytest.approx(1.0)
 
 
 def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
@@ -39,11 +40,11 @@ def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
 
     opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
-    learnt, judging = (
-        {scene.path.name.removeprefix("copy-") for scene in part} for part in (opened.learnt, opened.judging)
+    train, validation = (
+        {scene.path.name.removeprefix("copy-") for scene in part} for part in (opened.train, opened.validation)
     )
-    assert judging
-    assert not learnt & judging
+    assert validation
+    assert not train & validation
 
 
 def test_near_duplicates_of_pictures_kept_apart_are_in_neither_split(tiny_recipe, tmp_path, scenes_file):
@@ -51,16 +52,23 @@ def test_near_duplicates_of_pictures_kept_apart_are_in_neither_split(tiny_recipe
     elsewhere.mkdir()
     image = read_picture(scenes_file.parent / "003.png")
     cv2.imwrite(str(elsewhere / "like.jpg"), image)
-    validation = {"sources": ["drawn"], "choosing": ["drawn"], "keep_apart": [str(elsewhere)], "duplicate_bits": 4}
+    validation = {
+        "sources": ["drawn"],
+        "selection_sources": ["drawn"],
+        "test_sets": [str(elsewhere)],
+        "duplicate_bits": 4,
+    }
 
     opened = open_scenes(tiny_recipe(validation=validation), folder=tmp_path)
 
-    assert opened.kept_apart >= 1
-    assert "003.png" not in {scene.path.name for scene in (*opened.learnt, *opened.judging)}
+    assert opened.excluded >= 1
+    assert "003.png" not in {scene.path.name for scene in (*opened.train, *opened.validation)}
 
 
 def test_boxes_of_another_style_are_moved_and_scaled(tmp_path):
-    moved = styled(np.array([[0, 0, 20, 40]], np.float32), StyleRecipe(down_fraction=0.25, width_factor=0.5))
+    moved = converted_to_style(
+        np.array([[0, 0, 20, 40]], np.float32), StyleRecipe(down_fraction=0.25, width_factor=0.5)
+    )
 
     assert moved.tolist() == [[5, 10, 15, 50]]
 
@@ -71,10 +79,10 @@ def test_a_teacher_marks_uncertain_background(tiny_recipe, tmp_path):
 
     opened = open_scenes(tiny_recipe(teacher={"detector": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
-    unknown = [scene for scene in opened.learnt if overlaps(A_FIND, scene.faces).max(initial=0.0) == 0]
+    unknown = [scene for scene in opened.train if pairwise_iou(A_FIND, scene.faces).max(initial=0.0) == 0]
     assert unknown
     assert all(scene.ignored.tolist() == A_FIND.tolist() for scene in unknown)
-    assert all(not len(scene.ignored) for scene in opened.judging)
+    assert all(not len(scene.ignored) for scene in opened.validation)
 
 
 def test_a_detection_inside_an_annotated_face_is_no_separate_face(tiny_recipe, tmp_path):
@@ -83,10 +91,10 @@ def test_a_detection_inside_an_annotated_face_is_no_separate_face(tiny_recipe, t
         centres = (faces[:, :2] + faces[:, 2:]) / 2
         return np.concatenate([centres - 2, centres + 2], axis=1), np.full(len(faces), 0.9, np.float32)
 
-    scenes = {scene.path: scene for scene in open_scenes(tiny_recipe(), folder=tmp_path).learnt}
+    scenes = {scene.path: scene for scene in open_scenes(tiny_recipe(), folder=tmp_path).train}
     opened = open_scenes(tiny_recipe(teacher={"detector": "teacher.onnx"}), folder=tmp_path, teacher=teacher)
 
-    assert all(not len(scene.ignored) for scene in opened.learnt)
+    assert all(not len(scene.ignored) for scene in opened.train)
 
 
 def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_path, scenes_file):
@@ -96,13 +104,13 @@ def test_a_teacher_finds_the_faces_of_pictures_without_boxes(tiny_recipe, tmp_pa
         return np.concatenate([A_FIND, A_FIND - 50]), np.array([0.9, 0.5], np.float32)
 
     recipe = tiny_recipe(
-        data=[{"scenes": str(scenes_file)}, {"pictures": str(tmp_path / "photos"), "most": 3}],
+        data=[{"scenes": str(scenes_file)}, {"pictures": str(tmp_path / "photos"), "max_pictures": 3}],
         teacher={"detector": "teacher.onnx"},
     )
     opened = open_scenes(recipe, folder=tmp_path, teacher=teacher)
 
-    photos = [scene for scene in opened.learnt if scene.source == "photos"]
-    # The photos are copies of drawn scenes: some are like a judging one, and left out.
+    photos = [scene for scene in opened.train if scene.source == "photos"]
+    # The photos are copies of drawn scenes: some are near-duplicates of a validation scene, and left out.
     assert photos
     assert all(scene.faces.tolist() == A_FIND.tolist() for scene in photos)
     assert all(scene.ignored.tolist() == (A_FIND - 50).tolist() for scene in photos)
@@ -117,7 +125,7 @@ def test_an_unreadable_picture_is_reported_and_omitted(tiny_recipe, scenes_file,
 
 
 def test_an_evaluation_without_faces_is_reported(tiny_recipe, tmp_path):
-    with pytest.raises(ConfigError, match="no faces to validate by"):
+    with pytest.raises(ConfigError, match="no validation faces"):
         open_scenes(tiny_recipe(validation={"sources": ["street"]}), folder=tmp_path)
 
 
@@ -129,6 +137,6 @@ def test_an_undecidable_face_has_no_loss(tiny_recipe, tmp_path, scenes_file):
 
     opened = open_scenes(tiny_recipe(), folder=tmp_path)
 
-    scenes = (*opened.learnt, *opened.judging)
+    scenes = (*opened.train, *opened.validation)
     assert sum(len(scene.faces) for scene in scenes) == count
     assert all(scene.ignored.tolist() == [[1, 1, 10, 10]] for scene in scenes)

@@ -17,12 +17,12 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
 
 def test_predictions_of_a_teacher_are_cached_in_a_file(tmp_path):
-    recipe = TeacherRecipe(detector=RELEASED, longer_side_px=96, unsure_score=0.0)
-    first = Teacher(recipe, memory=tmp_path / "taught.json")
+    recipe = TeacherRecipe(detector=RELEASED, longer_side_px=96, ignore_score=0.0)
+    first = Teacher(recipe, cache_path=tmp_path / "teacher_detections.json")
     boxes, scores = first(PICTURE, Path("one.png"))
-    first.remember()
+    first.save_cache()
 
-    again = Teacher(recipe, memory=tmp_path / "taught.json")
+    again = Teacher(recipe, cache_path=tmp_path / "teacher_detections.json")
     same_boxes, same_scores = again(np.zeros((1, 1, 3), np.uint8), Path("one.png"))
 
     assert len(boxes) > 0

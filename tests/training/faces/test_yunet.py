@@ -35,8 +35,8 @@ def test_boxes_and_scores_are_those_of_opencv_before_suppression(name, parameter
     assert network.count_params() == parameters
     assert len(boxes) == len(wanted) > 5
     assert np.sort(scores) == pytest.approx(np.sort(rows[:, -1]), abs=1e-5)
-    apart = np.abs(boxes[:, None] - wanted[None]).max(axis=2).min(axis=1)
-    assert apart.max() < 1e-3
+    difference = np.abs(boxes[:, None] - wanted[None]).max(axis=2).min(axis=1)
+    assert difference.max() < 1e-3
 
 
 def test_the_error_about_a_missing_file_says_which_file_to_give(tmp_path):

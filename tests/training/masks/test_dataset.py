@@ -17,21 +17,21 @@ def names(part) -> set[tuple[str, str]]:
 def test_the_two_sides_of_the_split_share_no_picture(tiny_recipe, tmp_path):
     data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
 
-    assert len(data_set.learnt) + len(data_set.judging) == 40
-    assert len(data_set.judging) == 12
-    assert not names(data_set.learnt) & names(data_set.judging)
+    assert len(data_set.train) + len(data_set.validation) == 40
+    assert len(data_set.validation) == 12
+    assert not names(data_set.train) & names(data_set.validation)
 
 
-def test_pictures_kept_apart_are_in_neither_split(tiny_recipe, class_folders, tmp_path):
+def test_pictures_of_a_test_set_are_in_neither_split(tiny_recipe, class_folders, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(class_folders / "with_mask" / "000.png", elsewhere / "copy.png")
-    recipe = tiny_recipe(validation={"fraction": 0.3, "duplicate_bits": 0, "keep_apart": [str(elsewhere)]})
+    recipe = tiny_recipe(validation={"fraction": 0.3, "duplicate_bits": 0, "test_sets": [str(elsewhere)]})
 
     data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
 
-    assert ("with_mask", "000.png") not in names(data_set.learnt) | names(data_set.judging)
-    assert data_set.kept_apart == 1
+    assert ("with_mask", "000.png") not in names(data_set.train) | names(data_set.validation)
+    assert data_set.excluded == 1
     assert data_set.table().splitlines()[-1].startswith("excluded: 1,")
 
 
@@ -46,7 +46,7 @@ def test_all_data_that_is_not_held_out_is_used_for_training(tiny_recipe, class_f
     data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
 
     copied = {(path.parent.name, path.name) for path in more.rglob("*.png")}
-    assert not copied & names(data_set.judging), "a near-duplicate of what is learnt must not judge"
+    assert not copied & names(data_set.validation), "a near-duplicate of a training picture is used for validation"
 
 
 def test_the_share_of_a_source_determines_how_often_it_is_drawn(tiny_recipe, class_folders, tmp_path):
@@ -58,7 +58,7 @@ def test_the_share_of_a_source_determines_how_often_it_is_drawn(tiny_recipe, cla
     )
     data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
 
-    assert data_set.learnt.chances[data_set.learnt.answers == 0].sum() == pytest.approx(0.75)
+    assert data_set.train.sampling_probabilities[data_set.train.targets == 0].sum() == pytest.approx(0.75)
 
 
 def test_a_face_in_two_sources_is_evaluated_once(tiny_recipe, class_folders, tmp_path):
@@ -66,8 +66,8 @@ def test_a_face_in_two_sources_is_evaluated_once(tiny_recipe, class_folders, tmp
 
     data_set = open_data_set(twice, packs_folder=tmp_path / "packs")
 
-    assert len(data_set.judging) == 12
-    assert len(data_set.learnt) == 56
+    assert len(data_set.validation) == 12
+    assert len(data_set.train) == 56
 
 
 def test_unreadable_pictures_are_listed_and_not_fatal(tiny_recipe, class_folders, tmp_path):
@@ -76,11 +76,11 @@ def test_unreadable_pictures_are_listed_and_not_fatal(tiny_recipe, class_folders
     data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
 
     assert len(data_set.unreadable) == 1
-    assert len(data_set.learnt) + len(data_set.judging) == 40
+    assert len(data_set.train) + len(data_set.validation) == 40
 
 
 def test_a_label_without_faces_to_evaluate_is_reported(tiny_recipe, tmp_path):
     recipe = tiny_recipe(labels=["with_mask", "without_mask", "mask_worn_incorrectly"])
 
-    with pytest.raises(ConfigError, match="no faces of mask_worn_incorrectly to learn from"):
+    with pytest.raises(ConfigError, match="no training faces of mask_worn_incorrectly"):
         open_data_set(recipe, packs_folder=tmp_path / "packs")

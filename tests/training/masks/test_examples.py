@@ -67,7 +67,7 @@ def test_an_empty_class_folder_is_reported(tmp_path):
     a_picture(tmp_path / "with_mask" / "1.png")
     (tmp_path / "without_mask").mkdir()
 
-    with pytest.raises(ConfigError, match=r"without_mask: no pictures .* fill the folder or take it away"):
+    with pytest.raises(ConfigError, match=r"without_mask: no pictures .* fill or remove the folder"):
         from_class_folders(tmp_path, source="one")
 
 
@@ -91,14 +91,14 @@ def test_a_missing_folder_is_reported(tmp_path):
 
 
 def test_a_test_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="for judging only"):
+    with pytest.raises(ConfigError, match="for evaluation only"):
         from_class_folders(tmp_path / "test", source="one")
-    with pytest.raises(ConfigError, match="for judging only"):
+    with pytest.raises(ConfigError, match="for evaluation only"):
         from_one_label(tmp_path / "test", label="with_mask", source="one")
 
 
 def test_scenes_give_boxes_of_the_chosen_sources_and_sizes(tmp_path):
-    examples = from_scenes(some_scenes(tmp_path), sources=["street"], smallest_px=16)
+    examples = from_scenes(some_scenes(tmp_path), sources=["street"], min_face_px=16)
 
     assert [(example.path.name, example.label) for example in examples] == [("1.jpg", "with_mask")]
     assert examples[0].box is not None
@@ -109,7 +109,7 @@ def test_the_test_split_is_never_used_for_training(tmp_path):
     path = some_scenes(tmp_path)
 
     assert "2.jpg" not in {example.path.name for example in from_scenes(path)}
-    with pytest.raises(ConfigError, match="for judging only"):
+    with pytest.raises(ConfigError, match="for evaluation only"):
         from_scenes(path, splits=["test"])
 
 
@@ -183,7 +183,7 @@ def test_corrections_change_labels_and_remove_faces(tmp_path):
     file = tmp_path / "corrections.yaml"
     file.write_text("2: without_mask  # bare\n3: ignore\n")
 
-    corrected = read_scenes(scenes, sources=(), splits=("train",), smallest_px=0, corrections=read_corrections(file))
+    corrected = read_scenes(scenes, sources=(), splits=("train",), min_face_px=0, corrections=read_corrections(file))
 
     assert [example.label for example in corrected] == ["with_mask", "without_mask"]
 
@@ -199,4 +199,4 @@ def test_an_invalid_list_of_corrections_is_refused(tmp_path, text):
 
 def test_a_correction_of_a_missing_annotation_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no annotation 7"):
-        read_scenes(annotated(tmp_path, FACE), sources=(), splits=("train",), smallest_px=0, corrections={7: "ignore"})
+        read_scenes(annotated(tmp_path, FACE), sources=(), splits=("train",), min_face_px=0, corrections={7: "ignore"})

@@ -11,10 +11,10 @@ from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_pixels, face_region
 from training.masks.examples import Example
-from training.masks.jitter import View
-from training.masks.pack import LONGEST_FACE_PX, open_pack
+from training.masks.jitter import FaceCropper
+from training.masks.pack import MAX_FACE_PX, open_pack
 
-VIEW = View(margin_fraction=0.25, input_px=64)
+VIEW = FaceCropper(margin_fraction=0.25, input_px=64)
 
 
 def a_scene(tmp_path, *, width=300, height=200):
@@ -33,7 +33,7 @@ def test_a_packed_face_has_the_pixels_of_the_device(tmp_path, box):
 
     pack = open_pack([Example(path, "with_mask", "one", box)], folder=tmp_path / "packs")
 
-    assert np.array_equal(VIEW.cut(pack.surroundings(0), pack.box(0), whole=False), seen)
+    assert np.array_equal(VIEW.crop(pack.crop(0), pack.box(0), whole=False), seen)
 
 
 def test_a_large_face_is_kept_no_larger_than_any_input_needs(tmp_path):
@@ -41,7 +41,7 @@ def test_a_large_face_is_kept_no_larger_than_any_input_needs(tmp_path):
 
     pack = open_pack([Example(path, "with_mask", "one", Box(200, 200, 700, 650))], folder=tmp_path / "packs")
 
-    assert pack.box(0).width_px == pytest.approx(LONGEST_FACE_PX)
+    assert pack.box(0).width_px == pytest.approx(MAX_FACE_PX)
 
 
 def test_a_picture_without_a_box_is_the_face(tmp_path):
@@ -51,7 +51,7 @@ def test_a_picture_without_a_box_is_the_face(tmp_path):
 
     assert pack.whole.all()
     assert pack.box(0) == Box(0, 0, 90, 80)
-    assert np.array_equal(pack.surroundings(0), read_picture(path))
+    assert np.array_equal(pack.crop(0), read_picture(path))
 
 
 def test_unreadable_pictures_are_listed_and_omitted(tmp_path):
@@ -83,4 +83,4 @@ def test_opening_again_reads_no_picture(tmp_path):
 
     second = open_pack(examples, folder=tmp_path / "packs")
 
-    assert np.array_equal(first.surroundings(0), second.surroundings(0))
+    assert np.array_equal(first.crop(0), second.crop(0))

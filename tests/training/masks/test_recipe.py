@@ -15,7 +15,7 @@ RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.ya
 
 
 def test_the_test_split_of_scenes_is_refused():
-    with pytest.raises(ValidationError, match="for judging only"):
+    with pytest.raises(ValidationError, match="for evaluation only"):
         DataRecipe(scenes=Path("annotations.json"), splits=("train", "test"))
 
 
@@ -32,7 +32,7 @@ def test_faces_of_one_label_need_the_label():
 
 def test_finding_faces_needs_a_detector():
     with pytest.raises(ValidationError, match="detector: needed"):
-        MaskRecipe(name="one", data=[{"folders": "faces", "find": True}])
+        MaskRecipe(name="one", data=[{"folders": "faces", "detect_faces": True}])
 
 
 def test_labels_are_distinct():

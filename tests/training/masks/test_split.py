@@ -1,4 +1,4 @@
-"""Split: no picture validates what its near-duplicate has taught."""
+"""Split: near-duplicates are never on both sides."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ def test_near_duplicates_share_a_group_also_over_several_steps():
 def test_whole_groups_are_held_out():
     groups = np.repeat(np.arange(50), 2)
 
-    held = choose_held_out(groups, ["one"] * 100, fraction=0.2, seed=1)
+    held_out = choose_held_out(groups, ["one"] * 100, fraction=0.2, seed=1)
 
-    assert 20 <= held.sum() <= 22
-    assert all(held[groups == group].all() or not held[groups == group].any() for group in range(50))
+    assert 20 <= held_out.sum() <= 22
+    assert all(held_out[groups == group].all() or not held_out[groups == group].any() for group in range(50))
 
 
 def test_each_source_contributes_its_share():
     sources = ["few"] * 20 + ["many"] * 200
 
-    held = choose_held_out(np.arange(220), sources, fraction=0.25, seed=1)
+    held_out = choose_held_out(np.arange(220), sources, fraction=0.25, seed=1)
 
-    assert held[:20].sum() == 5
-    assert held[20:].sum() == 50
+    assert held_out[:20].sum() == 5
+    assert held_out[20:].sum() == 50
 
 
 def test_an_additional_source_does_not_change_the_held_out_pictures():

@@ -36,7 +36,7 @@ def bare_faces(tmp_path):
 def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces, tmp_path):
     output = tmp_path / "drawn"
 
-    done = synthesise(bare_faces, output=output, detector=detector, wrong_share=0.5, most=100, seed=2)
+    done = synthesise(bare_faces, output=output, detector=detector, wrong_share=0.5, max_pictures=100, seed=2)
 
     assert sum(done.written.values()) == 8
     assert done.without_face == 1
@@ -54,7 +54,7 @@ def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces,
 @pytest.mark.reference_data
 def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
     for name in ("one", "other"):
-        synthesise(bare_faces, output=tmp_path / name, detector=detector, wrong_share=0.5, most=4, seed=2)
+        synthesise(bare_faces, output=tmp_path / name, detector=detector, wrong_share=0.5, max_pictures=4, seed=2)
 
     first, second = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "other"))
     assert [path.name for path in first] == [path.name for path in second]
@@ -64,7 +64,7 @@ def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
 @pytest.mark.reference_data
 def test_a_folder_with_content_is_not_overwritten(detector, bare_faces):
     with pytest.raises(ConfigError, match="not empty"):
-        synthesise(bare_faces, output=bare_faces, detector=detector, wrong_share=0.5, most=100, seed=1)
+        synthesise(bare_faces, output=bare_faces, detector=detector, wrong_share=0.5, max_pictures=100, seed=1)
 
 
 @pytest.mark.reference_data
@@ -74,7 +74,7 @@ def test_pictures_without_a_face_are_reported(detector, tmp_path):
     cv2.imwrite(str(folder / "coins.png"), data.coins())
 
     with pytest.raises(ConfigError, match="no face of 32 px or more"):
-        synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, most=100, seed=1)
+        synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, max_pictures=100, seed=1)
 
 
 def test_a_missing_detector_is_reported(tmp_path):

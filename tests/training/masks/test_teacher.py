@@ -27,10 +27,10 @@ def test_a_teacher_answers_for_pixels_of_another_size(tiny_recipe, tmp_path):
     teacher = open_teacher(tiny_recipe(teacher={"model": str(a_teacher(tmp_path))}))
 
     assert teacher is not None
-    answers = teacher.answers(np.zeros((3, 32, 32, 3), np.float32))
+    targets = teacher.soft_targets(np.zeros((3, 32, 32, 3), np.float32))
 
-    assert answers.shape == (3, 2)
-    assert np.allclose(answers.sum(axis=1), 1.0)
+    assert targets.shape == (3, 2)
+    assert np.allclose(targets.sum(axis=1), 1.0)
 
 
 def test_a_recipe_without_a_teacher_has_none(tiny_recipe):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.vision.detector.decoding import MOST_CANDIDATES, Level, candidates, cell_scores, decode, suppress
+from edge_agent.vision.detector.decoding import MAX_CANDIDATES, Level, candidates, cell_scores, decode, suppress
 
 
 def silent(rows: int = 4, columns: int = 6, stride: int = 8) -> Level:
@@ -51,7 +51,7 @@ def test_a_level_full_of_faces_is_bounded():
 
     boxes, _ = decode([level], min_score=0.5)
 
-    assert len(boxes) == MOST_CANDIDATES
+    assert len(boxes) == MAX_CANDIDATES
 
 
 def test_a_damaged_output_overflows_nowhere():

@@ -1,0 +1,66 @@
+"""Custom code: rejects models that would execute code when loaded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
+
+
+def check_no_custom_code(config: str, path: Path) -> None:
+    """Reject a model whose Keras configuration (JSON) has a Lambda layer or classes from modules outside Keras.
+
+    Loading it would run the code of a Lambda layer, load the SavedModel that a TFSMLayer names, or import any module
+    named.
+
+    Raises:
+        ModelError: it contains such code, or is not JSON.
+    """
+    try:
+        description = json.loads(config)
+    except ValueError as error:
+        raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
+    for part in _class_configs(description):
+        name = part["class_name"]
+        if name == "Lambda":
+            raise ModelError(
+                f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
+                "or export the model where it was made: model.export(folder)"
+            )
+        if name == "TFSMLayer":
+            raise ModelError(
+                f"{path}: is a wrapper (TFSMLayer) around a SavedModel that lies elsewhere; convert that folder itself"
+            )
+        registered = part.get("registered_name")
+        if isinstance(registered, str) and ">" in registered and registered.split(">")[0] not in _MODULES_OF_KERAS:
+            raise ModelError(custom_layer_message(path, str(name)))
+        module = part.get("module")
+        if isinstance(module, str) and module.split(".")[0] not in _MODULES_OF_KERAS:
+            raise ModelError(custom_layer_message(path, str(name)))
+
+
+def _class_configs(config: Any) -> Iterator[dict[str, Any]]:
+    """All parts of a Keras configuration that name a class."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _class_configs(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _class_configs(value)
+
+
+def custom_layer_message(path: Path, name: str) -> str:
+    """The error message for a model with a layer that Keras does not know."""
+    return (
+        f"{path}: has a custom layer, '{name}', which is not executed; export the model where that layer is "
+        "defined, with model.export(folder), and convert the folder"
+    )

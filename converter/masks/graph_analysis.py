@@ -1,0 +1,95 @@
+"""Graph analysis: infers preprocessing and outputs from a frozen TensorFlow graph.
+
+A scaling at the start reveals the pixel range, the last operation whether the outputs are probabilities. Layers are
+not inspected: the same scaling is a Rescaling layer in one file, two operations of Keras 2 in another, and nameless in
+a SavedModel.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+OutputKind: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
+
+_PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze"}
+# Operations with trained weights: no longer a fixed scaling.
+_FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
+
+# float32 has seven digits; subtracting two values costs one or two.
+_DIGITS = 5
+# Smaller fractions of a pixel step are rounding noise around 0.
+_MIN_OFFSET = 1e-4
+
+
+def output_kind_of(function: Any) -> OutputKind:
+    """The kind of the outputs, by the last operation."""
+    operation = function.outputs[0].op
+    while operation.type in _PASSES_BACK:
+        operation = operation.inputs[0].op
+    match operation.type:
+        case "Softmax":
+            return "probabilities"
+        case "Sigmoid":
+            return "sigmoid"
+        case _:
+            return "probabilities" if _sums_to_one(function) else "logits"
+
+
+def _sums_to_one(function: Any) -> bool:
+    """Whether several outputs are always probabilities, for example of a softmax made of separate operations."""
+    import tensorflow as tf
+
+    (pixels,) = function.inputs
+    random = np.random.default_rng(1)
+    for largest in (1, 255):
+        picture = random.uniform(0, largest, pixels.shape).astype(np.float32)
+        values = np.asarray(function(tf.constant(picture))[0], np.float64).reshape(-1)
+        if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=1e-3):
+            return False
+    return True
+
+
+def input_scaling(function: Any) -> tuple[float, float]:
+    """The linear scaling of a pixel before the first layer, as factor and offset; 1 and 0 if there is none.
+
+    Determined by running the graph up to its first layer on constant pictures, and rounded.
+    """
+    import tensorflow as tf
+
+    (pixels,) = function.inputs
+    scaled = _input_of_first_layer(pixels)
+    if scaled is None or scaled is pixels:
+        return 1.0, 0.0
+    beginning = function.prune(pixels, scaled)
+    at_zero, at_one, at_two = (_middle(beginning(tf.fill(pixels.shape, value))) for value in (0.0, 1.0, 2.0))
+    factor, offset = at_one - at_zero, at_zero
+    if not np.isclose(at_two - at_one, factor, rtol=1e-3, atol=1e-6):
+        return 1.0, 0.0
+    return _rounded(factor), _rounded(offset) if abs(offset) > _MIN_OFFSET * abs(factor) else 0.0
+
+
+def _input_of_first_layer(pixels: Any) -> Any:
+    """The input tensor of the first layer; None if no layer is reached."""
+    seen, waiting = set(), [pixels]
+    while waiting:
+        tensor = waiting.pop(0)
+        for operation in tensor.consumers():
+            if operation.type in _FIRST_LAYERS:
+                return operation.inputs[0]
+            if operation.name not in seen:
+                seen.add(operation.name)
+                waiting += operation.outputs
+    return None
+
+
+def _rounded(value: float) -> float:
+    """Round off the noise of float32."""
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _middle(values: Any) -> float:
+    """One value away from the edges, which may be padded."""
+    array = np.asarray(values, np.float64)
+    return float(array[tuple(side // 2 for side in array.shape)])

@@ -1,0 +1,407 @@
+"""Model settings: determines preprocessing and output labels of a network, with the reason for each.
+
+Precedence: the user's options, then what the file states, then trials on labelled pictures. The conversion is refused
+if trials show that another setting is clearly more accurate than the stated one, or that none is better than chance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.errors import AccuracyError
+from converter.masks.outputs import labels_among, outputs_of
+from converter.masks.preprocessing import Preprocessing, common_preprocessings
+from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from converter.masks.metrics import Share
+    from converter.masks.networks import Network
+    from converter.masks.outputs import Output
+    from converter.masks.overrides import ModelOverrides
+    from converter.masks.preprocessing import Colours, PixelRange
+    from edge_agent.domain import Label
+    from edge_agent.vision.card import Resampling
+
+MIN_ACCURACY_GAIN = 0.03
+"""Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated setting."""
+CALIBRATION_TOLERANCE = 0.05
+"""Log losses without temperature that differ by less do not show which setting a network is calibrated for."""
+MIN_LABELLED_PICTURES = 20
+"""With fewer labelled pictures, trials are inconclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Preprocessing and labels of a model. `reasons` states the origin of each; `accuracy` is that of the trials."""
+
+    preprocessing: Preprocessing
+    outputs: tuple[Output, ...]
+    reasons: dict[str, str]
+    accuracy: Share | None
+    resampling: Resampling = "area"
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels that the network distinguishes."""
+        return labels_among(self.outputs)
+
+    @property
+    def card_pixels(self) -> PixelRange:
+        """The pixel range on the card; 0..255 if a convolution in the model does the rest."""
+        return self.preprocessing.pixels if self.preprocessing.fits_card else "0..255"
+
+    @property
+    def card_colours(self) -> Colours:
+        """The colour order on the card."""
+        return self.preprocessing.colours if self.preprocessing.fits_card else "rgb"
+
+    def as_json(self) -> dict[str, Any]:
+        """The `source` section of a card."""
+        accuracy = {"right": self.accuracy.hits, "of": self.accuracy.of} if self.accuracy else {}
+        chosen = {"resampling": self.resampling, "outputs": list(self.outputs), "reasons": self.reasons}
+        return self.preprocessing.as_json() | chosen | accuracy
+
+
+def describe_settings(settings: ModelSettings) -> list[str]:
+    """One line per setting, with its reason."""
+    preprocessing = settings.preprocessing
+    scaling = f"pixels {preprocessing.pixels}"
+    scaling += f", means {','.join(f'{mean:g}' for mean in preprocessing.means)}" if preprocessing.means else ""
+    scaling += (
+        f", std {','.join(f'{deviation:g}' for deviation in preprocessing.deviations)}"
+        if preprocessing.deviations
+        else ""
+    )
+    return [
+        f"{scaling}: {settings.reasons['pixels']}",
+        f"colours {preprocessing.colours}: {settings.reasons['colours']}",
+        f"resampling {settings.resampling}: {settings.reasons['resampling']}",
+        f"labels {','.join(settings.outputs)}: {settings.reasons['labels']}",
+    ]
+
+
+def determine_settings(
+    network: Network,
+    overrides: ModelOverrides,
+    pictures: Mapping[Resampling, NDArray[np.uint8]],
+    labels: Sequence[Label | None],
+    *,
+    force: bool = False,
+) -> ModelSettings:
+    """Determine preprocessing and labels; `pictures` are RGB, of the network's input size, by resampling method.
+
+    `labels` are None if unknown.
+
+    Raises:
+        ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
+        AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures; not with `force`.
+    """
+    stated_preprocessing = _stated_preprocessing(network, overrides)
+    stated_outputs = _stated_outputs(network, overrides)
+    seen = {label for label in labels if label is not None}
+    orders = label_orders(network, seen) if stated_outputs is None else _permuted_labels(stated_outputs)
+    # Pictures of labels that the network lacks are useless here.
+    labels = [label if orders and label in orders[0] else None for label in labels]
+    known = seen & set(labels)
+    labelled = sum(label is not None for label in labels)
+    if labelled < MIN_LABELLED_PICTURES or len(known) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
+        return _settings_without_trials(network, overrides, stated_preprocessing, stated_outputs)
+    common = common_preprocessings(network.channels)
+    preprocessings = [
+        preprocessing
+        for preprocessing in dict.fromkeys((stated_preprocessing, *common))
+        if preprocessing.channels == network.channels
+    ]
+    resampling = overrides.resampling or network.resampling
+    trials = run_trials(network, preprocessings, orders, pictures[resampling or "area"], labels)
+    allowed = [
+        trial
+        for trial in trials
+        if (stated_outputs is None or trial.outputs == stated_outputs)
+        and (trial.preprocessing == stated_preprocessing or overrides.is_consistent_with(trial.preprocessing))
+    ]
+    chosen = _select_trial(network, allowed)
+    if not force:
+        _check_accuracy(network, chosen, trials)
+        _check_label_order(network, chosen, allowed, known)
+    reasons = _reasons(network, overrides, stated_preprocessing, chosen=chosen, trials=trials, known=known)
+    if resampling is None:
+        return _with_resampling(
+            network,
+            ModelSettings(chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy),
+            chosen,
+            pictures,
+            labels,
+        )
+    reasons["resampling"] = _origin_of_resampling(network, overrides)
+    return ModelSettings(chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy, resampling)
+
+
+def _with_resampling(
+    network: Network,
+    settings: ModelSettings,
+    by_area: Trial,
+    pictures: Mapping[Resampling, NDArray[np.uint8]],
+    labels: Sequence[Label | None],
+) -> ModelSettings:
+    """Add the resampling: the framework's default, unless the other is better by more than the margin."""
+    common = network.usual_resampling
+    if np.array_equal(pictures["area"], pictures["linear"]):
+        reasons = settings.reasons | {"resampling": "assumed, and not checked: no picture is larger than the input"}
+        return replace(settings, resampling=common, reasons=reasons)
+    (linear,) = run_trials(network, [by_area.preprocessing], [by_area.outputs], pictures["linear"], labels)
+    tried: dict[Resampling, Trial] = {"area": by_area, "linear": linear}
+    second: Resampling = "linear" if common == "area" else "area"
+    if len(linear.losses) == len(by_area.losses) and tried[second].is_better_than(tried[common]):
+        common, second = second, common
+    reasons = settings.reasons | {"resampling": _trial_reason(tried[common], tried[second])}
+    return replace(settings, resampling=common, accuracy=tried[common].accuracy, reasons=reasons)
+
+
+def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Preprocessing:
+    """The stated preprocessing, completed by defaults."""
+    grey = network.channels == 1
+    if overrides.colours is not None and (overrides.colours == "grey") != grey:
+        raise ConfigError(
+            f"{network.path}: takes {network.channels} channels, which --colours {overrides.colours} is not"
+        )
+    as_in_file = overrides.pixels in {None, network.pixels}
+    preprocessing = Preprocessing(
+        pixels=overrides.pixels or network.pixels or ("0..1" if grey else "-1..1"),
+        colours=overrides.colours or network.colours or ("grey" if grey else "rgb"),
+        means=network.means if as_in_file and overrides.means is None else overrides.means or (),
+        deviations=network.deviations if as_in_file and overrides.deviations is None else overrides.deviations or (),
+    )
+    for option, values in (("--means", preprocessing.means), ("--std", preprocessing.deviations)):
+        if len(values) not in {0, preprocessing.channels}:
+            raise ConfigError(
+                f"{option}: gives {len(values)} numbers, the network takes {preprocessing.channels} channels"
+            )
+    if any(value <= 0 for value in preprocessing.deviations):
+        raise ConfigError("--std: a standard deviation is more than 0")
+    return preprocessing
+
+
+def _stated_outputs(network: Network, overrides: ModelOverrides) -> tuple[Output, ...] | None:
+    """The meaning of the outputs as stated, or by the names in the file; None if neither gives it."""
+    outputs = overrides.labels.in_order_of(network.output_names, path=network.path)
+    if not outputs and network.output_names:
+        outputs = outputs_of(network.output_names, path=network.path)
+    if not outputs:
+        return None
+    # A single output stands for two labels.
+    expected_count = max(network.outputs, 2)
+    if len(outputs) != expected_count:
+        raise ConfigError(
+            f"{network.path}: its {network.outputs} output(s) need {expected_count} labels, and {len(outputs)} are "
+            f"named ({', '.join(outputs)}); give one label or 'ignore' per output, in their order"
+        )
+    if len(labels_among(outputs)) < 2:  # noqa: PLR2004
+        raise ConfigError(f"{network.path}: {', '.join(outputs)}: at least two labels are needed")
+    return outputs
+
+
+def _settings_without_trials(
+    network: Network, overrides: ModelOverrides, preprocessing: Preprocessing, outputs: tuple[Output, ...] | None
+) -> ModelSettings:
+    if outputs is None:
+        raise ConfigError(
+            f"{network.path}: does not state what its {network.outputs} outputs mean; give --labels in their order, as "
+            "with_mask,without_mask, or calibration pictures in folders named after the labels"
+        )
+    assumed = "assumed, and not checked: no labelled pictures"
+    return ModelSettings(
+        preprocessing,
+        outputs,
+        {
+            "pixels": _origin_of_pixels(network, overrides) or assumed,
+            "colours": _origin_of_colours(network, overrides) or assumed,
+            "resampling": _origin_of_resampling(network, overrides) or assumed,
+            "labels": _origin_of_labels(overrides),
+        },
+        None,
+        overrides.resampling or network.resampling or network.usual_resampling,
+    )
+
+
+def _permuted_labels(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], ...]:
+    """All orders of the labels, the given one first; ignored outputs keep their places."""
+    labels = labels_among(outputs)
+    orders = [outputs]
+    for order in itertools.permutations(labels):
+        remaining = iter(order)
+        orders.append(tuple(next(remaining) if output in labels else output for output in outputs))
+    return tuple(dict.fromkeys(orders))
+
+
+def _select_trial(network: Network, allowed: Sequence[Trial]) -> Trial:
+    """The best trial; ties within the margin prefer what the file states, then calibration, then what fits a card.
+
+    A network is calibrated, if at all, only for the pixels it was trained on; on others its scores saturate, which
+    increases the log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255, which
+    was 9 points less accurate and yet within the margin on 160 pictures.
+    """
+    tied = _tied_with_best(allowed)
+    common = common_preprocessings(network.channels)
+    min_loss = min(trial.uncalibrated_loss for trial in tied)
+    return min(
+        tied,
+        key=lambda trial: (
+            network.colours not in {None, trial.preprocessing.colours},
+            network.pixels is not None
+            and _scaling(trial.preprocessing) != (network.pixels, network.means, network.deviations),
+            # A temperature that makes all scores equal costs an overconfident network little.
+            trial.is_chance,
+            trial.uncalibrated_loss > min_loss + CALIBRATION_TOLERANCE,
+            not trial.preprocessing.fits_card and network.channels > 1,
+            common.index(trial.preprocessing) if trial.preprocessing in common else -1,
+        ),
+    )
+
+
+def _tied_with_best(trials: Sequence[Trial]) -> list[Trial]:
+    """The best trial and those within the margin of it, best first."""
+    return [
+        trial for trial in trials if len(trial.losses) == len(trials[0].losses) and not trials[0].is_better_than(trial)
+    ]
+
+
+def _most_similar(chosen: Trial, trials: Sequence[Trial]) -> Trial:
+    """The first trial closest to the chosen one, so that the advice changes as few options as possible."""
+    return min(
+        trials, key=lambda trial: (trial.preprocessing != chosen.preprocessing) * 2 + (trial.outputs != chosen.outputs)
+    )
+
+
+def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) -> None:
+    best = _most_similar(chosen, _tied_with_best(trials))
+    gain = (best.accuracy.value or 0) - (chosen.accuracy.value or 0)
+    is_beaten = len(best.losses) != len(chosen.losses) or best.is_better_than(chosen)
+    if is_beaten and gain >= MIN_ACCURACY_GAIN:
+        options = [] if best.preprocessing == chosen.preprocessing else [best.preprocessing.as_options()]
+        wrong_order = best.outputs != chosen.outputs
+        if wrong_order:
+            options.append(f"--labels {','.join(best.outputs)}")
+        problem = "its labels are in the wrong order" if wrong_order else "another preprocessing is more accurate"
+        raise AccuracyError(
+            f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct: {problem}, "
+            f"{best.accuracy.hits} of {best.accuracy.of} with {' '.join(options)}; use that, or --force"
+        )
+    if chosen.is_chance:
+        best = max(trials, key=lambda trial: trial.accuracy.value or 0.0)
+        raise AccuracyError(
+            f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct, which is "
+            "chance over all labels, and no usual preprocessing does better (best: "
+            f"{best.preprocessing.as_options()}, {best.accuracy.hits} of {best.accuracy.of}); state its preprocessing "
+            "(--pixels, --colours, --means, --std, --labels, --margin), use pictures like its "
+            "training data, or --force"
+        )
+
+
+def _check_label_order(network: Network, chosen: Trial, allowed: Sequence[Trial], known: Container[Label]) -> None:
+    """Reject an uncertain label order: swapped labels are wrong on every picture."""
+    order = _order_among(chosen, known)
+    second = next((trial for trial in allowed if _order_among(trial, known) != order), None)
+    if second is None or len(second.losses) != len(chosen.losses) or chosen.is_better_than(second):
+        return
+    raise AccuracyError(
+        f"{network.path}: the pictures do not show what its outputs mean: {chosen.accuracy.hits} of "
+        f"{chosen.accuracy.of} are correct with {_as_options(chosen)}, {second.accuracy.hits} with "
+        f"{_as_options(second)}; state --labels, or --force"
+    )
+
+
+def _order_among(trial: Trial, known: Container[Label]) -> tuple[Output | None, ...]:
+    """The order of the labels that occur in the pictures."""
+    return tuple(output if output in known else None for output in trial.outputs)
+
+
+def _as_options(trial: Trial) -> str:
+    return f"{trial.preprocessing.as_options()} --labels {','.join(trial.outputs)}"
+
+
+def _origin_of_pixels(network: Network, overrides: ModelOverrides) -> str:
+    if overrides.pixels is not None:
+        return overrides.origin
+    return network.pixels_from if network.pixels is not None else ""
+
+
+def _origin_of_colours(network: Network, overrides: ModelOverrides) -> str:
+    if overrides.colours is not None:
+        return overrides.origin
+    return "found in the files of the model" if network.colours is not None else ""
+
+
+def _origin_of_resampling(network: Network, overrides: ModelOverrides) -> str:
+    if overrides.resampling is not None:
+        return overrides.origin
+    return "found in the files of the model" if network.resampling is not None else ""
+
+
+def _origin_of_labels(overrides: ModelOverrides) -> str:
+    return overrides.origin if overrides.labels else "found in the files of the model"
+
+
+def _reasons(
+    network: Network,
+    overrides: ModelOverrides,
+    stated_preprocessing: Preprocessing,
+    *,
+    chosen: Trial,
+    trials: Sequence[Trial],
+    known: Container[Label],
+) -> dict[str, str]:
+    origins = {
+        "pixels": _origin_of_pixels(network, overrides)
+        if _scaling(chosen.preprocessing) == _scaling(stated_preprocessing)
+        else "",
+        "colours": _origin_of_colours(network, overrides)
+        if chosen.preprocessing.colours == stated_preprocessing.colours
+        else "",
+        "labels": "" if not overrides.labels and not network.output_names else _origin_of_labels(overrides),
+    }
+    if network.channels == 1:
+        origins["colours"] = "found in the file: it takes one channel"
+    reasons = {
+        aspect: reason
+        or _trial_reason(
+            chosen, next((trial for trial in trials if _value_of(trial, aspect) != _value_of(chosen, aspect)), None)
+        )
+        for aspect, reason in origins.items()
+    }
+    if not origins["labels"] and (unseen := [label for label in labels_among(chosen.outputs) if label not in known]):
+        reasons["labels"] += f"; {', '.join(unseen)}: assumed, no picture shows it"
+    return reasons
+
+
+def _scaling(preprocessing: Preprocessing) -> tuple[object, ...]:
+    return preprocessing.pixels, preprocessing.means, preprocessing.deviations
+
+
+def _value_of(trial: Trial, aspect: str) -> tuple[object, ...]:
+    match aspect:
+        case "pixels":
+            return _scaling(trial.preprocessing)
+        case "colours":
+            return (trial.preprocessing.colours,)
+        case _:
+            return trial.outputs
+
+
+def _trial_reason(chosen: Trial, second: Trial | None) -> str:
+    accuracy = f"chosen by trial: {chosen.accuracy.hits} of {chosen.accuracy.of}"
+    if second is None:
+        return accuracy
+    against = f" against {second.accuracy.hits} of {second.accuracy.of}"
+    losses = f", log loss {chosen.loss:.3f} against {second.loss:.3f}"
+    close = len(second.losses) == len(chosen.losses) > FIRST_PICTURES and not chosen.is_better_than(second)
+    return accuracy + against + losses + (" (a tie within the margin)" if close else "")

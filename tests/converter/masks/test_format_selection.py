@@ -1,0 +1,72 @@
+"""Format selection: a converted file that lost too much accuracy is rejected, with and without labels."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from converter.errors import AccuracyError
+from converter.masks.comparison import Comparison, Predictions
+from converter.masks.format_selection import check_loss, convert_smallest
+from edge_agent.errors import ModelError
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+PICTURES = 100
+
+
+def converted(*, other: int, labelled: bool) -> Any:
+    """A file that reads so many of the pictures otherwise than its source, which reads all right."""
+    scores = np.tile([0.9, 0.1], (PICTURES, 1))
+    changed = scores.copy()
+    changed[:other] = [0.1, 0.9]
+    labels: tuple[Label, ...] = ("with_mask", "without_mask")
+    truths: tuple[Label | None, ...] = ("with_mask" if labelled else None,) * PICTURES
+    comparison = Comparison(Predictions(labels, scores), Predictions(labels, changed), truths)
+    return SimpleNamespace(
+        output_format="int8", title="int8", card=SimpleNamespace(name="a"), comparison=comparison, is_accurate=False
+    )
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_more_than_five_percent_are_too_many(labelled):
+    check_loss(converted(other=4, labelled=labelled), [])
+    with pytest.raises(AccuracyError, match=r"6\.0%"):
+        check_loss(converted(other=6, labelled=labelled), [])
+
+
+def converter_of(*possible):
+    """Makes these formats, and no other."""
+
+    def convert_to(output_format, _pictures):
+        if output_format not in possible:
+            raise ModelError(f"{output_format}: not here")
+        return SimpleNamespace(output_format=output_format, is_accurate=True)
+
+    return convert_to
+
+
+@pytest.mark.parametrize(
+    ("possible", "converted"),
+    [
+        (("int8", "float16"), ["int8"]),
+        (("float16", "float32"), ["float16"]),
+        (("int16", "float32"), ["int16"]),
+        (("float32",), ["float32"]),
+    ],
+)
+def test_a_model_that_int8_does_not_support_may_be_another_format(possible, converted):
+    pictures: Any = ()
+
+    assert [model.output_format for model in convert_smallest(converter_of(*possible), pictures)] == converted
+
+
+def test_a_model_without_a_possible_format_is_refused_with_the_reason_of_int8():
+    pictures: Any = ()
+
+    with pytest.raises(ModelError, match="int8: not here"):
+        convert_smallest(converter_of(), pictures)

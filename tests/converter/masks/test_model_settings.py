@@ -1,0 +1,308 @@
+"""Model settings: preprocessing and labels from options, from the file, or from trials on labelled pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from converter.errors import AccuracyError
+from converter.masks.model_settings import determine_settings
+from converter.masks.networks import Network
+from converter.masks.outputs import LabelMapping, parse_labels
+from converter.masks.overrides import ModelOverrides
+from converter.masks.preprocessing import PER_CHANNEL, Preprocessing
+from edge_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_agent.domain import Label
+
+SIDE_PX = 8
+MASK, BARE = (40, 90, 160), (200, 130, 80)
+"""RGB of a "face" with and without a mask."""
+LABELS: tuple[Label, ...] = ("with_mask", "without_mask")
+TRUTHS = LABELS * 40
+
+
+def pictures():
+    """RGB pictures of either label in turn, of many brightnesses."""
+    random = np.random.default_rng(1)
+    colours = [np.array(MASK if truth == "with_mask" else BARE) for truth in TRUTHS]
+    shades = [np.clip(colour * random.uniform(0.8, 1.15) + random.normal(0, 20, 3), 0, 255) for colour in colours]
+    return np.array([np.full((SIDE_PX, SIDE_PX, 3), shade) for shade in shades], np.uint8)
+
+
+def a_network(preprocessing, *, outputs=2, swapped=False, blind=False, **known):
+    """A network that was trained by a way: it holds the mean of each channel against that of either colour."""
+    centres = [preprocessing.values(np.full((1, 1, 3), colour, np.uint8)).reshape(-1) * 0.95 for colour in (MASK, BARE)]
+    select_evenly = np.abs(centres[0] - centres[1]).mean()
+
+    def probabilities(values):
+        seen = values.mean(axis=(0, 1, 2))
+        distances = np.array([np.abs(seen - centre).mean() / select_evenly for centre in centres])
+        scores = np.exp(-6 * distances) if not blind else np.ones(2)
+        shares = scores / max(scores.sum(), 1e-12)
+        shares = shares[::-1] if swapped else shares
+        return np.array([shares[1]]) if outputs == 1 else np.append(shares, [0.0] * (outputs - 2))
+
+    return Network(
+        path=Path("a.keras"),
+        name="a",
+        kind="made up",
+        height_px=SIDE_PX,
+        width_px=SIDE_PX,
+        channels=preprocessing.channels,
+        outputs=outputs,
+        probabilities=probabilities,
+        **known,
+    )
+
+
+def choose_for(network, overrides=None, *, labels=TRUTHS, force=False, scaled=None):
+    seen = scaled or {"area": pictures(), "linear": pictures()}
+    return determine_settings(network, overrides or ModelOverrides(), seen, labels, force=force)
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing("-1..1", "rgb"),
+        Preprocessing("0..1", "bgr"),
+        Preprocessing("0..255", "rgb"),
+        Preprocessing("0..1", "grey"),
+        PER_CHANNEL[0],
+    ],
+    ids=str,
+)
+def test_the_preprocessing_of_a_network_is_found(preprocessing):
+    settings = choose_for(a_network(preprocessing), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.preprocessing == preprocessing
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
+    assert "chosen by trial" in settings.reasons["pixels"]
+    assert settings.reasons["labels"] == "stated"
+
+
+@pytest.mark.parametrize(("outputs", "swapped"), [(2, False), (2, True), (1, False), (1, True)])
+def test_the_order_of_labels_is_found_if_not_given(outputs, swapped):
+    settings = choose_for(a_network(Preprocessing(), outputs=outputs, swapped=swapped), ModelOverrides(colours="rgb"))
+
+    assert settings.labels == (LABELS[::-1] if swapped else LABELS)
+    assert "chosen by trial" in settings.reasons["labels"]
+
+
+def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
+    overrides = ModelOverrides(labels=LabelMapping(LABELS[::-1]), pixels="-1..1", colours="rgb")
+
+    with pytest.raises(AccuracyError, match="--labels with_mask,without_mask"):
+        choose_for(a_network(Preprocessing()), overrides)
+    assert choose_for(a_network(Preprocessing()), overrides, force=True).labels == LABELS[::-1]
+
+
+def test_an_ambiguous_order_of_labels_has_to_be_given():
+    # In BGR, with the labels the other way round, a network of colours classifies as many correctly.
+    network = a_network(Preprocessing())
+    mirrored = a_network(Preprocessing(colours="bgr"), swapped=True)
+
+    def both(values):
+        return (network.probabilities(values) + mirrored.probabilities(values)) / 2
+
+    with pytest.raises(AccuracyError, match="state --labels"):
+        choose_for(replace(network, probabilities=both))
+    assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
+
+
+def test_a_label_without_pictures_is_reported_as_assumed():
+    settings = choose_for(a_network(Preprocessing(), outputs=3), ModelOverrides(colours="rgb"))
+
+    assert settings.outputs == (*LABELS, "mask_worn_incorrectly")
+    assert "mask_worn_incorrectly: assumed" in settings.reasons["labels"]
+
+
+def test_three_labels_in_the_wrong_order_are_refused():
+    overrides = ModelOverrides(labels=LabelMapping(("mask_worn_incorrectly", *LABELS)), pixels="-1..1", colours="rgb")
+
+    with pytest.raises(AccuracyError, match="--labels with_mask,without_mask,mask_worn_incorrectly"):
+        choose_for(a_network(Preprocessing(), outputs=3), overrides)
+
+
+def test_a_given_range_with_clearly_worse_results_is_refused_with_the_better_one():
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="0..255")
+
+    with pytest.raises(AccuracyError, match=r"--pixels=0\.\.1 --colours bgr"):
+        choose_for(a_network(Preprocessing("0..1", "bgr")), overrides)
+
+
+def test_a_network_at_chance_is_refused():
+    with pytest.raises(AccuracyError, match="which is chance"):
+        choose_for(a_network(Preprocessing(), blind=True), ModelOverrides(labels=LabelMapping(LABELS)))
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+@pytest.mark.parametrize("bare", [40, 4])
+def test_a_network_that_always_gives_the_same_answer_is_at_chance(outputs, bare):
+    # Of 44 labelled pictures it reads 40 right, and of three labels pictures show two.
+    labels = [truth if truth == "with_mask" or index < 2 * bare else None for index, truth in enumerate(TRUTHS)]
+    network = a_network(Preprocessing(), outputs=outputs)
+    constant = replace(network, probabilities=lambda values: np.array([0.9, 0.1, 0.0][:outputs]))
+
+    with pytest.raises(AccuracyError, match="which is chance"):
+        choose_for(
+            constant, ModelOverrides(labels=LabelMapping((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels
+        )
+    assert choose_for(
+        network, ModelOverrides(labels=LabelMapping((*LABELS, "mask_worn_incorrectly")[:outputs])), labels=labels
+    )
+
+
+def test_pictures_of_a_label_that_a_network_lacks_do_not_count():
+    labels = ["mask_worn_incorrectly" if index % 5 else truth for index, truth in enumerate(TRUTHS * 2)]
+
+    settings = determine_settings(
+        a_network(Preprocessing("0..1")),
+        ModelOverrides(labels=LabelMapping(LABELS)),
+        {"area": np.concatenate([pictures()] * 2), "linear": np.concatenate([pictures()] * 2)},
+        labels,
+    )
+
+    assert settings.accuracy is not None
+    assert settings.accuracy.of == 32
+    assert settings.accuracy.hits > 28
+
+
+def test_an_overconfident_network_is_not_refused_as_one_at_chance():
+    """Wrong on a third of the pictures and sure of each: by log loss alone, saying nothing is nearly as good."""
+    torch = PER_CHANNEL[2]
+
+    def probabilities(values):
+        if values.min() >= 0:
+            return np.array([0.5, 0.5])
+        seen = (values.mean(axis=(0, 1, 2)) * torch.deviations + torch.means) * 255
+        bluer, bright = seen[2] > seen[0], seen.sum() > 0.92 * sum(MASK if seen[2] > seen[0] else BARE)
+        sure = 1 / (1 + np.exp(-9.0))
+        return np.array([sure, 1 - sure] if bluer == bright else [1 - sure, sure])
+
+    network = replace(a_network(torch), probabilities=probabilities)
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.preprocessing == torch
+    assert 0.55 < (settings.accuracy.value or 0) < 0.8
+
+
+def test_the_metadata_of_the_file_decides_between_equal_trials():
+    file = {"pixels": "0..255", "pixels_from": "found in the file"}
+
+    settings = choose_for(a_network(Preprocessing("0..255"), **file), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.reasons["pixels"] == "found in the file"
+
+
+def test_the_colour_order_of_a_training_run_is_used():
+    network = a_network(Preprocessing(colours="bgr"), colours="bgr")
+
+    settings = determine_settings(network, ModelOverrides(labels=LabelMapping(LABELS)), {}, ())
+
+    assert settings.preprocessing.colours == "bgr"
+    assert settings.reasons["colours"].startswith("found in the files")
+
+
+def test_without_labelled_pictures_nothing_is_reported_as_checked():
+    network = a_network(Preprocessing("0..1"))
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
+
+    assert settings.accuracy is None
+    assert "not checked" in settings.reasons["pixels"]
+    with pytest.raises(ConfigError, match="does not state what its 2 outputs mean"):
+        choose_for(network, labels=[None] * len(TRUTHS))
+
+
+def test_an_ignored_output_is_distributed_among_the_labels():
+    network = a_network(Preprocessing(), outputs=3)
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping((*LABELS, "ignore"))))
+
+    assert settings.labels == LABELS
+    assert settings.outputs == (*LABELS, "ignore")
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
+
+
+def test_names_in_the_file_are_recognised_or_have_to_be_given():
+    known = a_network(Preprocessing(), outputs=3, output_names=("0 Mask", "1 No Mask", "2 Background"))
+    assert choose_for(known).outputs == (*LABELS, "no_face")
+
+    foreign = a_network(Preprocessing(), output_names=("0 Com Mascara", "1 Sem Mascara"))
+    with pytest.raises(ConfigError, match=r"'0 Com Mascara', '1 Sem Mascara'.*--labels"):
+        choose_for(foreign)
+    said = parse_labels("Sem Mascara=without_mask,Com Mascara=with_mask")
+    assert choose_for(foreign, ModelOverrides(labels=said)).labels == LABELS
+
+
+def test_the_number_of_labels_has_to_be_that_of_outputs():
+    with pytest.raises(ConfigError, match=r"its 2 output\(s\) need 2 labels, and 3 are named"):
+        choose_for(a_network(Preprocessing()), ModelOverrides(labels=LabelMapping((*LABELS, "ignore"))))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (ModelOverrides(colours="grey"), "takes 3 channels"),
+        (ModelOverrides(means=(1.0,)), "--means: gives 1 numbers"),
+        (ModelOverrides(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
+    ],
+)
+def test_contradicting_options_are_refused(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        choose_for(a_network(Preprocessing()), overrides)
+
+
+@pytest.mark.parametrize(
+    ("worse", "stated", "file", "chosen"),
+    [
+        # Noise makes a picture harder to read.
+        ("area", None, None, "linear"),
+        ("linear", None, None, "area"),
+        ("area", "area", None, "area"),
+        ("linear", "linear", None, "linear"),
+        ("area", None, "area", "area"),
+    ],
+)
+def test_scaling_of_pictures_is_tried_unless_known(worse, stated, file, chosen):
+    noisy = pictures() // 2 + np.random.default_rng(2).integers(0, 120, (len(TRUTHS), 1, 1, 3), np.uint8)
+    scaled = {name: noisy.astype(np.uint8) if name == worse else pictures() for name in ("area", "linear")}
+    network = a_network(Preprocessing("0..1"), resampling=file)
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS), resampling=stated), scaled=scaled)
+
+    assert settings.resampling == chosen
+    assert settings.as_json()["resampling"] == chosen
+    assert settings.reasons["resampling"].startswith(
+        "stated" if stated else "found in the files" if file else "chosen by trial"
+    )
+
+
+@pytest.mark.parametrize("lighter", ["area", "linear"])
+@pytest.mark.parametrize("usual", ["area", "linear"])
+def test_a_tie_between_resamplings_is_decided_by_the_framework(lighter, usual):
+    scaled = {name: np.clip(pictures(), 0, 250) + np.uint8(name == lighter) for name in ("area", "linear")}
+    network = a_network(Preprocessing("0..1"), usual_resampling=usual)
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), scaled=scaled)
+
+    assert settings.resampling == usual
+    assert "a tie" in settings.reasons["resampling"]
+
+
+@pytest.mark.parametrize("usual", ["area", "linear"])
+def test_the_resampling_of_the_framework_is_assumed_if_no_picture_is_scaled_down(usual):
+    network = a_network(Preprocessing("0..1"), usual_resampling=usual)
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.resampling == usual
+    assert settings.reasons["resampling"].startswith("assumed")

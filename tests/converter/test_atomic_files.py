@@ -1,0 +1,99 @@
+"""Atomic files: files that appear together or not at all."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+
+import pytest
+
+from converter.atomic_files import write_atomically
+from edge_agent.errors import ConfigError, ModelError
+
+
+def test_files_and_their_folder_are_created(tmp_path):
+    folder = tmp_path / "models" / "new"
+
+    write_atomically({folder / "a.tflite": b"model", folder / "a.json": b"card"})
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.tflite": b"model", "a.json": b"card"}
+
+
+def test_existing_files_are_replaced_without_leftovers(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"old")
+
+    write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"})
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"new", "a.json": b"card"}
+
+
+def test_a_failed_rename_reverts_the_earlier_one(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"old")
+    (tmp_path / "a.json").mkdir()
+
+    with pytest.raises(ConfigError, match="nothing was written, what was there is unchanged: Is a directory"):
+        write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "b.json": b"new", tmp_path / "a.json": b"new"})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.tflite"]
+    assert (tmp_path / "a.tflite").read_bytes() == b"old"
+
+
+def test_existing_files_are_kept_until_the_new_ones_are_verified(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"old")
+    during = {}
+
+    def refuse():
+        during.update({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+        raise ModelError("cannot be loaded")
+
+    with pytest.raises(ModelError):
+        write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"}, verify=refuse)
+
+    assert during == {"a.tflite": b"new", "a.tflite.bak": b"old", "a.json": b"card"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "models").write_text("")
+
+    with pytest.raises(ConfigError, match=r"models: nothing was written.*or choose another folder"):
+        write_atomically({tmp_path / "models" / "a.tflite": b"new"})
+
+
+def test_a_file_that_grows_too_large_changes_nothing(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(ConfigError, match="File too large; make room there"):
+            write_atomically({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A disk of 64 KiB, where the machine lets us mount one; elsewhere the file size limit above stands in for it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("mounting a tiny disk needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_changes_nothing(tiny_disk):
+    (tiny_disk / "a.tflite").write_bytes(b"old" * 5000)
+
+    with pytest.raises(ConfigError, match=r"disk: nothing was written.*No space left on device; make room there"):
+        write_atomically({tiny_disk / "a.tflite": bytes(40_000), tiny_disk / "a.json": bytes(20_000)})
+
+    assert {path.name: path.read_bytes() for path in tiny_disk.iterdir()} == {"a.tflite": b"old" * 5000}
