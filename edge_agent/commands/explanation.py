@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import cv2
+
 from edge_agent.commands.explanation_plot import Event, TrackHistory, plot
 from edge_agent.errors import ConfigError
 
@@ -42,7 +44,7 @@ class Explanation:
             self._histories[resolved.track.id].events.append(Event(at, f"resolved: {resolved.reason}"))
 
     def save(self, folder: Path, *, name: str) -> None:
-        """Write NAME.json and NAME.svg.
+        """Write NAME.json and NAME.png.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -53,10 +55,13 @@ class Explanation:
             violation_llr=self._test.violation_llr,
             compliant_llr=self._test.compliant_llr,
         )
+        ok, picture = cv2.imencode(".png", drawn)
+        if not ok:
+            raise ConfigError(f"{folder / name}.png: OpenCV cannot draw so many tracks; cut the recording")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{name}.json").write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
-            (folder / f"{name}.svg").write_bytes(drawn)
+            (folder / f"{name}.png").write_bytes(picture.tobytes())
         except OSError as error:
             raise ConfigError(
                 f"--explain {folder}: cannot be written: {error.strerror}; name a folder of your own"
