@@ -66,19 +66,22 @@ class HttpClient:
         )
 
     @contextmanager
-    def get(self) -> Iterator[http.client.HTTPResponse]:
-        """Send a request, and give the response within the context.
+    def get(self, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse | None]:
+        """Send a request, and give the response within the context; None if it is 304, not modified.
 
         Raises:
             CameraError: the camera cannot be reached, refuses the request, answers with something else than HTTP, or
                 does not answer completely within the timeout; also while the response is read in the context.
         """
+        request = urllib.request.Request(self._address, headers=dict(headers or {}))  # noqa: S310  (http or https: checked)
         try:
-            with self._opener.open(self._address, timeout=self._timeout_seconds) as response:
+            with self._opener.open(request, timeout=self._timeout_seconds) as response:
                 yield response
         except urllib.error.HTTPError as error:
             error.close()
-            raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
+            if error.code != http.client.NOT_MODIFIED:
+                raise CameraError(f"{self._shown}: {self._refusal(error.code)}") from error
+            yield None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CameraError(f"{self._shown}: {self._why_failed(error)}") from error
 

@@ -1,4 +1,7 @@
-"""Still pictures: polls an HTTP address that returns one picture."""
+"""Still pictures: polls an HTTP address that returns one picture.
+
+An unchanged picture (304) is not transferred again.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from edge_agent.vision.images import decode_picture
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
 
     from edge_agent.config.model import CameraConfig
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 PICTURES_PER_SECOND = 2.0
 # A larger response is not a camera's picture.
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
+# First and maximum of the doubling intervals at which a picture is requested unconditionally although the camera calls
+# it unchanged, as some always do.
+FIRST_VERIFY_SECONDS, MAX_VERIFY_SECONDS = 0.5, 10.0
 # Longer than the headers of any part of a multipart response.
 BEGINNING_BYTES = 2048
 CHUNK_BYTES = 65536
@@ -56,6 +63,9 @@ class StillCamera(EagerCamera):
         self._silence_seconds = config.read_timeout_seconds
         self._client = HttpClient(config.source, timeout_seconds=config.read_timeout_seconds)
         self._next_at = self._whole_at = time.monotonic()
+        self._conditions: dict[str, str] = {}
+        self._is_trusted, self._verify_at, self._verify_seconds = True, 0.0, FIRST_VERIFY_SECONDS
+        self._content = b""
 
     def grab(self) -> bool:
         """Request the next picture once it is due, as `Camera`.
@@ -66,18 +76,31 @@ class StillCamera(EagerCamera):
             if self._stop.wait(max(0.0, self._next_at - time.monotonic())):
                 raise CameraError(f"{self._shown}: asked to stop")
             self._next_at = max(self._next_at + self._interval_seconds, time.monotonic())
-            content = self._fetch()
+            content, conditions = self._fetch(self._conditions)
+            if content is None and time.monotonic() >= self._verify_at:
+                content, conditions = self._fetch({})
+                self._is_trusted = content in (None, self._content)
+                self._verify_at = time.monotonic() + self._verify_seconds
+                self._verify_seconds = min(2 * self._verify_seconds, MAX_VERIFY_SECONDS)
+            # Unchanged: if that lasts, the camera counts as frozen, like any other.
+            if content is None:
+                return True
             try:
                 self.grabbed = decode_picture(content)
             except PictureError as error:
                 if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
                     continue
                 raise CameraError(f"{self._shown}: {_why_no_picture(content)}") from error
-            self._whole_at = time.monotonic()
+            self._content, self._whole_at = content, time.monotonic()
+            self._conditions = conditions if self._is_trusted else {}
             return True
 
-    def _fetch(self) -> bytes:
-        with self._client.get() as response:
+    def _fetch(self, conditions: Mapping[str, str]) -> tuple[bytes | None, dict[str, str]]:
+        """Fetch the picture, None if it has not changed, and the headers by which to ask whether it has."""
+        with self._client.get(conditions) as response:
+            if response is None:
+                return None, {}
+            stated = {"If-None-Match": response.headers["ETag"], "If-Modified-Since": response.headers["Last-Modified"]}
             try:
                 content = response.read(MAX_PICTURE_BYTES + 1)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -88,7 +111,7 @@ class StillCamera(EagerCamera):
                 content = b""
         if len(content) > MAX_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
-        return content
+        return content, {name: value for name, value in stated.items() if value}
 
 
 def kind_of_address(config: CameraConfig) -> HttpKind:
@@ -102,6 +125,8 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     """
     shown = shown_source(config.source)
     with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as response:
+        if response is None:
+            return "stream"
         kind, beginning = response.headers.get_content_type(), _beginning(response)
         if _PICTURE.match(beginning):
             return "picture" if response.length is not None or _ends(response, beginning) else "pictures"

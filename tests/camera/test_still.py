@@ -67,11 +67,11 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.sent = 0
+        self.sent = self.unchanged = 0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers with a new picture for each request, or always with the same content."""
+    """Answers with a new picture for each request, or the same one with its entity tag."""
 
     server: Server
 
@@ -85,9 +85,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(302, b"", ("Location", self.path), ("Set-Cookie", server.cookie))
         elif server.login and not server.login(self.headers.get("Authorization", ""), "GET", self.path):
             self.answer(401, b"", *(("WWW-Authenticate", challenge) for challenge in server.challenges))
+        elif server.content and self.headers.get("If-None-Match") == '"1"':
+            server.unchanged += 1
+            self.answer(304, b"")
         else:
             server.sent += 1
-            self.answer(server.status, server.content or jpeg(server.sent))
+            self.answer(
+                server.status, server.content or jpeg(server.sent), ("ETag", '"1"' if server.content else '"x"')
+            )
 
     def answer(self, status, content, *headers):
         self.send_response(status)
@@ -265,6 +270,23 @@ def test_occasional_damaged_pictures_are_skipped():
             assert next_picture(camera).shape == (48, 64, 3)
 
 
+def test_a_camera_that_always_answers_not_modified_is_polled_unconditionally():
+    def answer(handler):
+        handler.server.sent += 1
+        unchanged = "If-Modified-Since" in handler.headers
+        handler.answer(
+            304 if unchanged else 200,
+            b"" if unchanged else jpeg(handler.server.sent),
+            ("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        )
+
+    with (
+        serving(raw=answer) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=50))) as camera,
+    ):
+        assert len({next_picture(camera).tobytes() for _ in range(10)}) == 10
+
+
 def test_a_self_signed_certificate_of_a_camera_is_accepted(tmp_path):
     folder = make_certificates(tmp_path)
     with serving() as server:
@@ -292,7 +314,7 @@ def test_a_picture_is_recognised_whatever_its_content_type(kind):
         assert [next_picture(camera).shape for _ in range(3)] == [(48, 64, 3)] * 3
 
 
-def test_a_picture_that_never_changes_counts_as_frozen():
+def test_an_unmodified_picture_is_not_sent_again_and_counts_as_frozen():
     with serving(content=jpeg(1)) as server:
         feed = CameraFeed("yard", CameraConfig(source=address(server), capture_fps=20, frozen_seconds=0.5))
         feed.start()
@@ -303,6 +325,8 @@ def test_a_picture_that_never_changes_counts_as_frozen():
         feed.close()
 
     assert [fault.code for fault in faults] == ["camera_frozen"]
+    # It is sent whenever the camera is opened, and occasionally to check that it is really unmodified.
+    assert server.unchanged >= server.sent
 
 
 @pytest.mark.parametrize(
