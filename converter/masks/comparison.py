@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.masks.metrics import Share
+from converter.masks.metrics import Share, is_chance
+from converter.masks.model_settings import MIN_LABELLED_PICTURES
 from converter.progress import with_progress
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
@@ -39,6 +40,16 @@ class Predictions:
         predicted = self.scores.argmax(axis=1)
         known = [(index, truth) for index, truth in enumerate(truths) if truth in self.labels]
         return Share(sum(self.labels[predicted[index]] == truth for index, truth in known), len(known))
+
+    def is_chance(self, truths: Sequence[Label | None]) -> bool:
+        """Whether the labelled pictures suffice to show a balanced accuracy above chance, and do not show it."""
+        recalls = [
+            self.accuracy([truth if truth == label else None for truth in truths])
+            for label in self.labels
+            if label in truths
+        ]
+        is_enough = len(recalls) > 1 and sum(recall.of for recall in recalls) >= MIN_LABELLED_PICTURES
+        return is_enough and is_chance(recalls)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -163,17 +163,26 @@ def format_table(converted: Sequence[ConvertedModel]) -> list[str]:
 
 
 def check_loss(converted: ConvertedModel, alternatives: Sequence[ConvertedModel]) -> None:
-    """Check the loss of a format relative to its source.
+    """Check the accuracy of a format, by itself and relative to its source.
 
     Raises:
-        AccuracyError: the loss of accuracy or, without known labels, of agreement is too large.
+        AccuracyError: it is chance, or the loss of accuracy or, without known labels, of agreement is too large.
     """
-    unacceptable_loss = converted.comparison.unacceptable_loss
+    found = converted.comparison
+    unacceptable_loss = found.unacceptable_loss
+    if not unacceptable_loss and found.converted.is_chance(found.truths):
+        accuracy = found.converted.accuracy(found.truths)
+        raise AccuracyError(
+            f"{converted.card.name}: {converted.title}: {accuracy.hits} of {accuracy.of} labelled pictures are correct "
+            f"after the conversion, which is chance over all labels; state its preprocessing and --labels, or --force"
+        )
     if not unacceptable_loss:
         return
     best = select_best([converted, *alternatives])
     advice = "more and more varied calibration pictures"
-    if best.output_format != converted.output_format:
+    if best.output_format != converted.output_format and not (
+        best.comparison.unacceptable_loss or best.comparison.converted.is_chance(found.truths)
+    ):
         advice = f"--format {best.output_format}"
     raise AccuracyError(
         f"{converted.card.name}: {converted.title}: {unacceptable_loss} compared with its source; use {advice}, or "

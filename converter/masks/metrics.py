@@ -32,6 +32,10 @@ MIN_SWAP_ACCURACY = 0.8
 """Labels count as swapped if another order increases accuracy by this much, to at least this much: far from chance."""
 
 
+CHANCE_STANDARD_ERRORS = 2.0
+"""A balanced accuracy within this many standard errors of guessing is chance (98 % confidence)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Prediction of one model for one face, with the true label. `score` is that of `predicted`.
@@ -80,6 +84,16 @@ class Share:
             return "-"
         low, high = self.interval
         return f"{self.value:.1%} ({low * 100:.1f}..{high * 100:.1f})"
+
+
+def is_chance(recalls: Sequence[Share]) -> bool:
+    """Whether the balanced accuracy is no better than guessing or a constant answer; `recalls` has every label.
+
+    The margin follows Agresti and Coull (1998): two correct and two wrong answers are added to each label.
+    """
+    shares = [((recall.hits + 2) / (recall.of + 4), recall.of + 4) for recall in recalls]
+    error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
+    return sum(share for share, _ in shares) - CHANCE_STANDARD_ERRORS * error <= 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,33 @@ def test_more_than_five_percent_are_too_many(labelled):
         check_loss(converted(other=6, labelled=labelled), [])
 
 
+def all_alike(hits):
+    """A file that reads half of the pictures right, as its source does, or so many more."""
+    labels: tuple[Label, ...] = ("with_mask", "without_mask")
+    scores = np.tile([0.9, 0.1], (PICTURES, 1))
+    scores[PICTURES - hits :] = [0.1, 0.9]
+    predictions = Predictions(labels, scores)
+    comparison = Comparison(predictions, predictions, tuple(label for label in labels for _ in range(PICTURES // 2)))
+    return SimpleNamespace(output_format="int8", title="int8", card=SimpleNamespace(name="a"), comparison=comparison)
+
+
+def test_a_file_that_guesses_is_refused_even_if_its_source_does_too():
+    check_loss(all_alike(hits=40), [])
+    with pytest.raises(AccuracyError, match=r"54 of 100 .* chance"):
+        check_loss(all_alike(hits=4), [])
+
+
+def test_a_format_that_loses_as_much_is_not_advised():
+    worse = converted(other=8, labelled=True)
+    better = converted(other=2, labelled=True)
+    worse.output_format, better.output_format = "int16", "float16"
+
+    with pytest.raises(AccuracyError, match="use more and more varied"):
+        check_loss(converted(other=9, labelled=True), [worse])
+    with pytest.raises(AccuracyError, match="use --format float16"):
+        check_loss(converted(other=9, labelled=True), [worse, better])
+
+
 def converter_of(*possible):
     """Makes these formats, and no other."""
 
