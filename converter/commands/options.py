@@ -42,7 +42,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default=LabelMapping(),
         metavar="A,B[,C]",
         help=f"labels of the outputs, in order, or by name, such as 'Com Mascara=with_mask,...': "
-        f"{', '.join(CLASSES)}, or {IGNORE}",
+        f"{', '.join(CLASSES)}, or {IGNORE}; the same for several outputs that mean the same",
     )
     group.add_argument(
         "--pixels",

@@ -98,6 +98,7 @@ def _with_card(overrides: ModelOverrides, card: ClassifierCard) -> ModelOverride
         colours=source["colours"],
         means=tuple(source["means"]),
         deviations=tuple(source["std"]),
+        single_output=source.get("single_output"),
     )
 
 

@@ -78,6 +78,10 @@ def apply_settings(network: Network, settings: ModelSettings) -> FloatModel:
         taken = pixels if preprocessing.fits_card else tf.nn.bias_add(tf.nn.conv2d(pixels, kernel, 1, "SAME"), bias)
         (shares,) = network.graph(taken)
         if network.outputs == 1:
+            if settings.single_output == "logit":
+                shares = tf.sigmoid(shares)
+            elif len(network.single_output) > 1:
+                shares = tf.clip_by_value(shares, 0.0, 1.0)
             # Keras' binary convention: the single output is the probability of the second label.
             shares = tf.concat([1.0 - shares, shares], axis=1)
         return shares if np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])) else tf.matmul(shares, matrix)

@@ -13,12 +13,16 @@ import numpy as np
 
 OutputKind: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
 
-_PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze"}
+_PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze", "ClipByValue"}
+# One of their two inputs may be a constant limit.
+_LIMITS = {"Minimum", "Maximum"}
 # Operations with trained weights: no longer a fixed scaling.
 _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
 
 # float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
+# Outputs of 0..1 on a few pictures show a probability if they differ by at least this.
+_MIN_SPREAD = 0.25
 # Smaller fractions of a pixel step are rounding noise around 0.
 _MIN_OFFSET = 1e-4
 
@@ -26,8 +30,13 @@ _MIN_OFFSET = 1e-4
 def output_kind_of(function: Any) -> OutputKind:
     """The kind of the outputs, by the last operation."""
     operation = function.outputs[0].op
-    while operation.type in _PASSES_BACK:
-        operation = operation.inputs[0].op
+    while operation.type in _PASSES_BACK | _LIMITS:
+        inputs = [tensor.op for tensor in operation.inputs]
+        if operation.type in _LIMITS:
+            inputs = [origin for origin in inputs if origin.type != "Const"]
+            if len(inputs) != 1:
+                break
+        operation = inputs[0]
     match operation.type:
         case "Softmax":
             return "probabilities"
@@ -49,6 +58,22 @@ def _sums_to_one(function: Any) -> bool:
         if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=1e-3):
             return False
     return True
+
+
+def is_within_zero_one(function: Any) -> bool:
+    """Whether a single output stays in 0..1, and varies, on noise and constant pictures of the usual pixel ranges."""
+    import tensorflow as tf
+
+    (pixels,) = function.inputs
+    random = np.random.default_rng(1)
+    values = []
+    for low, high in ((0, 1), (-1, 1), (0, 255)):
+        pictures = [random.uniform(low, high, pixels.shape) for _ in range(2)]
+        # One colour each: the corners of the colour cube distinguish more than greys do.
+        corners = np.array(np.meshgrid(*[[low, high]] * pixels.shape[-1])).reshape(pixels.shape[-1], -1).T
+        pictures += [np.broadcast_to(corner, pixels.shape) for corner in corners]
+        values += [float(np.asarray(function(tf.constant(picture, tf.float32))[0]).item()) for picture in pictures]
+    return min(values) >= 0 and max(values) <= 1 and max(values) - min(values) >= _MIN_SPREAD
 
 
 def input_scaling(function: Any) -> tuple[float, float]:

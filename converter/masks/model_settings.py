@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
     from converter.masks.metrics import Share
     from converter.masks.networks import Network
-    from converter.masks.outputs import Output
+    from converter.masks.outputs import Output, SingleOutput
     from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours, PixelRange
     from edge_agent.domain import Label
     from edge_agent.vision.card import Resampling
 
+MAX_UNSEEN = 0.05
+"""Largest share of labelled pictures whose most probable output may have a label that was only assumed."""
 MIN_ACCURACY_GAIN = 0.03
 """Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated setting."""
 CALIBRATION_TOLERANCE = 0.05
@@ -48,6 +50,7 @@ class ModelSettings:
     reasons: dict[str, str]
     accuracy: Share | None
     resampling: Resampling = "area"
+    single_output: SingleOutput = "probability"
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -68,7 +71,8 @@ class ModelSettings:
         """The `source` section of a card."""
         accuracy = {"right": self.accuracy.hits, "of": self.accuracy.of} if self.accuracy else {}
         chosen = {"resampling": self.resampling, "outputs": list(self.outputs), "reasons": self.reasons}
-        return self.preprocessing.as_json() | chosen | accuracy
+        output = {"single_output": self.single_output} if "output" in self.reasons else {}
+        return self.preprocessing.as_json() | chosen | output | accuracy
 
 
 def describe_settings(settings: ModelSettings) -> list[str]:
@@ -81,12 +85,16 @@ def describe_settings(settings: ModelSettings) -> list[str]:
         if preprocessing.deviations
         else ""
     )
-    return [
+    decision = {"probability": "a probability, decided at 0.5", "logit": "a logit, decided at 0"}
+    lines = [
         f"{scaling}: {settings.reasons['pixels']}",
         f"colours {preprocessing.colours}: {settings.reasons['colours']}",
         f"resampling {settings.resampling}: {settings.reasons['resampling']}",
         f"labels {','.join(settings.outputs)}: {settings.reasons['labels']}",
     ]
+    if "output" in settings.reasons:
+        lines.append(f"output {decision[settings.single_output]}: {settings.reasons['output']}")
+    return lines
 
 
 def determine_settings(
@@ -105,6 +113,8 @@ def determine_settings(
         ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
         AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures; not with `force`.
     """
+    if overrides.single_output in network.single_output:
+        network = replace(network, single_output=(overrides.single_output,))
     stated_preprocessing = _stated_preprocessing(network, overrides)
     stated_outputs = _stated_outputs(network, overrides)
     seen = {label for label in labels if label is not None}
@@ -133,17 +143,17 @@ def determine_settings(
     if not force:
         _check_accuracy(network, chosen, trials)
         _check_label_order(network, chosen, allowed, known)
+    checked = known if stated_outputs is None and not force else None
+    if checked is not None:
+        _check_unseen(network, chosen, checked)
     reasons = _reasons(network, overrides, stated_preprocessing, chosen=chosen, trials=trials, known=known)
+    settings = ModelSettings(
+        chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy, single_output=chosen.single_output
+    )
     if resampling is None:
-        return _with_resampling(
-            network,
-            ModelSettings(chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy),
-            chosen,
-            pictures,
-            labels,
-        )
+        return _with_resampling(network, settings, chosen, pictures, labels, known=checked)
     reasons["resampling"] = _origin_of_resampling(network, overrides)
-    return ModelSettings(chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy, resampling)
+    return replace(settings, resampling=resampling)
 
 
 def _with_resampling(
@@ -152,13 +162,21 @@ def _with_resampling(
     by_area: Trial,
     pictures: Mapping[Resampling, NDArray[np.uint8]],
     labels: Sequence[Label | None],
+    *,
+    known: Container[Label] | None,
 ) -> ModelSettings:
-    """Add the resampling: the framework's default, unless the other is better by more than the margin."""
+    """Add the resampling: the framework's default, unless the other is better by more than the margin.
+
+    With `known`, a second kind of mask in an assumed label must not decide: it looks like a loss of accuracy.
+    """
     common = network.usual_resampling
     if np.array_equal(pictures["area"], pictures["linear"]):
         reasons = settings.reasons | {"resampling": "assumed, and not checked: no picture is larger than the input"}
         return replace(settings, resampling=common, reasons=reasons)
+    network = replace(network, single_output=(by_area.single_output,))
     (linear,) = run_trials(network, [by_area.preprocessing], [by_area.outputs], pictures["linear"], labels)
+    if known is not None:
+        _check_unseen(network, linear, known)
     tried: dict[Resampling, Trial] = {"area": by_area, "linear": linear}
     second: Resampling = "linear" if common == "area" else "area"
     if len(linear.losses) == len(by_area.losses) and tried[second].is_better_than(tried[common]):
@@ -219,6 +237,7 @@ def _settings_without_trials(
             "with_mask,without_mask, or calibration pictures in folders named after the labels"
         )
     assumed = "assumed, and not checked: no labelled pictures"
+    output = {"output": assumed} if len(network.single_output) > 1 else {}
     return ModelSettings(
         preprocessing,
         outputs,
@@ -227,9 +246,11 @@ def _settings_without_trials(
             "colours": _origin_of_colours(network, overrides) or assumed,
             "resampling": _origin_of_resampling(network, overrides) or assumed,
             "labels": _origin_of_labels(overrides),
-        },
+        }
+        | output,
         None,
         overrides.resampling or network.resampling or network.usual_resampling,
+        network.single_output[0],
     )
 
 
@@ -238,8 +259,8 @@ def _permuted_labels(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], .
     labels = labels_among(outputs)
     orders = [outputs]
     for order in itertools.permutations(labels):
-        remaining = iter(order)
-        orders.append(tuple(next(remaining) if output in labels else output for output in outputs))
+        renamed: dict[Output, Output] = dict(zip(labels, order, strict=True))
+        orders.append(tuple(renamed.get(output, output) for output in outputs))
     return tuple(dict.fromkeys(orders))
 
 
@@ -262,6 +283,7 @@ def _select_trial(network: Network, allowed: Sequence[Trial]) -> Trial:
             # A temperature that makes all scores equal costs an overconfident network little.
             trial.is_chance,
             trial.uncalibrated_loss > min_loss + CALIBRATION_TOLERANCE,
+            network.single_output.index(trial.single_output),
             not trial.preprocessing.fits_card and network.channels > 1,
             common.index(trial.preprocessing) if trial.preprocessing in common else -1,
         ),
@@ -320,6 +342,18 @@ def _check_label_order(network: Network, chosen: Trial, allowed: Sequence[Trial]
     )
 
 
+def _check_unseen(network: Network, chosen: Trial, known: Container[Label]) -> None:
+    """Reject assumed labels that pictures of other labels get."""
+    if chosen.unseen <= MAX_UNSEEN * chosen.accuracy.of:
+        return
+    assumed = [output for output in chosen.outputs if output not in known]
+    raise AccuracyError(
+        f"{network.path}: {chosen.unseen} of {chosen.accuracy.of} labelled pictures are classified as "
+        f"{' or '.join(assumed)}, which was assumed, as no picture shows it; state --labels, one for each output in "
+        "their order, the same for several outputs if they mean the same (with_mask,with_mask,without_mask), or --force"
+    )
+
+
 def _order_among(trial: Trial, known: Container[Label]) -> tuple[Output | None, ...]:
     """The order of the labels that occur in the pictures."""
     return tuple(output if output in known else None for output in trial.outputs)
@@ -369,6 +403,8 @@ def _reasons(
         else "",
         "labels": "" if not overrides.labels and not network.output_names else _origin_of_labels(overrides),
     }
+    if len(network.single_output) > 1:
+        origins["output"] = ""
     if network.channels == 1:
         origins["colours"] = "found in the file: it takes one channel"
     reasons = {
@@ -393,6 +429,8 @@ def _value_of(trial: Trial, aspect: str) -> tuple[object, ...]:
             return _scaling(trial.preprocessing)
         case "colours":
             return (trial.preprocessing.colours,)
+        case "output":
+            return (trial.single_output,)
         case _:
             return trial.outputs
 

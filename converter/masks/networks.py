@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graph_analysis import OutputKind, input_scaling, output_kind_of
+from converter.masks.graph_analysis import OutputKind, input_scaling, is_within_zero_one, output_kind_of
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
 from converter.masks.keras_models import one_line
 from converter.masks.loading import load_model
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.loaded_model import LoadedModel
+    from converter.masks.outputs import SingleOutput
     from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours
     from edge_agent.vision.card import Resampling
@@ -48,8 +49,9 @@ class Network:
     """A classifier whose preprocessing and labels are still undecided.
 
     `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), one probability per output; a
-    single output is the probability of the second label. `pixels` is the range that the file states or a layer
-    implies, `means` and `deviations` are stated per channel, in that range; `pixels_from` names where.
+    single output is the probability of the second label, or one of `single_output`, the likeliest first. `pixels` is
+    the range that the file states or a layer implies, `means` and `deviations` are stated per channel, in that range;
+    `pixels_from` names where.
     `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
     `graph` is the frozen TensorFlow function to convert; None for a TFLite file.
     """
@@ -63,6 +65,7 @@ class Network:
     outputs: int
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     graph: Any = None
+    single_output: tuple[SingleOutput, ...] = ("probability",)
     output_names: tuple[str, ...] = ()
     pixels: PixelRange | None = None
     means: tuple[float, ...] = ()
@@ -94,6 +97,9 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         _, height, width, channels = (int(side) for side in function.inputs[0].shape)
         graph = freeze(_with_probabilities(function, output_kind, outputs), (1, height, width, channels), "float32")
         probabilities = _as_function(graph, str(path))
+        single_output: tuple[SingleOutput, ...] = ("probability",)
+        if outputs == 1 and output_kind == "logits":
+            single_output = ("probability", "logit") if is_within_zero_one(function) else ("logit", "probability")
     pixels, pixels_from = _pixel_range(loaded, function, overrides)
     margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(
@@ -106,6 +112,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         outputs=outputs,
         probabilities=probabilities,
         graph=graph,
+        single_output=single_output,
         output_names=loaded.output_names,
         pixels=pixels,
         pixels_from=pixels_from,
@@ -220,9 +227,7 @@ def _with_probabilities(function: Any, output_kind: OutputKind, outputs: int) ->
     def call(pixels: Any) -> Any:
         (raw,) = function(pixels)
         raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
-        if outputs == 1:
-            return raw if output_kind == "sigmoid" else tf.sigmoid(raw)
-        return tf.nn.softmax(raw) if output_kind == "logits" else raw
+        return tf.nn.softmax(raw) if output_kind == "logits" and outputs > 1 else raw
 
     return call
 

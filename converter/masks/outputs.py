@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Output: TypeAlias = Class | Literal["ignore"]
 IGNORE: Literal["ignore"] = "ignore"
 """Meaning of an output without a label, such as "uncertain"."""
+SingleOutput: TypeAlias = Literal["probability", "logit"]
+"""Meaning of the value of a single output: 0..1 with the decision at 0.5, or any number with the decision at 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def parse_labels(text: str) -> LabelMapping:
         names.append(name if equals else "")
         outputs.append(output)
     kept = [output for output in outputs if output != IGNORE]
-    if len(kept) != len(set(kept)) or not kept:
+    if not kept or len(set(kept)) == 1 < len(kept):
         raise argparse.ArgumentTypeError(f"'{text}': give different labels of {', '.join(LABELS)}, separated by commas")
     return LabelMapping(tuple(outputs), tuple(names) if any(names) else ())
 
@@ -120,14 +122,15 @@ def unknown_names(path: object, names: Sequence[str]) -> str:
 
 
 def labels_among(outputs: Sequence[Output]) -> tuple[Label, ...]:
-    """The labels, in the order of the outputs."""
-    return tuple(output for output in outputs if output not in {IGNORE, NO_FACE})
+    """The different labels, in the order of the outputs."""
+    return tuple(dict.fromkeys(output for output in outputs if output not in {IGNORE, NO_FACE}))
 
 
 def label_matrix(outputs: Sequence[Output]) -> NDArray[np.float32]:
     """The matrix from output to label probabilities; the last column is no face, if an output has that meaning.
 
-    Ignored outputs are distributed evenly over the labels: a face that is mostly "uncertain" favours none.
+    The probabilities of outputs with the same label are added. Ignored outputs are distributed evenly over the labels:
+    a face that is mostly "uncertain" favours none.
     """
     labels = labels_among(outputs)
     columns: tuple[Output, ...] = (*labels, NO_FACE) if NO_FACE in outputs else labels

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from converter.masks.outputs import LabelMapping
 
 if TYPE_CHECKING:
+    from converter.masks.outputs import SingleOutput
     from converter.masks.preprocessing import Colours, PixelRange, Preprocessing
     from edge_agent.vision.card import Resampling
 
@@ -24,6 +25,7 @@ class ModelOverrides:
     resampling: Resampling | None = None
     margin_fraction: float | None = None
     size_px: int | None = None
+    single_output: SingleOutput | None = None
     origin: str = "stated"
 
     def is_consistent_with(self, preprocessing: Preprocessing) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.masks.metrics import Share
+from converter.masks.metrics import Share, is_chance
 from converter.masks.outputs import IGNORE, label_matrix, labels_among
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.networks import Network
-    from converter.masks.outputs import Output
+    from converter.masks.outputs import Output, SingleOutput
     from converter.masks.preprocessing import Preprocessing
     from edge_agent.domain import Label
 
@@ -40,6 +40,9 @@ DROP_STANDARD_ERRORS = 4.0
 TEMPERATURES = np.geomspace(0.25, 64, 25)
 MIN_PROBABILITY = 1e-6
 MAX_ORDERED_OUTPUTS = 4
+PROBABILITY_TOLERANCE, MIN_PROBABLE = 0.25, 0.8
+"""A single output trained on 0 and 1 without a limit exceeds them a little on most pictures, by more on few."""
+MAX_LOGIT = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +50,8 @@ class Trial:
     """One preprocessing with one label order, on the pictures of the trials.
 
     `losses` has one value per picture, at the best temperature; `uncalibrated_loss` is their mean at temperature 1.
-    `recalls` has the recall of each label that occurs.
+    `recalls` has the recall of each label that occurs; `unseen` counts the pictures whose most probable output has
+    another label.
     """
 
     preprocessing: Preprocessing
@@ -56,16 +60,13 @@ class Trial:
     uncalibrated_loss: float
     accuracy: Share
     recalls: tuple[Share, ...]
+    unseen: int
+    single_output: SingleOutput
 
     @property
     def is_chance(self) -> bool:
-        """Whether its balanced accuracy is no better than guessing or a constant answer.
-
-        The margin follows Agresti and Coull (1998): two correct and two wrong answers are added to each label.
-        """
-        shares = [((recall.hits + 2) / (recall.of + 4), recall.of + 4) for recall in self.recalls]
-        error = math.sqrt(sum(share * (1 - share) / number for share, number in shares))
-        return sum(share for share, _ in shares) - MARGIN_STANDARD_ERRORS * error <= 1.0
+        """Whether its balanced accuracy is no better than guessing or a constant answer."""
+        return is_chance(self.recalls)
 
     @property
     def loss(self) -> float:
@@ -121,8 +122,9 @@ def run_trials(
     def evaluate(candidates: Sequence[Preprocessing], indices: Sequence[int]) -> list[Trial]:
         truths = [labels[index] for index in indices]
         trials = [
-            _evaluate(preprocessing, order, probabilities[preprocessing], truths)
+            _evaluate(preprocessing, order, probabilities[preprocessing], truths, single_output)
             for preprocessing in candidates
+            for single_output in _possible(network.single_output, probabilities[preprocessing])
             for order in orders
         ]
         return sorted(trials, key=lambda trial: trial.loss)
@@ -141,13 +143,23 @@ def run_trials(
     return evaluate(remaining, [*first, *rest]) + dropped
 
 
+def _possible(single_output: tuple[SingleOutput, ...], values: NDArray[np.float64]) -> tuple[SingleOutput, ...]:
+    """The possible meanings of a single output; probabilities only if its values lie around 0..1."""
+    around = (values >= -PROBABILITY_TOLERANCE) & (values <= 1 + PROBABILITY_TOLERANCE)
+    if len(single_output) == 1 or around.mean() >= MIN_PROBABLE:
+        return single_output
+    return ("logit",)
+
+
 def _evaluate(
     preprocessing: Preprocessing,
     outputs: tuple[Output, ...],
     probabilities: NDArray[np.float64],
     truths: Sequence[Label | None],
+    single_output: SingleOutput,
 ) -> Trial:
     labels = labels_among(outputs)
+    probabilities = _of_both_labels(probabilities, single_output)
     shares = to_label_probabilities(probabilities, outputs)
     indices = np.array([labels.index(truth) if truth in labels else -1 for truth in truths])
     known = indices >= 0
@@ -162,21 +174,30 @@ def _evaluate(
         uncalibrated_loss = float(losses.mean()) if math.isinf(uncalibrated_loss) else uncalibrated_loss
         best = losses if losses.mean() < best.mean() else best
     is_correct = shares.argmax(1) == indices
+    unseen = sum(outputs[index] not in truths for index in probabilities.argmax(1))
     recalls = [
         Share(int(is_correct[indices == index].sum()), int((indices == index).sum())) for index in np.unique(indices)
     ]
-    return Trial(
-        preprocessing, outputs, best, uncalibrated_loss, Share(int(is_correct.sum()), len(indices)), tuple(recalls)
-    )
+    accuracy = Share(int(is_correct.sum()), len(indices))
+    return Trial(preprocessing, outputs, best, uncalibrated_loss, accuracy, tuple(recalls), unseen, single_output)
 
 
 def to_label_probabilities(probabilities: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
     """Convert output probabilities, (pictures, outputs), to label probabilities, (pictures, labels); rows sum to 1."""
-    if probabilities.shape[1] == 1:
-        # Keras' binary convention: the single output is the probability of the second label.
-        probabilities = np.hstack([1 - probabilities, probabilities])
+    probabilities = _of_both_labels(probabilities, "probability")
     shares = (probabilities @ label_matrix(outputs))[:, : len(labels_among(outputs))]
     return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
+
+
+def _of_both_labels(values: NDArray[np.float64], single_output: SingleOutput) -> NDArray[np.float64]:
+    """The probabilities of both labels of a single output; those of several outputs as they are."""
+    if values.shape[1] > 1:
+        return values
+    if single_output == "logit":
+        values = 1 / (1 + np.exp(-np.clip(values, -MAX_LOGIT, MAX_LOGIT)))
+    # Keras' binary convention: the single output is the probability of the second label.
+    second = np.clip(values, 0, 1)
+    return np.hstack([1 - second, second])
 
 
 def _interleaved(labels: Sequence[Label | None]) -> list[int]:

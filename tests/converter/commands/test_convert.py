@@ -73,6 +73,31 @@ def test_the_card_describes_the_conversion(converted):
     assert {"tensorflow", "ai-edge-litert", "tflite-runtime", "maskwatch"} <= card.versions.keys()
 
 
+@pytest.mark.parametrize(
+    ("last", "decision"),
+    [
+        (lambda ops, x: ops.clip(ops.sigmoid(x), 1e-7, 1 - 1e-7), 0.5),
+        # Trained on 0 and 1 with the mean squared error.
+        (lambda ops, x: 0.5 + x * 0.07, 0.5),
+        (lambda ops, x: x, 0.0),
+    ],
+    ids=["clipped sigmoid", "0..1 without a limit", "logit"],
+)
+def test_a_single_output_is_decided_on_the_device_as_by_its_author(keras_3, convert, tmp_path, last, decision):
+    with quiet_tensorflow():
+        body = colour_classifier(keras_3, units=1, activation=None)
+        model = keras_3.Model(body.inputs, last(keras_3.ops, body.output))
+        model.save(tmp_path / "a.keras")
+        bright = [float(model(np.full((1, SIDE_PX, SIDE_PX, 3), bgr[::-1]) / 127.5 - 1)[0, 0]) for bgr in (BLUE, RED)]
+    assert bright[0] < decision < bright[1]
+
+    assert convert(tmp_path / "a.keras", "--pixels=-1..1") == 0
+
+    classifier = open_classifier(tmp_path / "out" / "a.tflite")
+    assert classifier.classify(coloured(BLUE, seed=5), WHOLE).label == "with_mask"
+    assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
+
+
 @pytest.fixture(scope="module")
 def mobilenet(request, tmp_path_factory):
     """MobileNetV2 as small as it gets, of one generation of Keras, random weights."""

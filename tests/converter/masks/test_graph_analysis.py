@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.masks.graph_analysis import input_scaling, output_kind_of
+from converter.masks.graph_analysis import input_scaling, is_within_zero_one, output_kind_of
 from converter.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -80,6 +80,9 @@ def written_out_softmax(tf, logits):
     [
         (lambda tf, x: tf.identity(tf.nn.softmax(x)), "probabilities"),
         (lambda tf, x: tf.reshape(tf.sigmoid(x), [16, 3]), "sigmoid"),
+        (lambda tf, x: tf.clip_by_value(tf.sigmoid(x), 1e-7, 1 - 1e-7), "sigmoid"),
+        (lambda tf, x: tf.minimum(0.99, tf.nn.softmax(x)), "probabilities"),
+        (lambda tf, x: tf.maximum(tf.sigmoid(x), tf.sigmoid(-x)), "logits"),
         (lambda tf, x: x * 2.0, "logits"),
         (lambda tf, x: written_out_softmax(tf, tf.reduce_mean(x, [1, 2])), "probabilities"),
     ],
@@ -88,3 +91,25 @@ def test_the_last_operation_determines_the_kind_of_outputs(freeze, last, wanted)
     tf, freeze = freeze
 
     assert output_kind_of(freeze(lambda pixels: last(tf, pixels))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("last", "wanted"),
+    [
+        (lambda tf, x: 1 - tf.sigmoid(x), True),
+        (lambda tf, x: tf.tanh(x) / 2 + 0.5, True),
+        (lambda tf, x: tf.clip_by_value(x, 0.0, 1.0), True),
+        (lambda tf, x: tf.nn.softmax(tf.concat([x, -x], -1))[..., 1], True),
+        (lambda tf, x: x, False),
+        (lambda tf, x: tf.nn.relu(x), False),
+        (lambda tf, x: tf.tanh(x), False),
+        (lambda tf, x: 0.5 + 0.0 * x, False),
+    ],
+    ids=["1 - sigmoid", "tanh", "clip", "softmax column", "logit", "relu", "-1..1", "constant"],
+)
+def test_a_single_output_that_stays_in_zero_one_and_varies_is_recognised(freeze, last, wanted):
+    tf, freeze = freeze
+
+    function = freeze(lambda x: last(tf, tf.reshape(tf.reduce_mean(x[..., 0] - x[..., 2]) * 3.0, [1, 1])))
+
+    assert is_within_zero_one(function) == wanted

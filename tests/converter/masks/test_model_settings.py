@@ -116,6 +116,65 @@ def test_an_ambiguous_order_of_labels_has_to_be_given():
     assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("value_of", "meaning"),
+    [
+        (lambda share: np.log(share / (1 - share)), "logit"),
+        # Dense(1) trained on 0 and 1.
+        (lambda share: 1.3 * share - 0.15, "probability"),
+        # The same with a ReLU.
+        (lambda share: np.maximum(0, 1.3 * share - 0.15), "probability"),
+        (lambda share: np.clip(1.3 * share - 0.15, 0, 1), "probability"),
+    ],
+    ids=["logit", "linear", "relu", "clipped"],
+)
+def test_the_meaning_of_a_single_output_is_found(value_of, meaning, swapped):
+    network = a_network(Preprocessing("0..1"), outputs=1, swapped=swapped, single_output=("logit", "probability"))
+    original = network.probabilities
+    network = replace(network, probabilities=lambda values: value_of(np.clip(original(values), 1e-9, 1 - 1e-9)))
+
+    settings = choose_for(network, ModelOverrides(pixels="0..1", colours="rgb"))
+
+    assert settings.single_output == settings.as_json()["single_output"] == meaning
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
+    assert settings.reasons["output"].startswith("chosen by trial")
+
+
+@pytest.mark.parametrize("stated", [None, "probability"])
+def test_without_labelled_pictures_the_likeliest_meaning_of_a_single_output_is_assumed(stated):
+    network = a_network(Preprocessing(), outputs=1, single_output=("logit", "probability"))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), single_output=stated)
+
+    settings = choose_for(network, overrides, labels=[None] * len(TRUTHS))
+
+    assert settings.single_output == (stated or "logit")
+
+
+def two_kinds_of_masks():
+    """A network whose third output gets a third of the pictures with a mask, whatever the preprocessing."""
+    network = a_network(Preprocessing(), outputs=3)
+
+    def probabilities(values):
+        shares = network.probabilities(values)
+        is_second_kind = shares[0] > 0.5 and int(1000 * abs(values.sum())) % 3 == 0
+        return shares[[2, 1, 0]] if is_second_kind else shares
+
+    return replace(network, probabilities=probabilities)
+
+
+def test_a_label_that_was_assumed_for_many_pictures_has_to_be_stated():
+    with pytest.raises(AccuracyError, match=r"as mask_worn_incorrectly, which was assumed.*state --labels"):
+        choose_for(two_kinds_of_masks(), ModelOverrides(pixels="-1..1", colours="rgb"))
+
+    said = parse_labels("with_mask,without_mask,with_mask")
+    settings = choose_for(two_kinds_of_masks(), ModelOverrides(labels=said, pixels="-1..1", colours="rgb"))
+    assert settings.labels == LABELS
+    assert settings.accuracy is not None
+    assert settings.accuracy.value > 0.9
+
+
 def test_a_label_without_pictures_is_reported_as_assumed():
     settings = choose_for(a_network(Preprocessing(), outputs=3), ModelOverrides(colours="rgb"))
 

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 import pytest
 
-from converter.masks.outputs import LabelMapping, Output, label_matrix, parse_labels, unknown_names
+from converter.masks.outputs import LabelMapping, Output, label_matrix, labels_among, parse_labels, unknown_names
 from edge_agent.errors import ConfigError
 
 
@@ -52,6 +52,13 @@ def test_partly_named_labels_are_taken_in_order():
 )
 def test_the_proposed_labels_match_the_names_in_the_file(names, example):
     assert f"--labels '{example}'" in unknown_names("a.h5", names)
+
+
+def test_the_probabilities_of_outputs_with_the_same_label_are_added():
+    outputs = parse_labels("with_mask,with_mask,without_mask").outputs
+
+    assert labels_among(outputs) == ("with_mask", "without_mask")
+    assert np.array([[0.3, 0.3, 0.4]]) @ label_matrix(outputs) == pytest.approx(np.array([[0.6, 0.4]]))
 
 
 @pytest.mark.parametrize("text", ["", "cats,dogs", "with_mask,with_mask", "ignore,ignore"])
