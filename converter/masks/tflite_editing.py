@@ -27,7 +27,7 @@ PIXELS_SCALE = 1.0
 PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, -128
 """Required output quantization of int8 softmax and logistic."""
 MAX_WEIGHT = 127
-_PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST"}
+_PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST", "MINIMUM", "MAXIMUM", "RELU_0_TO_1"}
 
 
 def tflite_output_kind(content: bytes) -> OutputKind:

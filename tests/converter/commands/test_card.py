@@ -103,6 +103,23 @@ def test_conversion_adds_grey_input_and_a_second_output(keras_3, greys, tmp_path
         assert light["without_mask"] > 0.9
 
 
+@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)
+def test_a_clipped_sigmoid_gets_no_second_sigmoid(keras_3, greys, tmp_path, output_format):
+    def clipped(x):
+        return keras_3.ops.clip(keras_3.ops.sigmoid(x), 1e-7, 1 - 1e-7)
+
+    path = tmp_path / "grey.tflite"
+    path.write_bytes(tflite(grey_classifier(keras_3, clipped), **output_format))
+
+    arguments = ("--labels", "with_mask,without_mask", "--pixels=-1..1", "--output", str(tmp_path / "out"))
+    assert main(["card", str(path), "--calibration", str(greys), *arguments]) == 0
+
+    classifier = open_classifier(tmp_path / "out" / "grey-for-device.tflite")
+    dark, light = (classifier.scores(coloured(one, seed=9), WHOLE) for one in (DARK, LIGHT))
+    assert dark["with_mask"] > 0.9
+    assert light["without_mask"] > 0.9
+
+
 def test_an_ignored_output_is_distributed_among_the_labels(keras_3, faces, tmp_path, capsys):
     path = tmp_path / "three.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3, units=3, activation=None), integers="int8"))
