@@ -10,9 +10,14 @@ import numpy as np
 from converter.masks.file_formats import TFLITE_MAGIC
 from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
-from converter.masks.preprocessing import PIXEL_SCALES
+from converter.masks.preprocessing import common_preprocessings
 from converter.masks.tflite_editing import operators_of_tensorflow, tflite_output_kind
-from converter.masks.tflite_metadata import labels_in_archive, labels_in_metadata, normalization_in_metadata
+from converter.masks.tflite_metadata import (
+    Normalization,
+    labels_in_archive,
+    labels_in_metadata,
+    normalization_in_metadata,
+)
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
@@ -24,11 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.overrides import ModelOverrides
-    from converter.masks.preprocessing import PixelRange
     from edge_agent.vision.tflite import Interpreter, Tensor
 
 _RANK = 4
 _CHANNELS = (1, 3)
+_TOLERANCE = 0.05
+"""Of the whole range: the pictures that a file was quantized with need not be quite black and white."""
 
 
 def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes]:
@@ -70,8 +76,10 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         )
     channels = int(input_tensor.shape[3])
     normalization = normalization_in_metadata(content, channels=channels)
-    pixels = normalization.pixels if normalization else _pixel_range(input_tensor)
-    pixels_origin = "its TFLite Metadata" if normalization else "the scale of its input"
+    pixels_origin = "its TFLite Metadata"
+    if normalization is None:
+        normalization = _quantized_normalization(input_tensor, channels=channels)
+        pixels_origin = "the quantization of its input"
     network = Network(
         path=path,
         name=path.stem,
@@ -82,10 +90,10 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         outputs=int(np.prod(output_tensor.shape)),
         probabilities=_as_function(interpreter, content),
         output_names=names,
-        pixels=pixels,
+        pixels=normalization.pixels if normalization else None,
         means=normalization.means if normalization else (),
         deviations=normalization.deviations if normalization else (),
-        pixels_from=f"found in the file: {pixels_origin}" if pixels else "",
+        pixels_from=f"found in the file: {pixels_origin}" if normalization else "",
         margin_fraction=overrides.margin_fraction or 0.0,
     )
     return network, content
@@ -116,13 +124,21 @@ def _labels_beside(path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _pixel_range(tensor: Tensor) -> PixelRange | None:
-    """The pixel range that the scale of a quantized input implies; None for float."""
-    if not tensor.scale:
+def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization | None:
+    """The normalization that the quantization of a byte input implies, as its bytes are the pixels of a picture.
+
+    None for other inputs, and for the range of means per channel, which does not show the order of the colours.
+    """
+    if not tensor.scale or np.dtype(tensor.dtype).itemsize > 1:
         return None
-    return next(
-        (pixels for pixels, (scale, _) in PIXEL_SCALES.items() if np.isclose(tensor.scale, scale, rtol=0.02)), None
-    )
+    limits = np.iinfo(tensor.dtype)
+    black, white = ((step - tensor.zero_point) * tensor.scale for step in (limits.min, limits.max))
+    for common in common_preprocessings(channels):
+        darkest, lightest = (common.values(np.full((1, 1, 3), pixel, np.uint8)) for pixel in (0, 255))
+        if np.allclose((black, white), (darkest.min(), lightest.max()), rtol=0, atol=_TOLERANCE * (white - black)):
+            return None if common.means else Normalization(common.pixels)
+    mean, deviation = float(tensor.zero_point - limits.min), round(1 / tensor.scale, 4)
+    return Normalization("0..255", (mean,) * channels, (deviation,) * channels)
 
 
 def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from converter.cli import main
+from converter.masks.overrides import NO_OVERRIDES
+from converter.masks.tflite_networks import open_tflite_network
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
@@ -22,7 +24,7 @@ WHOLE = Box(0, 0, 48, 48)
 DARK, LIGHT = (60, 60, 60), (170, 170, 170)
 
 
-def tflite(model, *, integers=None, half=False, dynamic=False):
+def tflite(model, *, integers=None, half=False, dynamic=False, black=-1.0, white=1.0):
     """A Keras model as others convert it; `integers` is the type of its input and output."""
     with quiet_tensorflow():
         import tensorflow as tf
@@ -36,7 +38,7 @@ def tflite(model, *, integers=None, half=False, dynamic=False):
             shape = (1, *model.inputs[0].shape[1:])
             random = np.random.default_rng(1)
             converter.representative_dataset = lambda: (
-                [np.zeros(shape, np.float32) + random.uniform(-1, 1, shape[-1]).astype(np.float32)] for _ in range(40)
+                [np.zeros(shape, np.float32) + random.uniform(black, white, shape[-1]).astype(np.float32)] for _ in range(40)
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = getattr(tf, integers)
@@ -170,6 +172,35 @@ def test_a_file_of_model_maker_states_its_labels_and_normalization(keras_3, face
     assert card.labels == ("with_mask", "without_mask")
     assert card.source["pixels"] == "-1..1"
     assert card.source["reasons"]["pixels"] == "found in the file: its TFLite Metadata"
+
+
+@pytest.mark.parametrize("integers", ["int8", "uint8"])
+@pytest.mark.parametrize(("black", "white"), [(-0.5, 0.5), (0.0, 2.0), (-0.4242, 2.8215)])
+def test_the_quantization_of_a_byte_input_states_its_values(keras_3, faces, tmp_path, integers, black, white):
+    path = tmp_path / "bytes.tflite"
+    path.write_bytes(tflite(colour_classifier(keras_3), integers=integers, black=black, white=white))
+
+    arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--output", str(tmp_path / "out"))
+    assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+
+    classifier = open_classifier(tmp_path / "out" / "bytes-for-device.tflite")
+    source = classifier.card.source
+    assert source["reasons"]["pixels"] == "found in the file: the quantization of its input"
+    assert source["pixels"] == "0..255"
+    mean, deviation = source["means"][0], source["std"][0]
+    found = (-mean / deviation, (255 - mean) / deviation)
+    assert found == pytest.approx((black, white), abs=0.05 * (white - black))
+    assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+
+
+@pytest.mark.parametrize(("black", "white", "pixels"), [(-1.0, 1.0, "-1..1"), (0.0, 1.0, "0..1"), (0.0, 255.0, "0..255")])
+def test_the_quantization_of_a_usual_range_needs_no_means(keras_3, tmp_path, black, white, pixels):
+    path = tmp_path / "bytes.tflite"
+    path.write_bytes(tflite(colour_classifier(keras_3), integers="int8", black=black, white=white))
+
+    network, _ = open_tflite_network(path, NO_OVERRIDES)
+
+    assert (network.pixels, network.means, network.deviations) == (pixels, (), ())
 
 
 def test_normalization_of_each_channel_is_added_to_the_model(keras_3, faces, tmp_path):
