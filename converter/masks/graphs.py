@@ -6,6 +6,7 @@ converted model has none of them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,22 +14,45 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_RANDOM = re.compile("Random|Multinomial|TruncatedNormal")
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
-    """Trace a function of one input and freeze its weights; inner functions are inlined."""
+    """Trace a function of one input and freeze its weights; inner functions are inlined.
+
+    Raises:
+        ValueError: a layer is in training mode.
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype, name="pixels"))
-    return convert_variables_to_constants_v2(traced)
+    # Frozen, a variable cannot be written; a random operation that nothing needs is gone.
+    frozen = None if changes_variables(traced) else convert_variables_to_constants_v2(traced)
+    if frozen is None or any(_RANDOM.search(operation.type) for operation in frozen.graph.get_operations()):
+        raise ValueError(
+            "a layer is in training mode: dropout, noise or augmentation gives other results for the same picture; "
+            "build the model without training=True, and save it again"
+        )
+    return frozen
+
+
+def changes_variables(function: Any) -> bool:
+    """Whether inference writes variables: seeds of augmentation, or batch normalization averages."""
+    definition = function.graph.as_graph_def()
+    nodes = (*definition.node, *(node for inner in definition.library.function for node in inner.node_def))
+    return any(node.op.startswith("Assign") for node in nodes)
 
 
 def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
     """Make a frozen function take float32 of a shape, (1, height, width, channels), whatever its original input.
 
-    A fixed batch becomes 1, byte inputs become floats of the same value, and channels-first layers channels last.
+    A fixed batch becomes 1, inputs of other types become floats of the same value, and channels-first layers channels
+    last.
+
+    Raises:
+        ValueError: an operation fits only the original batch or type.
     """
     import tensorflow as tf
 
@@ -38,7 +62,7 @@ def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
         return function
     definition = function.graph.as_graph_def()
     _drop_shapes(definition)
-    _use_float_input(definition, input_tensor.op.name)
+    _use_float_input(definition, input_tensor)
     if original_shape[0] not in {1, None}:
         _set_batch_to_one(definition, int(original_shape[0]))
     definition = _channels_last(definition)
@@ -46,11 +70,17 @@ def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
 
     def call(pixels: Any) -> Any:
         inputs = tf.transpose(pixels, _TO_FIRST) if moved else pixels
-        return tf.graph_util.import_graph_def(
+        (result,) = tf.graph_util.import_graph_def(
             definition, input_map={input_tensor.name: inputs}, return_elements=[output_tensor.name], name=""
-        )[0]
+        )
+        if len(result.shape) > 1 and result.shape[0] not in {1, None}:
+            raise ValueError(f"its output has shape {tuple(result.shape)} for one picture")
+        return result
 
-    return freeze(call, shape, tf.float32)
+    try:
+        return freeze(call, shape, tf.float32)
+    except ValueError as error:
+        raise ValueError(f"export it with a batch of 1 and an input of float32: {error}") from error
 
 
 def size_set_by_layer(function: Any) -> tuple[int, int]:
@@ -79,11 +109,11 @@ def _drop_shapes(definition: Any) -> None:
         node.attr.pop("_output_shapes", None)
 
 
-def _use_float_input(definition: Any, placeholder: str) -> None:
-    """Change operations that pass on the input's bytes to floats; casts then go from float to float, a no-op."""
+def _use_float_input(definition: Any, input_tensor: Any) -> None:
+    """Change operations that pass on the input's values to floats; casts then go from float to float, a no-op."""
     from tensorflow.core.framework import types_pb2
 
-    given, count = {placeholder}, 0
+    given, count = {input_tensor.op.name}, 0
     while count < len(given):
         count = len(given)
         for node in definition.node:
@@ -91,7 +121,7 @@ def _use_float_input(definition: Any, placeholder: str) -> None:
                 continue
             if node.op == "Cast":
                 node.attr["SrcT"].type = types_pb2.DT_FLOAT
-            elif "T" in node.attr and node.attr["T"].type == types_pb2.DT_UINT8:
+            elif "T" in node.attr and node.attr["T"].type == input_tensor.dtype.as_datatype_enum:
                 node.attr["T"].type = types_pb2.DT_FLOAT
                 given.add(node.name)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from converter.masks.custom_code import check_no_custom_code, custom_layer_message
 from converter.masks.loaded_model import LoadedModel
 from converter.tensorflow_logs import quiet_tensorflow
-from edge_agent.errors import ModelError
+from edge_agent.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,11 +179,11 @@ def as_model_errors(path: Path) -> Iterator[None]:
     """Convert any exception of a loader into a one-sentence error with a remedy.
 
     Raises:
-        ModelError: in place of any other exception.
+        ModelError: in place of any exception other than one about a file or an option.
     """
     try:
         yield
-    except ModelError:
+    except ConfigError:
         raise
     except Exception as error:
         text = one_line(error)

@@ -12,7 +12,7 @@ import numpy as np
 
 from converter.masks.graph_analysis import OutputKind, input_scaling, is_within_zero_one, output_kind_of
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
-from converter.masks.keras_models import one_line
+from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
 from converter.tensorflow_logs import quiet_tensorflow
@@ -86,8 +86,9 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         ModelError: it cannot be loaded, is no image classifier, or its pixel range is unclear.
     """
     loaded = load_model(path, size_px=overrides.size_px)
-    with quiet_tensorflow():
+    with quiet_tensorflow(), as_model_errors(loaded.path):
         function = _single_picture_function(loaded, overrides.size_px)
+    with quiet_tensorflow():
         outputs = _count_outputs(function, loaded.path)
         output_kind = output_kind_of(function)
         if outputs == 1 and output_kind == "probabilities":
@@ -236,8 +237,8 @@ def _pixel_range(loaded: LoadedModel, function: Any, overrides: ModelOverrides) 
     """The pixel range that the file states or a layer implies, and which of the two; None if unknown."""
     if loaded.pixels is not None:
         return loaded.pixels, "found in the files of the model"
-    if loaded.dtype == "uint8":
-        return "0..255", "found in the file: it takes bytes"
+    if "int" in loaded.dtype:
+        return "0..255", f"found in the file: it takes {loaded.dtype}"
     factor, offset = input_scaling(function)
     if factor == 1.0 and offset == 0.0:
         return None, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from converter.masks.graphs import changes_variables
 from converter.masks.keras_models import as_model_errors
 from converter.masks.loaded_model import LoadedModel
 from converter.tensorflow_logs import quiet_tensorflow
@@ -38,7 +39,7 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
         raise ModelError(
             f"{source}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each"
         )
-    if _changes_variables(signature):
+    if changes_variables(signature):
         raise ModelError(
             f"{source}: exported in training mode: augmentation or dropout gives other results for the same picture; "
             "export the model without its augmentation layers, or convert the .keras or HDF5 file"
@@ -64,10 +65,3 @@ def _signature_of_pictures(signatures: Any) -> Any:
 
 def _takes_numbers(signature: Any) -> bool:
     return all(input_spec.dtype.name != "string" for input_spec in signature.structured_input_signature[1].values())
-
-
-def _changes_variables(signature: Any) -> bool:
-    """Whether inference writes variables: seeds of augmentation, or batch normalization averages."""
-    definition = signature.graph.as_graph_def()
-    nodes = (*definition.node, *(node for function in definition.library.function for node in function.node_def))
-    return any(node.op.startswith("Assign") for node in nodes)

@@ -51,8 +51,8 @@ def test_a_model_that_is_not_a_picture_classifier_is_refused(keras_3, tmp_path):
             open_network(tmp_path / f"{name}.keras", ModelOverrides())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_a_signature_of_a_fixed_batch_of_floats_or_bytes_takes_one_picture(keras_3, tmp_path, dtype):
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int32"])
+def test_a_signature_of_a_fixed_batch_of_floats_or_integers_takes_one_picture(keras_3, tmp_path, dtype):
     import tensorflow as tf
 
     model = colour_classifier(keras_3)
@@ -85,6 +85,56 @@ def test_a_batch_size_fixed_in_a_reshape_becomes_one(keras_3, tmp_path):
     assert open_network(path, ModelOverrides()).probabilities(BLUE) == pytest.approx(
         np.asarray(model(BLUE))[0], abs=1e-5
     )
+
+
+def test_integers_are_pixels_of_0_to_255_without_a_scaling(keras_3, tmp_path):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    path = exported(
+        tmp_path,
+        lambda pixels: model(tf.cast(pixels, tf.float32), training=False),
+        (None, SIDE_PX, SIDE_PX, 3),
+        "int32",
+        owner=model,
+    )
+
+    network = open_network(path, ModelOverrides())
+
+    assert (network.pixels, network.pixels_from) == ("0..255", "found in the file: it takes int32")
+
+
+@pytest.mark.parametrize("ending", ["tile", "reshape", "float64"])
+def test_a_graph_that_cannot_take_one_float_picture_is_refused_with_a_remedy(keras_3, tmp_path, ending):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    ends = {
+        "tile": lambda pixels: model(pixels + tf.tile(tf.zeros((1, 1, 1, 3)), [8, 1, 1, 1])),
+        "reshape": lambda pixels: tf.reshape(model(pixels + tf.tile(tf.zeros((1, 1, 1, 3)), [8, 1, 1, 1])), (8, 2)),
+        "float64": lambda pixels: model(tf.cast(pixels * tf.constant(0.5, tf.float64), tf.float32)),
+    }
+    dtype = ending if ending == "float64" else "float32"
+    path = exported(tmp_path, ends[ending], (8, SIDE_PX, SIDE_PX, 3), dtype, owner=model)
+
+    with pytest.raises(ModelError, match="export it with a batch of 1 and an input of float32"):
+        open_network(path, ModelOverrides())
+
+
+@pytest.mark.parametrize(
+    ("layer", "output_format"),
+    [("Dropout", "h5"), ("Dropout", "tf"), ("GaussianNoise", "h5"), ("BatchNormalization", "h5")],
+)
+def test_a_layer_that_stays_in_training_mode_is_refused(keras_2, tmp_path, layer, output_format):
+    arguments = () if layer == "BatchNormalization" else (0.3,)
+    with quiet_tensorflow():
+        model = colour_classifier(
+            keras_2, scaling=lambda pixels: getattr(keras_2.layers, layer)(*arguments)(pixels, training=True)
+        )
+        model.save(tmp_path / "a.h5" if output_format == "h5" else tmp_path / "a", save_format=output_format)
+
+    with pytest.raises(ModelError, match=r"a(\.h5)?: .*in training mode"):
+        open_network(tmp_path / "a.h5" if output_format == "h5" else tmp_path / "a", ModelOverrides())
 
 
 def test_channels_first_inputs_become_channels_last(keras_3, tmp_path):
