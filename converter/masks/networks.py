@@ -211,8 +211,9 @@ def _sides(loaded: LoadedModel, height: int | None, width: int | None, size_px: 
 
 def _count_outputs(function: Any, path: Path) -> int:
     shape = tuple(function.outputs[0].shape)
-    if len(shape) == 1 and shape[0]:
-        return int(shape[0])
+    # Without the batch: one score per label, or a single one.
+    if len(shape) < _OUTPUT_RANK and None not in shape:
+        return int(np.prod(shape))
     # A convolution in place of a dense layer leaves sides of 1 in the middle.
     if len(shape) < _OUTPUT_RANK or not shape[-1] or set(shape[1:-1]) - {1}:
         raise ModelError(

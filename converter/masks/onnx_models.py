@@ -100,7 +100,9 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
     for side in sides[1:]:
         side.dim_value = side.dim_value or size_px
     for tensor in (*inputs, *graph.output):
-        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+        # A scalar, or an output without shape information, has no dimension.
+        for batch in tensor.type.tensor_type.shape.dim[:1]:
+            batch.dim_value = 1
 
 
 def _pad_pools_with_zeros(graph: Any) -> None:

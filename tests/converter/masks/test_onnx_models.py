@@ -21,7 +21,7 @@ POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 """As in ResNet, ShuffleNet and DenseNet of torchvision."""
 
 
-def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False, pool=False):
+def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False, pool=False, output="batch"):
     """A convolution, a depthwise one, a batch normalisation, a dropout and a dense layer, channels first."""
     random = np.random.default_rng(1)
     names = onnx.helper
@@ -37,6 +37,7 @@ def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, extern
         onnx.numpy_helper.from_array(np.bool_(training), "training"),
         weights("dense", 2, 8),
     ]
+    last = "z" if output == "scalar" else "y"
     nodes = [
         names.make_node("Conv", ["x", "w", "b"], ["1"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
         names.make_node("Relu", ["1"], ["2"]),
@@ -47,14 +48,17 @@ def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, extern
         names.make_node("GlobalAveragePool", ["4"], ["5"]),
         names.make_node("Flatten", ["5"], ["6"], axis=1),
         *([names.make_node("Dropout", ["6", "ratio", "training"], ["7"])] if training else []),
-        names.make_node("Gemm", ["7" if training else "6", "dense"], ["y"], transB=1),
+        names.make_node("Gemm", ["7" if training else "6", "dense"], [last], transB=1),
     ]
+    if output == "scalar":
+        nodes += [names.make_node("ReduceMax", ["z"], ["m"], keepdims=0), names.make_node("Sigmoid", ["m"], ["y"])]
+    output_shape = {"batch": [shape[0], 2], "scalar": [], "without shape": None}[output]
     kind = onnx.TensorProto.FLOAT
     graph = names.make_graph(
         nodes,
         "classifier",
         [names.make_tensor_value_info("x", kind, shape)],
-        [names.make_tensor_value_info("y", kind, [shape[0], 2])],
+        [names.make_tensor_value_info("y", kind, output_shape)],
         constants,
     )
     model = names.make_model(graph, opset_imports=[names.make_opsetid("", 17)])
@@ -115,6 +119,16 @@ def test_a_fixed_batch_becomes_one(tmp_path):
     export(tmp_path / "masks.onnx", shape=(8, 3, SIDE_PX, SIDE_PX))
 
     assert open_network(tmp_path / "masks.onnx", ModelOverrides()).outputs == 2
+
+
+@pytest.mark.parametrize(("output", "count"), [("scalar", 1), ("without shape", 2)])
+def test_an_output_may_have_no_dimensions(tmp_path, output, count):
+    export(tmp_path / "masks.onnx", shape=(1, 3, SIDE_PX, SIDE_PX), output=output)
+
+    network = open_network(tmp_path / "masks.onnx", ModelOverrides())
+
+    assert network.outputs == count
+    assert network.probabilities(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32)).shape == (count,)
 
 
 def test_an_undefined_size_has_to_be_given(tmp_path):
