@@ -13,7 +13,7 @@ from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
 from converter.masks.comparison import Comparison, Predictions, predict_converted
-from converter.masks.model_settings import describe_settings, determine_settings
+from converter.masks.model_settings import describe_low_accuracy, describe_settings, determine_settings
 from converter.masks.tflite_editing import adapted_for_device
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import to_label_probabilities
@@ -105,7 +105,7 @@ def write_card(options: argparse.Namespace) -> int:
 
 def _describe(network: Network, settings: ModelSettings) -> None:
     print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in describe_settings(settings):
+    for line in (*describe_settings(settings), *describe_low_accuracy(settings)):
         print_message(line)
     if settings.accuracy is None:
         print_message("nothing could be verified: give --calibration, faces in folders named after the labels")

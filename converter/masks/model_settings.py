@@ -14,7 +14,7 @@ import numpy as np
 
 from converter.errors import AccuracyError
 from converter.masks.outputs import labels_among, outputs_of
-from converter.masks.preprocessing import Preprocessing, common_preprocessings
+from converter.masks.preprocessing import Preprocessing, common_preprocessings, rare_preprocessings
 from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
 from edge_agent.errors import ConfigError
 
@@ -37,6 +37,10 @@ MIN_ACCURACY_GAIN = 0.03
 """Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated setting."""
 CALIBRATION_TOLERANCE = 0.05
 """Log losses without temperature that differ by less do not show which setting a network is calibrated for."""
+RARE_STANDARD_ERRORS = 4.0
+"""A rare preprocessing must be this many standard errors better than the best common one."""
+USUAL_ACCURACY = 0.9
+"""A model whose accuracy is clearly lower may have been trained with a preprocessing that was not tried."""
 MIN_LABELLED_PICTURES = 20
 """With fewer labelled pictures, trials are inconclusive."""
 
@@ -97,6 +101,19 @@ def describe_settings(settings: ModelSettings) -> list[str]:
     return lines
 
 
+def describe_low_accuracy(settings: ModelSettings) -> list[str]:
+    """A line of advice if the best preprocessing of the trials is less accurate than usual."""
+    accuracy = settings.accuracy
+    interval = accuracy.interval if accuracy else None
+    was_tried = settings.reasons["pixels"].startswith("chosen by trial")
+    if accuracy is None or interval is None or interval[1] >= USUAL_ACCURACY or not was_tried:
+        return []
+    return [
+        f"only {accuracy.hits} of {accuracy.of} labelled pictures are correct: if you measured more, its preprocessing "
+        "is not among those tried; state --pixels, --means and --std"
+    ]
+
+
 def determine_settings(
     network: Network,
     overrides: ModelOverrides,
@@ -133,6 +150,12 @@ def determine_settings(
     ]
     resampling = overrides.resampling or network.resampling
     trials = run_trials(network, preprocessings, orders, pictures[resampling or "area"], labels)
+    if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
+        rare = run_trials(
+            network, rare_preprocessings(network.channels), orders, pictures[resampling or "area"], labels
+        )
+        if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS):
+            trials = [*rare, *trials]
     allowed = [
         trial
         for trial in trials

@@ -97,6 +97,28 @@ PER_CHANNEL = (
 )
 """Common for pretrained networks."""
 
+_RARE: tuple[tuple[PixelRange, float, float], ...] = (
+    ("0..255", 0.0, 127.5),
+    ("0..1", 0.5, 1.0),
+    ("0..255", 127.5, 1.0),
+    # Statistics of MNIST, as in many examples of PyTorch.
+    ("0..1", 0.1307, 0.3081),
+)
+"""Pixels, mean and deviation of all channels."""
+_RARE_IN_GREY: tuple[tuple[PixelRange, float, float], ...] = (*_RARE, ("0..1", 0.449, 0.226))
+"""With the averages of ImageNet's means and deviations."""
+
+
+def rare_preprocessings(channels: int) -> tuple[Preprocessing, ...]:
+    """Preprocessings for 1 or 3 channels that are tried too, and must be much better than any common one."""
+    if channels == 1:
+        return tuple(Preprocessing(pixels, "grey", (mean,), (std,)) for pixels, mean, std in _RARE_IN_GREY)
+    return tuple(
+        Preprocessing(pixels, colours, (mean,) * channels, (std,) * channels)
+        for colours in ("rgb", "bgr")
+        for pixels, mean, std in _RARE
+    )
+
 
 def common_preprocessings(channels: int) -> tuple[Preprocessing, ...]:
     """The common preprocessings for 1 or 3 channels, most likely first."""

@@ -20,7 +20,7 @@ from converter.masks.format_selection import (
     format_table,
     select_best,
 )
-from converter.masks.model_settings import describe_settings, determine_settings
+from converter.masks.model_settings import describe_low_accuracy, describe_settings, determine_settings
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.model_kind import TFLITE_SUFFIX
@@ -185,7 +185,7 @@ def _open_all(models: Sequence[Path]) -> None:
 
 def _describe(network: Network, settings: ModelSettings) -> None:
     print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in describe_settings(settings):
+    for line in (*describe_settings(settings), *describe_low_accuracy(settings)):
         print_message(line)
     if settings.accuracy is None:
         print_message(

@@ -24,8 +24,8 @@ WHOLE = Box(0, 0, 48, 48)
 DARK, LIGHT = (60, 60, 60), (170, 170, 170)
 
 
-def tflite(model, *, integers=None, half=False, dynamic=False, black=-1.0, white=1.0):
-    """A Keras model as others convert it; `integers` is the type of its input and output."""
+def tflite(model, *, integers=None, half=False, dynamic=False, values=(-1.0, 1.0)):
+    """A Keras model as others convert it, of black and white as `values`; `integers`: type of its input and output."""
     with quiet_tensorflow():
         import tensorflow as tf
 
@@ -38,7 +38,7 @@ def tflite(model, *, integers=None, half=False, dynamic=False, black=-1.0, white
             shape = (1, *model.inputs[0].shape[1:])
             random = np.random.default_rng(1)
             converter.representative_dataset = lambda: (
-                [np.zeros(shape, np.float32) + random.uniform(black, white, shape[-1]).astype(np.float32)] for _ in range(40)
+                [np.zeros(shape, np.float32) + random.uniform(*values, shape[-1]).astype(np.float32)] for _ in range(40)
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = getattr(tf, integers)
@@ -174,11 +174,12 @@ def test_a_file_of_model_maker_states_its_labels_and_normalization(keras_3, face
     assert card.source["reasons"]["pixels"] == "found in the file: its TFLite Metadata"
 
 
-@pytest.mark.parametrize("integers", ["int8", "uint8"])
-@pytest.mark.parametrize(("black", "white"), [(-0.5, 0.5), (0.0, 2.0), (-0.4242, 2.8215)])
-def test_the_quantization_of_a_byte_input_states_its_values(keras_3, faces, tmp_path, integers, black, white):
+@pytest.mark.parametrize(
+    ("integers", "values"), [("int8", (-0.5, 0.5)), ("uint8", (0.0, 2.0)), ("int8", (-0.4242, 2.8215))]
+)
+def test_the_quantization_of_a_byte_input_states_its_values(keras_3, faces, tmp_path, integers, values):
     path = tmp_path / "bytes.tflite"
-    path.write_bytes(tflite(colour_classifier(keras_3), integers=integers, black=black, white=white))
+    path.write_bytes(tflite(colour_classifier(keras_3), integers=integers, values=values))
 
     arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--output", str(tmp_path / "out"))
     assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
@@ -189,14 +190,14 @@ def test_the_quantization_of_a_byte_input_states_its_values(keras_3, faces, tmp_
     assert source["pixels"] == "0..255"
     mean, deviation = source["means"][0], source["std"][0]
     found = (-mean / deviation, (255 - mean) / deviation)
-    assert found == pytest.approx((black, white), abs=0.05 * (white - black))
+    assert found == pytest.approx(values, abs=0.05 * (values[1] - values[0]))
     assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
 
 
-@pytest.mark.parametrize(("black", "white", "pixels"), [(-1.0, 1.0, "-1..1"), (0.0, 1.0, "0..1"), (0.0, 255.0, "0..255")])
-def test_the_quantization_of_a_usual_range_needs_no_means(keras_3, tmp_path, black, white, pixels):
+@pytest.mark.parametrize(("values", "pixels"), [((-1.0, 1.0), "-1..1"), ((0.0, 1.0), "0..1"), ((0.0, 255.0), "0..255")])
+def test_the_quantization_of_a_usual_range_needs_no_means(keras_3, tmp_path, values, pixels):
     path = tmp_path / "bytes.tflite"
-    path.write_bytes(tflite(colour_classifier(keras_3), integers="int8", black=black, white=white))
+    path.write_bytes(tflite(colour_classifier(keras_3), integers="int8", values=values))
 
     network, _ = open_tflite_network(path, NO_OVERRIDES)
 

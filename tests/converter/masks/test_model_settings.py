@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from converter.errors import AccuracyError
-from converter.masks.model_settings import determine_settings
+from converter.masks.metrics import Share
+from converter.masks.model_settings import describe_low_accuracy, determine_settings
 from converter.masks.networks import Network
 from converter.masks.outputs import LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
-from converter.masks.preprocessing import PER_CHANNEL, Preprocessing
+from converter.masks.preprocessing import PER_CHANNEL, Preprocessing, rare_preprocessings
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,6 +86,35 @@ def test_the_preprocessing_of_a_network_is_found(preprocessing):
     assert settings.accuracy.value > 0.9
     assert "chosen by trial" in settings.reasons["pixels"]
     assert settings.reasons["labels"] == "stated"
+
+
+# In colour the others are so close to a common one that a network of flat colours cannot tell them apart.
+@pytest.mark.parametrize("preprocessing", [*rare_preprocessings(1), *rare_preprocessings(3)[3::4]], ids=str)
+def test_a_rare_preprocessing_is_found_if_no_common_one_comes_close(preprocessing):
+    settings = choose_for(a_network(preprocessing), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.preprocessing == preprocessing
+    assert "chosen by trial" in settings.reasons["pixels"]
+
+
+@pytest.mark.parametrize("file", [{"pixels": "0..1", "pixels_from": "found in the file"}, {}])
+def test_a_rare_preprocessing_is_not_tried_against_a_stated_one(file):
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels=None if file else "0..1")
+
+    settings = choose_for(a_network(rare_preprocessings(3)[0], **file), overrides, force=True)
+
+    assert settings.preprocessing not in rare_preprocessings(3)
+
+
+@pytest.mark.parametrize(("right", "warns"), [(0.75, True), (0.9, False)])
+def test_a_low_accuracy_suggests_to_state_the_preprocessing(right, warns):
+    known = choose_for(a_network(Preprocessing()), ModelOverrides(labels=LabelMapping(LABELS)))
+    stated = choose_for(a_network(Preprocessing()), ModelOverrides(labels=LabelMapping(LABELS), pixels="-1..1"))
+
+    found = [replace(one, accuracy=Share(round(160 * right), 160)) for one in (known, stated)]
+
+    assert ["--pixels" in line for line in describe_low_accuracy(found[0])] == [True] * warns
+    assert not describe_low_accuracy(found[1])
 
 
 @pytest.mark.parametrize(("outputs", "swapped"), [(2, False), (2, True), (1, False), (1, True)])
