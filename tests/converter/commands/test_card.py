@@ -37,8 +37,9 @@ def tflite(model, *, integers=None, half=False, dynamic=False, values=(-1.0, 1.0
         if integers:
             shape = (1, *model.inputs[0].shape[1:])
             random = np.random.default_rng(1)
+            black, white = values
             converter.representative_dataset = lambda: (
-                [np.zeros(shape, np.float32) + random.uniform(*values, shape[-1]).astype(np.float32)] for _ in range(40)
+                [np.full(shape, random.uniform(black, white, shape[-1]), np.float32)] for _ in range(40)
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = getattr(tf, integers)
