@@ -41,7 +41,10 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     status = _run(arguments)
-    if any(thread.name.startswith((CAMERA_THREAD, WORKER_THREAD)) for thread in threading.enumerate()):
+    # A caller that gives arguments goes on with its process.
+    if arguments is None and any(
+        thread.name.startswith((CAMERA_THREAD, WORKER_THREAD)) for thread in threading.enumerate()
+    ):
         # A hanging camera or worker thread was abandoned. If its call returned during Python's shutdown, FFmpeg's
         # thread would abort the process; all our resources are closed by now.
         logging.shutdown()

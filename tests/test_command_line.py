@@ -71,3 +71,21 @@ def test_numpy_has_no_threads_of_its_own_beside_those_of_the_cameras() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
 
     assert shown.stdout.splitlines()[-1] == "1"
+
+
+def test_a_hanging_camera_ends_only_a_process_of_its_own() -> None:
+    script = (
+        "import sys, threading, time\n"
+        "from edge_agent.camera.feed import CAMERA_THREAD\n"
+        "from edge_agent.cli import main\n"
+        "threading.Thread(target=time.sleep, args=(3600,), name=CAMERA_THREAD + 'door', daemon=True).start()\n"
+        "print('returned', main(['config', '--config', '/dev/null']), flush=True)\n"
+        "sys.argv = ['edge-agent', 'config', '--config', '/dev/null']\n"
+        "main()\n"
+        "print('returned again')\n"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "\nreturned 0\n" in shown.stdout
+    assert "returned again" not in shown.stdout
