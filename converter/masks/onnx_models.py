@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from converter.masks.loaded_model import LoadedModel
 
 PACKAGES = ("onnx2tf", "onnx", "onnxruntime", "onnx_graphsurgeon", "sng4onnx")
+CHANNELS = (1, 3)
 _PICTURE_RANK = 4
 _OPSET_OF_PAD = 11
 """From this opset on, Pad takes its amounts as an input."""
@@ -97,6 +98,9 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         raise ConfigError(
             f"{path}: leaves the size of its input open; state the one that it was trained at, as --size 224"
         )
+    if not any(side.dim_value for side in sides[1:]):
+        # Exported with every axis open, in PyTorch's order.
+        sides[1].dim_value = max(CHANNELS)
     for side in sides[1:]:
         side.dim_value = side.dim_value or size_px
     for tensor in (*inputs, *graph.output):
@@ -181,24 +185,26 @@ def to_saved_model(path: Path, folder: Path) -> None:
 
     # onnx2tf would download pictures to verify its own result; the comparison below does that.
     converter.download_test_image_data = no_pictures
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (onnx_input, *_) = session.get_inputs()
+    onnx_shape = [side if isinstance(side, int) else 0 for side in onnx_input.shape]
+    # onnx2tf assumes channels first, as PyTorch exports them; tf2onnx leaves TensorFlow's order.
+    is_channels_last = len(onnx_shape) == _PICTURE_RANK and onnx_shape[-1] in CHANNELS and onnx_shape[1] not in CHANNELS
     converter.convert(
         input_onnx_file_path=str(path),
         output_folder_path=str(folder),
         non_verbose=True,
         batch_size=1,
         output_signaturedefs=True,
+        keep_shape_absolutely_input_names=[onnx_input.name] if is_channels_last else None,
     )
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     ((name, input_spec),) = signature.structured_input_signature[1].items()
     dtype = input_spec.dtype.as_numpy_dtype
     max_value = 1 if np.issubdtype(dtype, np.floating) else 255
     picture = (np.random.default_rng(1).random(tuple(input_spec.shape)) * max_value).astype(dtype)
-    onnx_shape = [side if isinstance(side, int) else 0 for side in session.get_inputs()[0].shape]
     channels_first = len(onnx_shape) == picture.ndim and onnx_shape[1] == picture.shape[-1] != onnx_shape[-1]
-    (expected, *_) = session.run(
-        None, {session.get_inputs()[0].name: picture.transpose(0, 3, 1, 2) if channels_first else picture}
-    )
+    (expected, *_) = session.run(None, {onnx_input.name: picture.transpose(0, 3, 1, 2) if channels_first else picture})
     (actual, *_) = signature(**{name: tf.constant(picture)}).values()
     difference = float(np.abs(np.asarray(expected) - np.asarray(actual)).max())
     if not difference <= MAX_DIFFERENCE * max(1.0, float(np.abs(expected).max())):

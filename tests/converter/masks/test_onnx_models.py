@@ -22,7 +22,10 @@ POOL = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 
 
 def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, external=False, pool=False, output="batch"):
-    """A convolution, a depthwise one, a batch normalisation, a dropout and a dense layer, channels first."""
+    """A convolution, a depthwise one, a batch normalisation, a dropout and a dense layer.
+
+    Channels first, or last as tf2onnx exports them if the last side of `shape` is 3.
+    """
     random = np.random.default_rng(1)
     names = onnx.helper
 
@@ -38,8 +41,17 @@ def export(path, *, shape=("batch", 3, SIDE_PX, SIDE_PX), training=False, extern
         weights("dense", 2, 8),
     ]
     last = "z" if output == "scalar" else "y"
+    channels_last = shape[-1] == 3
     nodes = [
-        names.make_node("Conv", ["x", "w", "b"], ["1"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        *([names.make_node("Transpose", ["x"], ["0"], perm=[0, 3, 1, 2])] if channels_last else []),
+        names.make_node(
+            "Conv",
+            ["0" if channels_last else "x", "w", "b"],
+            ["1"],
+            kernel_shape=[3, 3],
+            strides=[2, 2],
+            pads=[1, 1, 1, 1],
+        ),
         names.make_node("Relu", ["1"], ["2"]),
         *([names.make_node("MaxPool", ["2"], ["p"], **POOL)] if pool else []),
         names.make_node("Conv", ["p" if pool else "2", "d"], ["3"], group=8, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
@@ -71,16 +83,23 @@ def as_in_onnx_runtime(path, picture):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (raw,) = session.run(None, {"x": picture.transpose(0, 3, 1, 2)})
+    channels_last = session.get_inputs()[0].shape[-1] == 3
+    (raw,) = session.run(None, {"x": picture if channels_last else picture.transpose(0, 3, 1, 2)})
     return (np.exp(raw) / np.exp(raw).sum())[0]
 
 
 @pytest.mark.parametrize(
     ("shape", "external"),
-    [(("batch", 3, SIDE_PX, SIDE_PX), True), (("batch", 3, "height", "width"), False)],
-    ids=["weights beside it", "open size"],
+    [
+        (("batch", 3, SIDE_PX, SIDE_PX), True),
+        (("batch", 3, "height", "width"), False),
+        (("batch", "channels", "height", "width"), False),
+        (("batch", SIDE_PX, SIDE_PX, 3), False),
+        ((1, "height", "width", 3), False),
+    ],
+    ids=["weights beside it", "open size", "every axis open", "channels last", "channels last, open size"],
 )
-def test_an_export_of_pytorch_answers_as_in_onnx_runtime(tmp_path, shape, external):
+def test_an_export_answers_as_in_onnx_runtime(tmp_path, shape, external):
     path = tmp_path / "masks.onnx"
     export(path, shape=shape, external=external)
 
