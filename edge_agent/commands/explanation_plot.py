@@ -152,11 +152,13 @@ def _draw_curve(sheet: _Sheet, history: TrackHistory, curve: int) -> None:
 
 
 def _draw_event(sheet: _Sheet, event: Event, top: int, bottom: int) -> None:
-    colour = ALERT if event.text.startswith("alert") else FAINT
+    is_alert = event.text.startswith("alert")
+    colour = ALERT if is_alert else FAINT
     x = sheet.x(event.at)
     sheet.line((x, top - 12), (x, bottom), colour=colour, width=1.5)
-    # Left of the line if there is no room on the right.
-    sheet.write(event.text, (x + 4, top - 3), size=0.4, colour=colour, avoid_right=True)
+    # Left of the line if there is no room on the right, and never in the row of an alert.
+    y = top - 3 if is_alert else bottom - STRIP_PX - 10
+    sheet.write(event.text, (x + 4, y), size=0.4, colour=colour, avoid_right=True)
 
 
 def _draw_times(sheet: _Sheet, top: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.commands.explanation import Explanation
-from edge_agent.commands.explanation_plot import ALERT, LINES, MAX_PANELS, PANEL_PX, SHOWN_PX
+from edge_agent.commands.explanation_plot import ALERT, LINES, MAX_PANELS, PANEL_PX, SHOWN_PX, Event, TrackHistory, plot
 from edge_agent.config.model import DecisionConfig, RulesConfig
 from edge_agent.decision.rules import Rules
 from edge_agent.decision.sequential_test import SequentialTest
@@ -65,6 +65,18 @@ def test_the_picture_shows_evidence_readings_and_the_alert(tmp_path):
     picture = read_picture(tmp_path / "door.png")
     for colour in (LINES["undecided"], LINES["violation"], COLOURS[BARE], ALERT):
         assert shows(picture, colour)
+
+
+def test_the_text_of_a_resolution_leaves_that_of_the_alert_readable():
+    alert, resolved = Event(7.4, "alert: without_mask"), Event(8.6, "resolved: left")
+
+    def alert_pixels(*events):
+        history = TrackHistory(1, 0.0, 8.6, events=list(events))
+        drawn = plot([history], title="door", violation_llr=6.8, compliant_llr=-2.3)
+        # Smooth text has few pixels of the full colour: those clearly more red than blue.
+        return int((drawn[..., 2].astype(int) - drawn[..., 0] > 20).sum())
+
+    assert alert_pixels(alert, resolved) == alert_pixels(alert) > 0
 
 
 def test_each_track_has_a_panel_up_to_a_limit(tmp_path):
