@@ -29,16 +29,16 @@ def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
 
     traced = tf.function(call, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype, name="pixels"))
     # Frozen, a variable cannot be written; a random operation that nothing needs is gone.
-    frozen = None if changes_variables(traced) else convert_variables_to_constants_v2(traced)
+    frozen = None if _changes_variables(traced) else convert_variables_to_constants_v2(traced)
     if frozen is None or any(_RANDOM.search(operation.type) for operation in frozen.graph.get_operations()):
         raise ValueError(
             "a layer is in training mode: dropout, noise or augmentation gives other results for the same picture; "
-            "build the model without training=True, and save it again"
+            "build the model without training=True and augmentation layers, and save it again"
         )
     return frozen
 
 
-def changes_variables(function: Any) -> bool:
+def _changes_variables(function: Any) -> bool:
     """Whether inference writes variables: seeds of augmentation, or batch normalization averages."""
     definition = function.graph.as_graph_def()
     nodes = (*definition.node, *(node for inner in definition.library.function for node in inner.node_def))

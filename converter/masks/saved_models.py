@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converter.masks.graphs import changes_variables
 from converter.masks.keras_models import as_model_errors
 from converter.masks.loaded_model import LoadedModel
 from converter.tensorflow_logs import quiet_tensorflow
@@ -24,7 +23,7 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     The graph of a signature is used, independent of what saved it: custom layers are plain operations there.
 
     Raises:
-        ModelError: it is damaged, has no signature or several inputs or outputs, or was exported in training mode.
+        ModelError: it is damaged, or has no signature or several inputs or outputs.
     """
     with quiet_tensorflow(), as_model_errors(source):
         import tensorflow as tf
@@ -38,11 +37,6 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
             f"{source}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each"
-        )
-    if changes_variables(signature):
-        raise ModelError(
-            f"{source}: exported in training mode: augmentation or dropout gives other results for the same picture; "
-            "export the model without its augmentation layers, or convert the .keras or HDF5 file"
         )
     ((input_name, input_spec),) = inputs.items()
     ((output_name, _),) = outputs.items()
