@@ -37,6 +37,14 @@ def add_to(commands: Any) -> None:
         "--pictures", type=Path, action="append", default=[], metavar="DIR", help="pictures without people; repeatable"
     )
     parser.add_argument(
+        "--uncurated",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="pictures that may show faces, for training only; those with detections are left out; repeatable",
+    )
+    parser.add_argument(
         "--most", type=int, default=250, help="maximum number of parts of scenes in each folder (default: 250)"
     )
     parser.add_argument("--seed", type=int, default=1)
@@ -50,6 +58,7 @@ def write_pictures(options: argparse.Namespace) -> int:
         options.output,
         scenes=options.scenes,
         folders=options.pictures,
+        uncurated=options.uncurated,
         detector=options.detector,
         max_backgrounds=options.most,
         seed=options.seed,

@@ -3,12 +3,13 @@
 The sources are sample pictures of Python packages, drawn textures, pictures of objects and animals, and parts of scenes
 without annotated or detected faces. One third each is for training, for validation (a detector's minimum score) and for
 testing (its false detections). No picture is in two splits; scenes of the train split serve the first two, those of the
-test split the third.
+test split the third. Uncurated pictures, which may show faces, are for training only, if nothing is detected in them.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +20,7 @@ from PIL import Image as Pillow
 from tqdm import tqdm
 
 from edge_agent.errors import ConfigError, PictureError
+from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
@@ -57,10 +59,25 @@ MAX_ATTEMPTS = 100
 CROPS_PER_PICTURE = 3
 MAX_SIDE_PX = 640
 """For pictures from folders."""
+UNCURATED_SCORE = 0.4
+"""An uncurated picture with a detection of this score is left out: it may show a face, if only a drawn one."""
+MAX_UNCURATED = 450
+"""Pictures per uncurated folder, so that no folder outweighs the others."""
+LARGE_SIDE_PX = 700
+"""An uncurated picture with this shorter side also gives a random part, in which small things are larger."""
+
+log = logging.getLogger(__name__)
 
 
 def write_empty(
-    output: Path, *, scenes: Path, folders: Sequence[Path], detector: Path, max_backgrounds: int, seed: int
+    output: Path,
+    *,
+    scenes: Path,
+    folders: Sequence[Path],
+    uncurated: Sequence[Path],
+    detector: Path,
+    max_backgrounds: int,
+    seed: int,
 ) -> dict[str, dict[str, int]]:
     """Write a folder of PNG files for each split; returns the number of pictures by split and kind.
 
@@ -73,6 +90,7 @@ def write_empty(
     detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=MIN_SCORE)
     samples = list(_samples())
     objects = [path for folder in folders for path in list_pictures(folder)]
+    candidates = [path for folder in uncurated for path in _chosen(list_pictures(folder), seed)]
     written: dict[str, dict[str, int]] = {}
     train, test = (_annotated(scenes, split) for split in ("train", "test"))
     scenes_of = {"train": _every_other(train, 0), "validation": _every_other(train, 1), "test": test}
@@ -84,6 +102,8 @@ def write_empty(
             "texture": (texture(random, kind) for kind in range(TEXTURES_PER_SPLIT)),
             "background": islice(_backgrounds(scenes_of[split], detect, random), max_backgrounds),
         }
+        if split == "train":
+            kinds["uncurated"] = without_detections(candidates, detect, np.random.default_rng([seed, number, 2]))
         (output / split).mkdir(parents=True)
         written[split] = {kind: _write(output / split, kind, pictures) for kind, pictures in kinds.items()}
     return written
@@ -100,10 +120,26 @@ def texture(random: np.random.Generator, kind: int) -> Image:
 def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Iterator[Image]:
     """Each picture, at most 640 px, with a random colour behind transparent areas."""
     for path in paths:
-        picture = Pillow.open(path).convert("RGBA")
-        picture.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
-        behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
-        yield np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
+        yield _limited(_opaque(path, random))
+
+
+def without_detections(paths: Sequence[Path], detect: Detect, random: np.random.Generator) -> Iterator[Image]:
+    """Pictures in which `detect` finds nothing, and a random part of each large one, at most 640 px."""
+    nowhere = np.zeros((0, 4), np.float32)
+    for path in tqdm(paths, desc="uncurated", unit="picture", leave=False):
+        try:
+            picture = _opaque(path, random)
+        # Pillow raises SyntaxError for some damaged files.
+        except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+            log.warning("%s: skipped: %s", safe(str(path)), safe(str(error)))
+            continue
+        parts = [picture]
+        if min(picture.shape[:2]) >= LARGE_SIDE_PX:
+            parts += [part for part in [background_crop(picture, nowhere, random)] if part is not None]
+        for part in map(_limited, parts):
+            scores = detect(part)[1]
+            if min(part.shape[:2]) >= MIN_SIDE_PX and not (scores >= UNCURATED_SCORE).any():
+                yield part
 
 
 def background_crop(
@@ -127,6 +163,26 @@ def background_crop(
         if not overlapping.any():
             return image[top : top + rows, left : left + columns]
     return None
+
+
+def _chosen(paths: list[Path], seed: int) -> list[Path]:
+    """At most `MAX_UNCURATED` of the paths, at random: neighbours in a folder are often alike."""
+    count = min(MAX_UNCURATED, len(paths))
+    return [paths[index] for index in np.random.default_rng(seed).permutation(len(paths))[:count]]
+
+
+def _opaque(path: Path, random: np.random.Generator) -> Image:
+    """A picture with a random colour behind transparent areas."""
+    picture = Pillow.open(path).convert("RGBA")
+    behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
+    return np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
+
+
+def _limited(picture: Image) -> Image:
+    """Scale down to at most `MAX_SIDE_PX`."""
+    scaled = Pillow.fromarray(picture)
+    scaled.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+    return np.asarray(scaled)
 
 
 def _samples() -> Iterator[Image]:

@@ -11,10 +11,12 @@ import pytest
 
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
+from tests.faces import COLLINS, portrait
 from tests.training.faces.conftest import RELEASED, write_scenes
 from training.cli import main
 from training.faces.empty import (
     MARGIN_FRACTION,
+    MAX_SIDE_PX,
     MIN_SIDE_PX,
     SPLITS,
     background_crop,
@@ -24,6 +26,8 @@ from training.faces.empty import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_agent.domain import Image
 
 NO_FACES = np.zeros((0, 4), np.float32)
@@ -33,6 +37,16 @@ def numbered(width: int, height: int) -> Image:
     """A picture whose first two colours say where each pixel was."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.asarray(np.stack([columns, rows, np.zeros_like(rows)], axis=-1), np.uint8)
+
+
+def write_split_scenes(folder: Path) -> Path:
+    """Drawn scenes, two of each split."""
+    scenes = write_scenes(folder, count=4)
+    content = json.loads(scenes.read_text())
+    for image in content["images"][2:]:
+        image["split"] = "test"
+    scenes.write_text(json.dumps(content))
+    return scenes
 
 
 def test_a_background_contains_no_faces_or_their_surroundings():
@@ -69,11 +83,7 @@ def test_a_texture_is_a_picture_and_the_same_for_the_same_seed(kind):
 
 @pytest.mark.tensorflow
 def test_every_split_gets_separate_pictures(tmp_path, capsys):
-    scenes = write_scenes(tmp_path / "scenes", count=4)
-    content = json.loads(scenes.read_text())
-    for image in content["images"][2:]:
-        image["split"] = "test"
-    scenes.write_text(json.dumps(content))
+    scenes = write_split_scenes(tmp_path / "scenes")
     objects = tmp_path / "objects"
     objects.mkdir()
     for number in range(len(SPLITS)):
@@ -108,5 +118,32 @@ def test_a_folder_with_content_is_not_overwritten(tmp_path):
 
     with pytest.raises(ConfigError, match="is not empty; give a new folder"):
         write_empty(
-            tmp_path, scenes=tmp_path / "a.json", folders=(), detector=tmp_path / "a.onnx", max_backgrounds=1, seed=1
+            tmp_path,
+            scenes=tmp_path / "a.json",
+            folders=(),
+            uncurated=(),
+            detector=tmp_path / "a.onnx",
+            max_backgrounds=1,
+            seed=1,
         )
+
+
+@pytest.mark.tensorflow
+def test_uncurated_pictures_with_a_face_are_left_out_and_the_others_serve_for_training_only(tmp_path):
+    scenes = write_split_scenes(tmp_path / "scenes")
+    folder = tmp_path / "game"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "portrait.png"), portrait(COLLINS))
+    large = texture(np.random.default_rng(1), 1)
+    cv2.imwrite(str(folder / "wall.jpg"), cv2.resize(large, (1200, 800)))
+    (folder / "damaged.png").write_bytes(b"no picture")
+    places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--uncurated", str(folder))
+
+    assert main(["empty", str(tmp_path / "empty"), *places, "--most", "1"]) == 0
+
+    assert not list(tmp_path.glob("empty/[vt]e*/uncurated-*"))
+    pictures = [read_picture(path) for path in sorted(tmp_path.glob("empty/train/uncurated-*"))]
+    # The whole wall and a part of it.
+    assert len(pictures) == 2
+    assert max(pictures[0].shape) == MAX_SIDE_PX
+    assert all(picture.shape != portrait(COLLINS).shape for picture in pictures)
