@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from edge_agent.domain import Label
 from training.recipe_file import Fraction, HeldOutRecipe, RecipeSection, RunName
 
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
@@ -41,6 +42,9 @@ class DataRecipe(RecipeSection):
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
     sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
     splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to use; never 'test'")
+    labels: tuple[Label, ...] = Field(
+        (), description="Use only pictures of `scenes` with a face of one of these labels, for training; none: all"
+    )
     corrections: Path | None = Field(
         None, description="YAML file that marks annotations of `scenes`, by id, as 'ignore' (labels do not matter here)"
     )

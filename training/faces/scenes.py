@@ -101,7 +101,7 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     total = sum(scene.sampling_probability for scene in train) or 1.0
     opened = SceneSet(
         tuple(replace(scene, sampling_probability=scene.sampling_probability / total) for scene in train),
-        tuple(scene for scene, _ in readable if splits[scene.path] == "validation"),
+        tuple(scene for scene, data in readable if splits[scene.path] == "validation" and not data.labels),
         tuple(unreadable),
         sum(splits[scene.path] == "excluded" for scene, _ in readable),
     )
@@ -140,6 +140,8 @@ def _read_source(data: DataRecipe) -> list[Scene]:
         sorted(examples, key=lambda example: str(example.path)), key=lambda example: example.path
     ):
         of_picture = list(faces)
+        if data.labels and not any(example.label in data.labels for example in of_picture):
+            continue
         boxes = np.array(
             [
                 (example.box.x1, example.box.y1, example.box.x2, example.box.y2)

@@ -47,6 +47,23 @@ def test_near_duplicates_stay_on_one_side(tiny_recipe, scenes_file, tmp_path):
     assert not train & validation
 
 
+def test_pictures_with_a_label_are_drawn_more_often_but_validated_once(tiny_recipe, scenes_file, tmp_path):
+    content = json.loads(scenes_file.read_text())
+    content["categories"].append({"id": 2, "name": "without_mask"})
+    bare = {image["id"]: image["file_name"] for image in content["images"][::2]}
+    for one in content["annotations"]:
+        if one["image_id"] in bare:
+            one["category_id"] = 2
+    scenes_file.write_text(json.dumps(content))
+    data = [{"scenes": str(scenes_file)}, {"scenes": str(scenes_file), "labels": ["without_mask"], "share": 3}]
+
+    opened = open_scenes(tiny_recipe(data=data), folder=tmp_path)
+
+    of_bare = sum(scene.sampling_probability for scene in opened.train if scene.path.name in bare.values())
+    assert of_bare > 3 / 4
+    assert len({scene.path for scene in opened.validation}) == len(opened.validation)
+
+
 def test_near_duplicates_of_pictures_kept_apart_are_in_neither_split(tiny_recipe, tmp_path, scenes_file):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
