@@ -297,6 +297,21 @@ async def test_devices_show_state_and_gaps(program: httpx.AsyncClient, connectio
     assert len((await program.get("/api/v1/gaps")).json()) == 3
 
 
+async def test_one_device_with_absurd_sequences_hides_no_others(
+    program: httpx.AsyncClient, browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    fill(connection)
+    with connection.transaction():
+        messages = [alert("hall-2", sequence=2**63 - 1, boot_id=f"boot {number}") for number in range(3)]
+        store(connection, messages, site_of=FleetConfig().site_of)
+    await log_in(browser, "viewer")
+
+    for path in ("/api/v1/devices", "/api/v1/devices/hall-2", "/api/v1/gaps", "/metrics"):
+        assert (await program.get(path)).status_code == 200, path
+    for path in ("/", "/devices/hall-2"):
+        assert (await browser.get(path)).status_code == 200, path
+
+
 async def test_counts_are_summed_by_site_and_hour(program: httpx.AsyncClient, connection: psycopg.Connection):
     with connection.transaction():
         messages = [counts("hall-1", entrance=9), counts("hall-2", entrance=1, yard=2), counts("yard-1", entrance=5)]
