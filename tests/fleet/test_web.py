@@ -6,6 +6,9 @@ import asyncio
 import io
 import re
 import secrets
+import subprocess
+import sys
+import threading
 import time
 import zipfile
 from datetime import timedelta
@@ -16,6 +19,8 @@ import pytest
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
+from edge_agent.config.model import ConsoleConfig
+from edge_agent.console import server
 from edge_agent.console.limits import FREE_FAILURES
 from edge_agent.messages.status import running
 from fleet import database
@@ -27,6 +32,7 @@ from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
 from fleet.web.users import ROLES, role_of, set_user
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
+from tests.mosquitto import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -427,6 +433,33 @@ async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient)
         "/api/v1/reviews.zip",
         "/metrics",
     } <= set(paths)
+
+
+def test_any_request_is_answered_as_documented(app: Any, connection: psycopg.Connection, tmp_path: Path):
+    fill(connection)
+    port = free_port()
+    is_listening, loop, end = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+    config = ConsoleConfig(port=port)
+    serving = threading.Thread(
+        target=lambda: loop.run_until_complete(server.serve(app, config, end=end, listening=is_listening.set))
+    )
+    serving.start()
+    try:
+        assert is_listening.wait(30)
+        # Access is tested above; the token has the role of a viewer. Forms send empty times, which mean none.
+        command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+        command += [f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}"]
+        command += ["--generation-deterministic", "--continue-on-failure", "--phases=coverage,fuzzing"]
+        command += ["--max-examples=8", "--checks=all"]
+        command += ["--exclude-checks=positive_data_acceptance,negative_data_rejection,ignored_auth"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        serving.join(30)
+        loop.close()
+
+    assert "Test cases:" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
 
 
 def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
