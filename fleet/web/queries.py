@@ -37,7 +37,7 @@ select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::
     d.telemetry -> 'versions' ->> 'maskwatch' as version,
     (d.telemetry -> 'outbox' ->> 'rows')::bigint as waiting,
     d.telemetry -> 'outbox' -> 'dropped' as dropped,
-    coalesce((select least(sum(g.missing), 9e18)::bigint from gaps g where g.device = d.device), 0) as missing
+    (select least(coalesce(sum(g.missing), 0), 9e18)::bigint from gaps g where g.device = d.device) as missing
 from devices d
 where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s
 order by d.device limit %(limit)s
@@ -85,8 +85,8 @@ FIGURES = """
 select
     (select jsonb_object_agg(state, n) from (select state, count(*) n from devices group by state) s) as states,
     (select count(*) from devices where heard < now() - make_interval(secs => %(silent)s)) as silent,
-    (select coalesce(least(sum(missing), 9e18), 0)::bigint from gaps where state = 'lost') as lost,
-    (select coalesce(least(sum(missing), 9e18), 0)::bigint from gaps where state = 'on_its_way') as on_its_way,
+    (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'lost') as lost,
+    (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'on_its_way') as on_its_way,
     (select count(*) from alerts where id >= first_uuid7(now() - interval '1 hour')) as alerts_of_last_hour
 """
 

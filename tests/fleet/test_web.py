@@ -301,6 +301,9 @@ async def test_devices_show_state_and_gaps(program: httpx.AsyncClient, connectio
         ("hall-2", "unknown", 1),
     ]
     assert len((await program.get("/api/v1/gaps")).json()) == 3
+    with connection.transaction():
+        store(connection, [alert("new-1")], site_of=FleetConfig().site_of)
+    assert (await program.get("/api/v1/devices", params={"site": "new"})).json()["devices"][0]["missing"] == 0
 
 
 async def test_one_device_with_absurd_sequences_hides_no_others(
@@ -335,6 +338,7 @@ async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, conn
 
     assert 'maskwatch_fleet_devices{state="online"} 1.0' in text
     assert 'maskwatch_fleet_missing_messages{state="lost"} 3.0' in text
+    assert 'maskwatch_fleet_missing_messages{state="on_its_way"} 0.0' in text
     assert "maskwatch_fleet_alerts_last_hour 9.0" in text
 
 
