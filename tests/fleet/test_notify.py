@@ -18,7 +18,7 @@ import pytest
 
 from edge_agent.errors import UnavailableError
 from fleet.config import FleetConfig, NotifyConfig
-from fleet.notify import AGAIN_SECONDS, Notifier
+from fleet.notify import AGAIN_SECONDS, MAX_PER_DEVICE, Notifier
 from fleet.store import store
 from tests.fleet.samples import alert, now, resolved
 from tests.mosquitto import free_port
@@ -208,6 +208,29 @@ def test_an_alert_with_a_wrong_time_is_forwarded(connection: psycopg.Connection)
 
     assert len(found) == 2
     assert all(one.content["startsAt"] < one.content["endsAt"] for one in found)
+
+
+def test_an_alert_whose_end_was_stored_first_does_not_end_before_it_begins(connection: psycopg.Connection):
+    # Another worker stored the resolution, and the device's clock is ahead. Alertmanager rejects such an alert, and
+    # with it the answer to all that were posted together.
+    one = alert(when=now() + timedelta(hours=1))
+    put(connection, resolved(one))
+    put(connection, one)
+
+    (found,) = Notifier(NotifyConfig()).state(connection, when=now())
+
+    assert found.is_over
+    assert found.content["startsAt"] <= found.content["endsAt"]
+
+
+def test_a_device_that_floods_hides_no_other(connection: psycopg.Connection):
+    put(connection, *(alert("hall-1", number) for number in range(1, MAX_PER_DEVICE + 100)))
+    put(connection, alert("hall-2"))
+
+    found = Notifier(NotifyConfig()).state(connection, when=now())
+
+    assert len(found) == MAX_PER_DEVICE + 1
+    assert found[-1].content["labels"]["device"] == "hall-2"
 
 
 def test_an_alert_without_an_end_ends_after_a_while(connection: psycopg.Connection):
