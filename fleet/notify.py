@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
@@ -157,15 +158,15 @@ def _post(address: str, alerts: Sequence[dict[str, Any]]) -> None:
     """
     body = json.dumps(alerts).encode()
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{address.rstrip('/')}/api/v2/alerts", body, headers)  # noqa: S310  (see config)
     try:
+        request = urllib.request.Request(f"{address.rstrip('/')}/api/v2/alerts", body, headers)  # noqa: S310  (see config)
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310
             return
     except urllib.error.HTTPError as error:
         with error:
             reply = error.read().decode(errors="replace")[:300]
         raise UnavailableError(f"{address}: Alertmanager refuses alerts: {error.code} {reply}") from error
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UnavailableError(
             f"{address}: no answer of Alertmanager ({reason}); alerts are posted when it is back; check "
