@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import MASK, mask
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_BYTES = 1_000_000
+"""Limit of a file; every key with its description takes a hundredth of it."""
 MAX_NODES = 100_000
 """Limit of values after expanding aliases: a file of 335 bytes may expand to billions."""
 MAX_NESTED = 100
@@ -55,7 +68,7 @@ SENTENCES = {
     "too_short": "needs {min_length} or more values",
     "model_type": "{value!r} is not a section of keys",
     "dict_type": "{value!r} is not a section of keys",
-    "tuple_type": "{value!r} is not a list",
+    "tuple_type": "{value!r} is not a list; write it in [ ]",
     "value_error": "{error}",
     "missing": "is missing",
 }
@@ -81,6 +94,27 @@ def beside_the_file(path: Path, info: ValidationInfo) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(beside_the_file)]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Annotation of a text that has to match a pattern as a whole, with the error if it does not: `must ...`."""
+
+    pattern: str
+    error: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after validation by the type."""
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Add the pattern."""
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(self.error)
+        return text
 
 
 class Section(BaseModel):
@@ -118,7 +152,7 @@ def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] =
         context = {"folder": file.absolute().parent} if file is not None else None
         config: Model | None = model.model_validate(data, context=context)
     except ValidationError as error:
-        problems += [_explain(detail, model, lines) for detail in error.errors()]
+        problems += [_explain(detail, model, lines) for detail in error.errors() if not _is_consequence(detail)]
         config = None
     if problems or config is None:
         raise ConfigError(_report(file, problems))
@@ -156,11 +190,19 @@ def _is_optional(annotation: Any) -> bool:
 def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The values of the file, and the line of every key."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file; {if_missing}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{file}: is larger than {MAX_BYTES} bytes, the most a configuration may have")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(_report(file, [(line, "is not UTF-8 text; save the file as UTF-8")])) from error
     data, lines = _loaded(text, file)
     if data is None:
         return {}, {}
@@ -276,7 +318,13 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, 
         return line, f"{_dotted(path)}: unknown key{_suggestion(path, model)}"
     sentence = SENTENCES.get(detail["type"], detail["msg"] + " (found {value!r})")
     value = MASK if _may_be_secret(path, detail) else _short(detail["input"])
-    return line, f"{_dotted(path)}: {mask(sentence.format(value=value, **detail.get('ctx', {})))}"
+    text = mask(sentence.format(value=value, **detail.get("ctx", {}))).removeprefix(f"{MASK!r} ")
+    return line, f"{_dotted(path)}: {text}"
+
+
+def _is_consequence(detail: ErrorDetails) -> bool:
+    """Whether a list has enough values, of which only the valid ones were counted."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _may_be_secret(path: KeyPath, detail: ErrorDetails) -> bool:

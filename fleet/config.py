@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_agent.config.model import TopicPrefix
-from edge_agent.config_file import FilePath, Section, load_as
+from edge_agent.config.model import RepositoryUrl, TopicPrefix
+from edge_agent.config_file import FilePath, Form, Section, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SYSTEM_FILE = Path("/etc/maskwatch/fleet.yaml")
+URL_ERROR = "must be a URL such as http://host:port/path"
 
 
 class DatabaseConfig(Section):
@@ -99,7 +100,7 @@ class WebConfig(Section):
 class NotifyConfig(Section):
     """Notification of people."""
 
-    alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")], ...] = Field(
+    alertmanagers: tuple[Annotated[str, Form(r"^https?://[^/\s]+(/[^\s]*)?$", URL_ERROR)], ...] = Field(
         ("http://127.0.0.1:9093",),
         min_length=1,
         description="All Alertmanagers of the cluster; each gets all alerts",
@@ -107,8 +108,8 @@ class NotifyConfig(Section):
     ends_after_seconds: float = Field(
         3600.0, ge=60.0, le=86_400.0, description="Time after which an alert without a resolution ends in Alertmanager"
     )
-    web_url: str = Field(
-        "", pattern=r"^(https?://[^\s]+)?$", description="URL of the pages, for links; empty: no links"
+    web_url: Annotated[str, Form(r"^(https?://[^\s]+)?$", URL_ERROR)] = Field(
+        "", description="URL of the pages, for links; empty: no links"
     )
 
 
@@ -122,9 +123,8 @@ class RolloutConfig(Section):
         None,
         description="Private key of the server, which signs the progress of roll-outs; people keep theirs elsewhere",
     )
-    url: str = Field(
+    url: RepositoryUrl = Field(
         "",
-        pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
         description="Public URL of the repository (rollout.url of the devices); checked by the doctor",
     )
     min_stage_hours: float = Field(24.0, gt=0.0, le=8760.0, description="Minimum duration of a stage")

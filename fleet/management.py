@@ -11,6 +11,7 @@ import ssl
 import urllib.error
 import urllib.request
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -100,14 +101,14 @@ class Management:
     def _ask_one(self, address: str, method: str, content: dict[str, Any] | None) -> Any:
         body = None if content is None else json.dumps(content).encode()
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
-        request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310  (http, https: see above)
         try:
+            request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310  (http, https: see above)
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._context) as answer:  # noqa: S310
                 text = answer.read()
             return json.loads(text) if text else None
         except urllib.error.HTTPError as error:
             return self._refused(error, address)
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UnavailableError(
                 f"{address}: no answer of RabbitMQ's management API ({reason}); check broker.hosts and "

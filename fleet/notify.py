@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
@@ -33,14 +34,18 @@ AGAIN_SECONDS = 60.0
 ENDED_SECONDS = 900.0
 """For how long a resolved alert is reported; the same as in Prometheus."""
 AT_ONCE = 500
+MAX_PER_DEVICE = 1000
+"""Alerts of one device at a time, oldest first; a flood must not fill the memory of this process and Alertmanager."""
 ANSWER_SECONDS = 10.0
 ALERT_NAME = "MissingMask"
 
 STATE = """
-select a.id::text, a.site, a.device, a.camera, a.label, a.happened, a.received, r.received as resolved
-from alerts a left join resolutions r on r.alert = a.id
-where not a.historical and a.received > %(since)s and (r.received is null or r.received > %(ended_since)s)
-order by a.received
+select * from (
+    select a.id::text, a.site, a.device, a.camera, a.label, a.happened, a.received, r.received as resolved,
+        row_number() over (partition by a.device order by a.received) as place
+    from alerts a left join resolutions r on r.alert = a.id
+    where not a.historical and a.received > %(since)s and (r.received is null or r.received > %(ended_since)s)
+) current where place <= %(max_per_device)s order by received
 """
 
 log = logging.getLogger(__name__)
@@ -107,6 +112,7 @@ class Notifier:
         values = {
             "since": when - timedelta(seconds=self._config.ends_after_seconds + ENDED_SECONDS),
             "ended_since": when - timedelta(seconds=ENDED_SECONDS),
+            "max_per_device": MAX_PER_DEVICE,
         }
         with connection.cursor(row_factory=dict_row) as cursor:
             return [self._notification(row) for row in cursor.execute(STATE, values)]
@@ -126,7 +132,8 @@ class Notifier:
             },
             "annotations": {"summary": f"{row['label'].replace('_', ' ')} at {row['device']}, {row['camera']}"},
             "startsAt": timestamp(begins),
-            "endsAt": timestamp(ends),
+            # The resolution may be stored first. Alertmanager rejects an end before the beginning.
+            "endsAt": timestamp(max(begins, ends)),
         }
         if self._config.web_url:
             content["generatorURL"] = f"{self._config.web_url.rstrip('/')}/alerts/{row['id']}"
@@ -151,15 +158,15 @@ def _post(address: str, alerts: Sequence[dict[str, Any]]) -> None:
     """
     body = json.dumps(alerts).encode()
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{address.rstrip('/')}/api/v2/alerts", body, headers)  # noqa: S310  (see config)
     try:
+        request = urllib.request.Request(f"{address.rstrip('/')}/api/v2/alerts", body, headers)  # noqa: S310  (see config)
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310
             return
     except urllib.error.HTTPError as error:
         with error:
             reply = error.read().decode(errors="replace")[:300]
         raise UnavailableError(f"{address}: Alertmanager refuses alerts: {error.code} {reply}") from error
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UnavailableError(
             f"{address}: no answer of Alertmanager ({reason}); alerts are posted when it is back; check "

@@ -117,8 +117,43 @@ def test_a_file_that_is_not_utf8_is_rejected(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_bytes(b"device: {id: \xff\xfe}\n")
 
-    with pytest.raises(ConfigError, match="cannot be read"):
+    assert complaint(file) == ["line 1 is not UTF-8 text; save the file as UTF-8"]
+
+
+def test_a_file_that_is_too_large_for_a_configuration_is_not_read(tmp_path):
+    file = tmp_path / "config.yaml"
+    with file.open("wb") as sparse:
+        sparse.truncate(10**12)
+
+    with pytest.raises(ConfigError, match="larger than"):
         load_config(file)
+
+
+def test_text_of_the_wrong_form_is_explained_without_a_pattern(tmp_path):
+    file = write(
+        tmp_path,
+        "mqtt: {topic_prefix: 'a/#', client_id: 'a b', websocket_path: mqtt}\nwebhooks: [{url: example.com/x}]\n"
+        "rollout: {url: 'https://models.example.org/', group: a b}\n"
+        "cameras:\n  front door: {fourcc: mjpg}\n",
+    )
+
+    lines = complaint(file)
+
+    assert len(lines) == 8
+    assert not any("^" in line or "***" in line for line in lines)
+    assert any(line.startswith("line 5 cameras.front door: must consist of letters, digits") for line in lines)
+
+
+def test_a_list_is_not_said_to_be_empty_because_its_values_are_wrong(tmp_path):
+    file = write(tmp_path, "rules: {violations: [no_mask]}\ncameras: {}\n")
+
+    assert [line.partition(": ")[0] for line in complaint(file)] == ["line 1 rules.violations.0", "line 2 cameras"]
+
+
+def test_a_single_value_in_place_of_a_list_is_not_masked(tmp_path):
+    file = write(tmp_path, "rules: {quiet_hours: 22:00-06:00}\n")
+
+    assert complaint(file) == ["line 1 rules.quiet_hours: is not a list; write it in [ ]"]
 
 
 def test_set_overrides_the_file_and_is_validated(tmp_path):

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from edge_agent.config.quiet_hours import parse_quiet_hours
-from edge_agent.config_file import FilePath, Section, at_home, beside_the_file
+from edge_agent.config_file import FilePath, Form, Section, at_home, beside_the_file
 from edge_agent.domain import Label
 from edge_agent.foreign_text import MASK
 
@@ -67,7 +67,7 @@ Secretive = Annotated[str, AfterValidator(_is_unmasked)]
 """Text that may contain a secret."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[Secretive, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
-TopicPrefix = Annotated[str, Field(pattern=r"^[^#+\x00]+$"), AfterValidator(_is_a_topic)]
+TopicPrefix = Annotated[str, Form(r"^[^#+\x00]+$", "must be a topic without # and +"), AfterValidator(_is_a_topic)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
@@ -80,6 +80,11 @@ MODEL_LINK = "current"
 """Link in the models folder to the model that the fleet assigns."""
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """Valid in an MQTT topic and in a file name."""
+NAME_ERROR = "must consist of letters, digits, '.', '_' and '-', 63 at most, and begin with a letter or digit"
+Name = Annotated[str, Form(NAME_PATTERN, NAME_ERROR)]
+RepositoryUrl = Annotated[
+    str, Form(r"^(https?://[^\s?#]+[^\s?#/])?$", "must be a URL such as https://host/path, without a slash at the end")
+]
 
 
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(str.strip)]
@@ -100,7 +105,7 @@ class DeviceConfig(Section):
     @classmethod
     def _fits_a_topic(cls, value: str) -> str:
         if value and not re.fullmatch(NAME_PATTERN, value):
-            raise ValueError("must consist of letters, digits, '.', '_' and '-', 63 at most")
+            raise ValueError(NAME_ERROR)
         return value
 
     @property
@@ -248,8 +253,8 @@ class CameraConfig(Section):
         None, description="Requested width and height, such as [1280, 720]; empty: the camera's own"
     )
     capture_fps: float = Field(0.0, ge=0.0, le=240.0, description="Requested frames per second; 0: the camera's own")
-    fourcc: str = Field(
-        "", pattern=r"^([A-Z0-9]{4})?$", description="Requested V4L2 pixel format: MJPG, YUYV; empty: the device's own"
+    fourcc: Annotated[str, Form(r"^([A-Z0-9]{4})?$", "must be four capital letters or digits, such as MJPG")] = Field(
+        "", description="Requested V4L2 pixel format: MJPG, YUYV; empty: the device's own"
     )
     pixel_format: Literal["mjpeg", "bgr", "i420", "nv12"] = Field(
         "mjpeg", description="Output format of a 'pipe:' command; all but mjpeg need frame_size"
@@ -515,8 +520,8 @@ class MqttConfig(Section):
     transport: Literal["tcp", "websockets"] = Field(
         "tcp", description="websockets where only web ports are open; with tls: wss"
     )
-    websocket_path: Secretive = Field(
-        "/mqtt", pattern=r"^/[^\s]*$", description="Path of the broker's WebSocket, with its query"
+    websocket_path: Annotated[Secretive, Form(r"^/[^\s]*$", "must begin with / and contain no spaces")] = Field(
+        "/mqtt", description="Path of the broker's WebSocket, with its query"
     )
     websocket_headers: dict[HeaderName, HeaderValue] = Field(
         {}, description="Headers of the WebSocket's request, such as {Authorization: Bearer ...}"
@@ -536,8 +541,8 @@ class MqttConfig(Section):
     key_password_file: FilePath | None = Field(
         None, description="File whose first line is the passphrase of that key; empty: it has none"
     )
-    client_id: str = Field(
-        "", pattern=r"^[^#+/\s\x00]*$", description="MQTT client id, if the broker requires one; empty: by device.id"
+    client_id: Annotated[str, Form(r"^[^#+/\s\x00]*$", "must not contain #, +, / or spaces")] = Field(
+        "", description="MQTT client id, if the broker requires one; empty: by device.id"
     )
     keepalive_seconds: int = Field(
         30, ge=5, le=3600, description="MQTT keep-alive; a silent connection is closed after 1.5 times this"
@@ -568,9 +573,10 @@ class MqttConfig(Section):
     accept_commands: bool = Field(
         True, description="Accept .../commands/: pause, resume, snapshot, reload, diagnostics"
     )
-    response_prefix: str = Field(
+    response_prefix: Annotated[
+        str, Form(r"^[^#+\x00$][^#+\x00]*$|^$", "must be a topic without # and +, not beginning with $")
+    ] = Field(
         "maskwatch-responses",
-        pattern=r"^[^#+\x00$][^#+\x00]*$|^$",
         description="Prefix required of response topics in commands; empty: response topics are refused",
     )
     home_assistant: HomeAssistantConfig = _section(HomeAssistantConfig)
@@ -646,8 +652,8 @@ class MqttConfig(Section):
 class WebhookConfig(Section):
     """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
-    url: Secretive = Field(
-        pattern=r"^https?://[^/\s]+", description="URL of the receiver; https unless it is this machine or a lab"
+    url: Annotated[Secretive, Form(r"^https?://[^/\s]+.*$", "must begin with https:// or http:// and a host")] = Field(
+        description="URL of the receiver; https unless it is this machine or a lab"
     )
     secret_file: FilePath | None = Field(
         None, description="File whose first line is the signing secret: whsec_ and base64; empty: unsigned"
@@ -826,15 +832,14 @@ class SignalsConfig(Section):
 class RolloutConfig(Section):
     """Models from the fleet's repository (edge-agent rollout); pip install 'maskwatch[rollout]'."""
 
-    url: str = Field(
+    url: RepositoryUrl = Field(
         "",
-        pattern=r"^(https?://[^\s?#]+[^\s?#/])?$",
         description="Repository of signed models for edge-agent rollout; empty: disabled",
     )
     root_file: FilePath | None = Field(
         None, description="The repository's root.json: the initial root of trust, installed with the configuration"
     )
-    group: str = Field("default", pattern=NAME_PATTERN, description="Group of the fleet whose model this device runs")
+    group: Name = Field("default", description="Group of the fleet whose model this device runs")
     poll_seconds: float = Field(
         600.0, ge=1.0, le=86_400.0, description="Polling interval; up to a fifth of it is added at random"
     )
@@ -863,7 +868,7 @@ class Config(Section):
         "auto", description="TFLite runtime; auto: the first that works"
     )
     threads: int = Field(1, ge=1, le=16, description="Threads per model; more threads than free cores are slower")
-    cameras: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CameraConfig] = Field(
+    cameras: dict[Name, CameraConfig] = Field(
         default_factory=lambda: {"camera": CameraConfig()}, min_length=1, description="Cameras by name"
     )
     governor: GovernorConfig = _section(GovernorConfig)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
 
+MAX_CHARACTERS = 10_000
+"""More than any password or token; a file that was named by mistake may be of any size."""
 MIN_CHARACTERS = 8
 """Minimum length of a password or token of the console."""
 
@@ -29,10 +31,11 @@ def read_password(file: Path, *, key: str, min_characters: int = 1) -> str:
     """Read the first line, including spaces; `key` is the configuration key that names the file.
 
     Raises:
-        ConfigError: it cannot be read, or is shorter than `min_characters`.
+        ConfigError: it cannot be read, is shorter than `min_characters`, or longer than any password.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        with file.open("rb") as opened:
+            lines = opened.readline(4 * MAX_CHARACTERS + 4).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError(
             f"{file}: the password cannot be read: {error.strerror}; check {key} and who may read it"
@@ -42,6 +45,8 @@ def read_password(file: Path, *, key: str, min_characters: int = 1) -> str:
         raise ConfigError(f"{file}: the password is not UTF-8 text; check {key}") from None
     if not lines or not lines[0]:
         raise ConfigError(f"{file}: the first line is empty; write the password there ({key})")
+    if len(lines[0]) > MAX_CHARACTERS:
+        raise ConfigError(f"{file}: the first line is longer than {MAX_CHARACTERS} characters; check {key}")
     if len(lines[0]) < min_characters:
         raise ConfigError(
             f"{file}: the first line is shorter than {min_characters} characters, which is easy to guess; write a "

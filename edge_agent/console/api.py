@@ -18,6 +18,7 @@ from edge_agent.bridge.protocol import ChangeReply, DeviceStatus
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current
+from edge_agent.console.problems import bytes_of, problem
 from edge_agent.domain import Label
 from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
@@ -66,17 +67,6 @@ LabelFilter = Annotated[Label | Literal[""], Query(description="Only this label;
 Last = Annotated[int, Query(ge=1, le=MAX_DAYS, description="Number of days, including today")]
 Download = Annotated[bool, Query(description="Send as a download")]
 CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
-
-
-def problem(description: str) -> dict[str, Any]:
-    """Describe an error response for the OpenAPI document."""
-    return {"model": schemas.Problem, "description": description}
-
-
-def bytes_of(*kinds: str, description: str) -> dict[int | str, dict[str, Any]]:
-    """Describe a response that is not JSON."""
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {200: {"content": content, "description": description}}
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import schemas
-from edge_agent.console.api import PROBLEMS, bytes_of, security
+from edge_agent.console.api import PROBLEMS, security
 from edge_agent.console.context import Context, Current
 from edge_agent.console.exposition import TEXT_FORMAT
+from edge_agent.console.problems import bytes_of
 from edge_agent.console.prometheus import metrics_text
 
 probes = APIRouter()

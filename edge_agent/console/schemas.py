@@ -15,12 +15,6 @@ class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Problem(_Response):
-    """Why a request failed."""
-
-    detail: str = Field(description="One sentence")
-
-
 class DetectedFace(_Response):
     """A face in a picture."""
 

@@ -162,7 +162,8 @@ def _problems_in(status: dict[str, Any]) -> list[str]:
             f"another device reports '{status['state']}' under the name '{status.get('device')}' (boot_id {other}); "
             "give every device its own device.id, and cloned SD cards their own host name"
         ]
-    reasons = [reason for reason in status.get("reasons", ()) if isinstance(reason, dict)]
+    listed = status.get("reasons")
+    reasons = [reason for reason in (listed if isinstance(listed, list) else ()) if isinstance(reason, dict)]
     return [f"the agent reports: {reason.get('text')}" for reason in reasons if reason.get("code") in BROKER_REASONS]
 
 

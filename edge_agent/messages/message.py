@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from edge_agent.domain import timestamp
 
+
+def _in_utc(when: datetime) -> datetime:
+    """Convert to UTC, in which a message is written and stored; the zone of another program may leave the calendar."""
+    try:
+        return when.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from error
+
+
+MAX_COUNT = 2**53 - 1
+"""Largest whole number that all programs read exactly from JSON (RFC 8259)."""
 Timestamp = Annotated[
-    datetime,
+    AwareDatetime,
+    AfterValidator(_in_utc),
     PlainSerializer(timestamp, return_type=str),
     WithJsonSchema(
         {
@@ -25,7 +37,7 @@ Timestamp = Annotated[
 Uuid7 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 Kind: TypeAlias = Literal["alert", "resolved", "counts", "telemetry"]
 """Kinds of messages that are stored until the broker has acknowledged them."""

@@ -28,4 +28,6 @@ class ResolvedMessage(QueuedMessage):
         description="left: the person has left; compliant: the person now wears the mask"
     )
     began: Timestamp = Field(description="Time of the alert")
-    duration_seconds: float = Field(ge=0, description="Duration of the violation, measured with a monotonic clock")
+    duration_seconds: float = Field(
+        ge=0, allow_inf_nan=False, description="Duration of the violation, measured with a monotonic clock"
+    )

@@ -460,14 +460,14 @@ class Publisher:
         """Handle the answer for a former topic: it is cleared, or only another client may clear it."""
         if refusal:
             log.warning(
-                "the retained message on %s, from before this device was renamed, cannot be cleared (%s); run "
+                "the retained message on %s, a former name of this device or a camera, cannot be cleared (%s); run "
                 "'mosquitto_pub -r -n -t %s' as a user with write access",
                 topic,
                 refusal,
                 topic,
             )
         else:
-            log.info("%s: cleared, because this device was renamed", topic)
+            log.info("%s: cleared, because this device or camera was renamed or removed", topic)
         self._volatile.forget(topic)
         if self._retained:
             self._retained.forget(topic)

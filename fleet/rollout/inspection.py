@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from datetime import timedelta
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import UnavailableError
@@ -117,7 +118,7 @@ def _fetch(address: str) -> bytes:
                 f"{address}: answers {error.code} {error.reason}: check that nginx serves metadata/ and targets/, "
                 "and that its user may read them"
             ) from error
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UnavailableError(
             f"{address}: is not served ({reason}): check rollout.url, nginx and its certificate"

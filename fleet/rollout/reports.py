@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 DEVICES = """
-select device, (telemetry -> 'rollout' ->> 'number')::int, telemetry -> 'rollout' ->> 'state'
+select device, (telemetry -> 'rollout' ->> 'number')::bigint, telemetry -> 'rollout' ->> 'state'
 from devices
 where telemetry -> 'rollout' ->> 'group' = %(group)s
     and telemetry_received > least(now(), %(since)s::timestamptz) - interval '1 day'

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from edge_agent.console.exposition import TEXT_FORMAT, exposition
+from edge_agent.console.problems import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
 from fleet.web.context import Admin, CountsQuery, Database, Operator, Review, hours, or_404
@@ -27,7 +28,20 @@ if TYPE_CHECKING:
 
 JPEG_MAGIC = b"\xff\xd8"
 
-api = APIRouter()
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: problem("The request is malformed"),
+    401: problem("Not logged in, or a wrong token"),
+    403: problem("Requested by a page of another site, without the CSRF token, or by a user without the role"),
+    404: problem("Unknown device or alert, or no picture of it; data older than database.retention_days is deleted"),
+    413: problem("Too many bytes"),
+    422: problem("A parameter or the body is invalid"),
+    429: problem("Too many requests, or too many wrong tokens; see Retry-After"),
+    503: problem("Too busy, or the database does not answer; see Retry-After"),
+}
+"""Error responses that requests may get."""
+PICTURE = bytes_of("image/jpeg", "application/octet-stream", description="A JPEG, or encrypted by age")
+
+api = APIRouter(responses=PROBLEMS)
 
 
 @api.get("/health")
@@ -70,7 +84,7 @@ def alert(connection: Database, alert_id: Uuid7) -> dict[str, Any]:
     return dict(or_404(queries.alert(connection, alert_id)))
 
 
-@api.get("/api/v1/alerts/{alert_id}/crop")
+@api.get("/api/v1/alerts/{alert_id}/crop", response_class=Response, responses=PICTURE)
 def crop(connection: Database, alert_id: Uuid7) -> Response:
     """The crop, if the device publishes crops."""
     content = or_404(queries.picture(connection, alert_id))
@@ -86,7 +100,11 @@ def review(connection: Database, alert_id: Uuid7, request: Review, name: Operato
     return {"review": request.review}
 
 
-@api.get("/api/v1/reviews.zip")
+@api.get(
+    "/api/v1/reviews.zip",
+    response_class=Response,
+    responses=bytes_of("application/zip", description="A folder for each class"),
+)
 def reviews(request: Request, _name: Admin) -> Response:
     """Reviewed crops as a zip file with a folder for each class, as used for training."""
     headers = {"Content-Disposition": "attachment; filename=reviews.zip"}
@@ -99,7 +117,9 @@ def counts(connection: Database, query: Annotated[CountsQuery, Query()]) -> list
     return queries.counts(connection, **hours(query))
 
 
-@api.get("/metrics")
+@api.get(
+    "/metrics", response_class=Response, responses=bytes_of("text/plain", description="Prometheus' text format 0.0.4")
+)
 def metrics(request: Request, connection: Database) -> Response:
     """Metrics for Prometheus."""
     found = queries.figures(connection, silent_seconds=request.app.state.silent_seconds)

@@ -28,6 +28,7 @@ HISTORY_DAYS = 30
 MAX_BOOTS = 20
 MAX_HOURS = 24 * 31
 
+# A device may send any sequence; sums of them that exceed a bigint are shown as 9e18.
 DEVICES = """
 select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::float8 as silent_seconds,
     d.status -> 'reasons' as reasons,
@@ -36,7 +37,7 @@ select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::
     d.telemetry -> 'versions' ->> 'maskwatch' as version,
     (d.telemetry -> 'outbox' ->> 'rows')::bigint as waiting,
     d.telemetry -> 'outbox' -> 'dropped' as dropped,
-    coalesce((select sum(g.missing)::bigint from gaps g where g.device = d.device), 0) as missing
+    (select least(coalesce(sum(g.missing), 0), 9e18)::bigint from gaps g where g.device = d.device) as missing
 from devices d
 where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s
 order by d.device limit %(limit)s
@@ -49,7 +50,8 @@ from devices d where d.device = %s
 """
 
 BOOTS = """
-select boot_id, max(updated) as updated, sum(last)::bigint as sent, sum(last - received)::bigint as missing
+select boot_id, max(updated) as updated, least(sum(last), 9e18)::bigint as sent,
+    least(sum(last - received), 9e18)::bigint as missing
 from streams where device = %s group by boot_id order by updated desc limit %s
 """
 
@@ -83,8 +85,8 @@ FIGURES = """
 select
     (select jsonb_object_agg(state, n) from (select state, count(*) n from devices group by state) s) as states,
     (select count(*) from devices where heard < now() - make_interval(secs => %(silent)s)) as silent,
-    (select coalesce(sum(missing), 0)::bigint from gaps where state = 'lost') as lost,
-    (select coalesce(sum(missing), 0)::bigint from gaps where state = 'on_its_way') as on_its_way,
+    (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'lost') as lost,
+    (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'on_its_way') as on_its_way,
     (select count(*) from alerts where id >= first_uuid7(now() - interval '1 hour')) as alerts_of_last_hour
 """
 

@@ -184,3 +184,22 @@ def test_reasons_in_the_devices_status_are_reported(tmp_path, broker, boot, reas
         agent.turn(1.0)
         with pytest.raises(UnavailableError, match=expected):
             check_broker(config)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"garbage",
+        b"[" * 100_000,
+        b"[1]",
+        b'{"state": "online", "reasons": 5}',
+        b'{"state": "online", "reasons": null}',
+        b'{"state": [1], "reasons": [[], {"code": [1]}]}',
+    ],
+)
+def test_a_retained_status_that_is_none_is_no_bug(tmp_path, broker, payload):
+    with Listener(broker.port) as other:
+        other.publish(f"maskwatch/{DEVICE}/status", payload, retain=True)
+        other.take("/status")
+
+    assert "accepts everything" in str(check_broker(a_config(tmp_path, broker.config())))

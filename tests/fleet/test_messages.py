@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.messages.probe import ProbeMessage
 from fleet.messages import PoisonError, read
-from tests.fleet.samples import alert
+from tests.fleet.samples import alert, resolved
 
 
 def body(**changes: object) -> bytes:
@@ -38,6 +38,12 @@ def test_a_prefix_of_several_levels_is_removed():
         ("maskwatch.hall-1.alerts", body(sequence=0)),
         ("maskwatch.hall-1.alerts", body(sequence=2**63)),
         ("maskwatch.hall-1.alerts", body(surprise=1)),
+        # In UTC these are before the first and after the last year of the calendar.
+        ("maskwatch.hall-1.alerts", body(when="0001-01-01T00:00:00+14:00")),
+        ("maskwatch.hall-1.alerts", body(first_seen="9999-12-31T23:59:59-14:00")),
+        ("maskwatch.hall-1.alerts", body(when="2026-01-01T00:00:00")),
+        ("maskwatch.hall-1.alerts", body(suppressed=2**60)),
+        ("maskwatch.hall-1.resolved", resolved(alert("hall-1")).payload().replace(b": 5.0", b": 1e999")),
         ("maskwatch.hall-1.alerts", body(camera="a\0b")),
         ("maskwatch.hall-1.alerts", body(id="1")),
         ("maskwatch.hall-1.alerts", b'{"device": "\xff"}'),
@@ -51,7 +57,7 @@ def test_a_prefix_of_several_levels_is_removed():
         ("maskwatch.hall-1.crops.0193f5a2-7c00-7000-8000-000000000001", b"x" * 2_000_000),
     ],
 )
-def test_messages_in_the_name_of_another_device_are_invalid(routing_key: str, content: bytes):
+def test_messages_that_cannot_be_stored_are_invalid(routing_key: str, content: bytes):
     with pytest.raises(PoisonError):
         read(routing_key, content, prefix="maskwatch")
 

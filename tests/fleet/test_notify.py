@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socketserver
 import subprocess
 import threading
 import time
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.errors import UnavailableError
-from fleet.config import FleetConfig, NotifyConfig
-from fleet.notify import AGAIN_SECONDS, Notifier
+from fleet.config import BrokerConfig, FleetConfig, NotifyConfig
+from fleet.management import Management
+from fleet.notify import AGAIN_SECONDS, MAX_PER_DEVICE, Notifier
 from fleet.store import store
 from tests.fleet.samples import alert, now, resolved
 from tests.mosquitto import free_port
@@ -140,6 +142,14 @@ def put(connection: psycopg.Connection, *messages: Any) -> None:
         store(connection, messages, site_of=FleetConfig().site_of)
 
 
+class Mail(socketserver.StreamRequestHandler):
+    """A service that does not speak HTTP."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b"220 mail.example.org ready\r\n")
+
+
 def post(notifier: Notifier, connection: psycopg.Connection, *, at: float = 0.0) -> int:
     """Post, retrying until the Alertmanagers listen."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -210,6 +220,29 @@ def test_an_alert_with_a_wrong_time_is_forwarded(connection: psycopg.Connection)
     assert all(one.content["startsAt"] < one.content["endsAt"] for one in found)
 
 
+def test_an_alert_whose_end_was_stored_first_does_not_end_before_it_begins(connection: psycopg.Connection):
+    # Another worker stored the resolution, and the device's clock is ahead. Alertmanager rejects such an alert, and
+    # with it the answer to all that were posted together.
+    one = alert(when=now() + timedelta(hours=1))
+    put(connection, resolved(one))
+    put(connection, one)
+
+    (found,) = Notifier(NotifyConfig()).state(connection, when=now())
+
+    assert found.is_over
+    assert found.content["startsAt"] <= found.content["endsAt"]
+
+
+def test_a_device_that_floods_hides_no_other(connection: psycopg.Connection):
+    put(connection, *(alert("hall-1", number) for number in range(1, MAX_PER_DEVICE + 100)))
+    put(connection, alert("hall-2"))
+
+    found = Notifier(NotifyConfig()).state(connection, when=now())
+
+    assert len(found) == MAX_PER_DEVICE + 1
+    assert found[-1].content["labels"]["device"] == "hall-2"
+
+
 def test_an_alert_without_an_end_ends_after_a_while(connection: psycopg.Connection):
     put(connection, alert())
     notifier = Notifier(NotifyConfig(ends_after_seconds=60.0))
@@ -225,6 +258,33 @@ def test_a_missing_alertmanager_is_reported_and_nothing_counts_as_posted(connect
     with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
         notifier.post(connection, when=now(), at=0.0)
     assert notifier._posted == {}
+
+
+@pytest.fixture
+def mail_port() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}", "http://[::1", "http://host:x", "http://a..b"])
+def test_an_address_of_another_service_or_of_none_is_reported(
+    connection: psycopg.Connection, mail_port: int, address: str
+):
+    put(connection, alert())
+    notifier = Notifier(NotifyConfig(alertmanagers=(address.format(port=mail_port),)))
+
+    with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
+        notifier.post(connection, when=now(), at=0.0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1"])
+def test_a_port_of_another_service_is_not_taken_for_rabbitmq(mail_port: int, host: str):
+    broker = BrokerConfig(hosts=(host,), management_port=mail_port)
+
+    with pytest.raises(UnavailableError, match=r"broker\.management_port"):
+        Management(broker).get("overview")
 
 
 def test_the_example_is_a_configuration_of_alertmanager():

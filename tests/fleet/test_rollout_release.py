@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import shipped
+from edge_agent.messages.message import MAX_COUNT
 from edge_agent.messages.rollout import Assignment, Progress, assigned_model, is_reached, place
 from fleet.cli import main
 from fleet.commands.rollout import release_stages
@@ -154,6 +155,16 @@ def test_stages_reach_their_share_and_contain_each_other():
 )
 def test_the_model_of_an_unlisted_device_depends_on_the_progress(progress, wanted):
     assert assigned_model(ASSIGNMENT, progress, device="yard-9", running="zero") == wanted
+
+
+def test_one_device_with_an_absurd_number_stops_no_roll_out(connection: psycopg.Connection):
+    rollout = {"group": "default", "number": MAX_COUNT, "model": "two", "state": "accepted"}
+    connection.execute(
+        "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
+        [json.dumps({"rollout": rollout})],
+    )
+
+    assert reports.devices(connection, "default") == [Device("hall-1", MAX_COUNT, "accepted")]
 
 
 def test_the_state_of_devices_is_read_from_telemetry(connection: psycopg.Connection):

@@ -6,6 +6,9 @@ import asyncio
 import io
 import re
 import secrets
+import subprocess
+import sys
+import threading
 import time
 import zipfile
 from datetime import timedelta
@@ -16,6 +19,8 @@ import pytest
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
+from edge_agent.config.model import ConsoleConfig
+from edge_agent.console import server
 from edge_agent.console.limits import FREE_FAILURES
 from edge_agent.messages.status import running
 from fleet import database
@@ -27,6 +32,7 @@ from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
 from fleet.web.users import ROLES, role_of, set_user
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
+from tests.mosquitto import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -295,6 +301,24 @@ async def test_devices_show_state_and_gaps(program: httpx.AsyncClient, connectio
         ("hall-2", "unknown", 1),
     ]
     assert len((await program.get("/api/v1/gaps")).json()) == 3
+    with connection.transaction():
+        store(connection, [alert("new-1")], site_of=FleetConfig().site_of)
+    assert (await program.get("/api/v1/devices", params={"site": "new"})).json()["devices"][0]["missing"] == 0
+
+
+async def test_one_device_with_absurd_sequences_hides_no_others(
+    program: httpx.AsyncClient, browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    fill(connection)
+    with connection.transaction():
+        messages = [alert("hall-2", sequence=2**63 - 1, boot_id=f"boot {number}") for number in range(3)]
+        store(connection, messages, site_of=FleetConfig().site_of)
+    await log_in(browser, "viewer")
+
+    for path in ("/api/v1/devices", "/api/v1/devices/hall-2", "/api/v1/gaps", "/metrics"):
+        assert (await program.get(path)).status_code == 200, path
+    for path in ("/", "/devices/hall-2"):
+        assert (await browser.get(path)).status_code == 200, path
 
 
 async def test_counts_are_summed_by_site_and_hour(program: httpx.AsyncClient, connection: psycopg.Connection):
@@ -314,6 +338,7 @@ async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, conn
 
     assert 'maskwatch_fleet_devices{state="online"} 1.0' in text
     assert 'maskwatch_fleet_missing_messages{state="lost"} 3.0' in text
+    assert 'maskwatch_fleet_missing_messages{state="on_its_way"} 0.0' in text
     assert "maskwatch_fleet_alerts_last_hour 9.0" in text
 
 
@@ -412,6 +437,33 @@ async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient)
         "/api/v1/reviews.zip",
         "/metrics",
     } <= set(paths)
+
+
+def test_any_request_is_answered_as_documented(app: Any, connection: psycopg.Connection, tmp_path: Path):
+    fill(connection)
+    port = free_port()
+    is_listening, loop, end = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+    config = ConsoleConfig(port=port)
+    serving = threading.Thread(
+        target=lambda: loop.run_until_complete(server.serve(app, config, end=end, listening=is_listening.set))
+    )
+    serving.start()
+    try:
+        assert is_listening.wait(30)
+        # Access is tested above; the token has the role of a viewer. Forms send empty times, which mean none.
+        command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+        command += [f"http://127.0.0.1:{port}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}"]
+        command += ["--generation-deterministic", "--continue-on-failure", "--phases=coverage,fuzzing"]
+        command += ["--max-examples=8", "--checks=all"]
+        command += ["--exclude-checks=positive_data_acceptance,negative_data_rejection,ignored_auth"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        serving.join(30)
+        loop.close()
+
+    assert "Test cases:" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
 
 
 def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
