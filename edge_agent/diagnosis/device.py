@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.database import files_set_aside
@@ -142,8 +141,7 @@ def _power(machine: HostState) -> Iterator[Finding]:
 
 def _outbox(config: Config) -> Iterator[Finding]:
     try:
-        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-            contents = history.outbox()
+        contents = AlertHistory(config.store_file, only_reads=True).outbox()
     except (OSError, UnavailableError):
         # Reported by the outbox check.
         return

@@ -7,7 +7,6 @@ import resource
 import shutil
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -99,9 +98,9 @@ def test_an_alert_is_in_outbox_and_history_with_its_crop_on_disk_and_the_publish
     assert [message["sequence"] for message in messages] == [1, 2]
     assert store.crops_of_waiting() == crops_in(tmp_path) == {f"{alert.id}.jpg" for alert in alerts}
     assert recording.woken == 2
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert [entry.message for entry in history.find()] == messages[::-1]
-        assert history.find()[0].timeline() == TIMELINE
+    history = AlertHistory(store.path, only_reads=True)
+    assert [entry.message for entry in history.find()] == messages[::-1]
+    assert history.find()[0].timeline() == TIMELINE
 
 
 def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
@@ -112,8 +111,7 @@ def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
 
     assert resolved["alert"] == alert.id != resolved["id"]
     assert resolved["sequence"] == 1
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        (entry,) = history.find()
+    (entry,) = AlertHistory(store.path, only_reads=True).find()
     assert entry.resolved == resolved
     assert entry.timeline().points == TIMELINE.points + LATER
 
@@ -153,8 +151,7 @@ def test_alerts_are_buffered_in_order_while_the_disk_is_full_and_written_later(s
 
     wait_until(lambda: recording.recorder.write_error == "")
     recording.finish()
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert history.count() == 2
+    assert AlertHistory(store.path, only_reads=True).count() == 2
 
 
 def test_a_pending_crop_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
@@ -209,8 +206,7 @@ def test_old_entries_are_removed_from_the_history(store, tmp_path):
 
     recording.finish()
 
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert history.count() == 0
+    assert AlertHistory(store.path, only_reads=True).count() == 0
 
 
 def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(recording, caplog):
