@@ -62,7 +62,7 @@ def write_bundle(path: Path, examination: Examination, *, journal: str, when: da
     else:
         files["doctor.json"] = _json([asdict(finding) for finding in findings])
         files["config.yaml"] = as_yaml(without_secrets(config))
-        files["machine.json"] = _json(asdict(machine) if machine else {})
+        files["machine.json"] = _json(machine.model_dump() if machine else {})
         history = AlertHistory(config.store_file, only_reads=True)
         files["outbox.json"] = _json(_outbox(history))
         files["history.json"] = _json(_history(history))

@@ -10,11 +10,11 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.device import check_device
 from edge_agent.diagnosis.system import System
-from edge_agent.host.stats import HostState
+from edge_agent.messages.telemetry import MachineFigures
 from tests.mqtt.samples import put
 
 PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
-WELL = HostState(
+WELL = MachineFigures(
     temperature_celsius=50.0,
     throttling=(),
     throttled_since_boot=(),
@@ -29,7 +29,7 @@ def problems(tmp_path, *, machine=None, packages=None, **keys):
     """Findings that are not ok, by check; without the clock, which is that of the test machine."""
     config = Config(state_dir=tmp_path, **keys)
     system = replace(PI, packages={**PI.packages, **(packages or {})})
-    found = check_device(config, system, replace(WELL, **(machine or {})))
+    found = check_device(config, system, WELL.model_copy(update=machine))
     return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
 
 
