@@ -11,6 +11,7 @@ from edge_agent.command_line import run_command
 from edge_agent.foreign_text import SafeArgumentParser
 from edge_agent.host.systemd import log_handler
 from fleet.commands import dead_letters, doctor, ingest, init, notify, rollout, simulate, web
+from fleet.config import load
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # It logs every missing signature of staged metadata; the commands print how many are missing.
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    return run_command(lambda: options.action(options), program=PROGRAM)
+    return run_command(lambda: options.action(load(options.config, overrides=options.set), options), program=PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:
