@@ -37,7 +37,10 @@ def add_to(commands: Any) -> None:
         "--pictures", type=Path, action="append", default=[], metavar="DIR", help="pictures without people; repeatable"
     )
     parser.add_argument(
-        "--most", type=int, default=250, help="maximum number of parts of scenes in each folder (default: 250)"
+        "--max-backgrounds",
+        type=int,
+        default=250,
+        help="maximum number of parts of scenes in each folder (default: 250)",
     )
     parser.add_argument("--seed", type=int, default=1)
 
@@ -51,7 +54,7 @@ def write_pictures(options: argparse.Namespace) -> int:
         scenes=options.scenes,
         folders=options.pictures,
         detector=options.detector,
-        max_backgrounds=options.most,
+        max_backgrounds=options.max_backgrounds,
         seed=options.seed,
     )
     for split, kinds in counts.items():

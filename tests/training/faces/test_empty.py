@@ -80,7 +80,7 @@ def test_every_split_gets_separate_pictures(tmp_path, capsys):
         cv2.imwrite(str(objects / f"{number}.png"), np.full((40, 30, 3), 50 * number, np.uint8))
     places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--pictures", str(objects))
 
-    assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
+    assert main(["empty", str(tmp_path / "empty"), *places, "--max-backgrounds", "2"]) == 0
 
     said = capsys.readouterr().out.splitlines()
     folders = [str(tmp_path / "empty" / split) for split in SPLITS]
