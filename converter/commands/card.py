@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.atomic_files import check_no_overwrite, write_atomically
-from converter.commands.options import add_command, add_source_options, overrides_of
+from converter.commands.options import add_source_options, overrides_of
 from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
@@ -21,6 +21,7 @@ from converter.masks.verification import make_card, verify
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step, with_progress
 from converter.tensorflow_logs import quiet_tensorflow
+from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 from edge_agent.vision.classifier import open_classifier
