@@ -29,7 +29,7 @@ from edge_agent.pauses import Pauses
 from edge_agent.status import StatusReporter
 from edge_agent.vision.frame_rate import FrameRate
 from tests.mqtt.samples import SENDER, put
-from tests.values import NOON
+from tests.values import NOON, a_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +41,7 @@ if TYPE_CHECKING:
 
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 SCHEMAS = Path(__file__).parents[1] / "docs"
-WELL = MachineFigures(
-    temperature_celsius=50.0,
-    throttling=(),
-    throttled_since_boot=(),
-    memory_bytes=100_000_000,
-    memory_available_bytes=1_000_000_000,
-    disk_free_bytes=10_000_000_000,
-    uptime_seconds=1000.0,
-)
+WELL = a_machine(temperature_celsius=50.0, memory_available_bytes=1_000_000_000)
 GIGABYTE = 1_000_000_000
 
 

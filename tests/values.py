@@ -98,36 +98,45 @@ def a_status(
         paused=(),
         cameras=(door, door.model_copy(update={"name": "back", "is_open": False, "reason": "unplugged"})),
         delivery=Delivery(connected=False, reason="no broker", waiting=2),
-        telemetry=Figures(
-            uptime_seconds=7,
-            counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
-            alerts_today=1,
-            people_today=4,
-            compliance_today=0.75,
-            frames_per_second=9.5,
-            latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
-            cameras={
-                "door": CameraFigures(
-                    open=True,
-                    paused=False,
-                    frames=12,
-                    dropped=3,
-                    reopened=0,
-                    frames_per_second=FrameRates(asked=10.0, allowed=10.0, reached=9.5),
-                    people=PeopleCounts(with_mask=3, without_mask=1),
-                    people_today=PeopleCounts(with_mask=3, without_mask=1),
-                )
-            },
-            outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+        telemetry=a_figures(
             machine=a_machine(memory_bytes=memory_bytes),
             models=Models(faces=None, masks=Model(name="masks", sha256=sha256)),
-            versions=VERSIONS,
         ),
         is_watching=True,
         is_ready=True,
         run_id="one",
     )
     return status.model_copy(update=changes)
+
+
+def a_figures(**changes: Any) -> Figures:
+    """Telemetry of a device with one camera."""
+    figures = Figures(
+        uptime_seconds=7,
+        counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
+        alerts_today=1,
+        people_today=4,
+        compliance_today=0.75,
+        frames_per_second=9.98765,
+        latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
+        cameras={
+            "door": CameraFigures(
+                open=True,
+                paused=False,
+                frames=12,
+                dropped=3,
+                reopened=0,
+                frames_per_second=FrameRates(asked=10.0, allowed=10 / 3, reached=2.98765),
+                people=PeopleCounts(with_mask=3, without_mask=1),
+                people_today=PeopleCounts(with_mask=3, without_mask=1),
+            )
+        },
+        outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+        machine=a_machine(),
+        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
+        versions=VERSIONS,
+    )
+    return figures.model_copy(update=changes)
 
 
 def a_machine(**changes: Any) -> MachineFigures:

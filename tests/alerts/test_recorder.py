@@ -23,8 +23,8 @@ from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Person, Resolved, timestamp
 from edge_agent.errors import UnavailableError
 from edge_agent.messages.ids import uuid7
-from tests.mqtt.samples import SENDER, figures
-from tests.values import NOON, a_frame, an_alert
+from tests.mqtt.samples import SENDER
+from tests.values import NOON, a_figures, a_frame, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
 
 
 def test_telemetry_is_numbered_and_queued_like_other_messages(recording, store):
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     (telemetry,) = recording.finish()
 
@@ -264,19 +264,19 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
 def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continues(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
     wait_until(lambda: recording.store.count("telemetry") == 1)
     recording.alert()
     wait_until(lambda: recording.recorder.is_stuck)
 
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     assert [message.sequence for message in recording.published] == [2]
     # Not stuck again while a busy disk writes what has waited.
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", TIMEOUT_SECONDS)
     disk.released.set()
     wait_until(lambda: not recording.recorder.is_stuck)
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
     messages = recording.finish()
     assert [message["sequence"] for message in messages if message["schema"].startswith("maskwatch.telemetry")] == [
         1,
@@ -302,7 +302,7 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
 
     recording.alert(MAX_QUEUED + 3)
     # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     assert recording.recorder.dropped()["alert"] == 3
     assert recording.recorder.dropped()["telemetry"] == 0

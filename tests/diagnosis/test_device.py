@@ -10,19 +10,11 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.device import check_device
 from edge_agent.diagnosis.system import System
-from edge_agent.messages.telemetry import MachineFigures
 from tests.mqtt.samples import put
+from tests.values import a_machine
 
 PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
-WELL = MachineFigures(
-    temperature_celsius=50.0,
-    throttling=(),
-    throttled_since_boot=(),
-    memory_bytes=None,
-    memory_available_bytes=2_000_000_000,
-    disk_free_bytes=9_000_000_000,
-    uptime_seconds=100.0,
-)
+WELL = a_machine(memory_available_bytes=2_000_000_000)
 
 
 def problems(tmp_path, *, machine=None, packages=None, **keys):
