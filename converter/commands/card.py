@@ -13,7 +13,7 @@ from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
 from converter.masks.comparison import Comparison, Predictions, predict_converted
-from converter.masks.model_settings import describe_low_accuracy, describe_settings, determine_settings
+from converter.masks.model_settings import describe_network, determine_settings
 from converter.masks.tflite_editing import adapted_for_device
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import to_label_probabilities
@@ -78,7 +78,9 @@ def write_card(options: argparse.Namespace) -> int:
         network, content = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
     settings = determine_settings(network, overrides, pictures, labels, force=options.force)
-    _describe(network, settings)
+    advice = "give --calibration, faces in folders named after the labels"
+    for line in describe_network(network, settings, if_unverified=advice):
+        print_message(line)
     adapted = adapted_for_device(content, settings.preprocessing, settings.outputs, network.outputs)
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
@@ -102,14 +104,6 @@ def write_card(options: argparse.Namespace) -> int:
     for path in files:
         print(safe(str(path)))
     return 0
-
-
-def _describe(network: Network, settings: ModelSettings) -> None:
-    print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in (*describe_settings(settings), *describe_low_accuracy(settings)):
-        print_message(line)
-    if settings.accuracy is None:
-        print_message("nothing could be verified: give --calibration, faces in folders named after the labels")
 
 
 def _describe_verification(verification: Verification) -> None:
