@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.bridge.protocol import CameraStatus, DeviceStatus
-from edge_agent.domain import Alert, Box, Face, Frame, Label, Reading, Track, Verdict
+from edge_agent.domain import Alert, Box, Face, Frame, Image, Label, Reading, Track, Verdict
 from edge_agent.messages.alert import Model
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.ids import uuid7
@@ -32,6 +32,13 @@ def a_frame(at: float = 0.0, *, brightness: int = 0, size: tuple[int, int] = (64
     """A uniformly grey frame, `size` as width, height."""
     image = np.full((size[1], size[0], 3), brightness, np.uint8)
     return Frame(camera, round(at * 1000), image, at, NOON + timedelta(seconds=at))
+
+
+def noise(width_px: int, height_px: int) -> Image:
+    """A picture of small, distinct grey squares, which survive JPEG compression."""
+    squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
+    grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
+    return np.repeat(grey[:, :, None], 3, axis=2).copy()
 
 
 def a_face(x: float = 10.0, y: float = 10.0, *, width: float = 40.0, score: float = 0.9) -> Face:

@@ -25,12 +25,6 @@ from tests.mqtt.samples import BOOT_ID, a_message, put
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-@pytest.fixture
-def store(tmp_path):
-    with closing(AlertStore(tmp_path / "state" / "alerts.sqlite", boot_id=BOOT_ID)) as opened:
-        yield opened
-
-
 def delete(path):
     path.unlink()
 
