@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import ConfigError
+from edge_agent.host.atomic_files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +82,7 @@ def _rename_all(temporary: Mapping[Path, Path], verify: Callable[[], None]) -> N
         for copy in previous.values():
             copy.unlink(missing_ok=True)
     for folder in {target.parent for target in temporary}:
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def _restore(target: Path, previous: Path) -> None:
@@ -89,11 +90,3 @@ def _restore(target: Path, previous: Path) -> None:
         previous.replace(target)
     else:
         target.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

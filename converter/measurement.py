@@ -92,7 +92,7 @@ def measure_detector(card_file: Path, network: str, *, runtime: str, threads: in
     interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
     load_ms = (time.perf_counter() - started) * 1000
     detector = TfliteDetector(
-        single_network_card, [lambda: interpreter], name=card.name, min_score=card.min_score, smallest_px=1
+        single_network_card, [lambda: interpreter], name=card.name, min_score=card.min_score, min_face_px=1
     )
     picture = synthetic_picture()
     return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
@@ -106,7 +106,7 @@ def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: flo
 
     cv2.setNumThreads(threads)
     started = time.perf_counter()
-    detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, smallest_px=1, longer_side_px=longer_side_px)
+    detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, min_face_px=1, longer_side_px=longer_side_px)
     load_ms = (time.perf_counter() - started) * 1000
     picture = synthetic_picture()
     return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)

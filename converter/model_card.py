@@ -47,7 +47,7 @@ LIMITS = """## Limits
 
 
 def classifier_model_card(
-    card: ClassifierCard, evaluations: Sequence[tuple[str, Evaluation]], *, smallest_px: float
+    card: ClassifierCard, evaluations: Sequence[tuple[str, Evaluation]], *, min_face_px: float
 ) -> str:
     """The part of a classifier in MODEL_CARD.md; each evaluation has the model first and its float original second."""
     parts = [
@@ -57,7 +57,7 @@ def classifier_model_card(
         _data(card.training_data),
         "## Accuracy\n",
         *(_classifier_evaluation(title, evaluation) for title, evaluation in evaluations),
-        LIMITS.format(smallest=f"{smallest_px:g}"),
+        LIMITS.format(smallest=f"{min_face_px:g}"),
         _versions(card.versions),
     ]
     return "\n".join(parts)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.config.model import GovernorConfig
-    from edge_agent.host.stats import HostState, HostStats
+    from edge_agent.host.stats import HostStats
+    from edge_agent.messages.telemetry import MachineFigures
     from edge_agent.vision.frame_rate import FrameRate
 
 CHECK_SECONDS = 10.0
@@ -74,7 +75,7 @@ class Governor:
         elif self._steps and at - max(self._overloaded_at, self._changed_at) >= FASTER_SECONDS:
             self._go_to(self._steps - 1, self.reason, at=at)
 
-    def _overload(self, state: HostState, busy_fraction: float) -> str:
+    def _overload(self, state: MachineFigures, busy_fraction: float) -> str:
         """Why the machine is overloaded; empty if it is not. Contains no measured value, so that the text is stable."""
         if state.temperature_celsius is not None and state.temperature_celsius >= self._config.hot_celsius:
             return f"the processor was {self._config.hot_celsius:g} degrees Celsius or hotter"
@@ -82,7 +83,7 @@ class Governor:
             return f"the processor is throttled ({', '.join(state.throttling)})"
         return "CPU saturated" if busy_fraction >= OVERLOADED_FRACTION else ""
 
-    def _has_headroom(self, state: HostState, busy_fraction: float) -> bool:
+    def _has_headroom(self, state: MachineFigures, busy_fraction: float) -> bool:
         celsius = state.temperature_celsius
         has_cooled = celsius is None or celsius < self._config.hot_celsius - COOLED_CELSIUS
         return has_cooled and busy_fraction < HEADROOM_FRACTION

@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 from collections import deque
-from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from itertools import chain
@@ -31,7 +30,6 @@ from edge_agent.messages.telemetry import (
     CameraFigures,
     Figures,
     FrameRates,
-    MachineFigures,
     Models,
     OutboxFigures,
 )
@@ -226,7 +224,7 @@ class StatusReporter:
                     name=state.name,
                     is_open=state.is_open,
                     reason="" if state.is_open else state.reason,
-                    faults=tuple(Reason(code=fault.code, text=fault.text) for fault in state.faults),
+                    faults=state.faults,
                     frames=state.frames,
                     dropped=state.dropped,
                     reopened=state.reopened,
@@ -290,7 +288,7 @@ class StatusReporter:
                 sent=self._publisher.state.sent,
                 sequences=self._store.last_sequences(),
             ),
-            machine=MachineFigures.model_validate(asdict(self._machine_state)),
+            machine=self._machine_state,
             models=self._models,
             rollout=rollout.figures(group=self._config.rollout.group) if (rollout := self._rollout()) else None,
             versions=dict(self._versions),

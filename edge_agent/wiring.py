@@ -295,8 +295,7 @@ def _close(workers: Iterable[Worker]) -> None:
 
 def open_bridge(config: Config, stack: ExitStack, *, metrics: Metrics, versions: Mapping[str, str]) -> Bridge:
     """Start the bridge for the console process, which reads the history itself but changes it through the agent."""
-    # Not the recorder's connection: neither waits for the other's lock.
-    history = stack.enter_context(closing(AlertHistory(config.store_file)))
+    history = AlertHistory(config.store_file)
 
     def delete(alert_id: str) -> bool:
         return delete_alert(

@@ -7,10 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.command_line import run_command
+from edge_agent.command_line import add_command, run_command
 from edge_agent.foreign_text import SafeArgumentParser
 from edge_agent.host.systemd import log_handler
 from fleet.commands import dead_letters, doctor, ingest, init, notify, rollout, simulate, web
+from fleet.config import load
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # It logs every missing signature of staged metadata; the commands print how many are missing.
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    return run_command(lambda: options.action(options), program=PROGRAM)
+    return run_command(lambda: options.action(load(options.config, overrides=options.set), options), program=PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,14 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add(commands: Any, command: Any) -> None:
     """Add a command with the common options; its `--help` ends with its example."""
-    summary = command.SUMMARY
-    parser: argparse.ArgumentParser = commands.add_parser(
-        command.NAME,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example: {command.EXAMPLE}",
-    )
-    parser.set_defaults(action=command.run)
+    parser = add_command(commands, command.NAME, command.run, summary=command.SUMMARY, example=command.EXAMPLE)
     parser.add_argument(
         "--config",
         type=Path,

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+from edge_agent.alerts.store import AlertStore
+from tests.mosquitto import Mosquitto
+from tests.mqtt.samples import BOOT_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Pictures, recordings and weights with mixed licences: never part of the repository (CONTRIBUTING.md)."""
@@ -59,6 +68,20 @@ def shared(request: pytest.FixtureRequest) -> Path:
     if not request.node.get_closest_marker("reference_data"):
         pytest.fail("a test that uses 'shared' needs @pytest.mark.reference_data, or it breaks where there is none")
     return SHARED
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Mosquitto without users, running."""
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AlertStore]:
+    """An empty store."""
+    with closing(AlertStore(tmp_path / "state" / "alerts.sqlite", boot_id=BOOT_ID)) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -17,7 +16,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.agent import Agent
-from edge_agent.alerts.store import AlertStore
 from edge_agent.bridge.server import Command
 from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import GovernorConfig
@@ -34,9 +32,10 @@ from tests.test_pipeline import Faces, a_pipeline
 from tests.values import a_frame, a_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from edge_agent.alerts.store import AlertStore
     from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.domain import Frame, Outcome
 
@@ -143,12 +142,6 @@ class Recorder:
     """Records nothing."""
 
     is_alive = True
-
-
-@pytest.fixture
-def store(tmp_path) -> Iterator[AlertStore]:
-    with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id="b")) as opened:
-        yield opened
 
 
 def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **parts: Any) -> Agent:

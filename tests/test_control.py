@@ -21,8 +21,7 @@ from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.pauses import Pauses
 from edge_agent.vision.images import read_picture
-from tests.mqtt.samples import figures
-from tests.values import NOON
+from tests.values import NOON, a_figures
 
 if TYPE_CHECKING:
     from edge_agent.messages.telemetry import Figures
@@ -49,7 +48,7 @@ class StatusReporter:
     """A reporter with one reason."""
 
     def figures(self, **_: Any) -> Figures:
-        return figures()
+        return a_figures()
 
     def reasons(self, **_: Any) -> list[Reason]:
         return [Reason(code="hot", text="warm")]

@@ -16,14 +16,12 @@ import pytest
 
 from edge_agent.alerts.store import AlertStore
 from edge_agent.camera.feed import FeedState
-from edge_agent.camera.health import Fault
 from edge_agent.config.model import Config
 from edge_agent.health import Health
 from edge_agent.host.clock import boot_id
-from edge_agent.host.stats import HostState
 from edge_agent.messages.alert import Model
-from edge_agent.messages.status import connection_lost, running
-from edge_agent.messages.telemetry import Models
+from edge_agent.messages.status import Reason, connection_lost, running
+from edge_agent.messages.telemetry import MachineFigures, Models
 from edge_agent.metrics import Metrics
 from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
@@ -31,7 +29,7 @@ from edge_agent.pauses import Pauses
 from edge_agent.status import StatusReporter
 from edge_agent.vision.frame_rate import FrameRate
 from tests.mqtt.samples import SENDER, put
-from tests.values import NOON
+from tests.values import NOON, a_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
 BOOT_ID = "6c1e2a34-0000-4000-8000-000000000001"
 SCHEMAS = Path(__file__).parents[1] / "docs"
-WELL = HostState(50.0, (), (), 100_000_000, 1_000_000_000, 10_000_000_000, 1000.0)
+WELL = a_machine(temperature_celsius=50.0, memory_available_bytes=1_000_000_000)
 GIGABYTE = 1_000_000_000
 
 
@@ -106,7 +104,7 @@ class Computer:
     def __init__(self) -> None:
         self.now = WELL
 
-    def read(self) -> HostState:
+    def read(self) -> MachineFigures:
         return self.now
 
 
@@ -208,7 +206,7 @@ def test_a_missing_camera_degrades_the_device_until_it_returns(device):
 @pytest.mark.parametrize("code", ["camera_frozen", "camera_covered", "camera_wrong_size"])
 def test_a_fault_of_a_camera_degrades_the_device_until_it_ends(device, code):
     device.tick()
-    device.cameras.now = (FeedState("door", is_open=True, reason="", faults=(Fault(code, "is not well"),)),)
+    device.cameras.now = (FeedState("door", is_open=True, reason="", faults=(Reason(code=code, text="is not well"),)),)
 
     (status,) = device.tick()
     assert status["reasons"] == [{"code": code, "text": "camera door: is not well"}]
@@ -244,7 +242,7 @@ def test_a_paused_camera_is_named_and_is_a_reason(device):
 
 
 def test_a_full_disk_is_a_reason(device):
-    device.machine.now = replace(WELL, disk_free_bytes=device.config.crops.keep_free_bytes - 1)
+    device.machine.now = WELL.model_copy(update={"disk_free_bytes": device.config.crops.keep_free_bytes - 1})
 
     assert device.reasons() == ["disk_full"]
 
@@ -281,7 +279,7 @@ def test_a_crop_that_could_not_be_stored_is_a_reason(device):
 def test_a_full_disk_is_no_reason_for_missing_crops_if_crops_are_disabled(tmp_path):
     config = Config.model_validate({**a_config().model_dump(), "crops": {"picture": "none"}})
     with closing(Device(tmp_path, config)) as device:
-        device.machine.now = replace(WELL, disk_free_bytes=0)
+        device.machine.now = WELL.model_copy(update={"disk_free_bytes": 0})
 
         assert device.reasons() == []
 
@@ -289,7 +287,7 @@ def test_a_full_disk_is_no_reason_for_missing_crops_if_crops_are_disabled(tmp_pa
 def test_heat_is_a_reason_until_it_has_really_cooled(device):
     seen = []
     for celsius in (79.9, 80.0, 79.0, 75.0, 74.9, 79.9):
-        device.machine.now = replace(WELL, temperature_celsius=celsius)
+        device.machine.now = WELL.model_copy(update={"temperature_celsius": celsius})
         seen.append(device.reasons())
 
     assert seen == [[], ["hot"], ["hot"], ["hot"], [], []]
@@ -298,7 +296,7 @@ def test_heat_is_a_reason_until_it_has_really_cooled(device):
 def test_hot_uses_the_limit_of_the_governor(tmp_path):
     config = Config.model_validate({**a_config().model_dump(), "governor": {"hot_celsius": 60.0}})
     with closing(Device(tmp_path, config)) as device:
-        device.machine.now = replace(WELL, temperature_celsius=61.0)
+        device.machine.now = WELL.model_copy(update={"temperature_celsius": 61.0})
         (status,) = device.tick()
 
         assert status["reasons"][0]["code"] == "hot"
@@ -306,7 +304,7 @@ def test_hot_uses_the_limit_of_the_governor(tmp_path):
 
 
 def test_throttling_is_a_reason_with_its_cause(device):
-    device.machine.now = replace(WELL, throttling=("under_voltage",))
+    device.machine.now = WELL.model_copy(update={"throttling": ("under_voltage",)})
 
     (status,) = device.tick()
 
@@ -422,7 +420,7 @@ def test_violations_are_published_retained_at_the_start_and_at_every_change(devi
 
 @pytest.mark.parametrize("celsius", [50.0, None])
 def test_discovery_has_a_temperature_if_the_machine_reports_one(tmp_path, monkeypatch, celsius):
-    monkeypatch.setattr(Computer, "read", lambda _self: replace(WELL, temperature_celsius=celsius))
+    monkeypatch.setattr(Computer, "read", lambda _self: WELL.model_copy(update={"temperature_celsius": celsius}))
     with closing(Device(tmp_path, a_config())) as device:
         (discovery,) = [one for one in device.publisher.published if one.topic.startswith("homeassistant/")]
 
@@ -443,7 +441,8 @@ def test_telemetry_is_queued_at_its_interval_and_matches_its_schema(device):
 
 
 def test_telemetry_of_a_machine_without_sensors_matches_its_schema(device):
-    device.machine.now = HostState(None, (), (), None, None, None, None)
+    unknown = MachineFigures.model_fields.keys() - {"throttling", "throttled_since_boot"}
+    device.machine.now = WELL.model_copy(update=dict.fromkeys(unknown))
     for _ in range(61):
         device.tick()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.bridge.protocol import CameraStatus, DeviceStatus
-from edge_agent.domain import Alert, Box, Face, Frame, Label, Reading, Track, Verdict
+from edge_agent.domain import Alert, Box, Face, Frame, Image, Label, Reading, Track, Verdict
 from edge_agent.messages.alert import Model
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.messages.ids import uuid7
@@ -32,6 +32,13 @@ def a_frame(at: float = 0.0, *, brightness: int = 0, size: tuple[int, int] = (64
     """A uniformly grey frame, `size` as width, height."""
     image = np.full((size[1], size[0], 3), brightness, np.uint8)
     return Frame(camera, round(at * 1000), image, at, NOON + timedelta(seconds=at))
+
+
+def noise(width_px: int, height_px: int) -> Image:
+    """A picture of small, distinct grey squares, which survive JPEG compression."""
+    squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
+    grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
+    return np.repeat(grey[:, :, None], 3, axis=2).copy()
 
 
 def a_face(x: float = 10.0, y: float = 10.0, *, width: float = 40.0, score: float = 0.9) -> Face:
@@ -98,36 +105,45 @@ def a_status(
         paused=(),
         cameras=(door, door.model_copy(update={"name": "back", "is_open": False, "reason": "unplugged"})),
         delivery=Delivery(connected=False, reason="no broker", waiting=2),
-        telemetry=Figures(
-            uptime_seconds=7,
-            counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
-            alerts_today=1,
-            people_today=4,
-            compliance_today=0.75,
-            frames_per_second=9.5,
-            latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
-            cameras={
-                "door": CameraFigures(
-                    open=True,
-                    paused=False,
-                    frames=12,
-                    dropped=3,
-                    reopened=0,
-                    frames_per_second=FrameRates(asked=10.0, allowed=10.0, reached=9.5),
-                    people=PeopleCounts(with_mask=3, without_mask=1),
-                    people_today=PeopleCounts(with_mask=3, without_mask=1),
-                )
-            },
-            outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+        telemetry=a_figures(
             machine=a_machine(memory_bytes=memory_bytes),
             models=Models(faces=None, masks=Model(name="masks", sha256=sha256)),
-            versions=VERSIONS,
         ),
         is_watching=True,
         is_ready=True,
         run_id="one",
     )
     return status.model_copy(update=changes)
+
+
+def a_figures(**changes: Any) -> Figures:
+    """Telemetry of a device with one camera."""
+    figures = Figures(
+        uptime_seconds=7,
+        counts=Counts(frames=12, analysed=6, faces=3, readings=3, alerts=1),
+        alerts_today=1,
+        people_today=4,
+        compliance_today=0.75,
+        frames_per_second=9.98765,
+        latencies_ms={"faces": Latency(p50=5.0, p95=6.0, p99=7.0)},
+        cameras={
+            "door": CameraFigures(
+                open=True,
+                paused=False,
+                frames=12,
+                dropped=3,
+                reopened=0,
+                frames_per_second=FrameRates(asked=10.0, allowed=10 / 3, reached=2.98765),
+                people=PeopleCounts(with_mask=3, without_mask=1),
+                people_today=PeopleCounts(with_mask=3, without_mask=1),
+            )
+        },
+        outbox=OutboxFigures(rows=2, bytes=900, dropped={"alert": 0, "resolved": 0, "telemetry": 0}, sent=0),
+        machine=a_machine(),
+        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
+        versions=VERSIONS,
+    )
+    return figures.model_copy(update=changes)
 
 
 def a_machine(**changes: Any) -> MachineFigures:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge_agent.command_line import run_command
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter
-from training.commands import empty, explore, faces, masks, merge, mine, synthesise
+from training.commands import empty, explore, merge, mine, synthesise, train
 
 if TYPE_CHECKING:
     import argparse
@@ -50,6 +50,6 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="example: edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (masks, merge, faces, synthesise, empty, mine, explore):
+    for command in (train, merge, synthesise, empty, mine, explore):
         command.add_to(commands)
     return parser

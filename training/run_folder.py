@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 RECIPE = "recipe.yaml"
+FILE_MODE = 0o666
+"""Of files that are replaced as a whole; the umask restricts it, as that of other files."""
 MAX_UNREADABLE_SHOWN = 20
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,16 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
             f"{folder}: holds a run of another recipe ({RECIPE} differs); give another --output or remove it"
         )
     path.write_text(text, encoding="utf-8")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Check that a folder for results is missing or empty, so that two results do not mix.
+
+    Raises:
+        ConfigError: it is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: is not empty; give a new folder")
 
 
 def log_data(table: str, unreadable: Sequence[str]) -> None:

@@ -18,7 +18,6 @@ import cv2
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
-    from types import TracebackType
 
 PREFETCH_PER_WORKER = 3
 """Batches that each worker may be ahead, so that a slow worker does not delay the others."""
@@ -47,9 +46,7 @@ class Workers(Generic[Batch_co]):
         """Return self; the processes already run."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Cancel pending batches and end the processes."""
         self._pool.shutdown(cancel_futures=True)
 

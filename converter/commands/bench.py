@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.commands.options import add_command
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX
 from converter.faces.files import detector_card_of, networks_of
 from converter.measurement import Cost, measure_in_subprocess
 from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
+from edge_agent.command_line import add_command
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.tflite import PREFERENCE

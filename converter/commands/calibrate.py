@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from converter.commands.faces.calibrate import add_detector_options, calibrate_detector
 from converter.commands.masks.calibrate import calibrate_classifier
-from converter.commands.options import add_command, add_face_options, share_above_zero
+from converter.commands.options import add_face_options, share_above_zero
 from converter.model_kind import is_detector
+from edge_agent.command_line import add_command
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.atomic_files import check_no_overwrite, write_atomically
-from converter.commands.options import add_command, add_source_options, overrides_of
+from converter.commands.options import add_source_options, overrides_of
 from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
 from converter.masks.comparison import Comparison, Predictions, predict_converted
-from converter.masks.model_settings import describe_low_accuracy, describe_settings, determine_settings
+from converter.masks.model_settings import describe_network, determine_settings
 from converter.masks.tflite_editing import adapted_for_device
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import to_label_probabilities
@@ -21,6 +21,7 @@ from converter.masks.verification import make_card, verify
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step, with_progress
 from converter.tensorflow_logs import quiet_tensorflow
+from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 from edge_agent.vision.classifier import open_classifier
@@ -77,7 +78,9 @@ def write_card(options: argparse.Namespace) -> int:
         network, content = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
     settings = determine_settings(network, overrides, pictures, labels, force=options.force)
-    _describe(network, settings)
+    advice = "give --calibration, faces in folders named after the labels"
+    for line in describe_network(network, settings, if_unverified=advice):
+        print_message(line)
     adapted = adapted_for_device(content, settings.preprocessing, settings.outputs, network.outputs)
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
@@ -101,14 +104,6 @@ def write_card(options: argparse.Namespace) -> int:
     for path in files:
         print(safe(str(path)))
     return 0
-
-
-def _describe(network: Network, settings: ModelSettings) -> None:
-    print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in (*describe_settings(settings), *describe_low_accuracy(settings)):
-        print_message(line)
-    if settings.accuracy is None:
-        print_message("nothing could be verified: give --calibration, faces in folders named after the labels")
 
 
 def _describe_verification(verification: Verification) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from converter.commands.faces.convert import add_detector_options, convert_detector
 from converter.commands.masks.convert import BEST, convert_classifier
-from converter.commands.options import add_command, add_source_options, share_above_zero
+from converter.commands.options import add_source_options, share_above_zero
 from converter.masks.calibration import MAX_PICTURES
 from converter.model_kind import is_detector_run
 from converter.tflite_conversion import FORMATS, Format
+from edge_agent.command_line import add_command
 
 
 def add_to(commands: Any) -> None:

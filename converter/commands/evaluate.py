@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from converter.commands.faces.evaluate import add_detector_options, evaluate_detectors_of
 from converter.commands.masks.evaluate import evaluate_classifiers
-from converter.commands.options import add_command, add_face_options, add_source_options, labels_of
+from converter.commands.options import add_face_options, add_source_options, labels_of
 from converter.model_kind import CASCADE, is_detector
+from edge_agent.command_line import add_command
 from edge_agent.errors import ConfigError
 from edge_agent.vision.tflite import RuntimeChoice
 

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.commands.options import add_command
-from converter.faces.candidates import DEFAULT_SMALLEST_PX
+from converter.faces.candidates import DEFAULT_MIN_FACE_PX
 from converter.faces.files import detector_card_of, networks_of
 from converter.inspection import EDGE_TPU_MEMORY_BYTES, Inspection, TensorFacts, inspect_model
 from converter.masks.networks import open_network
@@ -18,6 +17,7 @@ from converter.masks.preprocessing import PIXEL_RANGES
 from converter.model_kind import TFLITE_SUFFIX, is_detector
 from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
+from edge_agent.command_line import add_command
 from edge_agent.errors import ModelError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import model_bytes
@@ -114,7 +114,7 @@ def _problem_of_card(model: Path, detector_card: Path | None) -> str:
             if detector_card is None:
                 open_classifier(model)
             else:
-                open_tflite_detector(detector_card, min_score=None, smallest_px=DEFAULT_SMALLEST_PX)
+                open_tflite_detector(detector_card, min_score=None, min_face_px=DEFAULT_MIN_FACE_PX)
     except ModelError as error:
         return str(error)
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from converter.labelled_faces import faces_of_scenes, labelled_faces_in
 from converter.masks.outputs import IGNORE, LabelMapping, parse_labels
@@ -14,23 +14,10 @@ from edge_agent.domain import CLASSES, LABELS, Label
 from edge_agent.vision.card import RESAMPLINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from converter.labelled_faces import LabelledFace
 
 MIN_SIDE_PX = 16.0
 """On smaller faces a mask is not visible."""
-
-
-def add_command(
-    commands: Any, name: str, action: Callable[[argparse.Namespace], int], *, summary: str, example: str
-) -> argparse.ArgumentParser:
-    """Add a command; `--help` ends with the example."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"
-    )
-    parser.set_defaults(action=action)
-    return parser
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:

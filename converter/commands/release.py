@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from converter.commands.faces.release import release_detector
 from converter.commands.masks.release import release_classifier
-from converter.commands.options import add_command
 from converter.model_kind import is_detector_run
+from edge_agent.command_line import add_command
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MIN_SCORE = 0.02
 """Average precision ranks detections down to this score; lower ones are noise."""
-DEFAULT_MIN_SCORE, DEFAULT_SMALLEST_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
+DEFAULT_MIN_SCORE, DEFAULT_MIN_FACE_PX, DEFAULT_LONGER_SIDE_PX = 0.6, 24.0, 640
 """Defaults of the agent's configuration."""
 DEFAULT_SIZES = ((512, 384), (384, 512))
 """Input sizes of a float network without a card."""
@@ -40,7 +40,7 @@ DEFAULT_SIZES = ((512, 384), (384, 512))
 class DetectorSettings:
     """Detector settings, as in the agent's section `faces`."""
 
-    smallest_px: float = DEFAULT_SMALLEST_PX
+    min_face_px: float = DEFAULT_MIN_FACE_PX
     longer_side_px: int = DEFAULT_LONGER_SIDE_PX
     min_score: float | None = None
     """Minimum score of a face; None: that of the card, else DEFAULT_MIN_SCORE."""
@@ -77,32 +77,32 @@ def _open(model: str, settings: DetectorSettings, cards: Sequence[DetectorCard])
     if path.suffix == CARD_SUFFIX:
         with quiet_tensorflow():
             detector = open_tflite_detector(
-                path, min_score=MIN_SCORE, smallest_px=settings.smallest_px, runtime=settings.runtime
+                path, min_score=MIN_SCORE, min_face_px=settings.min_face_px, runtime=settings.runtime
             )
         own = detector.card.min_score if settings.min_score is None else settings.min_score
         return DetectorCandidate(model, detector.detect, own)
     if path.is_dir() or path.suffix == ".keras":
         card = next(iter(cards), None)
-        return DetectorCandidate(model, float_detect(path, card, smallest_px=settings.smallest_px), min_score)
+        return DetectorCandidate(model, float_detect(path, card, min_face_px=settings.min_face_px), min_score)
     return DetectorCandidate(model, _third_party_detect(model, settings), min_score)
 
 
 def _third_party_detect(model: str, settings: DetectorSettings) -> Detect:
-    smallest_px, side = settings.smallest_px, settings.longer_side_px
+    min_face_px, side = settings.min_face_px, settings.longer_side_px
     if model == CASCADE:
         from edge_agent.vision.detector.haar import HaarDetector
 
-        return HaarDetector(min_score=MIN_SCORE, smallest_px=smallest_px, longer_side_px=side).detect
+        return HaarDetector(min_score=MIN_SCORE, min_face_px=min_face_px, longer_side_px=side).detect
     match Path(model).suffix:
         case ".onnx":
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             # The evaluation filters small faces, as it does for the project's own detector.
-            return YuNetDetector(Path(model), min_score=MIN_SCORE, smallest_px=1, longer_side_px=side).detect
+            return YuNetDetector(Path(model), min_score=MIN_SCORE, min_face_px=1, longer_side_px=side).detect
         case ".pb":
             from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdDetector(Path(model), min_score=MIN_SCORE, smallest_px=1).detect
+            return SsdDetector(Path(model), min_score=MIN_SCORE, min_face_px=1).detect
         case _:
             raise ConfigError(
                 f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "
@@ -110,7 +110,7 @@ def _third_party_detect(model: str, settings: DetectorSettings) -> Detect:
             )
 
 
-def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) -> Detect:
+def float_detect(run: Path, card: DetectorCard | None, *, min_face_px: float) -> Detect:
     """Detection with a run's float network, on the inputs that a card's networks would get.
 
     Raises:
@@ -119,7 +119,7 @@ def float_detect(run: Path, card: DetectorCard | None, *, smallest_px: float) ->
     with quiet_tensorflow():
         network = open_network(run / "model.keras" if run.is_dir() else run)
     sizes = [(file.input.width, file.input.height) for file in card.files] if card else list(DEFAULT_SIZES)
-    wanted = (card.smallest_px if card else 1.0) / smallest_px
+    wanted = (card.smallest_px if card else 1.0) / min_face_px
     detectors = {
         size: KerasDetector(network, longer_px=max(size), shorter_px=min(size), min_score=MIN_SCORE) for size in sizes
     }

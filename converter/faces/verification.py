@@ -70,7 +70,7 @@ def verify_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
     with quiet_tensorflow():
         for runtime in _working_runtimes(contents[0], name=card.name):
             openers = [partial(open_interpreter, content, name=card.name, runtime=runtime) for content in contents]
-            detector = TfliteDetector(card, openers, name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+            detector = TfliteDetector(card, openers, name=card.name, min_score=GOLDEN_SCORE, min_face_px=1)
             detector.check_golden()
 
 
@@ -151,7 +151,7 @@ def _with_golden(
 def _most_confident_face(card: DetectorCard, content: bytes, runtime: RuntimeName, picture: Image) -> Face | None:
     """The most confident face that a single-network card finds in a picture."""
     opener = partial(open_interpreter, content, name=card.name, runtime=runtime)
-    detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, smallest_px=1)
+    detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, min_face_px=1)
     return next(iter(detector.detect(picture)), None)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from converter.bands import SIZE_BANDS, grouped, size_band
 from converter.skin_tone import THIRDS, thirds_of
+from training.masks.metrics import calibration_error, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
 Z_95 = 1.959964
 """Half width, in standard deviations, of the central 95 % of a normal distribution."""
 
-CALIBRATION_BINS = 15
-"""As in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
-
-
 MIN_SWAP_GAIN = 0.3
 MIN_SWAP_ACCURACY = 0.8
 """Labels count as swapped if another order increases accuracy by this much, to at least this much: far from chance."""
-
 
 CHANCE_STANDARD_ERRORS = 2.0
 """A balanced accuracy within this many standard errors of guessing is chance (98 % confidence)."""
@@ -179,10 +175,8 @@ def expected_calibration_error(readings: Sequence[Reading]) -> float | None:
     if not readings:
         return None
     scores = np.array([reading.score for reading in readings])
-    correct = np.array([reading.predicted == reading.truth for reading in readings], np.float64)
-    bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    total_difference = sum(abs(float((scores - correct)[bins == number].sum())) for number in np.unique(bins))
-    return total_difference / len(readings)
+    correct = np.array([reading.predicted == reading.truth for reading in readings])
+    return calibration_error(reliability(scores, correct))
 
 
 def find_swapped_order(metrics: Metrics) -> tuple[Label, ...] | None:

@@ -79,6 +79,13 @@ class ModelSettings:
         return self.preprocessing.as_json() | chosen | output | accuracy
 
 
+def describe_network(network: Network, settings: ModelSettings, *, if_unverified: str) -> list[str]:
+    """The network, its settings, and what is known of its accuracy; `if_unverified`: how it could be measured."""
+    lines = [f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}"]
+    lines += [*describe_settings(settings), *describe_low_accuracy(settings)]
+    return lines if settings.accuracy is not None else [*lines, f"nothing could be verified: {if_unverified}"]
+
+
 def describe_settings(settings: ModelSettings) -> list[str]:
     """One line per setting, with its reason."""
     preprocessing = settings.preprocessing

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from edge_agent.alerts.database import (
-    inode_of,
     is_begun,
     is_written,
     open_at_rest,
@@ -115,21 +113,18 @@ class OutboxContents:
 
 
 class AlertHistory:
-    """The alerts of one device. For any thread, one at a time; a thread that must not block opens its own.
+    """The alerts of one device. For any thread: the file is opened for each query, as an agent may replace it.
 
-    Every method but `close` raises an UnavailableError if the file cannot be used.
+    Every method raises an UnavailableError if the file cannot be used.
     """
 
     def __init__(self, file: Path, *, only_reads: bool = False) -> None:
-        """`file` is the store's, opened at first use; a missing file means no alerts.
+        """`file` is the store's; a missing file means no alerts.
 
         Only the agent creates, sweeps and repairs the file; `only_reads`: no reviews or deletions.
         """
         self.file = file
         self._only_reads = only_reads
-        self._lock = threading.Lock()
-        self._database: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] | None = None
 
     def find(
         self,
@@ -228,11 +223,6 @@ class AlertHistory:
         self._do(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
         return is_removed
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._disconnect()
-
     def _rows(self, query: str, *values: object) -> list[Any]:
         return self._do(lambda database: database.execute(query, values).fetchall()) or []
 
@@ -251,41 +241,29 @@ class AlertHistory:
         return bool(self._do(work))
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
-        """Run a function on the database; None if the file does not exist yet."""
-        with self._lock:
-            try:
-                if self._database is not None and inode_of(self.file) != self._inode:
-                    # The agent has set the file aside and created a new one.
-                    self._disconnect()
-                if self._database is None and not is_begun(self.file):
-                    return None
-                if self._only_reads and not is_written(self.file):
-                    # Opening it for writing would create files beside it that belong to the current user.
-                    return self._do_at_rest(work)
-                return work(self._connected())
-            except sqlite3.OperationalError as error:
-                self._disconnect()
-                if not self._only_reads:
-                    raise self._unavailable(error) from error
-                try:
-                    return self._do_at_rest(work)
-                except (sqlite3.DatabaseError, ValueError):
-                    raise self._unavailable(error) from error
-            # ValueError: a text of a damaged file is no JSON, or no UTF-8.
-            except (sqlite3.DatabaseError, ValueError, OSError) as error:
-                self._disconnect()
+        """Run a function on the database, opened for it alone; None if the file does not exist yet."""
+        try:
+            if not is_begun(self.file):
+                return None
+            with closing(self._open()) as database:
+                return work(database)
+        except sqlite3.OperationalError as error:
+            if not self._only_reads:
                 raise self._unavailable(error) from error
+            try:
+                with closing(open_at_rest(self.file)) as database:
+                    return work(database)
+            except (sqlite3.DatabaseError, ValueError):
+                raise self._unavailable(error) from error
+        # ValueError: a text of a damaged file is no JSON, or no UTF-8.
+        except (sqlite3.DatabaseError, ValueError, OSError) as error:
+            raise self._unavailable(error) from error
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._database is None:
-            self._inode = inode_of(self.file)
-            self._database = open_beside(self.file, writes=not self._only_reads)
-        return self._database
-
-    def _do_at_rest(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Read a file while no agent runs; opened again each time, because an agent may start at any time."""
-        with closing(open_at_rest(self.file)) as database:
-            return work(database)
+    def _open(self) -> sqlite3.Connection:
+        if self._only_reads and not is_written(self.file):
+            # Opening it for writing would create files beside it that belong to the current user.
+            return open_at_rest(self.file)
+        return open_beside(self.file, writes=not self._only_reads)
 
     def _unavailable(self, error: Exception) -> UnavailableError:
         if self._only_reads:
@@ -297,11 +275,6 @@ class AlertHistory:
             f"{self.file}: the history of alerts cannot be used: {error}; it needs a writable folder with free "
             "space: see state_dir"
         )
-
-    def _disconnect(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
 
 
 def _conditions(**wanted: str | None) -> tuple[list[str], list[str]]:

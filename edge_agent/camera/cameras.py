@@ -11,7 +11,6 @@ from edge_agent.camera.feed import CLOSE_SECONDS, CameraFeed, FeedState
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -52,9 +51,7 @@ class Cameras:
         """Return this; `follow` opens the cameras."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop all cameras in parallel; one that hangs does not delay the others."""
         _close(self.feeds.values())
         self.feeds = {}

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.camera import Camera, open_camera
-from edge_agent.camera.health import CameraHealth, Fault
+from edge_agent.camera.health import CameraHealth
 from edge_agent.camera.transform import transform
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Picture
+    from edge_agent.messages.status import Reason
 
 # A replugged USB camera is back within a second; each further attempt waits twice as long.
 FIRST_PAUSE_SECONDS = 1.0
@@ -58,7 +59,7 @@ class FeedState:
     height_px: int = 0
     finished: bool = False
     reopened: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Reason, ...] = ()
 
     @property
     def is_starting(self) -> bool:
@@ -208,7 +209,7 @@ class CameraFeed:
         fields = {"CAMERA": self._state.name, "REASON": reason}
         log.log(level, "camera %s: %s", self._state.name, text, extra=fields)
 
-    def _log_faults(self, faults: tuple[Fault, ...]) -> None:
+    def _log_faults(self, faults: tuple[Reason, ...]) -> None:
         """Log the beginning and the end of each fault."""
         before = self._state.faults
         if faults == before:

@@ -6,12 +6,12 @@ Pure: no clock, no I/O. A camera without any pictures is detected where pictures
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from edge_agent.messages.status import Reason
 from edge_agent.vision.images import halved
 from edge_agent.vision.planes import Planes
 
@@ -33,14 +33,6 @@ CHECK_SECONDS = 1.0
 SAMPLE_STEP = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault in a camera's pictures: a code for programs, and a sentence that stays the same while the fault lasts."""
-
-    code: Literal["camera_frozen", "camera_covered", "camera_wrong_size"]
-    text: str
-
-
 class CameraHealth:
     """Checks every picture of one live camera, before it is transformed. Owned by one thread."""
 
@@ -54,7 +46,7 @@ class CameraHealth:
         self._checked_at = float("-inf")
         self._nothing_since_at: float | None = None
 
-    def observe(self, picture: Picture, *, at: float) -> tuple[Fault, ...]:
+    def observe(self, picture: Picture, *, at: float) -> tuple[Reason, ...]:
         """Check the next picture, and return the current faults."""
         self._compare(picture, at=at)
         if at - self._checked_at >= CHECK_SECONDS:
@@ -82,29 +74,27 @@ class CameraHealth:
         elif self._nothing_since_at is None:
             self._nothing_since_at = at
 
-    def _wrong_size(self, picture: Picture) -> Fault | None:
+    def _wrong_size(self, picture: Picture) -> Reason | None:
         wanted = self._config.frame_size
         height_px, width_px = picture.shape[:2]
         if wanted is None or wanted == (width_px, height_px):
             return None
-        return Fault(
-            "camera_wrong_size",
-            f"delivers {width_px}x{height_px} instead of frame_size {wanted[0]}x{wanted[1]}; choose a supported size",
-        )
+        text = f"delivers {width_px}x{height_px} instead of frame_size {wanted[0]}x{wanted[1]}; choose a supported size"
+        return Reason(code="camera_wrong_size", text=text)
 
-    def _covered(self, at: float) -> Fault | None:
+    def _covered(self, at: float) -> Reason | None:
         seconds = self._config.covered_seconds
         if not seconds or self._nothing_since_at is None or at - self._nothing_since_at < seconds:
             return None
-        return Fault("camera_covered", "picture has no contrast: the lens is covered, or it is dark")
+        return Reason(code="camera_covered", text="picture has no contrast: the lens is covered, or it is dark")
 
-    def _frozen(self, at: float) -> Fault | None:
+    def _frozen(self, at: float) -> Reason | None:
         seconds = self._config.frozen_seconds
         # In the dark or in glaring light, all pixels of a working sensor may be saturated.
         can_tell = self._is_proven and self._nothing_since_at is None
         if not seconds or not can_tell or at - self._same_since_at < seconds:
             return None
-        return Fault("camera_frozen", "picture frozen: every frame is bit-identical")
+        return Reason(code="camera_frozen", text="picture frozen: every frame is bit-identical")
 
 
 def contrast_levels(picture: Picture) -> float:

@@ -6,7 +6,6 @@ import argparse
 import re
 import sys
 import threading
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +88,10 @@ def follow(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> int:
     """Export faces of the alerts in the history; read-only, so it works beside a running agent."""
     config = configured(options)
-    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        entries = list(
-            reviewed_alerts(
-                history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all
-            )
-        )
+    history = AlertHistory(config.store_file, only_reads=True)
+    entries = list(
+        reviewed_alerts(history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all)
+    )
     margin_fraction = read_classifier_card(config.mask_model).margin_fraction
 
     def cut(picture: Image, box: Box) -> Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the counts, oldest first."""
     config = configured(options)
     today = datetime.now().astimezone().date()
-    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        first = options.since or today - timedelta(days=30)
-        rows = history.people(camera=options.camera or "", first=first, last=options.until)
+    first = options.since or today - timedelta(days=30)
+    history = AlertHistory(config.store_file, only_reads=True)
+    rows = history.people(camera=options.camera or "", first=first, last=options.until)
     counted = grouped(rows, options.by)
     if options.json:
         for name, counts in counted.items():

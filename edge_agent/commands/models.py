@@ -64,7 +64,7 @@ def _described(path: Path, *, is_used: bool) -> dict[str, Any]:
 
 
 def _detector(path: Path) -> dict[str, Any]:
-    card = open_tflite_detector(path, min_score=None, smallest_px=1.0).card
+    card = open_tflite_detector(path, min_score=None, min_face_px=1.0).card
     return {
         "kind": card.kind,
         "name": card.name,

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent import command_line
 from edge_agent.alerts.people import parse_day
 from edge_agent.config.load import default_file, load_config
 from edge_agent.foreign_text import safe
@@ -37,10 +38,7 @@ def add_command(
 
     `is_below`: for subcommands, whose options default to those given before the subcommand.
     """
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example: {example}"
-    )
-    parser.set_defaults(action=action)
+    parser = command_line.add_command(commands, name, action, summary=summary, example=example)
     parser.add_argument(
         "--config",
         type=Path,

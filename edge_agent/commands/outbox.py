@@ -53,12 +53,12 @@ def run(options: argparse.Namespace) -> int:
     config = configured(options)
     if options.purge:
         return _purge(config, options)
-    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        if options.messages:
-            for message in history.pending_messages():
-                print_json(message)
-        else:
-            _show(config, history, as_json=options.json)
+    history = AlertHistory(config.store_file, only_reads=True)
+    if options.messages:
+        for message in history.pending_messages():
+            print_json(message)
+    else:
+        _show(config, history, as_json=options.json)
     return 0
 
 

@@ -45,7 +45,7 @@ async def serve(
     with ExitStack() as stack:
         worker = stack.enter_context(closing(Worker("worker", max_waiting=MAX_WAITING)))
         inference = stack.enter_context(closing(Inference(open_models, max_pixels=settings.largest_picture_pixels)))
-        history = stack.enter_context(closing(AlertHistory(config.store_file, only_reads=True)))
+        history = AlertHistory(config.store_file, only_reads=True)
         agent = AgentClient(config.state / SOCKET_NAME)
         context = Context(
             config=config,

@@ -10,7 +10,6 @@ import io
 import json
 import re
 import tarfile
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +62,10 @@ def write_bundle(path: Path, examination: Examination, *, journal: str, when: da
     else:
         files["doctor.json"] = _json([asdict(finding) for finding in findings])
         files["config.yaml"] = as_yaml(without_secrets(config))
-        files["machine.json"] = _json(asdict(machine) if machine else {})
-        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-            files["outbox.json"] = _json(_outbox(history))
-            files["history.json"] = _json(_history(history))
+        files["machine.json"] = _json(machine.model_dump() if machine else {})
+        history = AlertHistory(config.store_file, only_reads=True)
+        files["outbox.json"] = _json(_outbox(history))
+        files["history.json"] = _json(_history(history))
         files["journal.txt"] = journal
         secrets = secrets_of(config)
         files = {name: mask(text, secrets) for name, text in files.items()}

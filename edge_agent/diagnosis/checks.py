@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,8 +126,8 @@ def _faces(config: Config) -> str:
 
 
 def _outbox(config: Config) -> str:
-    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        return f"{config.store_file}: {history.outbox().messages} pending messages; {_writable(config.state)}"
+    pending = AlertHistory(config.store_file, only_reads=True).outbox().messages
+    return f"{config.store_file}: {pending} pending messages; {_writable(config.state)}"
 
 
 def _crops(config: Config) -> str:
@@ -176,8 +176,7 @@ def _writable_for_owner(folder: Path) -> str:
 
 
 def _history(config: Config) -> str:
-    with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-        return f"{config.store_file}: {history.count()} alerts"
+    return f"{config.store_file}: {AlertHistory(config.store_file, only_reads=True).count()} alerts"
 
 
 def check_webhook(webhook: WebhookConfig, *, number: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.database import files_set_aside
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import Config
     from edge_agent.diagnosis.system import System
-    from edge_agent.host.stats import HostState
+    from edge_agent.messages.telemetry import MachineFigures
 
 # Models, OpenCV and the pictures of two cameras; measured at 150 MB with one.
 WANTED_MEMORY_BYTES = 200_000_000
@@ -27,7 +26,7 @@ NEARLY_FULL_FRACTION = 0.8
 MEGABYTE = 1_000_000
 
 
-def check_device(config: Config, system: System, machine: HostState) -> Iterator[Finding]:
+def check_device(config: Config, system: System, machine: MachineFigures) -> Iterator[Finding]:
     """Check the state of the machine."""
     yield _threads(config.threads, system.cores)
     yield from _packages(config, system.packages)
@@ -68,7 +67,7 @@ def _packages(config: Config, packages: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _memory(machine: HostState) -> Iterator[Finding]:
+def _memory(machine: MachineFigures) -> Iterator[Finding]:
     free_bytes = machine.memory_available_bytes
     if free_bytes is None:
         return
@@ -80,7 +79,7 @@ def _memory(machine: HostState) -> Iterator[Finding]:
         yield Finding("memory", "ok", f"{free} are available")
 
 
-def _disk(config: Config, machine: HostState) -> Iterator[Finding]:
+def _disk(config: Config, machine: MachineFigures) -> Iterator[Finding]:
     free_bytes, floor_bytes = machine.disk_free_bytes, config.crops.keep_free_bytes
     if free_bytes is None:
         # The agent creates the folder; the outbox check reports if it cannot.
@@ -111,7 +110,7 @@ def _clock() -> Finding:
     )
 
 
-def _heat(machine: HostState, *, hot_celsius: float) -> Iterator[Finding]:
+def _heat(machine: MachineFigures, *, hot_celsius: float) -> Iterator[Finding]:
     celsius = machine.temperature_celsius
     if celsius is None:
         return
@@ -126,7 +125,7 @@ def _heat(machine: HostState, *, hot_celsius: float) -> Iterator[Finding]:
         yield Finding("heat", "ok", f"{celsius} degrees Celsius")
 
 
-def _power(machine: HostState) -> Iterator[Finding]:
+def _power(machine: MachineFigures) -> Iterator[Finding]:
     now, since_boot = machine.throttling, machine.throttled_since_boot
     if not now and not since_boot:
         return
@@ -142,8 +141,7 @@ def _power(machine: HostState) -> Iterator[Finding]:
 
 def _outbox(config: Config) -> Iterator[Finding]:
     try:
-        with closing(AlertHistory(config.store_file, only_reads=True)) as history:
-            contents = history.outbox()
+        contents = AlertHistory(config.store_file, only_reads=True).outbox()
     except (OSError, UnavailableError):
         # Reported by the outbox check.
         return

@@ -17,13 +17,14 @@ from edge_agent.diagnosis.groups import agent_user, check_gpio_chips, check_grou
 from edge_agent.diagnosis.service import check_service, query_systemd, with_state_of
 from edge_agent.diagnosis.system import System, read_system
 from edge_agent.errors import ConfigError
-from edge_agent.host.stats import HostState, HostStats
+from edge_agent.host.stats import HostStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from edge_agent.config.model import Config
+    from edge_agent.messages.telemetry import MachineFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Examination:
     findings: Sequence[Finding]
     system: System
     config: Config | None
-    machine: HostState | None
+    machine: MachineFigures | None
 
 
 def examine(

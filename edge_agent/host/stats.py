@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.host.disk import LastKnown, existing
+from edge_agent.messages.telemetry import MachineFigures
+
+if TYPE_CHECKING:
+    from edge_agent.messages.telemetry import Throttling, ThrottlingReason
 
 # The throttling state of a Raspberry Pi's firmware, as of `vcgencmd get_throttled`.
 THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 # The lower bits are the current state; the same bits 16 positions higher cover the time since power-on.
-THROTTLING_BITS = {0: "under_voltage", 1: "frequency_capped", 2: "throttled", 3: "soft_temperature_limit"}
+THROTTLING_BITS: dict[int, ThrottlingReason] = {
+    0: "under_voltage",
+    1: "frequency_capped",
+    2: "throttled",
+    3: "soft_temperature_limit",
+}
 SINCE_BOOT_SHIFT = 16
 # Some of the other thermal zones (PMIC-Die of a Jetson) always report 100 degrees.
 ZONES_WANTED = ("cpu", "soc", "pkg")
 KIBIBYTE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class HostState:
-    """State of the machine; None for values it does not report. `throttling` is empty if there is none."""
-
-    temperature_celsius: float | None
-    throttling: tuple[str, ...]
-    throttled_since_boot: tuple[str, ...]
-    memory_bytes: int | None
-    memory_available_bytes: int | None
-    disk_free_bytes: int | None
-    uptime_seconds: float | None
 
 
 class HostStats:
@@ -41,10 +37,10 @@ class HostStats:
         self._disk_free_bytes: LastKnown[int | None] = LastKnown(partial(_disk_free_bytes, folder), before=None)
         self._root = root
 
-    def read(self) -> HostState:
+    def read(self) -> MachineFigures:
         """Read the current state; takes a millisecond, and 0.2 s while the disk hangs."""
         now, since_boot = self._throttling()
-        return HostState(
+        return MachineFigures(
             temperature_celsius=self._temperature_celsius(),
             throttling=now,
             throttled_since_boot=since_boot,
@@ -64,7 +60,7 @@ class HostStats:
                     return round(millidegrees / 1000, 1)
         return None
 
-    def _throttling(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _throttling(self) -> tuple[Throttling, Throttling]:
         try:
             bits = int(self._read(THROTTLED_FILE), 16)
         except ValueError:
@@ -86,7 +82,7 @@ class HostStats:
             return ""
 
 
-def _named(bits: int) -> tuple[str, ...]:
+def _named(bits: int) -> Throttling:
     return tuple(name for bit, name in THROTTLING_BITS.items() if bits >> bit & 1)
 
 

@@ -16,7 +16,8 @@ RATE_DIGITS = 2
 
 Rate = Annotated[float, Field(ge=0), AfterValidator(lambda rate: round(rate, RATE_DIGITS))]
 """Frames a second."""
-Throttling = tuple[Literal["under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"], ...]
+ThrottlingReason = Literal["under_voltage", "frequency_capped", "throttled", "soft_temperature_limit"]
+Throttling = tuple[ThrottlingReason, ...]
 
 
 class Counts(Part):

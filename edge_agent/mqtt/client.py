@@ -34,7 +34,6 @@ from edge_agent.mqtt.tls import certificate_advice, reason_of, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
@@ -309,9 +308,7 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

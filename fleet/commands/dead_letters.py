@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from edge_agent.foreign_text import safe_lines
 from fleet import amqp
-from fleet.config import load
 from fleet.dead_letters import replay, view
 
 if TYPE_CHECKING:
     import argparse
 
+    from fleet.config import FleetConfig
 NAME = "dead-letters"
 SUMMARY = "show messages that could not be stored, or replay them"
 EXAMPLE = "maskwatch-fleet dead-letters --replay"
@@ -26,9 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Show or replay."""
-    config = load(options.config, overrides=options.set)
     with amqp.connect(config.broker) as broker:
         if options.replay:
             sent = replay(broker)

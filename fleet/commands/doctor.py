@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.foreign_text import safe
-from fleet.config import load
 from fleet.doctor import examine
 
 if TYPE_CHECKING:
     import argparse
 
+    from fleet.config import FleetConfig
 NAME = "doctor"
 SUMMARY = "check brokers, queues, database, certificates and roll-outs"
 EXAMPLE = "maskwatch-fleet doctor --json"
@@ -24,9 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Run all checks; returns 1 if one failed."""
-    found = examine(load(options.config, overrides=options.set), when=datetime.now(timezone.utc))
+    found = examine(config, when=datetime.now(timezone.utc))
     for finding in found:
         if options.json:
             print(json.dumps(asdict(finding)))

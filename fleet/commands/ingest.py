@@ -7,12 +7,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from edge_agent.host.systemd import Notifier
-from fleet.config import load
 from fleet.ingest import Worker
 
 if TYPE_CHECKING:
     import argparse
 
+    from fleet.config import FleetConfig
 NAME = "ingest"
 SUMMARY = "store the messages of devices, from RabbitMQ to PostgreSQL"
 EXAMPLE = "maskwatch-fleet ingest --config /etc/maskwatch/fleet.yaml"
@@ -22,12 +22,12 @@ def add_options(_parser: argparse.ArgumentParser) -> None:
     """No further options."""
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, _options: argparse.Namespace) -> int:
     """Ingest until SIGTERM or Ctrl-C."""
     notifier, stop = Notifier(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    worker = Worker(load(options.config, overrides=options.set), stop=stop, alive=notifier.alive)
+    worker = Worker(config, stop=stop, alive=notifier.alive)
     worker.run(ready=notifier.ready)
     notifier.stopping()
     return 0

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import ConfigError
 from fleet import database
-from fleet.config import load
 from fleet.definitions import definitions, require_device_id
 from fleet.management import Management, add_devices, differences, make
 
 if TYPE_CHECKING:
     import argparse
 
+    from fleet.config import FleetConfig
 NAME = "init"
 SUMMARY = "create virtual host, queues, policies and database schema, and admit devices"
 EXAMPLE = "maskwatch-fleet init --devices devices.txt"
@@ -35,9 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Create definitions and schema, and admit devices."""
-    config = load(options.config, overrides=options.set)
     if options.print_definitions:
         json.dump(definitions(config), sys.stdout, indent=2)
         print()

@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from fleet.commands.periodic import repeat
-from fleet.config import load
 from fleet.notify import Notifier
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from fleet.config import FleetConfig
 NAME = "notify"
 SUMMARY = "forward alerts and resolutions to Prometheus Alertmanager"
 EXAMPLE = "maskwatch-fleet notify --set 'notify.alertmanagers=[http://one:9093, http://two:9093]'"
@@ -25,9 +25,8 @@ def add_options(_parser: argparse.ArgumentParser) -> None:
     """No further options."""
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, _options: argparse.Namespace) -> int:
     """Notify until SIGTERM or Ctrl-C."""
-    config = load(options.config, overrides=options.set)
     notifier = Notifier(config.notify)
 
     def post(connection: psycopg.Connection) -> None:

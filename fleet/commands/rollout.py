@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from edge_agent.errors import ConfigError
 from edge_agent.messages.rollout import ModelName, Version
 from fleet.commands.periodic import repeat
-from fleet.config import load
 from fleet.rollout import reports
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.release import accepted_devices, decide
@@ -104,11 +103,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_serve)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Run the chosen action."""
     # nginx runs as another user and must be able to read the files; private keys get their own mode.
     os.umask(READABLE_UMASK)
-    options.do(load(options.config, overrides=options.set), options)
+    options.do(config, options)
     return 0
 
 

@@ -9,14 +9,16 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.config.secrets import read_password
 from fleet import database
-from fleet.config import load
 from fleet.simulation.device import Brokers
 from fleet.simulation.ledger import Balance, Ledger, balance
 from fleet.simulation.simulation import Load, Simulation
+
+if TYPE_CHECKING:
+    from fleet.config import FleetConfig
 
 NAME = "simulate"
 SUMMARY = "simulate thousands of devices, and compare acknowledged with stored alerts"
@@ -53,9 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Generate load, then compare; returns 1 if alerts are missing, duplicated or out of sequence."""
-    config = load(options.config, overrides=options.set)
     load_options = Load(
         devices=options.devices,
         prefix=options.prefix,

@@ -14,7 +14,6 @@ from psycopg_pool import ConnectionPool
 from edge_agent.console import server
 from edge_agent.host.systemd import Notifier
 from fleet import database
-from fleet.config import load
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth, console_config
 from fleet.web.users import ROLES, set_user
@@ -39,9 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", choices=ROLES, default="viewer", help="role of the user (default: viewer)")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    config = load(options.config, overrides=options.set)
     with database.open_database(config.database, application="maskwatch-fleet web") as connection:
         if options.user is not None:
             is_typed = sys.stdin.isatty()

@@ -4,14 +4,7 @@ import numpy as np
 
 from edge_agent.alerts.anonymise import own_face, without_faces
 from edge_agent.domain import Box
-from tests.values import a_face, a_reading, a_track
-
-
-def noise(width_px, height_px):
-    """A picture of small, distinct grey squares, which survive JPEG compression."""
-    squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
-    grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
-    return np.repeat(grey[:, :, None], 3, axis=2).copy()
+from tests.values import a_face, a_reading, a_track, noise
 
 
 def colours(part):

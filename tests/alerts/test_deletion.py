@@ -26,10 +26,10 @@ ALERT = an_id(1)
 def history(tmp_path) -> Iterator[AlertHistory]:
     """Two alerts, the first of which is delivered."""
     file = tmp_path / "alerts.sqlite"
-    with closing(AlertStore(file, boot_id=BOOT_ID)) as store, closing(AlertHistory(file)) as opened:
+    with closing(AlertStore(file, boot_id=BOOT_ID)) as store:
         put(store, 1, 2)
         store.remove(an_id(1))
-        yield opened
+        yield AlertHistory(file)
 
 
 def a_crop(folder: Path, name: str) -> Path:

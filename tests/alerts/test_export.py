@@ -35,7 +35,6 @@ class Alerts:
         self.history = AlertHistory(folder / "alerts.sqlite")
 
     def close(self) -> None:
-        self.history.close()
         self.store.close()
 
 

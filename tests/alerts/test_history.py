@@ -80,9 +80,8 @@ def store(file) -> Iterator[AlertStore]:
 
 
 @pytest.fixture
-def history(file) -> Iterator[AlertHistory]:
-    with closing(AlertHistory(file)) as opened:
-        yield opened
+def history(file) -> AlertHistory:
+    return AlertHistory(file)
 
 
 def put(store: AlertStore, *numbers: int, now: datetime = NOON, **more: Any) -> None:
@@ -400,10 +399,10 @@ def test_a_file_that_is_being_created_is_empty_and_not_damaged(file, history):
 
 def test_a_read_only_history_changes_nothing(file, store):
     put(store, 1)
-    with closing(AlertHistory(file, only_reads=True)) as reader:
-        with pytest.raises(UnavailableError, match="readonly"):
-            reader.remove(an_id(1))
-        assert numbers(reader) == [1]
+    reader = AlertHistory(file, only_reads=True)
+    with pytest.raises(UnavailableError, match="readonly"):
+        reader.remove(an_id(1))
+    assert numbers(reader) == [1]
 
 
 def test_alerts_of_a_day_are_counted_over_restarts_and_damage(file, store):

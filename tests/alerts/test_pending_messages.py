@@ -13,18 +13,14 @@ from edge_agent.errors import UnavailableError
 from tests.mqtt.samples import BOOT_ID, put
 
 
-def reading(path):
-    return closing(AlertHistory(path, only_reads=True))
-
-
 def test_pending_messages_are_counted_beside_a_running_agent(store):
     first = put(store)
     second = put(store)
     figures = put(store, "telemetry")
 
-    with reading(store.path) as history:
-        contents = history.outbox()
-        pending = list(history.pending_messages())
+    history = AlertHistory(store.path, only_reads=True)
+    contents = history.outbox()
+    pending = list(history.pending_messages())
 
     assert contents == OutboxContents({"alert": 2, "telemetry": 1}, store.size_bytes(), first["when"], {})
     assert contents.messages == 3
@@ -38,17 +34,17 @@ def test_drops_and_damaged_files_are_reported(tmp_path):
         for _ in range(3):
             put(store)
 
-    with reading(path) as history:
-        assert history.outbox().dropped == {"alert": 2}
-        assert len(files_set_aside(history.file)) == 1
+    history = AlertHistory(path, only_reads=True)
+    assert history.outbox().dropped == {"alert": 2}
+    assert len(files_set_aside(history.file)) == 1
 
 
 def test_a_missing_store_has_no_pending_messages_and_is_not_created(tmp_path):
     path = tmp_path / "alerts.sqlite"
 
-    with reading(path) as history:
-        assert history.outbox().messages == 0
-        assert list(history.pending_messages()) == []
+    history = AlertHistory(path, only_reads=True)
+    assert history.outbox().messages == 0
+    assert list(history.pending_messages()) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,8 +53,8 @@ def test_a_damaged_store_is_not_touched(tmp_path):
     content = os.urandom(10_000)
     path.write_bytes(content)
 
-    with pytest.raises(UnavailableError, match="aside at its next start"), reading(path) as history:
-        history.outbox()
+    with pytest.raises(UnavailableError, match="aside at its next start"):
+        AlertHistory(path, only_reads=True).outbox()
 
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
@@ -70,13 +66,13 @@ def test_a_store_with_another_schema_is_left_to_the_agent(tmp_path):
         database.execute("CREATE TABLE something (else_ TEXT)")
         database.execute("PRAGMA user_version = 99")
 
-    with pytest.raises(UnavailableError, match="layout 99"), reading(path) as history:
-        history.outbox()
+    with pytest.raises(UnavailableError, match="layout 99"):
+        AlertHistory(path, only_reads=True).outbox()
 
 
 def test_pending_messages_are_read_in_pages(store, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.history.MESSAGES_A_PAGE", 2)
     messages = [put(store) for _ in range(5)]
 
-    with reading(store.path) as history:
-        assert list(history.pending_messages()) == messages
+    history = AlertHistory(store.path, only_reads=True)
+    assert list(history.pending_messages()) == messages

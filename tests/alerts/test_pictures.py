@@ -10,17 +10,10 @@ from edge_agent.alerts.crops import Crops
 from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Box, Face, Frame, Reading
 from edge_agent.vision.images import decode_picture, read_picture
-from tests.values import NOON, a_track
+from tests.values import NOON, a_track, noise
 
 ALERT_ID = "01950000-0000-7000-8000-000000000001"
 MARGIN_FRACTION = 0.5
-
-
-def noise(width_px, height_px):
-    """A picture of small, distinct grey squares, which survive JPEG compression."""
-    squares = np.random.default_rng(1).integers(0, 256, (height_px // 4 + 1, width_px // 4 + 1), np.uint8)
-    grey = np.kron(squares, np.ones((4, 4), np.uint8))[:height_px, :width_px]
-    return np.repeat(grey[:, :, None], 3, axis=2).copy()
 
 
 def a_reading(bystanders, *, image=None):

@@ -7,7 +7,6 @@ import resource
 import shutil
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,8 +23,8 @@ from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Person, Resolved, timestamp
 from edge_agent.errors import UnavailableError
 from edge_agent.messages.ids import uuid7
-from tests.mqtt.samples import SENDER, figures
-from tests.values import NOON, a_frame, an_alert
+from tests.mqtt.samples import SENDER
+from tests.values import NOON, a_figures, a_frame, an_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,9 +98,9 @@ def test_an_alert_is_in_outbox_and_history_with_its_crop_on_disk_and_the_publish
     assert [message["sequence"] for message in messages] == [1, 2]
     assert store.crops_of_waiting() == crops_in(tmp_path) == {f"{alert.id}.jpg" for alert in alerts}
     assert recording.woken == 2
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert [entry.message for entry in history.find()] == messages[::-1]
-        assert history.find()[0].timeline() == TIMELINE
+    history = AlertHistory(store.path, only_reads=True)
+    assert [entry.message for entry in history.find()] == messages[::-1]
+    assert history.find()[0].timeline() == TIMELINE
 
 
 def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
@@ -112,14 +111,13 @@ def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
 
     assert resolved["alert"] == alert.id != resolved["id"]
     assert resolved["sequence"] == 1
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        (entry,) = history.find()
+    (entry,) = AlertHistory(store.path, only_reads=True).find()
     assert entry.resolved == resolved
     assert entry.timeline().points == TIMELINE.points + LATER
 
 
 def test_telemetry_is_numbered_and_queued_like_other_messages(recording, store):
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     (telemetry,) = recording.finish()
 
@@ -153,8 +151,7 @@ def test_alerts_are_buffered_in_order_while_the_disk_is_full_and_written_later(s
 
     wait_until(lambda: recording.recorder.write_error == "")
     recording.finish()
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert history.count() == 2
+    assert AlertHistory(store.path, only_reads=True).count() == 2
 
 
 def test_a_pending_crop_is_never_swept_and_others_make_room_for_a_new_one(store, tmp_path):
@@ -209,8 +206,7 @@ def test_old_entries_are_removed_from_the_history(store, tmp_path):
 
     recording.finish()
 
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert history.count() == 0
+    assert AlertHistory(store.path, only_reads=True).count() == 0
 
 
 def test_an_alert_in_the_journal_names_its_camera_its_track_and_its_id(recording, caplog):
@@ -268,19 +264,19 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
 def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continues(hanging, monkeypatch):
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", 0.05)
     recording, disk = hanging
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
     wait_until(lambda: recording.store.count("telemetry") == 1)
     recording.alert()
     wait_until(lambda: recording.recorder.is_stuck)
 
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     assert [message.sequence for message in recording.published] == [2]
     # Not stuck again while a busy disk writes what has waited.
     monkeypatch.setattr("edge_agent.alerts.recorder.STUCK_SECONDS", TIMEOUT_SECONDS)
     disk.released.set()
     wait_until(lambda: not recording.recorder.is_stuck)
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
     messages = recording.finish()
     assert [message["sequence"] for message in messages if message["schema"].startswith("maskwatch.telemetry")] == [
         1,
@@ -306,7 +302,7 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
 
     recording.alert(MAX_QUEUED + 3)
     # Each kind has its own limit: telemetry does not displace alerts, nor alerts telemetry.
-    recording.recorder.record_telemetry(figures(), when=NOON)
+    recording.recorder.record_telemetry(a_figures(), when=NOON)
 
     assert recording.recorder.dropped()["alert"] == 3
     assert recording.recorder.dropped()["telemetry"] == 0

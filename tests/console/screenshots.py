@@ -58,7 +58,8 @@ def _count(door: WatchedDoor) -> int:
 def _spread(state: Path) -> None:
     """Copy the alerts into the history under earlier days."""
     file = state / "alerts.sqlite"
-    with closing(AlertStore(file, boot_id="copies")) as store, closing(AlertHistory(file)) as history:
+    with closing(AlertStore(file, boot_id="copies")) as store:
+        history = AlertHistory(file)
         entries = history.find()
         # In order of time, as alerts arrive.
         ago = sorted(

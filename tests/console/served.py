@@ -193,23 +193,23 @@ def a_config(
 def a_bridge(config: Config) -> Iterator[Bridge]:
     """The agent's side of the local socket."""
     config.state.mkdir(parents=True, exist_ok=True)
-    with closing(AlertHistory(config.store_file)) as history:
-        bridge = Bridge(
-            config.state / SOCKET_NAME,
-            metrics=Metrics(config.cameras),
-            versions=VERSIONS,
-            review=history.review,
-            delete=lambda alert_id: delete_alert(
-                alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=True
-            ),
-        )
-        bridge.start()
-        # Otherwise a console that sends requests earlier finds no agent.
-        wait_until((config.state / SOCKET_NAME).exists, "the socket")
-        try:
-            yield bridge
-        finally:
-            bridge.close()
+    history = AlertHistory(config.store_file)
+    bridge = Bridge(
+        config.state / SOCKET_NAME,
+        metrics=Metrics(config.cameras),
+        versions=VERSIONS,
+        review=history.review,
+        delete=lambda alert_id: delete_alert(
+            alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=True
+        ),
+    )
+    bridge.start()
+    # Otherwise a console that sends requests earlier finds no agent.
+    wait_until((config.state / SOCKET_NAME).exists, "the socket")
+    try:
+        yield bridge
+    finally:
+        bridge.close()
 
 
 @contextmanager

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from edge_agent.config.model import ConsoleConfig
-from tests.console.browsing import a_browser, a_visitor
+from tests.console.browsing import a_visitor
 from tests.console.proxy import a_proxy
 from tests.console.served import PASSWORD, TIMEOUT_SECONDS, jpeg, secret_files, served
 from tests.faces import HOPPER, portrait
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser
 
 PREFIX = "/cameras/door-3"
 INGRESS = "/api/hassio_ingress/Zx_0-9~a"
@@ -28,12 +22,6 @@ WAYS = {
     "nginx, leaving it, and the setting": (PREFIX, False, {}, f"{PREFIX}/"),
     "Home Assistant's ingress": (INGRESS, True, {"X-Ingress-Path": INGRESS}, ""),
 }
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 def addresses(page: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.console.browsing import CAMERA, WatchedDoor, a_browser, a_visitor
+from tests.console.browsing import CAMERA, WatchedDoor, a_visitor
 from tests.console.served import at_the_door, served
 from tests.faces import HOPPER, portrait
 from tests.journeys.agent import EXAMPLE, wait_until
@@ -22,10 +22,10 @@ from playwright.sync_api import expect
 from edge_agent.domain import Nearest, Sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 SCREENS = [(1920, 1080), (1080, 1920), (800, 480)]
 SIGNS: dict[Sign, str] = {
@@ -45,12 +45,6 @@ NOTE_SIGNS = """() => {
     new MutationObserver(() => window.shown.push([Date.now() / 1000, document.body.dataset.sign]))
         .observe(document.body, { attributeFilter: ["data-sign"] });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

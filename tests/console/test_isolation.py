@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -30,8 +30,7 @@ def door(tmp_path):
 
 
 def kept_alerts(door):
-    with closing(AlertHistory(door.folder / "state" / "alerts.sqlite", only_reads=True)) as history:
-        return history.find()
+    return AlertHistory(door.folder / "state" / "alerts.sqlite", only_reads=True).find()
 
 
 def has_alerted(door, count):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_browser, a_visitor
+from tests.console.browsing import AGAIN_AND_AGAIN, CAMERA, PHONE, WatchedDoor, a_visitor
 from tests.mosquitto import free_port
 
 pytest.importorskip("playwright.sync_api", reason="needs the extra 'dev': pip install -e '.[dev]'")
@@ -16,17 +16,9 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
-
     from tests.console.browsing import Client
 
 PASSWORD, TOKEN = "correct horse battery", "staple of a program"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from tests.console.browsing import (
     CAMERA,
     PHONE,
     WatchedDoor,
-    a_browser,
     a_visitor,
     two_people,
 )
@@ -30,17 +29,11 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
     from tests.console.browsing import Client
 
 PAGES = ["/", "/alerts", "/webcam", f"/zones/{CAMERA}"]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    with a_browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import struct
 import tempfile
-import zlib
 from contextlib import suppress
 
 import httpx
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.console.served import TIMEOUT_SECONDS, jpeg, served
+from tests.hostile.pictures import GREY, black_png
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +23,12 @@ def console(tmp_path_factory):
         yield opened
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png_of(width_px: int, height_px: int) -> bytes:
-    """A black picture of that size in a few hundred kilobytes."""
-    header = struct.pack(">IIBBBBB", width_px, height_px, 8, 0, 0, 0, 0)
-    packer = zlib.compressobj(9)
-    row = bytes(width_px + 1)
-    rows = b"".join(packer.compress(row) for _ in range(height_px)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
 def send(client, content):
     return client.post("/api/v1/detect", files={"file": content})
 
 
 def test_a_picture_of_a_hundred_megapixels_is_refused_by_its_header(console, client):
-    bomb = png_of(10_000, 10_000)
+    bomb = black_png(10_000, 10_000, colour=GREY)
     assert len(bomb) < 200_000
 
     answer = send(client, bomb)
@@ -78,7 +64,7 @@ def test_a_truncated_picture_is_rejected(client):
     statuses = {send(client, whole[:length]).status_code for length in (20, 300, len(whole) // 2, len(whole) - 2)}
 
     assert statuses <= {200, 422}
-    assert send(client, png_of(64, 64)[:60]).status_code == 422
+    assert send(client, black_png(64, 64)[:60]).status_code == 422
 
 
 def test_random_bytes_after_a_valid_header_are_rejected(client):

@@ -41,7 +41,7 @@ def an_evaluation():
 
 
 def test_a_model_card_lists_data_terms_metrics_by_size_limits_and_out_of_scope_uses():
-    text = classifier_model_card(a_card(), [("street, split test", an_evaluation())], smallest_px=16)
+    text = classifier_model_card(a_card(), [("street, split test", an_evaluation())], min_face_px=16)
 
     assert "| street | photographs of people in streets" in text
     assert "| MIT |" in text
@@ -56,11 +56,11 @@ def test_a_model_card_lists_data_terms_metrics_by_size_limits_and_out_of_scope_u
 
 
 def test_the_model_card_says_that_a_run_did_not_record_its_data():
-    assert "Not recorded by the training run." in classifier_model_card(a_card(training_data=[]), [], smallest_px=16)
+    assert "Not recorded by the training run." in classifier_model_card(a_card(training_data=[]), [], min_face_px=16)
 
 
 def test_the_model_card_lists_thresholds_if_there_are_any():
-    text = classifier_model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], smallest_px=16)
+    text = classifier_model_card(a_card(thresholds={"without_mask": 0.3, "with_mask": 0.7}), [], min_face_px=16)
 
     assert "| thresholds | without_mask 0.3, with_mask 0.7 |" in text
 

@@ -28,12 +28,6 @@ HOME = "homeassistant/device/maskwatch_lobby/config"
 USERS = {"door": "secret"}
 
 
-@pytest.fixture
-def broker(tmp_path):
-    with Mosquitto(tmp_path / "open") as running_broker:
-        yield running_broker
-
-
 def a_config(tmp_path, mqtt, **keys):
     return Config.model_validate(
         {

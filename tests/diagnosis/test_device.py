@@ -10,26 +10,18 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.device import check_device
 from edge_agent.diagnosis.system import System
-from edge_agent.host.stats import HostState
 from tests.mqtt.samples import put
+from tests.values import a_machine
 
 PI = System("Raspberry Pi 4", "Debian", "6.1", "aarch64", 4, "3.11.2", {"numpy": "2.2.6", "ai-edge-litert": "2.3.0"})
-WELL = HostState(
-    temperature_celsius=50.0,
-    throttling=(),
-    throttled_since_boot=(),
-    memory_bytes=None,
-    memory_available_bytes=2_000_000_000,
-    disk_free_bytes=9_000_000_000,
-    uptime_seconds=100.0,
-)
+WELL = a_machine(memory_available_bytes=2_000_000_000)
 
 
 def problems(tmp_path, *, machine=None, packages=None, **keys):
     """Findings that are not ok, by check; without the clock, which is that of the test machine."""
     config = Config(state_dir=tmp_path, **keys)
     system = replace(PI, packages={**PI.packages, **(packages or {})})
-    found = check_device(config, system, replace(WELL, **(machine or {})))
+    found = check_device(config, system, WELL.model_copy(update=machine))
     return {finding.check: finding for finding in found if finding.severity != "ok" and finding.check != "clock"}
 
 

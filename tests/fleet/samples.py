@@ -9,13 +9,8 @@ from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.counts import CountsMessage, PeopleCounts
 from edge_agent.messages.ids import _as_uuid, _at_random
 from edge_agent.messages.resolved import ResolvedMessage
-from edge_agent.messages.telemetry import (
-    Counts,
-    MachineFigures,
-    Models,
-    OutboxFigures,
-    TelemetryMessage,
-)
+from edge_agent.messages.telemetry import OutboxFigures, TelemetryMessage
+from tests.values import a_figures
 
 BOOT = "0190b1a2-0000-4000-8000-000000000001"
 
@@ -97,7 +92,7 @@ def counts(device: str = "hall-1", sequence: int = 1, **cameras: int) -> CountsM
 def telemetry(device: str = "hall-1", *, rows: int = 0, **sequences: int) -> TelemetryMessage:
     """Telemetry of a minute; `sequences` by kind."""
     when = now()
-    machine = dict.fromkeys(MachineFigures.model_fields) | {"throttling": (), "throttled_since_boot": ()}
+    outbox = OutboxFigures(rows=rows, bytes=0, dropped={}, sent=0, sequences=sequences)
     return TelemetryMessage(
         id=an_id(when),
         device=device,
@@ -105,16 +100,5 @@ def telemetry(device: str = "hall-1", *, rows: int = 0, **sequences: int) -> Tel
         sequence=1,
         when=when,
         clock_synchronised=True,
-        uptime_seconds=60,
-        counts=Counts(frames=600, analysed=600, faces=0, readings=0, alerts=0),
-        alerts_today=0,
-        people_today=0,
-        compliance_today=None,
-        frames_per_second=10.0,
-        latencies_ms={},
-        cameras={},
-        outbox=OutboxFigures(rows=rows, bytes=0, dropped={}, sent=0, sequences=sequences),
-        machine=MachineFigures.model_validate(machine),
-        models=Models(faces=None, masks=Model(name="masks", sha256="0" * 64)),
-        versions={"maskwatch": "0.1.0"},
+        **dict(a_figures(cameras={}, outbox=outbox)),
     )

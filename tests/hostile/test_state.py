@@ -25,12 +25,6 @@ from tests.mqtt.samples import BOOT_ID, a_message, put
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-@pytest.fixture
-def store(tmp_path):
-    with closing(AlertStore(tmp_path / "state" / "alerts.sqlite", boot_id=BOOT_ID)) as opened:
-        yield opened
-
-
 def delete(path):
     path.unlink()
 
@@ -96,14 +90,14 @@ def test_a_store_whose_file_is_deleted_is_restored_and_reported(store, caplog, a
 
 def test_a_reader_sees_the_restored_file(store):
     put(store)
-    with closing(AlertHistory(store.path, only_reads=True)) as history:
-        assert history.count() == 0
-        delete(store.path)
-        store.write_buffered()
-        put(store)
+    history = AlertHistory(store.path, only_reads=True)
+    assert history.count() == 0
+    delete(store.path)
+    store.write_buffered()
+    put(store)
 
-        assert history.count() == 0
-        assert history.outbox().messages == 2
+    assert history.count() == 0
+    assert history.outbox().messages == 2
 
 
 def test_a_store_in_place_is_not_rewritten(store, caplog):
@@ -155,8 +149,7 @@ def test_deleted_data_is_neither_in_the_file_nor_in_its_log(store, is_pending):
     store.put(message, history_entry(message, Timeline((), 0.0, 0.0, message.box), now=NOW))
     if not is_pending:
         store.remove(message.id)
-    with closing(AlertHistory(store.path)) as history:
-        assert history.remove(message.id)
+    assert AlertHistory(store.path).remove(message.id)
     if is_pending:
         store.remove(message.id)
         store.sweep(at=1000.0, now=NOW, keep_days=30)

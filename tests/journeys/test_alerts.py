@@ -8,24 +8,15 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from paho.mqtt.publish import multiple
 
 from tests.journeys.agent import TIMEOUT_SECONDS, wait_until
-from tests.mosquitto import Mosquitto
 from tests.mqtt.samples import a_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.mosquitto import Mosquitto
 
 HELLO = b"hello"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def an_alert(**values: Any) -> dict[str, Any]:

@@ -7,25 +7,16 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.journeys.agent import EXAMPLE, AgentProcess, run_command, wait_until
-from tests.mosquitto import Mosquitto
 from tests.mqtt.samples import Listener
 from tests.rtsp_server import RtspServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from paho.mqtt.client import MQTTMessage
 
+    from tests.mosquitto import Mosquitto
+
 TELLTALE = "hunter2"
-
-
-@pytest.fixture
-def broker(tmp_path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def a_config(broker: Mosquitto, **cameras: Any) -> dict[str, Any]:

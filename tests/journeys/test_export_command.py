@@ -57,10 +57,8 @@ def test_an_invalid_day_is_rejected(tmp_path):
 def test_alerts_of_a_killed_agent_are_exported(tmp_path):
     config = {"cameras": {"door": {"source": str(EXAMPLE)}}, "mqtt": {"host": "127.0.0.1", "port": free_port()}}
     file = tmp_path / "state" / "alerts.sqlite"
-    with (
-        AgentProcess(tmp_path, config) as agent,
-        closing(AlertHistory(file, only_reads=True)) as history,
-    ):
+    history = AlertHistory(file, only_reads=True)
+    with AgentProcess(tmp_path, config) as agent:
         wait_until(history.count, "an alert in the history")
         agent.end(signal.SIGKILL)
 
@@ -69,8 +67,7 @@ def test_alerts_of_a_killed_agent_are_exported(tmp_path):
     summary = json.loads(done.stdout)
     assert summary["pictures"]["without_mask"] >= 1
     assert summary["missing"] == summary["encrypted"] == 0
-    with closing(AlertHistory(file, only_reads=True)) as history:
-        entry = history.find()[-1]
+    entry = history.find()[-1]
     # The evidence grew up to the threshold.
     timeline = entry.timeline()
     first, last = timeline.points[0], [point for point in timeline.points if point.seconds <= 0.0][-1]

@@ -16,11 +16,12 @@ import pytest
 from edge_agent.messages.message import HISTORICAL_AFTER_SECONDS
 from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess, wait_until
 from tests.journeys.subscriber import Subscriber
-from tests.mosquitto import Mosquitto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.mosquitto import Mosquitto
 
 DEVICE = "lobby"
 TELEMETRY_SECONDS = 2
@@ -65,12 +66,6 @@ def share(tmp_path: Path) -> Iterator[Share]:
     share = Share(tmp_path / "fuse")
     yield share
     share.close()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def configured(share: Share, broker: Mosquitto) -> dict[str, Any]:

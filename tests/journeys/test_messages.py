@@ -12,13 +12,14 @@ import pyrage
 import pytest
 
 from tests.journeys.agent import EXAMPLE, AgentProcess, wait_until
-from tests.mosquitto import Mosquitto
-from tests.mqtt.samples import Listener
+from tests.mqtt.samples import Listener, properties_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from paho.mqtt.client import MQTTMessage
+
+    from tests.mosquitto import Mosquitto
 
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES_OF_THE_RECORDING = 28
@@ -49,12 +50,6 @@ class Archive:
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         wait_until(condition, what)
-
-
-@pytest.fixture
-def broker(tmp_path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 @pytest.fixture
@@ -129,11 +124,11 @@ def test_every_message_matches_its_schema(broker, tmp_path, pictures):
     assert published_pictures[0].topic == f"{PREFIX}crops/{alert['id']}"
     for one in published_pictures:
         assert one.payload.startswith(b"\xff\xd8")
-        assert properties(one).ContentType == "image/jpeg"
+        assert properties_of(one).ContentType == "image/jpeg"
     for one in messages:
-        assert properties(one).ContentType == "application/json"
+        assert properties_of(one).ContentType == "application/json"
     assert {one.qos for one in own if one.topic.endswith("/telemetry")} == {0}
-    named = dict(properties(next(one for one in own if one.topic.endswith("/alerts"))).UserProperty)
+    named = dict(properties_of(next(one for one in own if one.topic.endswith("/alerts"))).UserProperty)
     assert named == {"device": DEVICE, "camera": "example", "schema": "maskwatch.alert/1"}
     results = {one["command"]: one["state"] for one in archive.on("/result")}
     assert results == {
@@ -143,11 +138,6 @@ def test_every_message_matches_its_schema(broker, tmp_path, pictures):
         "diagnostics": "done",
         "reload": "done",
     }
-
-
-def properties(message: MQTTMessage) -> Any:
-    assert message.properties is not None
-    return message.properties
 
 
 def frames_since(archive: Archive, skipped: int) -> int:
@@ -208,7 +198,7 @@ def test_encrypted_pictures_are_never_in_the_clear_on_disk_or_at_the_broker(brok
 
     assert alert["crop"]["file"].endswith(".jpg.age")
     assert pyrage.decrypt(crop.payload, [owner]).startswith(b"\xff\xd8")
-    assert properties(crop).ContentType == "application/octet-stream"
+    assert properties_of(crop).ContentType == "application/octet-stream"
     kept = [file for file in (tmp_path / "agent" / "state").rglob("*") if file.is_file()]
     assert any(file.name.endswith(".age") for file in kept)
     assert not any(b"JFIF" in file.read_bytes() for file in kept)

@@ -23,12 +23,6 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").r
 LIVE_PICTURES_PER_SECOND = 5
 
 
-@pytest.fixture
-def broker(tmp_path):
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
 def a_config(broker: Mosquitto, **sections: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
         "device": {"id": "test-door"},

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from typing_extensions import Self
+
 CONNECT = 0x10
 WELCOME_5 = b"\x20\x03\x00\x00\x00"
 WELCOME_311 = b"\x20\x02\x00\x00"
@@ -26,34 +28,19 @@ FIRST_SUBSCRIPTION_DENIED_5 = b"\x90\x04\x00\x01\x00\x87"
 UNACCEPTABLE_VERSION_311 = b"\x20\x02\x00\x01"
 
 
-class ScriptedBroker:
-    """Answers each CONNECT as scripted and nothing else. `received` holds the bytes that came after CONNECT."""
+class LocalBroker:
+    """Serves each connection to a free port of the loopback in a thread of its own."""
 
-    def __init__(
-        self, answer: Callable[[int], bytes], *, certificates: Path | None = None, alpn: Sequence[str] = ()
-    ) -> None:
-        """`answer` takes the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
-
-        `chosen` holds the ALPN protocol, out of `alpn`, that was negotiated with each client.
-        """
-        self.chosen: list[str | None] = []
-        self._answer = answer
+    def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self._tls = None
-        if certificates is not None:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-            self._tls.set_alpn_protocols(list(alpn))
         self._open: list[socket.socket] = []
-        self.connects = 0
-        self.received: list[bytes] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def config(self, **keys: Any) -> MqttConfig:
         """A configuration that points to this broker."""
         return MqttConfig(**{"host": "127.0.0.1", "port": self._server.getsockname()[1], **keys})
 
-    def __enter__(self) -> ScriptedBroker:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -71,12 +58,44 @@ class ScriptedBroker:
                 connected, _ = self._server.accept()
             except OSError:
                 return
-            if self._tls is not None:
-                secured = self._tls.wrap_socket(connected, server_side=True)
-                self.chosen.append(secured.selected_alpn_protocol())
-                connected = secured
+            connected = self._secured(connected)
             self._open.append(connected)
             threading.Thread(target=self._serve, args=[connected], daemon=True).start()
+
+    def _secured(self, connected: socket.socket) -> socket.socket:
+        return connected
+
+    def _serve(self, connected: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class ScriptedBroker(LocalBroker):
+    """Answers each CONNECT as scripted and nothing else. `received` holds the bytes that came after CONNECT."""
+
+    def __init__(
+        self, answer: Callable[[int], bytes], *, certificates: Path | None = None, alpn: Sequence[str] = ()
+    ) -> None:
+        """`answer` takes the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
+
+        `chosen` holds the ALPN protocol, out of `alpn`, that was negotiated with each client.
+        """
+        super().__init__()
+        self.chosen: list[str | None] = []
+        self._answer = answer
+        self._tls = None
+        if certificates is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+            self._tls.set_alpn_protocols(list(alpn))
+        self.connects = 0
+        self.received: list[bytes] = []
+
+    def _secured(self, connected: socket.socket) -> socket.socket:
+        if self._tls is None:
+            return connected
+        secured = self._tls.wrap_socket(connected, server_side=True)
+        self.chosen.append(secured.selected_alpn_protocol())
+        return secured
 
     def _serve(self, connected: socket.socket) -> None:
         try:
@@ -97,7 +116,7 @@ class ScriptedBroker:
             return
 
 
-class StrictBroker:
+class StrictBroker(LocalBroker):
     """Hangs up on what is not allowed, as RabbitMQ, AWS IoT and HiveMQ do. `taken` holds (topic, retained)."""
 
     def __init__(
@@ -112,46 +131,20 @@ class StrictBroker:
 
         A publication at QoS 1 that is larger than `largest_bytes` is refused; `answer_to_will` None: hang up.
         """
+        super().__init__()
         self._answer_to_will = answer_to_will
         self._allowed, self._takes_retained, self._largest_bytes = allowed, takes_retained, largest_bytes
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
         self.taken: list[tuple[str, bool]] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-
-    def config(self, **keys: Any) -> MqttConfig:
-        """A configuration that points to this broker."""
-        return MqttConfig(**{"host": "127.0.0.1", "port": self._server.getsockname()[1], **keys})
-
-    def __enter__(self) -> StrictBroker:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._thread.join()
-        for connected in self._open:
-            connected.close()
 
     def hang_up(self) -> None:
         """Close the newest connection without a reason."""
         self._open[-1].shutdown(socket.SHUT_RDWR)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connected, _ = self._server.accept()
-            except OSError:
-                return
-            self._open.append(connected)
-            threading.Thread(target=self._serve, args=[connected], daemon=True).start()
-
     def _serve(self, connected: socket.socket) -> None:
         try:
             with connected, connected.makefile("rb") as stream:
                 while head := stream.read(1):
-                    packet = stream.read(_variable_length(stream))
+                    packet = stream.read(variable_length(stream))
                     answer = self._answer(head[0], packet)
                     if answer is None:
                         connected.shutdown(socket.SHUT_RDWR)
@@ -191,7 +184,8 @@ class StrictBroker:
         return topic.startswith(self._allowed)
 
 
-def _variable_length(stream: Any) -> int:
+def variable_length(stream: Any) -> int:
+    """Read the length of a packet, which follows its first byte."""
     length = shift = 0
     while True:
         byte = int(stream.read(1)[0])

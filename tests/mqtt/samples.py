@@ -21,16 +21,7 @@ from edge_agent.messages.alert import Model
 from edge_agent.messages.counts import CountedPeriod, PeopleCounts
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
-from edge_agent.messages.telemetry import (
-    CameraFigures,
-    Counts,
-    Figures,
-    FrameRates,
-    Latency,
-    MachineFigures,
-    Models,
-    OutboxFigures,
-)
+from tests.values import a_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,36 +63,6 @@ def an_alert(when: datetime = WHEN) -> Alert:
     return Alert(uuid7(when), Verdict(track, "violation", "without_mask", 0.98765, 9, 7.5, reading), when)
 
 
-def figures() -> Figures:
-    """Telemetry of a device that has just started."""
-    machine = dict.fromkeys(MachineFigures.model_fields)
-    return Figures(
-        uptime_seconds=1,
-        counts=Counts(frames=10, analysed=5, faces=3, readings=2, alerts=1),
-        alerts_today=4,
-        people_today=5,
-        compliance_today=0.75,
-        frames_per_second=9.98765,
-        latencies_ms={"faces": Latency(p50=1.0, p95=2.0, p99=3.0)},
-        cameras={
-            "door": CameraFigures(
-                open=True,
-                paused=False,
-                frames=10,
-                dropped=2,
-                reopened=1,
-                frames_per_second=FrameRates(asked=10.0, allowed=10 / 3, reached=2.98765),
-                people=PeopleCounts(with_mask=3, without_mask=1, undecided=1, changed=1),
-                people_today=PeopleCounts(with_mask=3, without_mask=1, undecided=1),
-            )
-        },
-        outbox=OutboxFigures(rows=0, bytes=0, dropped={}, sent=0),
-        machine=MachineFigures.model_validate({**machine, "throttling": (), "throttled_since_boot": ()}),
-        models=Models(faces=None, masks=SENDER.model),
-        versions={"maskwatch": "0.1.0"},
-    )
-
-
 def a_message(
     kind: Kind = "alert",
     when: datetime | None = None,
@@ -128,7 +89,7 @@ def a_message(
             people = CountedPeriod("hour", hour - timedelta(hours=1), hour, {"door": PeopleCounts(with_mask=3)})
             message = sender.counts(people, when=arose)
         case "telemetry":
-            message = sender.telemetry(figures(), when=arose)
+            message = sender.telemetry(a_figures(), when=arose)
     return message.model_copy(update=changes)
 
 

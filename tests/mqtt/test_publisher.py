@@ -7,7 +7,6 @@ import os
 import resource
 import select
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -38,8 +37,10 @@ from tests.mqtt.brokers import (
     SESSION_TAKEN_OVER_5,
     WELCOME_5,
     Amqtt,
+    LocalBroker,
     ScriptedBroker,
     StrictBroker,
+    variable_length,
 )
 from tests.mqtt.samples import BOOT_ID, DEVICE, TIMEOUT_SECONDS, Listener, eventually, properties_of, put
 
@@ -748,53 +749,29 @@ def test_an_acknowledged_alert_is_not_resent_while_a_full_disk_keeps_its_row(bro
         assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
 
 
-class SlowBroker:
+class SlowBroker(LocalBroker):
     """Accepts everything at once and acknowledges one message at a time, in order, with a pause before each."""
 
     def __init__(self, *pauses_seconds: float) -> None:
         """Pauses before the first acknowledgements; the last one applies to all others."""
+        super().__init__()
         self._pauses_seconds = pauses_seconds
-        self._server = socket.create_server(("127.0.0.1", 0))
         self.connects = 0
         self.in_flight_at_answers: list[int] = []
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-
-    def config(self, **keys):
-        return MqttConfig(host="127.0.0.1", port=self._server.getsockname()[1], **keys)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
 
     def __exit__(self, *_):
         self._is_over.set()
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connected, _ = self._server.accept()
-            except OSError:
-                return
-            self.connects += 1
-            threading.Thread(target=self._serve, args=[connected], daemon=True).start()
+        super().__exit__()
 
     def _serve(self, connected):
+        self.connects += 1
         waiting: deque[bytes] = deque()
         threading.Thread(target=self._answer, args=[connected, waiting], daemon=True).start()
         # A client may disconnect at any time, also in the middle of a packet.
         with connected, suppress(OSError, IndexError), connected.makefile("rb") as stream:
             while kind := stream.read(1):
-                length, shift = 0, 0
-                while True:
-                    byte = stream.read(1)[0]
-                    length |= (byte & 127) << shift
-                    shift += 7
-                    if byte < 128:
-                        break
-                packet = stream.read(length)
+                packet = stream.read(variable_length(stream))
                 if kind[0] == 0x10:
                     connected.sendall(WELCOME_5)
                 elif kind[0] & 0xF6 == 0x32:

@@ -48,21 +48,24 @@ def write_class_folders(folder: Path, *, count: int) -> Path:
     return folder
 
 
+TINY = {
+    "name": "tiny",
+    "labels": ["with_mask", "without_mask"],
+    "margin_fraction": 0.0,
+    "model": {"architecture": "cnn", "input_size": 32, "weights": "scratch"},
+    "validation": {"fraction": 0.3, "duplicate_bits": 0},
+    "schedule": {"epochs": 2, "faces_per_epoch": 32, "batch_size": 8},
+}
+"""The plain network at 32 px, of which an epoch takes a second."""
+
+
 @pytest.fixture
 def tiny_recipe(class_folders: Path) -> Callable[..., MaskRecipe]:
-    """The plain network at 32 px, one epoch takes a second; given keys override its own."""
+    """A recipe of the plain network; given keys override its own."""
 
     def make(**changed: object) -> MaskRecipe:
-        keys: dict[str, object] = {
-            "name": "tiny",
-            "labels": ["with_mask", "without_mask"],
-            "margin_fraction": 0.0,
-            "model": {"architecture": "cnn", "input_size": 32, "weights": "scratch"},
-            "data": [{"folders": str(class_folders)}],
-            "validation": {"fraction": 0.3, "duplicate_bits": 0},
-            "jitter": {"min_face_px": 16, "distance_share": 0.3},
-            "schedule": {"epochs": 2, "faces_per_epoch": 32, "batch_size": 8},
-        }
-        return MaskRecipe.model_validate(keys | changed)
+        data = [{"folders": str(class_folders)}]
+        jitter = {"min_face_px": 16, "distance_share": 0.3}
+        return MaskRecipe.model_validate({**TINY, "data": data, "jitter": jitter, **changed})
 
     return make

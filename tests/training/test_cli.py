@@ -13,23 +13,15 @@ import time
 import pytest
 import yaml
 
+from tests.training.conftest import TINY
 from training.cli import main
 
 PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())"]
 
 
 def a_recipe(folder, faces, **changed):
-    keys = {
-        "name": "tiny",
-        "labels": ["with_mask", "without_mask"],
-        "margin_fraction": 0.0,
-        "model": {"architecture": "cnn", "input_size": 32, "weights": "scratch"},
-        "data": [{"folders": str(faces)}],
-        "validation": {"fraction": 0.3, "duplicate_bits": 0},
-        "schedule": {"epochs": 2, "faces_per_epoch": 32, "batch_size": 8},
-    }
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(keys | changed))
+    path.write_text(yaml.safe_dump({**TINY, "data": [{"folders": str(faces)}], **changed}))
     return path
 
 

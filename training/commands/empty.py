@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
-from training.commands.options import add_command
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +45,10 @@ def add_to(commands: Any) -> None:
         help="pictures that may show faces, for training only; those with detections are left out; repeatable",
     )
     parser.add_argument(
-        "--most", type=int, default=250, help="maximum number of parts of scenes in each folder (default: 250)"
+        "--max-backgrounds",
+        type=int,
+        default=250,
+        help="maximum number of parts of scenes in each folder (default: 250)",
     )
     parser.add_argument("--seed", type=int, default=1)
 
@@ -60,7 +63,7 @@ def write_pictures(options: argparse.Namespace) -> int:
         folders=options.pictures,
         uncurated=options.uncurated,
         detector=options.detector,
-        max_backgrounds=options.most,
+        max_backgrounds=options.max_backgrounds,
         seed=options.seed,
     )
     for split, kinds in counts.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
-from training.commands.options import add_command
 
 if TYPE_CHECKING:
     import argparse

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
-from training.commands.options import add_command
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--wrong-share", type=float, default=0.6, help="share of masks worn incorrectly, 0..1 (default: 0.6)"
     )
-    parser.add_argument("--most", type=int, default=5000, help="maximum number of pictures (default: 5000)")
+    parser.add_argument("--max-pictures", type=int, default=5000, help="maximum number of pictures (default: 5000)")
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -49,7 +49,7 @@ def draw_masks(options: argparse.Namespace) -> int:
         output=options.output,
         detector=detector,
         wrong_share=options.wrong_share,
-        max_pictures=options.most,
+        max_pictures=options.max_pictures,
         seed=options.seed,
     )
     for line in done.unreadable:

@@ -19,12 +19,13 @@ import numpy as np
 from PIL import Image as Pillow
 from tqdm import tqdm
 
-from edge_agent.errors import ConfigError, PictureError
+from edge_agent.errors import PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.masks.examples import list_pictures, read_ignored, read_scenes
+from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,8 +86,7 @@ def write_empty(
         ConfigError: the folder is not empty, or scenes or folders are missing.
         ModelError: the detector is missing or invalid.
     """
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{output}: is not empty; give a new folder")
+    check_new_folder(output)
     detect = KerasDetector(open_network(detector), longer_px=DETECTOR_PX, shorter_px=DETECTOR_PX, min_score=MIN_SCORE)
     samples = list(_samples())
     objects = [path for folder in folders for path in list_pictures(folder)]

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from edge_agent.host.atomic_files import write_whole
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
+from training.run_folder import FILE_MODE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +58,4 @@ class Teacher:
 
     def save_cache(self) -> None:
         """Write the cache."""
-        part = self._cache_path.with_suffix(".part")
-        part.write_text(json.dumps(self._cached_detections), encoding="utf-8")
-        part.replace(self._cache_path)
+        write_whole(self._cache_path, json.dumps(self._cached_detections).encode(), mode=FILE_MODE)

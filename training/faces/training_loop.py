@@ -5,10 +5,10 @@ After every epoch the whole state is written to one file, so that an interrupted
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from edge_agent.host.atomic_files import write_whole
 from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, SceneBatches
 from training.faces.keras_detector import KerasDetector
 from training.faces.metrics import SceneDetections, report
 from training.faces.network import open_network
+from training.run_folder import FILE_MODE, save_model
 from training.weight_averaging import average_weights
 from training.workers import Workers
 
@@ -131,9 +133,7 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
         bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
         log.info("epoch %d: loss %.3f, %s (%.0f s)", epoch, loss, bands, row.seconds)
         if row.selection_metric > max((previous.selection_metric for previous in history), default=-1.0):
-            part = folder / f"part-{BEST}"
-            trainer.ema_network.save(part)
-            part.replace(folder / BEST)
+            save_model(trainer.ema_network, folder / BEST)
         history = (*history, row)
         _save_state(trainer, history, folder)
     return history
@@ -194,14 +194,11 @@ def _train_epoch(trainer: _Trainer, recipe: FaceRecipe, workers: Workers[Batch],
 
 def _save_state(trainer: _Trainer, history: tuple[Epoch, ...], folder: Path) -> None:
     """Write the whole state; it is valid once the file is replaced."""
-    part = folder / f"{STATE}.part"
     arrays: dict[str, Any] = {f"v{number}": np.asarray(value) for number, value in enumerate(trainer.variables())}
     text = json.dumps([asdict(row) for row in history])
-    with part.open("wb") as file:
-        np.savez(file, history=np.array(text), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / STATE)
+    content = io.BytesIO()
+    np.savez(content, history=np.array(text), **arrays)
+    write_whole(folder / STATE, content.getvalue(), mode=FILE_MODE)
 
 
 def _load_state(trainer: _Trainer, folder: Path) -> tuple[Epoch, ...]:

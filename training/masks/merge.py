@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.errors import ConfigError
 from training.masks.run import LAST, MANIFEST, SUMMARY
+from training.run_folder import check_new_folder
 from training.weight_averaging import average_weights
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
         ConfigError: a run is incomplete, or the output is not empty.
         ModelError: their weights differ in shape.
     """
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{output}: is not empty; give a new folder")
+    check_new_folder(output)
     for folder in (run, other):
         if missing := [name for name in (LAST, SUMMARY, MANIFEST) if not (folder / name).is_file()]:
             raise ConfigError(f"{folder}: no complete run: {', '.join(missing)} is missing")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from edge_agent.domain import Class
@@ -52,25 +54,9 @@ class Predictions:
         means = [losses[self.targets == index].mean() for index in labels]
         return float(np.average(means, weights=np.sqrt(counts)))
 
-    def calibration_error(self) -> float:
-        """Expected calibration error over 15 equal bins of the highest score (Guo et al., 2017)."""
-        rows = self.reliability()
-        total = sum(count for _, _, count in rows)
-        return sum(abs(accuracy - score) * count for score, accuracy, count in rows) / max(total, 1)
-
     def reliability(self) -> list[tuple[float, float, int]]:
-        """Mean score, accuracy and count of each non-empty bin."""
-        confidence = self.scores.max(axis=1)
-        correct = self.predicted == self.targets
-        bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        return [
-            (
-                float(confidence[bins == number].mean()),
-                float(correct[bins == number].mean()),
-                int((bins == number).sum()),
-            )
-            for number in np.unique(bins)
-        ]
+        """Mean score, accuracy and count of each bin of the highest score."""
+        return reliability(self.scores.max(axis=1), self.predicted == self.targets)
 
     def report(self) -> dict[str, Any]:
         """Precision, recall, F1 and count per label, with accuracy, loss and calibration error."""
@@ -90,10 +76,25 @@ class Predictions:
             "faces": len(self.targets),
             "accuracy": self.accuracy(),
             "balanced_loss": self.balanced_loss(),
-            "calibration_error": self.calibration_error(),
+            "calibration_error": calibration_error(self.reliability()),
             "labels": per_label,
             "confusion": table.tolist(),
         }
+
+
+def reliability(scores: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[tuple[float, float, int]]:
+    """Mean score, accuracy and count of each non-empty one of 15 equal bins."""
+    bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return [
+        (float(scores[bins == number].mean()), float(correct[bins == number].mean()), int((bins == number).sum()))
+        for number in np.unique(bins)
+    ]
+
+
+def calibration_error(rows: Sequence[tuple[float, float, int]]) -> float:
+    """Expected calibration error: mean difference of score and accuracy (Guo et al., 2017)."""
+    total = sum(count for _, _, count in rows)
+    return sum(abs(accuracy - score) * count for score, accuracy, count in rows) / max(total, 1)
 
 
 def report_text(title: str, report: dict[str, Any]) -> str:

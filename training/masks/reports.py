@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_agent.foreign_text import safe
-from training.masks.metrics import Predictions, report_text
+from training.masks.metrics import Predictions, calibration_error, report_text
 from training.masks.training_loop import Epoch
 from training.plotting import new_figure
 
@@ -93,7 +93,7 @@ def draw_reliability(predictions: Predictions, path: Path) -> None:
         axes.annotate(str(count), (score, right), textcoords="offset points", xytext=(4, -10), fontsize=7)
     axes.set(
         xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02),
-        title=f"expected calibration error {predictions.calibration_error():.3f}",
+        title=f"expected calibration error {calibration_error(rows):.3f}",
     )  # fmt: skip
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=DPI)

@@ -22,6 +22,7 @@ from edge_agent.vision.tensors import cut_region, face_region
 from training.coco import CocoFile
 from training.masks.drawing import Head, Wearing, choose_style, draw_mask
 from training.masks.examples import Example, list_pictures, read_scenes
+from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +65,7 @@ def synthesise(
     pictures = _bare_faces(folder)
     if not pictures:
         raise ConfigError(f"{folder}: no pictures; give a folder of bare faces")
-    if output.exists() and any(output.iterdir()):
-        raise ConfigError(f"{output}: not empty; give a new folder, so that two data sets do not mix")
+    check_new_folder(output)
     random = np.random.default_rng(seed)
     if len(pictures) > max_pictures:
         pictures = [pictures[index] for index in sorted(random.choice(len(pictures), max_pictures, replace=False))]

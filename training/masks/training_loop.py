@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tqdm import tqdm
 
+from edge_agent.host.atomic_files import write_whole
 from training.masks.batches import FaceBatches, to_input, unaugmented_pixels
 from training.masks.metrics import Predictions
 from training.masks.network import HEAD, build_network
+from training.run_folder import FILE_MODE, save_model
 from training.weight_averaging import average_weights
 from training.workers import Workers
 
@@ -287,15 +288,9 @@ def _save_state(network: keras.Model, state: TrainingState, folder: Path) -> Tra
     name = f"epoch-{len(state.history):03d}.keras"
     network.save(folder / name)
     if state.best == state.history[-1]:
-        part = folder / f"part-{BEST}"
-        network.save(part, include_optimizer=False)
-        part.replace(folder / BEST)
-    part = folder / f"{STATE}.part"
-    with part.open("w", encoding="utf-8") as file:
-        json.dump({"history": [asdict(row) for row in state.history], "model": name}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / STATE)
+        save_model(network, folder / BEST, include_optimizer=False)
+    content = json.dumps({"history": [asdict(row) for row in state.history], "model": name}, indent=1)
+    write_whole(folder / STATE, content.encode(), mode=FILE_MODE)
     if state.model:
         (folder / state.model).unlink(missing_ok=True)
     return TrainingState(state.history, name)

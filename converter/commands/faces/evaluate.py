@@ -14,8 +14,8 @@ from converter.faces.band_plot import draw_bands
 from converter.faces.box_style import with_moved_boxes
 from converter.faces.candidates import (
     DEFAULT_LONGER_SIDE_PX,
+    DEFAULT_MIN_FACE_PX,
     DEFAULT_MIN_SCORE,
-    DEFAULT_SMALLEST_PX,
     DetectorCandidate,
     DetectorSettings,
     open_detector_candidates,
@@ -65,7 +65,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--smallest",
         type=float,
-        default=DEFAULT_SMALLEST_PX,
+        default=DEFAULT_MIN_FACE_PX,
         metavar="PX",
         help="smallest face to detect; determines the input size of the project's detector (default: %(default)g)",
     )

@@ -40,7 +40,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     settings = DetectorSettings()
     (converted,) = open_detector_candidates([str(card_file)], settings)
     original = DetectorCandidate(
-        str(options.run), float_detect(options.run, card, smallest_px=settings.smallest_px), converted.min_score
+        str(options.run), float_detect(options.run, card, min_face_px=settings.min_face_px), converted.min_score
     )
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     reports = evaluate_detectors([converted, original], scenes, [])

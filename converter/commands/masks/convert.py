@@ -20,7 +20,7 @@ from converter.masks.format_selection import (
     format_table,
     select_best,
 )
-from converter.masks.model_settings import describe_low_accuracy, describe_settings, determine_settings
+from converter.masks.model_settings import describe_network, determine_settings
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.model_kind import TFLITE_SUFFIX
@@ -63,7 +63,12 @@ def convert_classifier(options: argparse.Namespace) -> int:
     if not options.overwrite:
         check_no_overwrite(_targets(options, name))
     settings, calibration = _choose(options, network, place, chosen)
-    _describe(network, settings)
+    advice = (
+        "the calibration pictures have no labels; put them into folders named after the labels, with_mask/ and "
+        "without_mask/, to measure the accuracy"
+    )
+    for line in describe_network(network, settings, if_unverified=advice):
+        print_message(line)
     with progress_step("preparing"):
         model = apply_settings(network, settings)
 
@@ -181,17 +186,6 @@ def _open_all(models: Sequence[Path]) -> None:
     with quiet_tensorflow():
         for path in models:
             open_classifier(path)
-
-
-def _describe(network: Network, settings: ModelSettings) -> None:
-    print_message(f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}")
-    for line in (*describe_settings(settings), *describe_low_accuracy(settings)):
-        print_message(line)
-    if settings.accuracy is None:
-        print_message(
-            "nothing could be verified: the calibration pictures have no labels; put them into folders named after the "
-            "labels, with_mask/ and without_mask/, to measure the accuracy"
-        )
 
 
 def _describe_result(converted: ConvertedModel) -> None:

@@ -45,7 +45,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
     card = _with_evaluations(read_classifier_card(converted), name, evaluations)
     verify(content, card)
     target = options.models / f"{name}{TFLITE_SUFFIX}"
-    part = classifier_model_card(card, evaluations, smallest_px=MIN_SIDE_PX)
+    part = classifier_model_card(card, evaluations, min_face_px=MIN_SIDE_PX)
     text = replace_section(model_card.read_text(encoding="utf-8") if model_card.is_file() else "", part)
     files = {
         target: content,

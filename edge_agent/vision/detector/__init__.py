@@ -46,7 +46,7 @@ def open_detector(
         return open_tflite_detector(
             config.card,
             min_score=config.min_score,
-            smallest_px=config.min_face_px,
+            min_face_px=config.min_face_px,
             runtime=runtime,
             threads=threads,
             copies=copies,
@@ -61,7 +61,7 @@ def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
             from edge_agent.vision.detector.haar import HaarDetector
 
             return HaarDetector(
-                min_score=config.least_score, smallest_px=config.min_face_px, longer_side_px=config.input_long_side_px
+                min_score=config.least_score, min_face_px=config.min_face_px, longer_side_px=config.input_long_side_px
             )
         case "yunet":
             from edge_agent.vision.detector.yunet import YuNetDetector
@@ -69,13 +69,13 @@ def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
             return YuNetDetector(
                 config.card,
                 min_score=config.least_score,
-                smallest_px=config.min_face_px,
+                min_face_px=config.min_face_px,
                 longer_side_px=config.input_long_side_px,
             )
         case _:
             from edge_agent.vision.detector.ssd import SsdDetector
 
-            return SsdDetector(config.card, min_score=config.least_score, smallest_px=config.min_face_px)
+            return SsdDetector(config.card, min_score=config.least_score, min_face_px=config.min_face_px)
 
 
 class _PooledDetector:

@@ -23,8 +23,8 @@ WEIGHT_SLOPE = 1.0
 class HaarDetector:
     """OpenCV's cascade for frontal faces. Owned by one thread."""
 
-    def __init__(self, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
-        """Load the cascade. Pictures are scaled to this longer side; smaller faces than `smallest_px` are ignored.
+    def __init__(self, *, min_score: float, min_face_px: float, longer_side_px: int) -> None:
+        """Load the cascade. Pictures are scaled to this longer side; smaller faces than `min_face_px` are ignored.
 
         Raises:
             ModelError: this OpenCV has no cascades, as of version 5.
@@ -38,14 +38,14 @@ class HaarDetector:
         if self._cascade.empty():
             raise ModelError(f"faces.detector: haar: {CASCADE} is missing; reinstall opencv-python-headless")
         self._min_score = min_score
-        self._smallest_px = smallest_px
+        self._min_face_px = min_face_px
         self._longer_side_px = longer_side_px
 
     def detect(self, image: Image) -> list[Face]:
         """Detect frontal faces, as `FaceDetector`."""
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         grey = cv2.equalizeHist(cv2.cvtColor(scaled, cv2.COLOR_BGR2GRAY))
-        smallest = max(1, round(self._smallest_px / back))
+        smallest = max(1, round(self._min_face_px / back))
         boxes, _, weights = self._cascade.detectMultiScale3(
             grey,
             scaleFactor=SCALE_STEP,

@@ -25,8 +25,8 @@ ROW = 7
 class SsdDetector:
     """The res10 network, with a fixed input of 300x300. Owned by one thread."""
 
-    def __init__(self, model: Path, *, min_score: float, smallest_px: float) -> None:
-        """Load the network and run it on an empty picture. Smaller faces than `smallest_px` are ignored.
+    def __init__(self, model: Path, *, min_score: float, min_face_px: float) -> None:
+        """Load the network and run it on an empty picture. Smaller faces than `min_face_px` are ignored.
 
         Raises:
             ModelError: a file is missing, or is not such a network.
@@ -34,7 +34,7 @@ class SsdDetector:
         graph = model_bytes(model)
         text = model_bytes(_text_beside(model))
         self._min_score = min_score
-        self._smallest_px = smallest_px
+        self._min_face_px = min_face_px
         try:
             self._network = cv2.dnn.readNetFromTensorflow(np.frombuffer(graph, np.uint8), np.frombuffer(text, np.uint8))
             self.detect(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
@@ -53,7 +53,7 @@ class SsdDetector:
             if score >= self._min_score
         ]
         faces = faces_inside(found, image)
-        return [face for face in faces if face.box.shorter_side_px >= self._smallest_px]
+        return [face for face in faces if face.box.shorter_side_px >= self._min_face_px]
 
 
 def _text_beside(model: Path) -> Path:

@@ -47,18 +47,18 @@ class TfliteDetector:
         *,
         name: str,
         min_score: float,
-        smallest_px: float,
+        min_face_px: float,
     ) -> None:
         """Networks are opened when needed: each takes 12 MB, and a camera uses one of them.
 
-        `smallest_px` is the shorter side, in pixels of the picture, of the smallest face to detect. It determines the
+        `min_face_px` is the shorter side, in pixels of the picture, of the smallest face to detect. It determines the
         input size; smaller faces that are detected anyway are returned, too.
         """
         self.card = card
         self._open_interpreters = tuple(open_interpreters)
         self._name = name
         self._min_score = min_score
-        self._smallest_px = smallest_px
+        self._min_face_px = min_face_px
         self._sizes = [(file.input.width, file.input.height) for file in card.files]
         self._networks: dict[int, _Network] = {}
         self._opening = threading.Lock()
@@ -93,7 +93,7 @@ class TfliteDetector:
     @property
     def _wanted_scale(self) -> float:
         """The scale at which the smallest face to detect is just large enough for the network."""
-        return self.card.smallest_px / self._smallest_px
+        return self.card.smallest_px / self._min_face_px
 
     def check_golden(self) -> None:
         """Run every network on the card's picture, and compare the faces with those of the card.
@@ -154,7 +154,7 @@ def open_tflite_detector(
     card_file: Path,
     *,
     min_score: float | None,
-    smallest_px: float,
+    min_face_px: float,
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
     copies: int = 1,
@@ -182,7 +182,7 @@ def open_tflite_detector(
             )
             for file, content in zip(card.files, contents, strict=True)
         ]
-        return TfliteDetector(card, openers, name=str(card_file), min_score=least, smallest_px=smallest_px)
+        return TfliteDetector(card, openers, name=str(card_file), min_score=least, min_face_px=min_face_px)
 
     if not checked:
         opened(copies=1).check_golden()

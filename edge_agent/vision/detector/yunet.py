@@ -27,10 +27,10 @@ ROW = 15
 class YuNetDetector:
     """A YuNet network of any release. Owned by one thread."""
 
-    def __init__(self, model: Path, *, min_score: float, smallest_px: float, longer_side_px: int) -> None:
+    def __init__(self, model: Path, *, min_score: float, min_face_px: float, longer_side_px: int) -> None:
         """Load the network and run it on an empty picture.
 
-        Pictures are scaled to this longer side; smaller faces than `smallest_px` are ignored.
+        Pictures are scaled to this longer side; smaller faces than `min_face_px` are ignored.
 
         Raises:
             ModelError: the file is missing, or is not a YuNet network.
@@ -50,7 +50,7 @@ class YuNetDetector:
         except cv2.error as error:
             reason = " ".join(str(error.err).split())[:160]
             raise ModelError(f"{model}: not a YuNet face detector that OpenCV can run: {reason}") from error
-        self._smallest_px = smallest_px
+        self._min_face_px = min_face_px
         self._longer_side_px = longer_side_px
 
     def detect(self, image: Image) -> list[Face]:
@@ -64,6 +64,6 @@ class YuNetDetector:
         found = [
             (Box(x * back, y * back, (x + w) * back, (y + h) * back), min(1.0, max(0.0, score)))
             for x, y, w, h, *_, score in rows.reshape(-1, ROW).tolist()
-            if min(w, h) * back >= self._smallest_px
+            if min(w, h) * back >= self._min_face_px
         ]
         return faces_inside(found, image)

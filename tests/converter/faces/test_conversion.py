@@ -38,7 +38,7 @@ def pictures(tmp_path):
 def test_a_run_is_converted_with_a_card_that_the_device_takes(converted_detector):
     card = converted_detector / "faces.json"
 
-    detector = open_tflite_detector(card, min_score=0.5, smallest_px=8)
+    detector = open_tflite_detector(card, min_score=0.5, min_face_px=8)
 
     assert [path.name for path in networks_of(card)] == ["faces-128x96.tflite", "faces-96x128.tflite"]
     (face,) = detector.detect(a_scene())

@@ -90,7 +90,7 @@ def test_every_split_gets_separate_pictures(tmp_path, capsys):
         cv2.imwrite(str(objects / f"{number}.png"), np.full((40, 30, 3), 50 * number, np.uint8))
     places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--pictures", str(objects))
 
-    assert main(["empty", str(tmp_path / "empty"), *places, "--most", "2"]) == 0
+    assert main(["empty", str(tmp_path / "empty"), *places, "--max-backgrounds", "2"]) == 0
 
     said = capsys.readouterr().out.splitlines()
     folders = [str(tmp_path / "empty" / split) for split in SPLITS]
@@ -139,7 +139,7 @@ def test_uncurated_pictures_with_a_face_are_left_out_and_the_others_serve_for_tr
     (folder / "damaged.png").write_bytes(b"no picture")
     places = ("--scenes", str(scenes), "--detector", str(RELEASED), "--uncurated", str(folder))
 
-    assert main(["empty", str(tmp_path / "empty"), *places, "--most", "1"]) == 0
+    assert main(["empty", str(tmp_path / "empty"), *places, "--max-backgrounds", "1"]) == 0
 
     assert not list(tmp_path.glob("empty/[vt]e*/uncurated-*"))
     pictures = [read_picture(path) for path in sorted(tmp_path.glob("empty/train/uncurated-*"))]

@@ -32,7 +32,7 @@ def as_tflite(network, *, side_px=64):
 
 def test_a_face_is_found_as_the_device_finds_it():
     picture = portrait(COLLINS)
-    on_device = open_tflite_detector(RELEASED, min_score=0.7, smallest_px=24).detect(picture)
+    on_device = open_tflite_detector(RELEASED, min_score=0.7, min_face_px=24).detect(picture)
 
     boxes, scores = KerasDetector(build_released(RELEASED), longer_px=448, shorter_px=352, min_score=0.7)(picture)
 

@@ -39,11 +39,11 @@ def test_the_balanced_loss_weights_a_rare_label_between_its_share_and_equal_weig
 
 
 def test_calibrated_scores_have_no_calibration_error():
-    honest = predictions([[0.8, 0.2]] * 10, [0] * 8 + [1] * 2)
-    boastful = predictions([[0.99, 0.01]] * 10, [0] * 8 + [1] * 2)
+    honest = predictions([[0.8, 0.2]] * 10, [0] * 8 + [1] * 2).report()
+    boastful = predictions([[0.99, 0.01]] * 10, [0] * 8 + [1] * 2).report()
 
-    assert honest.calibration_error() == pytest.approx(0.0, abs=1e-9)
-    assert boastful.calibration_error() == pytest.approx(0.19)
+    assert honest["calibration_error"] == pytest.approx(0.0, abs=1e-9)
+    assert boastful["calibration_error"] == pytest.approx(0.19)
 
 
 def test_a_label_without_faces_is_no_division_by_zero():

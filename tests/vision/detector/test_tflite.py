@@ -88,14 +88,14 @@ def itself(interpreter: Any) -> Any:
     return interpreter
 
 
-def a_detector(*sizes: tuple[int, int], smallest_px: float = 8, min_score: float = 0.5, **card: float):
+def a_detector(*sizes: tuple[int, int], min_face_px: float = 8, min_score: float = 0.5, **card: float):
     interpreters: list[Any] = [BrightCells(*size) for size in sizes]
     detector = TfliteDetector(
         a_card(*sizes, **card),
         [partial(itself, interpreter) for interpreter in interpreters],
         name="faces.json",
         min_score=min_score,
-        smallest_px=smallest_px,
+        min_face_px=min_face_px,
     )
     return detector, interpreters
 
@@ -126,7 +126,7 @@ def test_boxes_stay_inside_the_picture():
 
 
 def test_a_face_below_the_minimum_size_is_still_detected():
-    detector, _ = a_detector((64, 64), smallest_px=40)
+    detector, _ = a_detector((64, 64), min_face_px=40)
 
     assert len(detector.detect(a_picture(64, 64, face=(32, 16)))) == 1
 
@@ -199,7 +199,7 @@ def test_only_the_network_for_the_size_of_the_pictures_is_opened():
         [partial(opener, "square", BrightCells(64, 64)), partial(opener, "wide", BrightCells(128, 64))],
         name="faces.json",
         min_score=0.5,
-        smallest_px=8,
+        min_face_px=8,
     )
 
     for _ in range(3):
@@ -210,7 +210,7 @@ def test_only_the_network_for_the_size_of_the_pictures_is_opened():
 
 def test_a_card_for_another_input_is_refused():
     interpreter: Any = BrightCells(64, 32)
-    detector = TfliteDetector(a_card((64, 64)), [lambda: interpreter], name="faces.json", min_score=0.5, smallest_px=16)
+    detector = TfliteDetector(a_card((64, 64)), [lambda: interpreter], name="faces.json", min_score=0.5, min_face_px=16)
 
     with pytest.raises(ModelError, match=r"faces-64x64.tflite: the card does not fit: input \(1, 32, 64, 3\)"):
         detector.check_golden()
@@ -219,7 +219,7 @@ def test_a_card_for_another_input_is_refused():
 def test_a_network_with_other_outputs_is_rejected():
     other: Any = BrightCells(64, 64)
     other.outputs = (tensor(1, (1, 2)),)
-    detector = TfliteDetector(a_card((64, 64)), [lambda: other], name="faces.json", min_score=0.5, smallest_px=16)
+    detector = TfliteDetector(a_card((64, 64)), [lambda: other], name="faces.json", min_score=0.5, min_face_px=16)
 
     with pytest.raises(ModelError, match=r"no face detector with stride 8: its outputs are \(1, 2\)"):
         detector.check_golden()
@@ -240,7 +240,7 @@ def test_a_runtime_with_other_scores_for_the_golden_face_is_rejected():
 
 def test_a_missing_card_is_reported(tmp_path):
     with pytest.raises(ModelError, match="no such card of a face detector; 'edge-agent models'"):
-        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
+        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, min_face_px=24)
 
 
 def test_a_card_of_a_mask_classifier_is_rejected(tmp_path):
@@ -263,7 +263,7 @@ def test_bytes_that_are_not_a_network_are_rejected(tmp_path):
     (tmp_path / "faces-64x64.tflite").write_bytes(b"")
 
     with pytest.raises(ModelError, match="not a TFLite model"):
-        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, smallest_px=24)
+        open_tflite_detector(tmp_path / "faces.json", min_score=0.6, min_face_px=24)
 
 
 def test_an_input_size_not_divisible_by_the_cells_is_rejected():
