@@ -14,6 +14,7 @@ import numpy as np
 
 from converter.errors import AccuracyError
 from converter.masks.outputs import labels_among, outputs_of
+from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
 from converter.masks.preprocessing import Preprocessing, common_preprocessings, rare_preprocessings
 from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
 from edge_agent.errors import ConfigError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from converter.masks.metrics import Share
     from converter.masks.networks import Network
     from converter.masks.outputs import Output, SingleOutput
-    from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours, PixelRange
     from edge_agent.domain import Label
     from edge_agent.vision.card import Resampling
@@ -130,8 +130,8 @@ def determine_settings(
         ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
         AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures; not with `force`.
     """
-    if overrides.single_output in network.single_output:
-        network = replace(network, single_output=(overrides.single_output,))
+    meanings = network.single_output
+    network = _with_stated_output(network, overrides)
     stated_preprocessing = _stated_preprocessing(network, overrides)
     stated_outputs = _stated_outputs(network, overrides)
     seen = {label for label in labels if label is not None}
@@ -164,6 +164,11 @@ def determine_settings(
     ]
     chosen = _select_trial(network, allowed)
     if not force:
+        others = tuple(meaning for meaning in meanings if meaning not in network.single_output)
+        if others:
+            refuting = replace(network, single_output=others)
+            trials += run_trials(refuting, [chosen.preprocessing], orders, pictures[resampling or "area"], labels)
+            trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
         _check_label_order(network, chosen, allowed, known)
     checked = known if stated_outputs is None and not force else None
@@ -206,6 +211,24 @@ def _with_resampling(
         common, second = second, common
     reasons = settings.reasons | {"resampling": _trial_reason(tried[common], tried[second])}
     return replace(settings, resampling=common, accuracy=tried[common].accuracy, reasons=reasons)
+
+
+def _with_stated_output(network: Network, overrides: ModelOverrides) -> Network:
+    """The network with the stated meaning of its single output.
+
+    Raises:
+        ConfigError: the stated meaning contradicts the file.
+    """
+    meaning = overrides.single_output
+    if meaning is None:
+        return network
+    if network.outputs == 1 and meaning in network.single_output:
+        return replace(network, single_output=(meaning,))
+    if overrides.origin != NO_OVERRIDES.origin:
+        # The card belongs to another model.
+        return network
+    problem = f"it has {network.outputs} outputs" if network.outputs > 1 else "it ends in a sigmoid, a probability"
+    raise ConfigError(f"{network.path}: --single-output {meaning}: {problem}; leave the option out")
 
 
 def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Preprocessing:
@@ -260,7 +283,15 @@ def _settings_without_trials(
             "with_mask,without_mask, or calibration pictures in folders named after the labels"
         )
     assumed = "assumed, and not checked: no labelled pictures"
-    output = {"output": assumed} if len(network.single_output) > 1 else {}
+    output = {"output": overrides.origin} if _states_output(network, overrides) else {}
+    if len(network.single_output) > 1:
+        if network.single_output[0] == "logit":
+            raise ConfigError(
+                f"{network.path}: does not state what its single output means; give --single-output probability "
+                "(decided at 0.5) or logit (decided at 0, also for a score of -1..1), or calibration pictures in "
+                "folders named after the labels"
+            )
+        output = {"output": "assumed, and not checked: it stays in 0..1"}
     return ModelSettings(
         preprocessing,
         outputs,
@@ -333,10 +364,13 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
     is_beaten = len(best.losses) != len(chosen.losses) or best.is_better_than(chosen)
     if is_beaten and gain >= MIN_ACCURACY_GAIN:
         options = [] if best.preprocessing == chosen.preprocessing else [best.preprocessing.as_options()]
-        wrong_order = best.outputs != chosen.outputs
-        if wrong_order:
+        problem = "another preprocessing is more accurate"
+        if best.single_output != chosen.single_output:
+            options.append(f"--single-output {best.single_output}")
+            problem = "its single output means something else"
+        if best.outputs != chosen.outputs:
             options.append(f"--labels {','.join(best.outputs)}")
-        problem = "its labels are in the wrong order" if wrong_order else "another preprocessing is more accurate"
+            problem = "its labels are in the wrong order"
         raise AccuracyError(
             f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct: {problem}, "
             f"{best.accuracy.hits} of {best.accuracy.of} with {' '.join(options)}; use that, or --force"
@@ -404,6 +438,10 @@ def _origin_of_resampling(network: Network, overrides: ModelOverrides) -> str:
     return "found in the files of the model" if network.resampling is not None else ""
 
 
+def _states_output(network: Network, overrides: ModelOverrides) -> bool:
+    return network.outputs == 1 and overrides.single_output in network.single_output
+
+
 def _origin_of_labels(overrides: ModelOverrides) -> str:
     return overrides.origin if overrides.labels else "found in the files of the model"
 
@@ -428,6 +466,8 @@ def _reasons(
     }
     if len(network.single_output) > 1:
         origins["output"] = ""
+    elif _states_output(network, overrides):
+        origins["output"] = overrides.origin
     if network.channels == 1:
         origins["colours"] = "found in the file: it takes one channel"
     reasons = {

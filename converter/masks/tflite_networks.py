@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
+from converter.masks.graph_analysis import meanings_of_single_output
 from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import common_preprocessings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from converter.masks.graph_analysis import OutputKind
     from converter.masks.overrides import ModelOverrides
     from edge_agent.vision.tflite import Interpreter, Tensor
 
@@ -74,6 +76,11 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
             f"{path}: its output has shape {tuple(output_tensor.shape)}, a mask classifier's has one score per label; "
             "this is a detector: train a classifier of cropped faces"
         )
+    outputs, output_kind = int(np.prod(output_tensor.shape)), tflite_output_kind(content)
+    if outputs == 1 and output_kind == "probabilities":
+        raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
+    probabilities = _as_function(interpreter, output_kind)
+    is_ambiguous = outputs == 1 and output_kind == "logits"
     channels = int(input_tensor.shape[3])
     normalization = normalization_in_metadata(content, channels=channels)
     pixels_origin = "its TFLite Metadata"
@@ -87,8 +94,11 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         height_px=int(input_tensor.shape[1]),
         width_px=int(input_tensor.shape[2]),
         channels=channels,
-        outputs=int(np.prod(output_tensor.shape)),
-        probabilities=_as_function(interpreter, content),
+        outputs=outputs,
+        probabilities=probabilities,
+        single_output=meanings_of_single_output(probabilities, input_tensor.shape)
+        if is_ambiguous
+        else ("probability",),
         output_names=names,
         pixels=normalization.pixels if normalization else None,
         means=normalization.means if normalization else (),
@@ -141,10 +151,11 @@ def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization 
     return Normalization("0..255", (mean,) * channels, (deviation,) * channels)
 
 
-def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The model as a function from real values to probabilities."""
+def _as_function(
+    interpreter: Interpreter, output_kind: OutputKind
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The model as a function from real values to probabilities, or to the value of a single output."""
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
-    output_kind = tflite_output_kind(content)
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
         tensor = values
@@ -155,10 +166,8 @@ def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[
         outputs = interpreter.run(tensor.astype(input_tensor.dtype))[0].astype(np.float64).reshape(-1)
         if output_tensor.scale:
             outputs = (outputs - output_tensor.zero_point) * output_tensor.scale
-        if output_kind != "logits":
+        if output_kind != "logits" or len(outputs) == 1:
             return np.asarray(outputs)
-        if len(outputs) == 1:
-            return np.asarray(1 / (1 + np.exp(-outputs)))
         shares = np.exp(outputs - outputs.max())
         return np.asarray(shares / shares.sum())
 

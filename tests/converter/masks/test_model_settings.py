@@ -172,14 +172,40 @@ def test_the_meaning_of_a_single_output_is_found(value_of, meaning, swapped):
     assert settings.reasons["output"].startswith("chosen by trial")
 
 
-@pytest.mark.parametrize("stated", [None, "probability"])
-def test_without_labelled_pictures_the_likeliest_meaning_of_a_single_output_is_assumed(stated):
+@pytest.mark.parametrize("stated", ["probability", "logit"])
+def test_without_labelled_pictures_the_meaning_of_a_single_output_has_to_be_stated(stated):
     network = a_network(Preprocessing(), outputs=1, single_output=("logit", "probability"))
-    overrides = ModelOverrides(labels=LabelMapping(LABELS), single_output=stated)
+    overrides = ModelOverrides(labels=LabelMapping(LABELS))
 
-    settings = choose_for(network, overrides, labels=[None] * len(TRUTHS))
+    with pytest.raises(ConfigError, match="--single-output"):
+        choose_for(network, overrides, labels=[None] * len(TRUTHS))
 
-    assert settings.single_output == (stated or "logit")
+    settings = choose_for(network, replace(overrides, single_output=stated), labels=[None] * len(TRUTHS))
+    assert settings.as_json()["single_output"] == stated
+    assert settings.reasons["output"] == "stated"
+
+
+def test_without_labelled_pictures_a_single_output_of_zero_one_is_a_probability():
+    network = a_network(Preprocessing(), outputs=1, single_output=("probability", "logit"))
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
+
+    assert settings.single_output == "probability"
+
+
+def test_pictures_refute_the_stated_meaning_of_a_single_output():
+    network = a_network(Preprocessing("0..1"), outputs=1, single_output=("logit", "probability"))
+    overrides = ModelOverrides(pixels="0..1", colours="rgb", single_output="logit")
+
+    with pytest.raises(AccuracyError, match="--single-output probability"):
+        choose_for(network, overrides)
+    assert choose_for(network, overrides, force=True).single_output == "logit"
+
+
+@pytest.mark.parametrize(("outputs", "said"), [(1, "a sigmoid"), (2, "2 outputs")])
+def test_a_meaning_of_the_output_that_contradicts_the_file_is_refused(outputs, said):
+    with pytest.raises(ConfigError, match=said):
+        choose_for(a_network(Preprocessing(), outputs=outputs), ModelOverrides(single_output="logit"))
 
 
 def two_kinds_of_masks():
