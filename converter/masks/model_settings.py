@@ -15,7 +15,12 @@ import numpy as np
 from converter.errors import AccuracyError
 from converter.masks.outputs import labels_among, outputs_of
 from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
-from converter.masks.preprocessing import Preprocessing, common_preprocessings, rare_preprocessings
+from converter.masks.preprocessing import (
+    UNSUPPORTED,
+    Preprocessing,
+    common_preprocessings,
+    rare_preprocessings,
+)
 from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
 from edge_agent.errors import ConfigError
 
@@ -149,13 +154,12 @@ def determine_settings(
         if preprocessing.channels == network.channels
     ]
     resampling = overrides.resampling or network.resampling
-    trials = run_trials(network, preprocessings, orders, pictures[resampling or "area"], labels)
+    pixels = pictures[resampling or "area"]
+    trials = run_trials(network, preprocessings, orders, pixels, labels)
     if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
-        rare = run_trials(
-            network, rare_preprocessings(network.channels), orders, pictures[resampling or "area"], labels
-        )
-        if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS):
-            trials = [*rare, *trials]
+        trials = _with_rare(network, trials, orders, pixels, labels)
+        if not force:
+            _check_colour_space(network, trials[0], orders, pixels, labels)
     allowed = [
         trial
         for trial in trials
@@ -164,10 +168,9 @@ def determine_settings(
     ]
     chosen = _select_trial(network, allowed)
     if not force:
-        others = tuple(meaning for meaning in meanings if meaning not in network.single_output)
-        if others:
-            refuting = replace(network, single_output=others)
-            trials += run_trials(refuting, [chosen.preprocessing], orders, pictures[resampling or "area"], labels)
+        if others := set(meanings) - set(network.single_output):
+            refuting = replace(network, single_output=tuple(others))
+            trials = [*trials, *run_trials(refuting, [chosen.preprocessing], orders, pixels, labels)]
             trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
         _check_label_order(network, chosen, allowed, known)
@@ -182,6 +185,39 @@ def determine_settings(
         return _with_resampling(network, settings, chosen, pictures, labels, known=checked)
     reasons["resampling"] = _origin_of_resampling(network, overrides)
     return replace(settings, resampling=resampling)
+
+
+def _with_rare(
+    network: Network,
+    trials: list[Trial],
+    orders: Sequence[tuple[Output, ...]],
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+) -> list[Trial]:
+    """The trials, preceded by those of rare preprocessings if one of these is much better."""
+    rare = run_trials(network, rare_preprocessings(network.channels), orders, pixels, labels)
+    return [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
+
+
+def _check_colour_space(
+    network: Network,
+    best: Trial,
+    orders: Sequence[tuple[Output, ...]],
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+) -> None:
+    """Reject a network that is clearly more accurate in a colour space that the device does not compute."""
+    accuracy = best.accuracy.value or 0.0
+    if network.channels == 1 or accuracy > 1 - MIN_ACCURACY_GAIN:
+        return
+    other = run_trials(network, UNSUPPORTED, orders, pixels, labels)[0]
+    is_more_accurate = (other.accuracy.value or 0.0) - accuracy >= MIN_ACCURACY_GAIN
+    if is_more_accurate and other.is_better_than(best, errors=RARE_STANDARD_ERRORS):
+        raise AccuracyError(
+            f"{network.path}: {best.accuracy.hits} of {best.accuracy.of} labelled pictures are correct, and "
+            f"{other.accuracy.hits} in {other.preprocessing}, which the device does not compute: train it again on "
+            "RGB pixels, or use --force"
+        )
 
 
 def _with_resampling(
@@ -250,8 +286,8 @@ def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Prepro
             raise ConfigError(
                 f"{option}: gives {len(values)} numbers, the network takes {preprocessing.channels} channels"
             )
-    if any(value <= 0 for value in preprocessing.deviations):
-        raise ConfigError("--std: a standard deviation is more than 0")
+    if not all(preprocessing.deviations):
+        raise ConfigError("--std: a standard deviation is not 0")
     return preprocessing
 
 
