@@ -9,6 +9,7 @@ import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
 from converter.masks.graph_analysis import meanings_of_single_output
+from converter.masks.loaded_model import describe_tensors
 from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import common_preprocessings
@@ -56,10 +57,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=str(path))
     if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:
-        raise ModelError(
-            f"{path}: has {len(interpreter.inputs)} inputs and {len(interpreter.outputs)} outputs; a mask classifier "
-            "takes one picture of a face and gives one score per label"
-        )
+        raise ModelError(f"{path}: {describe_tensors(len(interpreter.inputs), len(interpreter.outputs))}")
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
     if len(input_tensor.shape) != _RANK or input_tensor.shape[0] != 1 or input_tensor.shape[3] not in _CHANNELS:
         raise ModelError(
