@@ -109,14 +109,17 @@ def describe_settings(settings: ModelSettings) -> list[str]:
 def describe_low_accuracy(settings: ModelSettings) -> list[str]:
     """A line of advice if the best preprocessing of the trials is less accurate than usual."""
     accuracy = settings.accuracy
-    interval = accuracy.interval if accuracy else None
     was_tried = settings.reasons["pixels"].startswith("chosen by trial")
-    if accuracy is None or interval is None or interval[1] >= USUAL_ACCURACY or not was_tried:
+    if accuracy is None or not _is_low(accuracy) or not was_tried:
         return []
     return [
         f"only {accuracy.hits} of {accuracy.of} labelled pictures are correct: if you measured more, its preprocessing "
         "is not among those tried; state --pixels, --means and --std"
     ]
+
+
+def _is_low(accuracy: Share) -> bool:
+    return accuracy.interval is not None and accuracy.interval[1] < USUAL_ACCURACY
 
 
 def determine_settings(
@@ -206,13 +209,12 @@ def _check_colour_space(
     pixels: NDArray[np.uint8],
     labels: Sequence[Label | None],
 ) -> None:
-    """Reject a network that is clearly more accurate in a colour space that the device does not compute."""
-    accuracy = best.accuracy.value or 0.0
-    if network.channels == 1 or accuracy > 1 - MIN_ACCURACY_GAIN:
+    """Reject an inaccurate network that is better in a colour space that the device does not compute."""
+    if network.channels == 1 or not _is_low(best.accuracy):
         return
     other = run_trials(network, UNSUPPORTED, orders, pixels, labels)[0]
-    is_more_accurate = (other.accuracy.value or 0.0) - accuracy >= MIN_ACCURACY_GAIN
-    if is_more_accurate and other.is_better_than(best, errors=RARE_STANDARD_ERRORS):
+    gain = (other.accuracy.value or 0.0) - (best.accuracy.value or 0.0)
+    if gain >= MIN_ACCURACY_GAIN and other.is_better_than(best):
         raise AccuracyError(
             f"{network.path}: {best.accuracy.hits} of {best.accuracy.of} labelled pictures are correct, and "
             f"{other.accuracy.hits} in {other.preprocessing}, which the device does not compute: train it again on "
