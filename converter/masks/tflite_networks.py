@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _RANK = 4
 _CHANNELS = (1, 3)
+_TYPES = ("float32", "int8", "uint8")
+"""Types of input and output that a card can state."""
 _TOLERANCE = 0.05
 """Of the whole range: the pictures that a file was quantized with need not be quite black and white."""
 
@@ -56,24 +58,8 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         )
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=str(path))
-    if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:
-        raise ModelError(f"{path}: {describe_tensors(len(interpreter.inputs), len(interpreter.outputs))}")
+    _check_tensors(interpreter, path)
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
-    if len(input_tensor.shape) != _RANK or input_tensor.shape[0] != 1 or input_tensor.shape[3] not in _CHANNELS:
-        raise ModelError(
-            f"{path}: its input has shape {tuple(input_tensor.shape)}, a mask classifier's has (1, height, width, 3) "
-            "or (1, height, width, 1); convert the model that it was made from"
-        )
-    if 1 in input_tensor.shape[1:3]:
-        raise ModelError(
-            f"{path}: leaves the size of its input open; convert the model that it was made from, with the --size that "
-            "it was trained at"
-        )
-    if max(output_tensor.shape) != np.prod(output_tensor.shape):
-        raise ModelError(
-            f"{path}: its output has shape {tuple(output_tensor.shape)}, a mask classifier's has one score per label; "
-            "this is a detector: train a classifier of cropped faces"
-        )
     outputs, output_kind = int(np.prod(output_tensor.shape)), tflite_output_kind(content)
     if outputs == 1 and output_kind == "probabilities":
         raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
@@ -105,6 +91,38 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         margin_fraction=overrides.margin_fraction or 0.0,
     )
     return network, content
+
+
+def _check_tensors(interpreter: Interpreter, path: Path) -> None:
+    """Check that a model takes one picture, channels last, and gives one score per label, in types of a card.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:
+        raise ModelError(f"{path}: {describe_tensors(len(interpreter.inputs), len(interpreter.outputs))}")
+    input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
+    if len(input_tensor.shape) != _RANK or input_tensor.shape[0] != 1 or input_tensor.shape[3] not in _CHANNELS:
+        raise ModelError(
+            f"{path}: its input has shape {tuple(input_tensor.shape)}, a mask classifier's has (1, height, width, 3) "
+            "or (1, height, width, 1); convert the model that it was made from"
+        )
+    if 1 in input_tensor.shape[1:3]:
+        raise ModelError(
+            f"{path}: leaves the size of its input open; convert the model that it was made from, with the --size that "
+            "it was trained at"
+        )
+    if max(output_tensor.shape) != np.prod(output_tensor.shape):
+        raise ModelError(
+            f"{path}: its output has shape {tuple(output_tensor.shape)}, a mask classifier's has one score per label; "
+            "this is a detector: train a classifier of cropped faces"
+        )
+    types = [np.dtype(tensor.dtype).name for tensor in (input_tensor, output_tensor)]
+    if not set(types) <= set(_TYPES):
+        raise ModelError(
+            f"{path}: takes {types[0]} and gives {types[1]}, the device knows {', '.join(_TYPES)}; convert the model "
+            "that it was made from, or export it again with float32 inputs and outputs"
+        )
 
 
 def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
