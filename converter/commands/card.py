@@ -81,7 +81,13 @@ def write_card(options: argparse.Namespace) -> int:
     advice = "give --calibration, faces in folders named after the labels"
     for line in describe_network(network, settings, if_unverified=advice):
         print_message(line)
-    adapted = adapted_for_device(content, settings.preprocessing, settings.outputs, network.outputs)
+    adapted = adapted_for_device(
+        content,
+        settings.preprocessing,
+        settings.outputs,
+        network.outputs,
+        single_output=settings.single_output,
+    )
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")
     target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
     metrics = {"format": "as given" if adapted == content else "edited"}
@@ -131,7 +137,7 @@ def _predict_file(network: Network, settings: ModelSettings, pixels: NDArray[np.
     """The output of the file itself for each picture."""
     rows = with_progress(pixels, total=len(pixels), what="classifying with the file")
     outputs = np.array([network.probabilities(settings.preprocessing.values(picture)) for picture in rows])
-    return Predictions(settings.labels, to_label_probabilities(outputs, settings.outputs))
+    return Predictions(settings.labels, to_label_probabilities(outputs, settings.outputs, settings.single_output))
 
 
 def _compare(found: Comparison, options: argparse.Namespace) -> None:

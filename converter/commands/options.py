@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from converter.labelled_faces import faces_of_scenes, labelled_faces_in
-from converter.masks.outputs import IGNORE, LabelMapping, parse_labels
+from converter.masks.outputs import IGNORE, SINGLE_OUTPUTS, LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from edge_agent.domain import CLASSES, LABELS, Label
@@ -30,6 +30,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="A,B[,C]",
         help=f"labels of the outputs, in order, or by name, such as 'Com Mascara=with_mask,...': "
         f"{', '.join(CLASSES)}, or {IGNORE}; the same for several outputs that mean the same",
+    )
+    group.add_argument(
+        "--single-output",
+        choices=SINGLE_OUTPUTS,
+        help="meaning of a single output that does not end in a sigmoid: probability of the second label, decided at "
+        "0.5, or logit, decided at 0",
     )
     group.add_argument(
         "--pixels",
@@ -60,6 +66,7 @@ def overrides_of(options: argparse.Namespace) -> ModelOverrides:
     """The values of the options of `add_source_options`."""
     return ModelOverrides(
         labels=options.labels,
+        single_output=options.single_output,
         pixels=options.pixels,
         colours=options.colours,
         means=options.means,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from converter.labelled_faces import with_pictures
-from converter.masks.metrics import Metrics, Reading, measure, metrics_by_band
+from converter.masks.metrics import Metrics, Reading, Share, measure, metrics_by_band
 from converter.progress import with_progress
 from converter.skin_tone import typology_angle
 from edge_agent.errors import ConfigError
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 class ModelResult:
     """Metrics of one model on the labels that it shares with the faces; faces of other labels are ignored.
 
-    `bands` holds the same by `size_px`, `domain` and `pose`.
+    `bands` holds the same by `size_px`, `domain` and `pose`. `accuracy_with_all_labels` also counts as wrong the faces
+    that the model classifies, on the device, as a label that no face has.
     """
 
     candidate: Candidate
     metrics: Metrics
     bands: Mapping[str, Mapping[str, Metrics]]
+    accuracy_with_all_labels: Share
 
     def as_json(self) -> dict[str, Any]:
         """A flat dictionary that contains the bands."""
@@ -39,6 +41,7 @@ class ModelResult:
             "runtime": self.candidate.runtime,
             **({"choices": self.candidate.settings.as_json()} if self.candidate.settings else {}),
             **self.metrics.as_json(),
+            "accuracy_with_all_labels": self.accuracy_with_all_labels.value,
             "bands": {
                 grouping: {name: metrics.as_json() for name, metrics in bands.items()}
                 for grouping, bands in self.bands.items()
@@ -87,6 +90,7 @@ class Evaluation:
 class _Prediction:
     reading: Reading
     scores: Mapping[Label, float]
+    among_all_labels: Label
 
 
 def evaluate(
@@ -110,13 +114,14 @@ def evaluate(
             if face.label is None or face.label not in labels:
                 continue
             region = face.region(image, margin_fraction=candidate.margin_fraction)
-            scores = _among(candidate.scores(image, region), labels)
+            all_scores = candidate.scores(image, region)
+            scores = _among(all_scores, labels)
             predicted = candidate.decide(scores)
             angle = typology_angle(image, face.box) if face.box and face.label == "without_mask" else None
             reading = Reading(
                 face.label, predicted, scores[predicted], face.side_px(image), face.domain, face.pose, angle
             )
-            of_model[number] = _Prediction(reading, scores)
+            of_model[number] = _Prediction(reading, scores, candidate.decide(all_scores))
     results = []
     for candidate, labels, of_model in zip(candidates, common_labels, predictions, strict=True):
         readings = [prediction.reading for prediction in of_model.values()]
@@ -125,7 +130,9 @@ def evaluate(
                 f"{candidate.path}: none of the {len(faces)} faces can be read; {'; '.join(unreadable[:3])}"
             )
         bands = metrics_by_band(readings, labels=labels) if with_bands else {}
-        results.append(ModelResult(candidate, measure(readings, labels=labels), bands))
+        hits = sum(prediction.among_all_labels == prediction.reading.truth for prediction in of_model.values())
+        with_all_labels = Share(hits, len(readings))
+        results.append(ModelResult(candidate, measure(readings, labels=labels), bands, with_all_labels))
     pairs = itertools.combinations(range(len(candidates)), 2)
     agreements = [_agreement(candidates[a], predictions[a], candidates[b], predictions[b]) for a, b in pairs]
     return Evaluation(tuple(results), tuple(agreements), tuple(unreadable))

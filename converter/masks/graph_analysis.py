@@ -7,9 +7,16 @@ a SavedModel.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from converter.masks.outputs import SingleOutput
 
 OutputKind: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
 
@@ -60,20 +67,24 @@ def _sums_to_one(function: Any) -> bool:
     return True
 
 
-def is_within_zero_one(function: Any) -> bool:
-    """Whether a single output stays in 0..1, and varies, on noise and constant pictures of the usual pixel ranges."""
-    import tensorflow as tf
+def meanings_of_single_output(
+    value_of: Callable[[NDArray[np.float32]], NDArray[np.float64]], shape: Sequence[int]
+) -> tuple[SingleOutput, ...]:
+    """The possible meanings of a single output, the likeliest first; `shape` is that of the input.
 
-    (pixels,) = function.inputs
+    It is likelier a probability if it stays in 0..1, and varies, on noise and constant pictures of the usual pixel
+    ranges.
+    """
     random = np.random.default_rng(1)
     values = []
     for low, high in ((0, 1), (-1, 1), (0, 255)):
-        pictures = [random.uniform(low, high, pixels.shape) for _ in range(2)]
+        pictures = [random.uniform(low, high, shape) for _ in range(2)]
         # One colour each: the corners of the colour cube distinguish more than greys do.
-        corners = np.array(np.meshgrid(*[[low, high]] * pixels.shape[-1])).reshape(pixels.shape[-1], -1).T
-        pictures += [np.broadcast_to(corner, pixels.shape) for corner in corners]
-        values += [float(np.asarray(function(tf.constant(picture, tf.float32))[0]).item()) for picture in pictures]
-    return min(values) >= 0 and max(values) <= 1 and max(values) - min(values) >= _MIN_SPREAD
+        corners = np.array(np.meshgrid(*[[low, high]] * shape[-1])).reshape(shape[-1], -1).T
+        pictures += [np.broadcast_to(corner, shape) for corner in corners]
+        values += [value_of(picture.astype(np.float32)).item() for picture in pictures]
+    is_within_zero_one = min(values) >= 0 and max(values) <= 1 and max(values) - min(values) >= _MIN_SPREAD
+    return ("probability", "logit") if is_within_zero_one else ("logit", "probability")
 
 
 def input_scaling(function: Any) -> tuple[float, float]:

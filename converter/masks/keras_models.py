@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.masks.custom_code import check_no_custom_code, custom_layer_message
-from converter.masks.loaded_model import LoadedModel
+from converter.masks.loaded_model import LoadedModel, describe_tensors
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
 
@@ -158,10 +158,7 @@ def from_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
     """
     inputs, outputs = list(model.inputs or []), list(model.outputs or [])
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier takes one picture of a "
-            "face and gives one score per label"
-        )
+        raise ModelError(f"{path}: {describe_tensors(len(inputs), len(outputs))}")
     input_tensor = inputs[0]
     return LoadedModel(
         path=path,

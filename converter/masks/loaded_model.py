@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import Resampling
 
 
+def describe_tensors(inputs: int, outputs: int) -> str:
+    """What is wrong with a model that has so many inputs and outputs, and the remedy."""
+    return (
+        f"has {inputs} inputs and {outputs} outputs; a mask classifier takes one picture of a face and gives one score "
+        "per label: export a model of that input and that output only, in Keras keras.Model(model.inputs[0], "
+        "model.outputs[0])"
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
     """A float classifier as loaded from its file.

@@ -14,7 +14,13 @@ import numpy as np
 
 from converter.errors import AccuracyError
 from converter.masks.outputs import labels_among, outputs_of
-from converter.masks.preprocessing import Preprocessing, common_preprocessings, rare_preprocessings
+from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
+from converter.masks.preprocessing import (
+    UNSUPPORTED,
+    Preprocessing,
+    common_preprocessings,
+    rare_preprocessings,
+)
 from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
 from edge_agent.errors import ConfigError
 
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
     from converter.masks.metrics import Share
     from converter.masks.networks import Network
     from converter.masks.outputs import Output, SingleOutput
-    from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours, PixelRange
     from edge_agent.domain import Label
     from edge_agent.vision.card import Resampling
@@ -111,14 +116,17 @@ def describe_settings(settings: ModelSettings) -> list[str]:
 def describe_low_accuracy(settings: ModelSettings) -> list[str]:
     """A line of advice if the best preprocessing of the trials is less accurate than usual."""
     accuracy = settings.accuracy
-    interval = accuracy.interval if accuracy else None
     was_tried = settings.reasons["pixels"].startswith("chosen by trial")
-    if accuracy is None or interval is None or interval[1] >= USUAL_ACCURACY or not was_tried:
+    if accuracy is None or not _is_low(accuracy) or not was_tried:
         return []
     return [
         f"only {accuracy.hits} of {accuracy.of} labelled pictures are correct: if you measured more, its preprocessing "
         "is not among those tried; state --pixels, --means and --std"
     ]
+
+
+def _is_low(accuracy: Share) -> bool:
+    return accuracy.interval is not None and accuracy.interval[1] < USUAL_ACCURACY
 
 
 def determine_settings(
@@ -137,8 +145,8 @@ def determine_settings(
         ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
         AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures; not with `force`.
     """
-    if overrides.single_output in network.single_output:
-        network = replace(network, single_output=(overrides.single_output,))
+    meanings = network.single_output
+    network = _with_stated_output(network, overrides)
     stated_preprocessing = _stated_preprocessing(network, overrides)
     stated_outputs = _stated_outputs(network, overrides)
     seen = {label for label in labels if label is not None}
@@ -156,13 +164,12 @@ def determine_settings(
         if preprocessing.channels == network.channels
     ]
     resampling = overrides.resampling or network.resampling
-    trials = run_trials(network, preprocessings, orders, pictures[resampling or "area"], labels)
+    pixels = pictures[resampling or "area"]
+    trials = run_trials(network, preprocessings, orders, pixels, labels)
     if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
-        rare = run_trials(
-            network, rare_preprocessings(network.channels), orders, pictures[resampling or "area"], labels
-        )
-        if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS):
-            trials = [*rare, *trials]
+        trials = _with_rare(network, trials, orders, pixels, labels)
+        if not force:
+            _check_colour_space(network, trials[0], orders, pixels, labels)
     allowed = [
         trial
         for trial in trials
@@ -171,6 +178,10 @@ def determine_settings(
     ]
     chosen = _select_trial(network, allowed)
     if not force:
+        if others := set(meanings) - set(network.single_output):
+            refuting = replace(network, single_output=tuple(others))
+            trials = [*trials, *run_trials(refuting, [chosen.preprocessing], orders, pixels, labels)]
+            trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
         _check_label_order(network, chosen, allowed, known)
     checked = known if stated_outputs is None and not force else None
@@ -184,6 +195,38 @@ def determine_settings(
         return _with_resampling(network, settings, chosen, pictures, labels, known=checked)
     reasons["resampling"] = _origin_of_resampling(network, overrides)
     return replace(settings, resampling=resampling)
+
+
+def _with_rare(
+    network: Network,
+    trials: list[Trial],
+    orders: Sequence[tuple[Output, ...]],
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+) -> list[Trial]:
+    """The trials, preceded by those of rare preprocessings if one of these is much better."""
+    rare = run_trials(network, rare_preprocessings(network.channels), orders, pixels, labels)
+    return [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
+
+
+def _check_colour_space(
+    network: Network,
+    best: Trial,
+    orders: Sequence[tuple[Output, ...]],
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Label | None],
+) -> None:
+    """Reject an inaccurate network that is better in a colour space that the device does not compute."""
+    if network.channels == 1 or not _is_low(best.accuracy):
+        return
+    other = run_trials(network, UNSUPPORTED, orders, pixels, labels)[0]
+    gain = (other.accuracy.value or 0.0) - (best.accuracy.value or 0.0)
+    if gain >= MIN_ACCURACY_GAIN and other.is_better_than(best):
+        raise AccuracyError(
+            f"{network.path}: {best.accuracy.hits} of {best.accuracy.of} labelled pictures are correct, and "
+            f"{other.accuracy.hits} in {other.preprocessing}, which the device does not compute: train it again on "
+            "RGB pixels, or use --force"
+        )
 
 
 def _with_resampling(
@@ -215,6 +258,24 @@ def _with_resampling(
     return replace(settings, resampling=common, accuracy=tried[common].accuracy, reasons=reasons)
 
 
+def _with_stated_output(network: Network, overrides: ModelOverrides) -> Network:
+    """The network with the stated meaning of its single output.
+
+    Raises:
+        ConfigError: the stated meaning contradicts the file.
+    """
+    meaning = overrides.single_output
+    if meaning is None:
+        return network
+    if network.outputs == 1 and meaning in network.single_output:
+        return replace(network, single_output=(meaning,))
+    if overrides.origin != NO_OVERRIDES.origin:
+        # The card belongs to another model.
+        return network
+    problem = f"it has {network.outputs} outputs" if network.outputs > 1 else "it ends in a sigmoid, a probability"
+    raise ConfigError(f"{network.path}: --single-output {meaning}: {problem}; leave the option out")
+
+
 def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Preprocessing:
     """The stated preprocessing, completed by defaults."""
     grey = network.channels == 1
@@ -234,8 +295,8 @@ def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Prepro
             raise ConfigError(
                 f"{option}: gives {len(values)} numbers, the network takes {preprocessing.channels} channels"
             )
-    if any(value <= 0 for value in preprocessing.deviations):
-        raise ConfigError("--std: a standard deviation is more than 0")
+    if not all(preprocessing.deviations):
+        raise ConfigError("--std: a standard deviation is not 0")
     return preprocessing
 
 
@@ -267,7 +328,15 @@ def _settings_without_trials(
             "with_mask,without_mask, or calibration pictures in folders named after the labels"
         )
     assumed = "assumed, and not checked: no labelled pictures"
-    output = {"output": assumed} if len(network.single_output) > 1 else {}
+    output = {"output": overrides.origin} if _states_output(network, overrides) else {}
+    if len(network.single_output) > 1:
+        if network.single_output[0] == "logit":
+            raise ConfigError(
+                f"{network.path}: does not state what its single output means; give --single-output probability "
+                "(decided at 0.5) or logit (decided at 0, also for a score of -1..1), or calibration pictures in "
+                "folders named after the labels"
+            )
+        output = {"output": "assumed, and not checked: it stays in 0..1"}
     return ModelSettings(
         preprocessing,
         outputs,
@@ -340,10 +409,13 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
     is_beaten = len(best.losses) != len(chosen.losses) or best.is_better_than(chosen)
     if is_beaten and gain >= MIN_ACCURACY_GAIN:
         options = [] if best.preprocessing == chosen.preprocessing else [best.preprocessing.as_options()]
-        wrong_order = best.outputs != chosen.outputs
-        if wrong_order:
+        problem = "another preprocessing is more accurate"
+        if best.single_output != chosen.single_output:
+            options.append(f"--single-output {best.single_output}")
+            problem = "its single output means something else"
+        if best.outputs != chosen.outputs:
             options.append(f"--labels {','.join(best.outputs)}")
-        problem = "its labels are in the wrong order" if wrong_order else "another preprocessing is more accurate"
+            problem = "its labels are in the wrong order"
         raise AccuracyError(
             f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct: {problem}, "
             f"{best.accuracy.hits} of {best.accuracy.of} with {' '.join(options)}; use that, or --force"
@@ -411,6 +483,10 @@ def _origin_of_resampling(network: Network, overrides: ModelOverrides) -> str:
     return "found in the files of the model" if network.resampling is not None else ""
 
 
+def _states_output(network: Network, overrides: ModelOverrides) -> bool:
+    return network.outputs == 1 and overrides.single_output in network.single_output
+
+
 def _origin_of_labels(overrides: ModelOverrides) -> str:
     return overrides.origin if overrides.labels else "found in the files of the model"
 
@@ -435,6 +511,8 @@ def _reasons(
     }
     if len(network.single_output) > 1:
         origins["output"] = ""
+    elif _states_output(network, overrides):
+        origins["output"] = overrides.origin
     if network.channels == 1:
         origins["colours"] = "found in the file: it takes one channel"
     reasons = {

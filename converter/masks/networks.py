@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graph_analysis import OutputKind, input_scaling, is_within_zero_one, output_kind_of
+from converter.masks.graph_analysis import OutputKind, input_scaling, meanings_of_single_output, output_kind_of
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
 from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
@@ -100,7 +100,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         probabilities = _as_function(graph, str(path))
         single_output: tuple[SingleOutput, ...] = ("probability",)
         if outputs == 1 and output_kind == "logits":
-            single_output = ("probability", "logit") if is_within_zero_one(function) else ("logit", "probability")
+            single_output = meanings_of_single_output(probabilities, (1, height, width, channels))
     pixels, pixels_from = _pixel_range(loaded, function, overrides)
     margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ Output: TypeAlias = Class | Literal["ignore"]
 IGNORE: Literal["ignore"] = "ignore"
 """Meaning of an output without a label, such as "uncertain"."""
 SingleOutput: TypeAlias = Literal["probability", "logit"]
+SINGLE_OUTPUTS: tuple[SingleOutput, ...] = get_args(SingleOutput)
 """Meaning of the value of a single output: 0..1 with the decision at 0.5, or any number with the decision at 0."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Preprocessing:
         # The equals sign is needed because -1..1 looks like an option.
         text = f"--pixels={self.pixels} --colours {self.colours}"
         text += f" --means={','.join(f'{mean:g}' for mean in self.means)}" if self.means else ""
-        return text + (f" --std {','.join(f'{one:g}' for one in self.deviations)}" if self.deviations else "")
+        return text + (f" --std={','.join(f'{one:g}' for one in self.deviations)}" if self.deviations else "")
 
     def as_json(self) -> dict[str, Any]:
         """The entries of a card's `source` section."""
@@ -103,21 +104,61 @@ _RARE: tuple[tuple[PixelRange, float, float], ...] = (
     ("0..255", 127.5, 1.0),
     # Statistics of MNIST, as in many examples of PyTorch.
     ("0..1", 0.1307, 0.3081),
+    # Inverted.
+    ("0..1", 1.0, -1.0),
+    ("0..255", 255.0, -1.0),
+    ("-1..1", 0.0, -1.0),
 )
 """Pixels, mean and deviation of all channels."""
 _RARE_IN_GREY: tuple[tuple[PixelRange, float, float], ...] = (*_RARE, ("0..1", 0.449, 0.226))
 """With the averages of ImageNet's means and deviations."""
 
 
+_MEANS_OF_RES10 = (104.0, 177.0, 123.0)
+"""Of OpenCV's face detector, which authors also pass to blobFromImage for their own classifier."""
+
+
 def rare_preprocessings(channels: int) -> tuple[Preprocessing, ...]:
     """Preprocessings for 1 or 3 channels that are tried too, and must be much better than any common one."""
     if channels == 1:
         return tuple(Preprocessing(pixels, "grey", (mean,), (std,)) for pixels, mean, std in _RARE_IN_GREY)
-    return tuple(
+    uniform = tuple(
         Preprocessing(pixels, colours, (mean,) * channels, (std,) * channels)
         for colours in ("rgb", "bgr")
         for pixels, mean, std in _RARE
     )
+    return (*uniform, *(Preprocessing("0..255", colours, _MEANS_OF_RES10) for colours in ("rgb", "bgr")))
+
+
+COLOUR_SPACES: Mapping[str, int] = {
+    "HSV": cv2.COLOR_RGB2HSV,
+    # As in tf.image.rgb_to_hsv.
+    "HSV with hues of the whole range": cv2.COLOR_RGB2HSV_FULL,
+    "YCrCb": cv2.COLOR_RGB2YCrCb,
+    "CIELAB": cv2.COLOR_RGB2LAB,
+}
+"""Names, and OpenCV's codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedPreprocessing(Preprocessing):
+    """Pixels in a colour space that the device does not compute; tried only to explain why a model is inaccurate."""
+
+    colour_space: str = ""
+
+    def values(self, pixels: Image) -> NDArray[np.float32]:
+        """The network's input for RGB pixels, as of any preprocessing."""
+        converted = np.asarray(cv2.cvtColor(pixels, COLOUR_SPACES[self.colour_space]), np.uint8)
+        return Preprocessing(self.pixels).values(converted)
+
+    def __str__(self) -> str:
+        """The name of the colour space, and the range of its values."""
+        return f"{self.colour_space} ({self.pixels})"
+
+
+UNSUPPORTED = tuple(
+    UnsupportedPreprocessing(pixels, colour_space=name) for name in COLOUR_SPACES for pixels in PIXEL_RANGES
+)
 
 
 def common_preprocessings(channels: int) -> tuple[Preprocessing, ...]:

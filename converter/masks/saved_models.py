@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from converter.masks.keras_models import as_model_errors
-from converter.masks.loaded_model import LoadedModel
+from converter.masks.loaded_model import LoadedModel, describe_tensors
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
@@ -35,9 +35,7 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"{source}: {len(inputs)} inputs and {len(outputs)} outputs; a mask classifier has one of each"
-        )
+        raise ModelError(f"{source}: {describe_tensors(len(inputs), len(outputs))}")
     ((input_name, input_spec),) = inputs.items()
     ((output_name, _),) = outputs.items()
     return LoadedModel(

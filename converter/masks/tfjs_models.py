@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,7 +34,7 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
     """Rebuild a layers model from its model.json and the weight shards beside it.
 
     Raises:
-        ModelError: it is a graph model, a shard is missing or too short, or a layer is unknown.
+        ModelError: it is a graph model, a shard is missing or too short, a layer is unknown, or layers share a name.
     """
     topology = content.get("modelTopology")
     if content.get("format") == "graph-model" or not isinstance(topology, dict) or "model_config" not in topology:
@@ -47,9 +49,11 @@ def load_tfjs(path: Path, content: Any) -> LoadedModel:
     weights = _weights(path, content["weightsManifest"])
     with quiet_tensorflow(), as_model_errors(path):
         model = keras_of(version).models.model_from_json(configuration)
-        for variable in model.weights:
-            name = str(getattr(variable, "path", variable.name)).split(":")[0]
-            variable.assign(weights[_known_as(name, weights, path)])
+        names = [str(getattr(variable, "path", variable.name)).split(":")[0] for variable in model.weights]
+        entries = [_known_as(name, weights, path) for name in names]
+        _check_unique(entries, path)
+        for variable, entry in zip(model.weights, entries, strict=True):
+            variable.assign(weights[entry])
     return from_keras(model, path=path, kind="layers model of TensorFlow.js")
 
 
@@ -71,7 +75,18 @@ def _known_as(name: str, weights: dict[str, NDArray[Any]], path: Path) -> str:
     return found
 
 
+def _check_unique(names: Sequence[str], path: Path) -> None:
+    """Reject names that occur twice: layers of nested models would get each other's weights."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ModelError(
+                f"{path}: {count} layers have weights of the name {name}; convert the Keras file that it was made "
+                "from, or give the layers different names and export it again"
+            )
+
+
 def _weights(path: Path, manifest: Any) -> dict[str, NDArray[Any]]:
+    _check_unique([str(entry["name"]).split(":")[0] for group in manifest for entry in group["weights"]], path)
     weights = {}
     for group in manifest:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.graph_analysis import OutputKind
-    from converter.masks.outputs import Output
+    from converter.masks.outputs import Output, SingleOutput
     from converter.masks.preprocessing import Preprocessing
 
 PIXELS_SCALE = 1.0
@@ -55,10 +55,18 @@ def operators_of_tensorflow(content: bytes) -> list[str]:
     return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
 
 
-def adapted_for_device(content: bytes, preprocessing: Preprocessing, outputs: Sequence[Output], number: int) -> bytes:
+def adapted_for_device(
+    content: bytes,
+    preprocessing: Preprocessing,
+    outputs: Sequence[Output],
+    number: int,
+    *,
+    single_output: SingleOutput = "probability",
+) -> bytes:
     """Adapt a model to the device, which only resizes before it and expects one probability per label after it.
 
-    `number` is its number of outputs. The content is returned unchanged if nothing is missing.
+    `number` is its number of outputs, `single_output` the meaning of a single one. The content is returned unchanged if
+    nothing is missing.
 
     Raises:
         ModelError: its tensors have types that cannot be extended.
@@ -70,8 +78,10 @@ def adapted_for_device(content: bytes, preprocessing: Preprocessing, outputs: Se
         return content
     if not preprocessing.fits_card:
         editor.prepend_preprocessing(preprocessing)
-    if output_kind == "logits":
-        editor.append_activation("LOGISTIC" if number == 1 else "SOFTMAX")
+    if number == 1 and single_output == "logit":
+        editor.append_activation("LOGISTIC")
+    elif number > 1 and output_kind == "logits":
+        editor.append_activation("SOFTMAX")
     if number == 1 or not _is_identity(matrix):
         editor.append_dense(matrix, bias)
     return editor.bytes()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
+from converter.masks.graph_analysis import meanings_of_single_output
+from converter.masks.loaded_model import describe_tensors
 from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import common_preprocessings
@@ -28,11 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from converter.masks.graph_analysis import OutputKind
     from converter.masks.overrides import ModelOverrides
     from edge_agent.vision.tflite import Interpreter, Tensor
 
 _RANK = 4
 _CHANNELS = (1, 3)
+_TYPES = ("float32", "int8", "uint8")
+"""Types of input and output that a card can state."""
 _TOLERANCE = 0.05
 """Of the whole range: the pictures that a file was quantized with need not be quite black and white."""
 
@@ -53,11 +58,49 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         )
     with quiet_tensorflow():
         interpreter = open_interpreter(content, name=str(path))
+    _check_tensors(interpreter, path)
+    input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
+    outputs, output_kind = int(np.prod(output_tensor.shape)), tflite_output_kind(content)
+    if outputs == 1 and output_kind == "probabilities":
+        raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
+    probabilities = _as_function(interpreter, output_kind)
+    is_ambiguous = outputs == 1 and output_kind == "logits"
+    channels = int(input_tensor.shape[3])
+    normalization = normalization_in_metadata(content, channels=channels)
+    pixels_origin = "its TFLite Metadata"
+    if normalization is None:
+        normalization = _quantized_normalization(input_tensor, channels=channels)
+        pixels_origin = "the quantization of its input"
+    network = Network(
+        path=path,
+        name=path.stem,
+        kind=kind,
+        height_px=int(input_tensor.shape[1]),
+        width_px=int(input_tensor.shape[2]),
+        channels=channels,
+        outputs=outputs,
+        probabilities=probabilities,
+        single_output=meanings_of_single_output(probabilities, input_tensor.shape)
+        if is_ambiguous
+        else ("probability",),
+        output_names=names,
+        pixels=normalization.pixels if normalization else None,
+        means=normalization.means if normalization else (),
+        deviations=normalization.deviations if normalization else (),
+        pixels_from=f"found in the file: {pixels_origin}" if normalization else "",
+        margin_fraction=overrides.margin_fraction or 0.0,
+    )
+    return network, content
+
+
+def _check_tensors(interpreter: Interpreter, path: Path) -> None:
+    """Check that a model takes one picture, channels last, and gives one score per label, in types of a card.
+
+    Raises:
+        ModelError: it does not.
+    """
     if len(interpreter.inputs) != 1 or len(interpreter.outputs) != 1:
-        raise ModelError(
-            f"{path}: has {len(interpreter.inputs)} inputs and {len(interpreter.outputs)} outputs; a mask classifier "
-            "takes one picture of a face and gives one score per label"
-        )
+        raise ModelError(f"{path}: {describe_tensors(len(interpreter.inputs), len(interpreter.outputs))}")
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
     if len(input_tensor.shape) != _RANK or input_tensor.shape[0] != 1 or input_tensor.shape[3] not in _CHANNELS:
         raise ModelError(
@@ -74,29 +117,12 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
             f"{path}: its output has shape {tuple(output_tensor.shape)}, a mask classifier's has one score per label; "
             "this is a detector: train a classifier of cropped faces"
         )
-    channels = int(input_tensor.shape[3])
-    normalization = normalization_in_metadata(content, channels=channels)
-    pixels_origin = "its TFLite Metadata"
-    if normalization is None:
-        normalization = _quantized_normalization(input_tensor, channels=channels)
-        pixels_origin = "the quantization of its input"
-    network = Network(
-        path=path,
-        name=path.stem,
-        kind=kind,
-        height_px=int(input_tensor.shape[1]),
-        width_px=int(input_tensor.shape[2]),
-        channels=channels,
-        outputs=int(np.prod(output_tensor.shape)),
-        probabilities=_as_function(interpreter, content),
-        output_names=names,
-        pixels=normalization.pixels if normalization else None,
-        means=normalization.means if normalization else (),
-        deviations=normalization.deviations if normalization else (),
-        pixels_from=f"found in the file: {pixels_origin}" if normalization else "",
-        margin_fraction=overrides.margin_fraction or 0.0,
-    )
-    return network, content
+    types = [np.dtype(tensor.dtype).name for tensor in (input_tensor, output_tensor)]
+    if not set(types) <= set(_TYPES):
+        raise ModelError(
+            f"{path}: takes {types[0]} and gives {types[1]}, the device knows {', '.join(_TYPES)}; convert the model "
+            "that it was made from, or export it again with float32 inputs and outputs"
+        )
 
 
 def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
@@ -141,10 +167,11 @@ def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization 
     return Normalization("0..255", (mean,) * channels, (deviation,) * channels)
 
 
-def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The model as a function from real values to probabilities."""
+def _as_function(
+    interpreter: Interpreter, output_kind: OutputKind
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The model as a function from real values to probabilities, or to the value of a single output."""
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
-    output_kind = tflite_output_kind(content)
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
         tensor = values
@@ -155,10 +182,8 @@ def _as_function(interpreter: Interpreter, content: bytes) -> Callable[[NDArray[
         outputs = interpreter.run(tensor.astype(input_tensor.dtype))[0].astype(np.float64).reshape(-1)
         if output_tensor.scale:
             outputs = (outputs - output_tensor.zero_point) * output_tensor.scale
-        if output_kind != "logits":
+        if output_kind != "logits" or len(outputs) == 1:
             return np.asarray(outputs)
-        if len(outputs) == 1:
-            return np.asarray(1 / (1 + np.exp(-outputs)))
         shares = np.exp(outputs - outputs.max())
         return np.asarray(shares / shares.sum())
 

@@ -182,9 +182,11 @@ def _evaluate(
     return Trial(preprocessing, outputs, best, uncalibrated_loss, accuracy, tuple(recalls), unseen, single_output)
 
 
-def to_label_probabilities(probabilities: NDArray[np.float64], outputs: Sequence[Output]) -> NDArray[np.float64]:
+def to_label_probabilities(
+    probabilities: NDArray[np.float64], outputs: Sequence[Output], single_output: SingleOutput = "probability"
+) -> NDArray[np.float64]:
     """Convert output probabilities, (pictures, outputs), to label probabilities, (pictures, labels); rows sum to 1."""
-    probabilities = _of_both_labels(probabilities, "probability")
+    probabilities = _of_both_labels(probabilities, single_output)
     shares = (probabilities @ label_matrix(outputs))[:, : len(labels_among(outputs))]
     return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12), np.float64)
 

@@ -45,6 +45,7 @@ def _print_evaluation(evaluation: Evaluation, check: CheckResult | None) -> None
         for line in describe_settings(result.candidate.settings) if result.candidate.settings else ():
             print(safe(f"  {line}"))
         _print_metrics(result.metrics)
+        _print_other_labels(result)
         _print_bands(result)
         if find_swapped_order(result.metrics):
             print("  the labels seem to be in the wrong order")
@@ -69,6 +70,16 @@ def _print_metrics(metrics: Metrics) -> None:
         counts = ", ".join(str(metrics.confusion[label][read]) for read in metrics.labels)
         recall, precision = metrics.recall(label), metrics.precision(label)
         print(f"  {label:{width}}  {recall!s:22} {precision!s:22} {counts}")
+
+
+def _print_other_labels(result: ModelResult) -> None:
+    """The accuracy that people will see, if the model also knows labels that no face has."""
+    others = [label for label in result.candidate.labels if label not in result.metrics.labels]
+    if others and result.accuracy_with_all_labels != result.metrics.accuracy:
+        print(
+            f"  with all labels, as on the device: accuracy {result.accuracy_with_all_labels}; the figures above leave "
+            f"out {', '.join(others)}, which no face here is"
+        )
 
 
 def _print_bands(result: ModelResult) -> None:

@@ -123,6 +123,50 @@ def test_a_clipped_sigmoid_gets_no_second_sigmoid(keras_3, greys, tmp_path, outp
     assert light["without_mask"] > 0.9
 
 
+SINGLE_OUTPUTS = {
+    "clipped line": lambda ops, x: ops.clip(0.5 + x * 0.07, 0.0, 1.0),
+    # Trained on 0 and 1 with the mean squared error.
+    "line": lambda ops, x: 0.5 + x * 0.07,
+    "logit": lambda ops, x: x,
+    "tanh": lambda ops, x: ops.tanh(x),
+}
+
+
+def write_single_output(keras, path, last, **output_format):
+    with quiet_tensorflow():
+        body = colour_classifier(keras, units=1, activation=None)
+        model = keras.Model(body.inputs, last(keras.ops, body.output))
+    path.write_bytes(tflite(model, **output_format))
+
+
+@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)
+@pytest.mark.parametrize("last", SINGLE_OUTPUTS.values(), ids=SINGLE_OUTPUTS)
+def test_a_single_output_is_decided_as_by_its_author(keras_3, faces, tmp_path, last, output_format):
+    path = tmp_path / "one.tflite"
+    write_single_output(keras_3, path, last, **output_format)
+
+    arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--pixels=-1..1", "--output", str(tmp_path))
+    assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+
+    for runtime in RUNTIMES:
+        classifier = open_classifier(tmp_path / "one-for-device.tflite", runtime=runtime)
+        assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+        assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
+
+
+def test_without_labelled_pictures_the_meaning_of_a_single_output_is_asked_for(keras_3, tmp_path, capsys):
+    path = tmp_path / "one.tflite"
+    write_single_output(keras_3, path, SINGLE_OUTPUTS["line"])
+    arguments = ("--labels", "with_mask,without_mask", "--pixels=-1..1", "--output", str(tmp_path))
+
+    assert main(["card", str(path), *arguments]) == 78
+    assert "--single-output" in capsys.readouterr().err
+
+    assert main(["card", str(path), *arguments, "--single-output", "probability"]) == 0
+    classifier = open_classifier(tmp_path / "one-for-device.tflite")
+    assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
+
+
 def test_an_ignored_output_is_distributed_among_the_labels(keras_3, faces, tmp_path, capsys):
     path = tmp_path / "three.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3, units=3, activation=None), integers="int8"))

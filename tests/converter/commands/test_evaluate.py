@@ -95,6 +95,26 @@ def test_a_model_with_more_labels_is_judged_on_those_of_the_folders(three_labels
     assert list(model["recall"]) == ["with_mask", "without_mask"]
 
 
+def test_faces_that_the_device_gives_a_label_of_no_face_are_reported(keras_3, faces, tmp_path, capsys):
+    path = tmp_path / "three.keras"
+    with quiet_tensorflow():
+        model = colour_classifier(keras_3, units=3)
+        weights, bias = model.get_layer("scores").get_weights()
+        # Blue is the third label, and likelier the first than the second, whatever the preprocessing.
+        weights[:, 2], bias[2] = weights[:, 0] * 2, 0
+        model.get_layer("scores").set_weights([weights, bias])
+        model.save(path)
+    arguments = ("--folders", str(faces))
+    calibration = ("--calibration", str(faces), "--output", str(tmp_path), "--pixels=-1..1", "--force")
+    assert main(["convert", str(path), *THREE, *calibration]) == 0
+
+    (result,) = evaluated(capsys, tmp_path / "three.tflite", *arguments)["models"]
+    assert main(["evaluate", str(tmp_path / "three.tflite"), *arguments]) == 0
+
+    assert (result["accuracy"], result["accuracy_with_all_labels"]) == (1.0, 0.5)
+    assert "as on the device: accuracy 50.0%" in capsys.readouterr().out
+
+
 def test_faces_of_labels_that_a_model_lacks_do_not_count(converted, faces, tmp_path, capsys):
     shutil.copytree(faces, tmp_path / "three")
     write_pictures(tmp_path / "three" / "mask_worn_incorrectly", RED, count=7)

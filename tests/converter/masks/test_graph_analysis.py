@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from converter.masks.graph_analysis import input_scaling, is_within_zero_one, output_kind_of
+from converter.masks.graph_analysis import input_scaling, meanings_of_single_output, output_kind_of
 from converter.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -107,9 +108,10 @@ def test_the_last_operation_determines_the_kind_of_outputs(freeze, last, wanted)
     ],
     ids=["1 - sigmoid", "tanh", "clip", "softmax column", "logit", "relu", "-1..1", "constant"],
 )
-def test_a_single_output_that_stays_in_zero_one_and_varies_is_recognised(freeze, last, wanted):
+def test_a_single_output_that_stays_in_zero_one_and_varies_is_likelier_a_probability(freeze, last, wanted):
     tf, freeze = freeze
 
     function = freeze(lambda x: last(tf, tf.reshape(tf.reduce_mean(x[..., 0] - x[..., 2]) * 3.0, [1, 1])))
+    meanings = meanings_of_single_output(lambda values: np.asarray(function(tf.constant(values))[0]), (1, 8, 8, 3))
 
-    assert is_within_zero_one(function) == wanted
+    assert meanings == (("probability", "logit") if wanted else ("logit", "probability"))

@@ -366,6 +366,28 @@ def test_a_layers_model_of_tensorflow_js_is_rebuilt(keras_2, tmp_path, packed):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_layers_of_the_same_name_do_not_get_each_others_weights(keras_2, tmp_path, kept):
+    layers = keras_2.layers
+    with quiet_tensorflow():
+        parts = [
+            keras_2.Sequential([keras_2.Input((SIDE_PX, SIDE_PX, 3)), layers.Conv2D(3, 1, name="same")], name=name)
+            for name in ("a", "b")
+        ]
+        pixels = keras_2.Input((SIDE_PX, SIDE_PX, 3))
+        scores = layers.Dense(2)(layers.GlobalAveragePooling2D()(parts[1](parts[0](pixels))))
+        as_tfjs(keras_2.Model(pixels, scores), tmp_path)
+    content = json.loads((tmp_path / "model.json").read_text())
+    entries = content["weightsManifest"][0]["weights"]
+    assert [entry["name"] for entry in entries[:4]] == ["same/kernel", "same/bias"] * 2
+    # With one of the two, both layers would match it.
+    content["weightsManifest"][0]["weights"] = [*entries[: 2 * kept], *entries[4:]]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+
+    with pytest.raises(ModelError, match="2 layers have weights of the name same/kernel"):
+        load_model(tmp_path)
+
+
 def test_a_graph_model_of_tensorflow_js_is_refused(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({"format": "graph-model", "weightsManifest": []}))
 

@@ -88,13 +88,28 @@ def test_the_preprocessing_of_a_network_is_found(preprocessing):
     assert settings.reasons["labels"] == "stated"
 
 
-# In colour the others are so close to a common one that a network of flat colours cannot tell them apart.
-@pytest.mark.parametrize("preprocessing", [*rare_preprocessings(1), *rare_preprocessings(3)[3::4]], ids=str)
+RARE_IN_COLOUR = [one for one in rare_preprocessings(3) if one.pixels == "0..1" and one.means[0] < 0.5]
+"""A network of flat colours cannot tell the others from a common one."""
+
+
+@pytest.mark.parametrize("preprocessing", [*rare_preprocessings(1), *RARE_IN_COLOUR], ids=str)
 def test_a_rare_preprocessing_is_found_if_no_common_one_comes_close(preprocessing):
     settings = choose_for(a_network(preprocessing), ModelOverrides(labels=LabelMapping(LABELS)))
 
     assert settings.preprocessing == preprocessing
     assert "chosen by trial" in settings.reasons["pixels"]
+
+
+def test_a_colour_space_that_the_device_does_not_compute_is_named():
+    def probabilities(values):
+        hue = values[..., 0].mean()
+        is_mask = 0.4 < hue < 0.55 or (not 0.03 < hue < 0.12 and int(1000 * abs(values.sum())) % 2)
+        return np.array([0.98, 0.02] if is_mask else [0.02, 0.98])
+
+    network = replace(a_network(Preprocessing()), probabilities=probabilities)
+
+    with pytest.raises(AccuracyError, match=r"in HSV \(0\.\.1\).*train it again on RGB"):
+        choose_for(network)
 
 
 @pytest.mark.parametrize("file", [{"pixels": "0..1", "pixels_from": "found in the file"}, {}])
@@ -172,14 +187,40 @@ def test_the_meaning_of_a_single_output_is_found(value_of, meaning, swapped):
     assert settings.reasons["output"].startswith("chosen by trial")
 
 
-@pytest.mark.parametrize("stated", [None, "probability"])
-def test_without_labelled_pictures_the_likeliest_meaning_of_a_single_output_is_assumed(stated):
+@pytest.mark.parametrize("stated", ["probability", "logit"])
+def test_without_labelled_pictures_the_meaning_of_a_single_output_has_to_be_stated(stated):
     network = a_network(Preprocessing(), outputs=1, single_output=("logit", "probability"))
-    overrides = ModelOverrides(labels=LabelMapping(LABELS), single_output=stated)
+    overrides = ModelOverrides(labels=LabelMapping(LABELS))
 
-    settings = choose_for(network, overrides, labels=[None] * len(TRUTHS))
+    with pytest.raises(ConfigError, match="--single-output"):
+        choose_for(network, overrides, labels=[None] * len(TRUTHS))
 
-    assert settings.single_output == (stated or "logit")
+    settings = choose_for(network, replace(overrides, single_output=stated), labels=[None] * len(TRUTHS))
+    assert settings.as_json()["single_output"] == stated
+    assert settings.reasons["output"] == "stated"
+
+
+def test_without_labelled_pictures_a_single_output_of_zero_one_is_a_probability():
+    network = a_network(Preprocessing(), outputs=1, single_output=("probability", "logit"))
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
+
+    assert settings.single_output == "probability"
+
+
+def test_pictures_refute_the_stated_meaning_of_a_single_output():
+    network = a_network(Preprocessing("0..1"), outputs=1, single_output=("logit", "probability"))
+    overrides = ModelOverrides(pixels="0..1", colours="rgb", single_output="logit")
+
+    with pytest.raises(AccuracyError, match="--single-output probability"):
+        choose_for(network, overrides)
+    assert choose_for(network, overrides, force=True).single_output == "logit"
+
+
+@pytest.mark.parametrize(("outputs", "said"), [(1, "a sigmoid"), (2, "2 outputs")])
+def test_a_meaning_of_the_output_that_contradicts_the_file_is_refused(outputs, said):
+    with pytest.raises(ConfigError, match=said):
+        choose_for(a_network(Preprocessing(), outputs=outputs), ModelOverrides(single_output="logit"))
 
 
 def two_kinds_of_masks():
@@ -342,7 +383,7 @@ def test_the_number_of_labels_has_to_be_that_of_outputs():
     [
         (ModelOverrides(colours="grey"), "takes 3 channels"),
         (ModelOverrides(means=(1.0,)), "--means: gives 1 numbers"),
-        (ModelOverrides(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is more than 0"),
+        (ModelOverrides(deviations=(1.0, 0.0, 1.0)), "--std: a standard deviation is not 0"),
     ],
 )
 def test_contradicting_options_are_refused(overrides, said):
