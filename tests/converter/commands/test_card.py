@@ -21,6 +21,7 @@ from tests.converter.model_maker import with_metadata
 pytestmark = pytest.mark.tensorflow
 
 WHOLE = Box(0, 0, 48, 48)
+SIXTEEN_BITS = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
 DARK, LIGHT = (60, 60, 60), (170, 170, 170)
 
 
@@ -41,7 +42,8 @@ def tflite(model, *, integers=None, half=False, dynamic=False, values=(-1.0, 1.0
             converter.representative_dataset = lambda: (
                 [np.full(shape, random.uniform(black, white, shape[-1]), np.float32)] for _ in range(40)
             )
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            operations = "TFLITE_BUILTINS_INT8" if integers != "int16" else SIXTEEN_BITS
+            converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, operations)]
             converter.inference_input_type = converter.inference_output_type = getattr(tf, integers)
         return bytes(converter.convert())
 
@@ -308,15 +310,17 @@ def test_tensorflow_operators_are_reported(tmp_path, capsys):
     assert not (tmp_path / "a.json").exists()
 
 
-@pytest.mark.parametrize("what", ["--size", "detector"])
+@pytest.mark.parametrize("what", ["--size", "detector", "int16"])
 def test_a_model_that_no_card_can_describe_is_refused(keras_3, tmp_path, capsys, what):
     layers = keras_3.layers
-    side, rest = {
-        "--size": (None, [layers.GlobalAveragePooling2D(), layers.Dense(2)]),
-        "detector": (SIDE_PX, [layers.Conv2D(2, 3, strides=8, padding="same")]),
+    classifying = [layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    side, rest, integers = {
+        "--size": (None, classifying, None),
+        "detector": (SIDE_PX, [layers.Conv2D(2, 3, strides=8, padding="same")], None),
+        "int16": (SIDE_PX, classifying, "int16"),
     }[what]
     model = keras_3.Sequential([keras_3.Input((side, side, 3)), *rest])
-    (tmp_path / "a.tflite").write_bytes(tflite(model))
+    (tmp_path / "a.tflite").write_bytes(tflite(model, integers=integers))
 
     assert main(["card", str(tmp_path / "a.tflite"), "--labels", "with_mask,without_mask"]) == 78
 
