@@ -28,7 +28,8 @@ SOURCES = (
     ),
     DataSource(
         "empty",
-        "images without people: samples from Python packages, synthetic textures, crops from the other data sets",
+        "images without people: samples from Python packages, images of Debian packages (games, wallpapers, stamps, "
+        "astronomy), synthetic textures, crops from the other data sets",
         "'edge-train empty'",
         "those of the packages and images",
     ),
