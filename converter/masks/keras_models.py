@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,19 @@ from edge_agent.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from converter.masks.outputs import SingleOutput
+
 ARCHITECTURE = "model.json"
+_LOGIT_LOSSES = {"hinge", "squaredhinge"}
+_PROBABILITY_LOSSES = {
+    "binarycrossentropy",
+    "binaryfocalcrossentropy",
+    "meansquarederror",
+    "mse",
+    "meanabsoluteerror",
+    "mae",
+}
+"""Losses of a single output by name, in lower case without underscores; a hinge is decided at 0, as a logit is."""
 _DESCRIBES_A_MODEL = re.compile(rb'"(class_name|modelTopology)"')
 
 
@@ -48,7 +61,8 @@ def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
     if "model_config" in attributes:
         check_no_custom_code(attributes["model_config"], source)
         version = attributes.get("keras_version", "2")
-        return _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
+        loaded = _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
+        return replace(loaded, single_output=_meaning_by_loss(attributes.get("training_config", "{}")))
     descriptions = architectures_in(path.parent)
     matching = (
         [file for file in descriptions if same_stem(file, path)]
@@ -72,10 +86,12 @@ def load_keras_archive(path: Path) -> LoadedModel:
     try:
         with zipfile.ZipFile(path) as archive:
             version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-            check_no_custom_code(archive.read("config.json").decode(), path)
+            config = archive.read("config.json").decode()
+            check_no_custom_code(config, path)
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ModelError(f"{path}: damaged or cut off: {one_line(error)}; copy or save the model again") from error
-    return _load_with_keras(path, source=path, version=version, kind=f".keras of Keras {version}")
+    loaded = _load_with_keras(path, source=path, version=version, kind=f".keras of Keras {version}")
+    return replace(loaded, single_output=_meaning_by_loss(config, section="compile_config"))
 
 
 def load_architecture(path: Path, weights: Path) -> LoadedModel:
@@ -126,6 +142,24 @@ def _load_with_keras(path: Path, *, source: Path, version: str, kind: str) -> Lo
     with quiet_tensorflow(), as_model_errors(source), _with_suffix(path, suffix) as renamed:
         model = _in_full_precision(keras_of(version).models.load_model(renamed, compile=False))
     return from_keras(model, path=source, kind=kind)
+
+
+def _meaning_by_loss(text: str, *, section: str = "") -> SingleOutput | None:
+    """What the loss in a saved training configuration says of a single output; None without a known loss."""
+    try:
+        saved = json.loads(text)
+    except ValueError:
+        return None
+    training = saved.get(section) if section else saved
+    loss = training.get("loss") if isinstance(training, dict) else None
+    options: dict[str, Any] = {}
+    if isinstance(loss, dict):
+        options = loss.get("config") or {}
+        loss = loss.get("class_name")
+    name = str(loss).lower().replace("_", "")
+    if name in _LOGIT_LOSSES or options.get("from_logits"):
+        return "logit"
+    return "probability" if name in _PROBABILITY_LOSSES else None
 
 
 def _in_full_precision(model: Any) -> Any:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from converter.masks.outputs import SingleOutput
     from converter.masks.preprocessing import Colours, PixelRange
     from edge_agent.vision.card import Resampling
 
@@ -28,7 +29,8 @@ class LoadedModel:
 
     `call` takes a tensor of `shape`, in which open sides are None, and of `dtype`. `owner` owns the weights.
     `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` come from files beside the model, and are
-    empty or None if these do not state them. `usual_resampling` is the framework's default for downscaling.
+    empty or None if these do not state them. `single_output` is what the loss in the file says of a single output.
+    `usual_resampling` is the framework's default for downscaling.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class LoadedModel:
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     output_names: tuple[str, ...] = ()
+    single_output: SingleOutput | None = None
     margin_fraction: float | None = None
     pixels: PixelRange | None = None
     colours: Colours | None = None

@@ -330,13 +330,14 @@ def _settings_without_trials(
     assumed = "assumed, and not checked: no labelled pictures"
     output = {"output": overrides.origin} if _states_output(network, overrides) else {}
     if len(network.single_output) > 1:
-        if network.single_output[0] == "logit":
+        if network.single_output[0] == "logit" and not network.single_output_from:
             raise ConfigError(
                 f"{network.path}: does not state what its single output means; give --single-output probability "
                 "(decided at 0.5) or logit (decided at 0, also for a score of -1..1), or calibration pictures in "
                 "folders named after the labels"
             )
-        output = {"output": "assumed, and not checked: it stays in 0..1"}
+        origin = f"found in the file: {network.single_output_from}" if network.single_output_from else ""
+        output = {"output": origin or "assumed, and not checked: it stays in 0..1"}
     return ModelSettings(
         preprocessing,
         outputs,

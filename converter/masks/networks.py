@@ -49,7 +49,8 @@ class Network:
     """A classifier whose preprocessing and labels are still undecided.
 
     `probabilities` takes (1, height, width, channels), float32, and gives (outputs,), one probability per output; a
-    single output is the probability of the second label, or one of `single_output`, the likeliest first. `pixels` is
+    single output is the probability of the second label, or one of `single_output`, the likeliest first;
+    `single_output_from` names where the file states that. `pixels` is
     the range that the file states or a layer implies, `means` and `deviations` are stated per channel, in that range;
     `pixels_from` names where.
     `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
@@ -66,6 +67,7 @@ class Network:
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     graph: Any = None
     single_output: tuple[SingleOutput, ...] = ("probability",)
+    single_output_from: str = ""
     output_names: tuple[str, ...] = ()
     pixels: PixelRange | None = None
     means: tuple[float, ...] = ()
@@ -101,6 +103,8 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         single_output: tuple[SingleOutput, ...] = ("probability",)
         if outputs == 1 and output_kind == "logits":
             single_output = meanings_of_single_output(probabilities, (1, height, width, channels))
+            # Sorting by a truth value is stable.
+            single_output = tuple(sorted(single_output, key=lambda meaning: meaning != loaded.single_output))
     pixels, pixels_from = _pixel_range(loaded, function, overrides)
     margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(
@@ -114,6 +118,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         probabilities=probabilities,
         graph=graph,
         single_output=single_output,
+        single_output_from="its loss" if loaded.single_output else "",
         output_names=loaded.output_names,
         pixels=pixels,
         pixels_from=pixels_from,

@@ -56,6 +56,37 @@ def test_every_output_layer_gives_probabilities_of_two_labels(a_file, ending):
     assert sum(blue.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("loss", "meaning"),
+    [("logits", "logit"), ("mse", "probability"), ("hinge", "logit"), ("poisson", None), (None, None)],
+)
+def test_the_loss_in_a_file_says_what_a_single_output_means(keras_3, tmp_path, suffix, loss, meaning):
+    path = tmp_path / f"one{suffix}"
+    with quiet_tensorflow():
+        model = colour_classifier(keras_3, units=1, activation=None)
+        if loss is not None:
+            model.compile(loss=keras_3.losses.BinaryCrossentropy(from_logits=True) if loss == "logits" else loss)
+        model.save(path)
+
+    if meaning is None:
+        with pytest.raises(ConfigError, match="--single-output"):
+            open_float_model(path, TWO)
+        return
+    settings = open_float_model(path, TWO).settings
+    assert settings.single_output == meaning
+    assert "its loss" in settings.reasons["output"]
+
+
+def test_the_loss_in_a_file_of_keras_2_says_what_a_single_output_means(keras_2, tmp_path):
+    with quiet_tensorflow():
+        model = colour_classifier(keras_2, units=1, activation=None)
+        model.compile(loss=keras_2.losses.BinaryCrossentropy(from_logits=True))
+        model.save(tmp_path / "one.h5")
+
+    assert open_float_model(tmp_path / "one.h5", TWO).settings.single_output == "logit"
+
+
 def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
     model = open_float_model(a_file(), TWO)
 
