@@ -137,8 +137,7 @@ def without_detections(paths: Sequence[Path], detect: Detect, random: np.random.
         if min(picture.shape[:2]) >= LARGE_SIDE_PX:
             parts += [part for part in [background_crop(picture, nowhere, random)] if part is not None]
         for part in map(_limited, parts):
-            scores = detect(part)[1]
-            if min(part.shape[:2]) >= MIN_SIDE_PX and not (scores >= UNCURATED_SCORE).any():
+            if min(part.shape[:2]) >= MIN_SIDE_PX and not (detect(part)[1] >= UNCURATED_SCORE).any():
                 yield part
 
 

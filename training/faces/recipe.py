@@ -46,7 +46,7 @@ class DataRecipe(RecipeSection):
         (), description="Use only pictures of `scenes` with a face of one of these labels, for training; none: all"
     )
     corrections: Path | None = Field(
-        None, description="YAML file that marks annotations of `scenes`, by id, as 'ignore' (labels do not matter here)"
+        None, description="YAML file with other labels, or 'ignore', for annotations of `scenes`, by id"
     )
     pictures: Path | None = Field(None, description="Folder of pictures without boxes; the teacher detects the faces")
     empty: Path | None = Field(None, description="Folder of pictures without people")

@@ -153,6 +153,8 @@ def _read_source(data: DataRecipe) -> list[Scene]:
         ignored = np.array([(box.x1, box.y1, box.x2, box.y2) for box in ignored_boxes.get(path, ())], np.float32)
         boxes = converted_to_style(boxes, data.style)
         scenes.append(Scene(path, of_picture[0].source, boxes, ignored.reshape(-1, 4), 0.0))
+    if not scenes:
+        raise ConfigError(f"{data.scenes}: no picture has a face of {', '.join(data.labels)}; correct labels")
     return _evenly_spaced(scenes, data.max_pictures)
 
 
