@@ -54,7 +54,7 @@ def test_a_command_is_split_into_words_as_by_a_shell():
         ({"source": "rpicam", "pixel_format": "bgr", "frame_size": (640, 480)}, "pixel_format: bgr"),
         ({"roi": (0.5, 0, 0.5, 1)}, "is empty; it is left, top, right, bottom"),
         ({"rotate": 45}, "0, 90, 180"),
-        ({"fourcc": "MJPEG"}, "pattern"),
+        ({"fourcc": "MJPEG"}, "four capital letters"),
     ],
 )
 def test_impossible_settings_are_rejected_before_a_camera_is_opened(keys, reason):
