@@ -63,7 +63,7 @@ def test_pictures_with_a_label_are_drawn_more_often_but_validated_once(tiny_reci
     assert of_bare > 3 / 4
     assert len({scene.path for scene in opened.validation}) == len(opened.validation)
 
-    data[1]["labels"] = ["mask_worn_incorrectly"]
+    data = [{"scenes": str(scenes_file), "labels": ["mask_worn_incorrectly"]}]
     with pytest.raises(ConfigError, match="no picture has a face of mask_worn_incorrectly"):
         open_scenes(tiny_recipe(data=data), folder=tmp_path)
 
