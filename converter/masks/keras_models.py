@@ -152,12 +152,11 @@ def _meaning_by_loss(text: str, *, section: str = "") -> SingleOutput | None:
         return None
     training = saved.get(section) if section else saved
     loss = training.get("loss") if isinstance(training, dict) else None
-    options: dict[str, Any] = {}
-    if isinstance(loss, dict):
-        options = loss.get("config") or {}
-        loss = loss.get("class_name")
-    name = str(loss).lower().replace("_", "")
-    if name in _LOGIT_LOSSES or options.get("from_logits"):
+    options = loss.get("config") if isinstance(loss, dict) else loss
+    # Losses are saved as a name, a function with its name, or a class with its options.
+    name = options if isinstance(options, str) else loss.get("class_name") if isinstance(loss, dict) else None
+    name = str(name).lower().replace("_", "")
+    if name in _LOGIT_LOSSES or (isinstance(options, dict) and options.get("from_logits")):
         return "logit"
     return "probability" if name in _PROBABILITY_LOSSES else None
 

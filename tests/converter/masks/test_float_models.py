@@ -59,14 +59,23 @@ def test_every_output_layer_gives_probabilities_of_two_labels(a_file, ending):
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     ("loss", "meaning"),
-    [("logits", "logit"), ("mse", "probability"), ("hinge", "logit"), ("poisson", None), (None, None)],
+    [
+        ("logits", "logit"),
+        ("mse", "probability"),
+        ("function", "probability"),
+        ("hinge", "logit"),
+        ("poisson", None),
+        (None, None),
+    ],
 )
 def test_the_loss_in_a_file_says_what_a_single_output_means(keras_3, tmp_path, suffix, loss, meaning):
     path = tmp_path / f"one{suffix}"
     with quiet_tensorflow():
         model = colour_classifier(keras_3, units=1, activation=None)
         if loss is not None:
-            model.compile(loss=keras_3.losses.BinaryCrossentropy(from_logits=True) if loss == "logits" else loss)
+            losses = keras_3.losses
+            objects = {"logits": losses.BinaryCrossentropy(from_logits=True), "function": losses.binary_crossentropy}
+            model.compile(loss=objects.get(loss, loss))
         model.save(path)
 
     if meaning is None:
