@@ -44,7 +44,7 @@ def list_pictures(folder: Path) -> list[Path]:
         ConfigError: there is no such folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
+        raise ConfigError(f"{folder}: no such folder; correct the path")
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
@@ -62,7 +62,7 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = L
     """
     _reject_test_split(folder)
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder; correct the path in the recipe")
+        raise ConfigError(f"{folder}: no such folder; correct the path")
     found = dict(class_folders(folder))
     selected = {child: label for child, label in found.items() if label in labels}
     if not selected:
@@ -179,7 +179,7 @@ def read_corrections(path: Path) -> dict[int, Correction]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such list of corrections; correct the path in the recipe") from error
+        raise ConfigError(f"{path}: no such list of corrections; correct the path") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not a YAML file: {error}") from error
     allowed = (*CLASSES, "ignore")
