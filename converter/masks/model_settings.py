@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_tria
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -167,9 +168,11 @@ def determine_settings(
     pixels = pictures[resampling or "area"]
     trials = run_trials(network, preprocessings, orders, pixels, labels)
     if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
-        trials = _with_rare(network, trials, orders, pixels, labels)
+        try_all = partial(run_trials, network, orders=orders, pixels=pixels, labels=labels)
+        rare = try_all(rare_preprocessings(network.channels))
+        trials = [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
         if not force:
-            _check_colour_space(network, trials[0], orders, pixels, labels)
+            _check_colour_space(network, trials[0], try_all)
     allowed = [
         trial
         for trial in trials
@@ -197,29 +200,13 @@ def determine_settings(
     return replace(settings, resampling=resampling)
 
 
-def _with_rare(
-    network: Network,
-    trials: list[Trial],
-    orders: Sequence[tuple[Output, ...]],
-    pixels: NDArray[np.uint8],
-    labels: Sequence[Label | None],
-) -> list[Trial]:
-    """The trials, preceded by those of rare preprocessings if one of these is much better."""
-    rare = run_trials(network, rare_preprocessings(network.channels), orders, pixels, labels)
-    return [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
-
-
 def _check_colour_space(
-    network: Network,
-    best: Trial,
-    orders: Sequence[tuple[Output, ...]],
-    pixels: NDArray[np.uint8],
-    labels: Sequence[Label | None],
+    network: Network, best: Trial, try_all: Callable[[Sequence[Preprocessing]], list[Trial]]
 ) -> None:
     """Reject an inaccurate network that is better in a colour space that the device does not compute."""
     if network.channels == 1 or not _is_low(best.accuracy):
         return
-    other = run_trials(network, UNSUPPORTED, orders, pixels, labels)[0]
+    other = try_all(UNSUPPORTED)[0]
     gain = (other.accuracy.value or 0.0) - (best.accuracy.value or 0.0)
     if gain >= MIN_ACCURACY_GAIN and other.is_better_than(best):
         raise AccuracyError(
