@@ -75,7 +75,8 @@ def _collect_statistics(examples: Sequence[Example]) -> _Statistics:
     statistics = _Statistics()
     on_sheet = _choose_for_sheet(examples)
     by_path = groupby(
-        tqdm(enumerate(examples), total=len(examples), desc="reading", unit="face"), lambda item: item[1].path
+        tqdm(enumerate(examples), total=len(examples), desc="reading", unit="face", disable=None),
+        lambda item: item[1].path,
     )
     for path, faces in by_path:
         try:

@@ -126,7 +126,7 @@ def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Itera
 def without_detections(paths: Sequence[Path], detect: Detect, random: np.random.Generator) -> Iterator[Image]:
     """Pictures in which `detect` finds nothing, and a random part of each large one, at most 640 px."""
     nowhere = np.zeros((0, 4), np.float32)
-    for path in tqdm(paths, desc="uncurated", unit="picture", leave=False):
+    for path in tqdm(paths, desc="uncurated", unit="picture", leave=False, disable=None):
         try:
             picture = _opaque(path, random)
         # Pillow raises SyntaxError for some damaged files.
@@ -214,7 +214,7 @@ def _every_other(boxes: Annotated, first: int) -> Annotated:
 def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) -> Iterator[Image]:
     """Parts of scenes without annotated or detected faces, a few per picture."""
     paths = sorted(boxes)
-    for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False):
+    for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False, disable=None):
         try:
             image = read_picture(paths[index])
         except PictureError:

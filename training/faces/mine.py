@@ -94,7 +94,7 @@ def mine_detections(
     ]
     suspected_faces = _teacher_regions(teacher)
     detections_of: dict[Path, list[Detection]] = {}
-    for path in tqdm(sorted({*faces_of, *without_people}), desc="detecting", unit="picture", leave=False):
+    for path in tqdm(sorted({*faces_of, *without_people}), desc="detecting", unit="picture", leave=False, disable=None):
         try:
             image = read_picture(path)
         except PictureError as error:

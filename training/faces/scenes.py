@@ -92,7 +92,9 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     splits = _assign_splits(readable, hashes, hashes_of_test_sets(recipe.validation.test_sets, folder=folder), recipe)
     train: list[Scene] = []
     pairs = [(scene, data) for scene, data in readable if splits[scene.path] == "train"]
-    for scene, data in tqdm(pairs, desc="teacher", unit="picture", disable=teacher is None, leave=False):
+    for scene, data in tqdm(
+        pairs, desc="teacher", unit="picture", disable=True if teacher is None else None, leave=False
+    ):
         count = sum(1 for _, other in pairs if other is data)
         if teacher is not None and data.empty is None:
             scene = _with_teacher_detections(scene, recipe, teacher)  # noqa: PLW2901
@@ -167,7 +169,7 @@ def _evenly_spaced(items: list[_T], max_count: int) -> list[_T]:
 def _hash_pictures(paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.uint8]], list[str]]:
     """The hash of every readable picture, and an error for each unreadable one."""
     hashes, unreadable = {}, []
-    for path in tqdm(dict.fromkeys(paths), desc="pictures", unit="picture", leave=False):
+    for path in tqdm(dict.fromkeys(paths), desc="pictures", unit="picture", leave=False, disable=None):
         try:
             hashes[path] = perceptual_hash(read_picture(path))
         except PictureError as error:

@@ -141,7 +141,7 @@ def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folde
 
 def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[SceneDetections]:
     """The detections in every scene."""
-    progress = tqdm(scenes, desc="validating", unit="picture", leave=False)
+    progress = tqdm(scenes, desc="validating", unit="picture", leave=False, disable=None)
     return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in progress]
 
 
@@ -183,7 +183,12 @@ def _train_epoch(trainer: _Trainer, recipe: FaceRecipe, workers: Workers[Batch],
     steps = recipe.schedule.steps_per_epoch
     losses = []
     progress = tqdm(
-        workers.batches(epoch=epoch, count=steps), total=steps, desc=f"epoch {epoch}", unit="step", leave=False
+        workers.batches(epoch=epoch, count=steps),
+        total=steps,
+        desc=f"epoch {epoch}",
+        unit="step",
+        leave=False,
+        disable=None,
     )
     for number, batch in enumerate(progress):
         losses.append(trainer.train_step(batch, learning_rate=learning_rate(recipe, step=epoch * steps + number)))

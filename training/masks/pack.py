@@ -113,7 +113,7 @@ def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetect
     opened: tuple[Path | None, Image | None] = (None, None)
     unfinished = index.with_suffix(f".{os.getpid()}.part")
     with unfinished.open("wb") as file:
-        for number in tqdm(order, desc=f"reading {examples[0].source}", unit="face", leave=False):
+        for number in tqdm(order, desc=f"reading {examples[0].source}", unit="face", leave=False, disable=None):
             example = examples[number]
             if opened[0] != example.path:
                 try:

@@ -72,7 +72,7 @@ def synthesise(
     drawn_faces = CocoFile(output / ANNOTATIONS, LABELS)
     counts: Counter[Label] = Counter()
     unreadable, without_face = [], 0
-    for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture")):
+    for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture", disable=None)):
         try:
             image = _picture_of(example)
         except PictureError as error:

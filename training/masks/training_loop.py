@@ -233,7 +233,12 @@ def _train_epoch(
     count = max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
     losses, accuracies = [], []
     progress = tqdm(
-        workers.batches(epoch=epoch, count=count), total=count, desc=f"epoch {epoch}", unit="batch", leave=False
+        workers.batches(epoch=epoch, count=count),
+        total=count,
+        desc=f"epoch {epoch}",
+        unit="batch",
+        leave=False,
+        disable=None,
     )
     for number, (pixels, targets) in enumerate(progress):
         network.optimizer.learning_rate.assign(learning_rate(recipe, epoch=epoch, progress=number / count))
