@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIDES, MAX_STRIDE, MAX_PX = 2, 32, 2048
-DEFAULT_SIZES = "448x352,352x448,640x384,384x640"
-"""For cameras of 640x480 and 1280x720, landscape and portrait: the agent takes the smallest that is large enough."""
+DEFAULT_SIZES = "448x256,256x448,448x352,352x448,640x384,384x640"
+"""For cameras of 640x360, 640x480 and 1280x720, landscape and portrait: the agent takes the smallest that is enough."""
 DEFAULT_SMALLEST_PX = 16.0
 """All detectors tried find faces of this size reliably, whatever the input size."""
 RUN_SCENES = "scenes.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -190,15 +191,18 @@ def open_tflite_detector(
 
 
 def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int], wanted_scale: float) -> int:
-    """Index of the smallest input with at least the wanted scale; if there is none, of that with the largest scale.
+    """Index of the input with the shortest longer side that has at least the wanted scale, or else the largest scale.
 
-    Sizes are (width, height) in pixels.
+    Of inputs with the same longer side, that with the largest scale, so that a small picture is not scaled down to save
+    time; of those with the same scale, the smallest. Sizes are (width, height) in pixels.
     """
-    scales = [fitting_scale(image_size, size) for size in inputs]
-    enough = [number for number, scale in enumerate(scales) if scale >= wanted_scale]
-    if enough:
-        return min(enough, key=lambda number: (inputs[number][0] * inputs[number][1], -scales[number]))
-    return max(range(len(inputs)), key=lambda number: scales[number])
+
+    def rank(number: int) -> tuple[float, float, int]:
+        width, height = inputs[number]
+        scale = fitting_scale(image_size, (width, height))
+        return max(width, height) if scale >= wanted_scale else math.inf, -scale, width * height
+
+    return min(range(len(inputs)), key=rank)
 
 
 def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str) -> list[Pair]:

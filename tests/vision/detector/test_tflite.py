@@ -138,11 +138,14 @@ def test_a_face_below_the_minimum_size_is_still_detected():
         ((640, 480), 0.75, (512, 384)),
         ((640, 480), 3.0, (512, 384)),  # none is enough: the one that shows most
         ((480, 640), 0.75, (384, 512)),
+        ((640, 360), 0.75, (512, 288)),  # as large a picture as in 512x384, without unused rows
+        ((360, 640), 0.75, (384, 512)),
+        ((400, 300), 0.9, (512, 384)),  # a small picture is not scaled down to 512x288
         ((1, 8000), 0.01, (320, 256)),
     ],
 )
 def test_the_input_is_chosen_by_the_picture_and_the_smallest_face(picture, wanted_scale, chosen):
-    inputs = [(512, 384), (384, 512), (320, 256)]
+    inputs = [(512, 384), (384, 512), (320, 256), (512, 288)]
 
     assert inputs[choose_input(inputs, picture, wanted_scale)] == chosen
 
