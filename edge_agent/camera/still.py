@@ -45,6 +45,9 @@ _PAGE = re.compile(rb"\s*<(!doctype )?html", re.IGNORECASE)
 _PART = re.compile(rb"\s*--[^\n]*\n.*?\n\r?\n", re.DOTALL)
 # Header that FFmpeg requires of a part.
 _JPEG_PART = re.compile(rb"^content-type:\s*image/jpeg\s*$", re.IGNORECASE | re.MULTILINE)
+_PART_LENGTH = re.compile(rb"^content-length:\s*([1-9]\d{0,9})\s*$", re.IGNORECASE | re.MULTILINE)
+# The end of a JPEG, and what cameras append to it.
+_JPEG_END = re.compile(rb"\xff\xd9[\r\n\0]*\Z")
 
 HttpKind: TypeAlias = Literal["picture", "stream", "pictures"]
 
@@ -118,7 +121,7 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     """Request an http:// address once to find out what it returns.
 
     That is one picture, a stream, or bare JPEG pictures: without anything between them, or with headers that FFmpeg
-    does not accept as multipart.
+    does not accept as multipart, or without the right length.
 
     Raises:
         CameraError: it cannot be reached, rejects the request, or returns a web page or nothing.
@@ -130,8 +133,9 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
         kind, beginning = response.headers.get_content_type(), _beginning(response)
         if _PICTURE.match(beginning):
             return "picture" if response.length is not None or _ends(response, beginning) else "pictures"
-    if part := _PART.match(beginning):
-        return "stream" if _JPEG_PART.search(part[0]) else "pictures"
+        if part := _PART.match(beginning):
+            is_jpeg = _JPEG_PART.search(part[0]) is not None
+            return "stream" if is_jpeg and _fits_its_length(response, part[0], beginning[part.end() :]) else "pictures"
     if not beginning:
         raise CameraError(f"{shown}: {NOTHING}")
     if kind in PAGES or _PAGE.match(beginning):
@@ -166,6 +170,20 @@ def _ends(response: http.client.HTTPResponse, content: bytes) -> bool:
         if _NEXT_PICTURE.search(content, searched):
             return False
     return False
+
+
+def _fits_its_length(response: http.client.HTTPResponse, headers: bytes, content: bytes) -> bool:
+    """Whether the JPEG of a part ends where its headers state."""
+    stated = _PART_LENGTH.search(headers)
+    if stated is None:
+        return False
+    length = int(stated[1])
+    while len(content) < length and not _NEXT_PICTURE.search(content):
+        piece = response.read1(CHUNK_BYTES)
+        if not piece:
+            break
+        content += piece
+    return len(content) >= length and _JPEG_END.search(content, 0, length) is not None
 
 
 def _why_no_picture(content: bytes) -> str:

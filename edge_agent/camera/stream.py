@@ -23,6 +23,8 @@ from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -62,6 +64,9 @@ BARE_MJPEG = {"probesize": "32", "analyzeduration": "1"}
 RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
 # Cameras are in the local network: ignore proxy settings of the environment.
 HTTP = {"http_proxy": ""}
+
+MULTIPART = "mpjpeg"
+"""FFmpeg's name of the format."""
 
 ENDED = "stopped delivering pictures; check its power and its cable"
 NO_VIDEO = "answers with something other than a video; check the path of the address"
@@ -301,7 +306,7 @@ class _Reader:
     def _run(self) -> None:
         try:
             asked_at = time.monotonic()
-            for packet in self._container.demux(self._stream):
+            for packet in self._demuxed():
                 arrived_at = time.monotonic()
                 # After a timeout the parser releases its last packet, which is outdated or truncated.
                 if self._is_closed.is_set() or arrived_at - asked_at > TIMED_OUT_FRACTION * self._silence_seconds:
@@ -320,6 +325,18 @@ class _Reader:
         # Closed last: decoding packets needs the stream that they came from.
         self._is_closed.wait()
         self._container.close()
+
+    def _demuxed(self) -> Iterator[Packet[VideoStream]]:
+        """The packets; after a part of multipart whose length is wrong, those from the next boundary on."""
+        while True:
+            try:
+                yield from self._container.demux(self._stream)
+            except av.error.InvalidDataError:
+                # Each attempt takes a line, until there are no more.
+                if self._container.format.name != MULTIPART or self._is_closed.is_set():
+                    raise
+            else:
+                return
 
 
 def _open_stream(config: CameraConfig, *, is_bare_mjpeg: bool) -> InputContainer:

@@ -243,6 +243,36 @@ def test_mjpeg_plays_with_any_boundaries_or_none(kind, boundary, header):
         assert [next_picture(camera).shape for _ in range(5)] == [(48, 64, 3)] * 5
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        lambda size, _number: size - 10,
+        lambda size, _number: size + 100,
+        lambda _size, _number: 1_000_000_000,
+        lambda size, number: size - 100 * (number == 3),
+        lambda size, number: size + 100 * (number > 3),
+        lambda _size, _number: 0,
+        lambda _size, _number: -1,
+    ],
+    ids=["short", "long", "endless", "short once", "long later", "none", "negative"],
+)
+@pytest.mark.parametrize(("boundary", "line_end"), [("frame", b"\r\n"), ('"frame"', b"\n"), ("--frame", b"\r\n")])
+def test_mjpeg_plays_whatever_length_its_parts_state(stated, boundary, line_end):
+    def answer(handler):
+        kind = f"multipart/x-mixed-replace; boundary={boundary}"
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode())
+        with suppress(OSError):
+            for number in range(500):
+                content = jpeg(number)
+                length = b"Content-Length: %d" % stated(len(content), number)
+                lines = [b"--frame", b"Content-Type: image/jpeg", length, b"", content, b""]
+                handler.wfile.write(line_end.join(lines))
+                time.sleep(0.02)
+
+    with serving(raw=answer) as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
+        assert [next_picture(camera).shape for _ in range(8)] == [(48, 64, 3)] * 8
+
+
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
 def test_an_answer_that_trickles_in_is_a_loss_after_the_read_timeout(head):
     def answer(handler):
