@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
+from pydantic import Field
 
 from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.alerts.history import HistoryEntry, Review
@@ -18,14 +19,13 @@ from edge_agent.bridge.protocol import ChangeReply, DeviceStatus
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current
+from edge_agent.console.parameters import Day, LocalMoment, Parameters
 from edge_agent.console.problems import bytes_of, problem
 from edge_agent.domain import Label
 from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
 
 PREFIX = "/api/v1"
-DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
-TIME_PATTERN = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{3})?)?(Z|[+-]\d{2}:\d{2})?$"
 MAX_NAME_CHARACTERS = 63
 MAX_ALERTS = 200
 MAX_DAYS = 366
@@ -62,11 +62,40 @@ COMMAND_BODY = {
 
 AlertId = Annotated[str, Path(description="The alert's id", pattern=ALERT_ID_PATTERN)]
 CameraName = Annotated[str, Path(description="The camera's name in the configuration", max_length=MAX_NAME_CHARACTERS)]
-CameraFilter = Annotated[str, Query(max_length=MAX_NAME_CHARACTERS, description="Only this camera; empty: all")]
-LabelFilter = Annotated[Label | Literal[""], Query(description="Only this label; empty: all")]
-Last = Annotated[int, Query(ge=1, le=MAX_DAYS, description="Number of days, including today")]
 Download = Annotated[bool, Query(description="Send as a download")]
 CommandName = Literal["pause", "resume", "snapshot", "reload", "diagnostics"]
+
+
+class _Camera(Parameters):
+    camera: str = Field("", max_length=MAX_NAME_CHARACTERS, description="Only this camera; empty: all")
+
+
+class _Last(_Camera):
+    last: int = Field(30, ge=1, le=MAX_DAYS, description="Number of days, including today")
+
+
+class AlertQuery(_Camera):
+    """Filter of alerts."""
+
+    label: Label | Literal[""] = Field("", description="Only this label; empty: all")
+    day: Day = Field("", description="Only this day, such as 2026-03-01")
+    since: LocalMoment = Field(None, description="From this time on")
+    until: LocalMoment = Field(None, description="Before this time")
+    review: Review | Literal["unreviewed"] = Field("", description="Only with this review; empty: all")
+    before: str = Field("", pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")
+    limit: int = Field(50, ge=1, le=MAX_ALERTS, description="Maximum number of alerts")
+
+
+class DaysQuery(_Last):
+    """Days whose alerts are counted."""
+
+    label: Label | Literal[""] = Field("", description="Only this label; empty: all")
+
+
+class CountsQuery(_Last):
+    """Days whose people are counted."""
+
+    by: By = Field("day", description="Grouping of the rows")
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -176,40 +205,19 @@ async def command(context: Current, name: CommandName, request: Request) -> Resp
 
 
 @history.get("/alerts", response_model=schemas.Alerts, summary="List alerts, the newest first")
-async def alerts(
-    context: Current,
-    *,
-    camera: CameraFilter = "",
-    label: LabelFilter = "",
-    day: Annotated[str, Query(pattern=rf"{DAY_PATTERN}|^$", description="Only this day, such as 2026-03-01")] = "",
-    since: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="From this time on")] = "",
-    until: Annotated[str, Query(pattern=rf"{TIME_PATTERN}|^$", description="Before this time")] = "",
-    review: Annotated[Review | Literal["unreviewed"], Query(description="Only with this review; empty: all")] = "",
-    before: Annotated[str, Query(pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_ALERTS, description="Maximum number of alerts")] = 50,
-) -> Response:
+async def alerts(context: Current, query: Annotated[AlertQuery, Query()]) -> Response:
     """Filters are combined; a camera that is no longer configured may still have alerts.
 
     Times are written as 2026-03-01T08:00Z; without a zone they are local to the device.
     """
-    begin, end = _time(since), _time(until)
-    wanted: Review | None = "" if review == "unreviewed" else review or None
+    wanted: Review | None = "" if query.review == "unreviewed" else query.review or None
 
     def find() -> dict[str, Any]:
-        found = context.history.find(
-            camera=camera,
-            label=label,
-            day=day,
-            since=begin,
-            until=end,
-            review=wanted,
-            before=before,
-            limit=limit + 1,
-        )
-        shown = found[:limit]
+        found = context.history.find(**{**query.model_dump(), "review": wanted, "limit": query.limit + 1})
+        shown = found[: query.limit]
         return {
             "alerts": [alert_as_json(entry, context.config.crops_folder) for entry in shown],
-            "next": shown[-1].id if len(found) > limit else None,
+            "next": shown[-1].id if len(found) > query.limit else None,
         }
 
     return JSONResponse(await context.worker.do(find))
@@ -273,26 +281,23 @@ async def review(context: Current, alert_id: AlertId, request: schemas.ReviewReq
 
 
 @history.get("/days", response_model=schemas.Days, summary="Count alerts by day and label")
-async def days(context: Current, camera: CameraFilter = "", label: LabelFilter = "", last: Last = 30) -> Response:
+async def days(context: Current, query: Annotated[DaysQuery, Query()]) -> Response:
     """Days without alerts are omitted."""
     today = datetime.now().astimezone().date()
-    found = await context.worker.do(context.history.days, camera=camera, label=label, last=last, today=today)
+    found = await context.worker.do(context.history.days, **query.model_dump(), today=today)
     return JSONResponse({"days": [{"day": day.day, "label": day.label, "count": day.count} for day in found]})
 
 
 @history.get("/counts", response_model=schemas.PeopleCounted, summary="Count people by what they wear")
-async def counts(
-    context: Current,
-    camera: CameraFilter = "",
-    by: Annotated[By, Query(description="Grouping of the rows")] = "day",
-    last: Last = 30,
-) -> Response:
+async def counts(context: Current, query: Annotated[CountsQuery, Query()]) -> Response:
     """People who have left, by local day, hour (UTC) or camera; rows without people are omitted."""
     today = datetime.now().astimezone().date()
     rows = await context.worker.do(
-        context.history.people, camera=camera, first=today - timedelta(days=last - 1), last=today
+        context.history.people, camera=query.camera, first=today - timedelta(days=query.last - 1), last=today
     )
-    return JSONResponse({"counts": [{"of": key, **values_of(counts)} for key, counts in grouped(rows, by).items()]})
+    return JSONResponse(
+        {"counts": [{"of": key, **values_of(counts)} for key, counts in grouped(rows, query.by).items()]}
+    )
 
 
 def _entry(context: Context, alert_id: str) -> HistoryEntry:
@@ -355,15 +360,3 @@ def _check(reply: ChangeReply) -> None:
             raise HTTPException(409, reply.reason)
         case "failed":
             raise HTTPException(503, reply.reason, {"Retry-After": "60"})
-
-
-def _time(text: str) -> datetime | None:
-    """Parse a time; without a zone it is in the device's.
-
-    Raises:
-        HTTPException: 422: invalid time.
-    """
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone() if text else None
-    except (ValueError, OverflowError) as error:
-        raise HTTPException(422, f"not a valid time: {text}") from error

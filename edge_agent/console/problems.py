@@ -1,8 +1,18 @@
-"""Problems: describes errors, and responses that are not JSON, for OpenAPI documents."""
+"""Problems: the responses to requests that fail, and their description, as that of bytes, for OpenAPI documents."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
+
+from edge_agent.console.auth import PROGRAM_PATHS
 
 
 class Problem(BaseModel):
@@ -22,3 +32,49 @@ def bytes_of(*kinds: str, description: str) -> dict[int | str, dict[str, Any]]:
     """Describe a response that is not JSON."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     return {200: {"content": content, "description": description}}
+
+
+def error_response(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """An HTML page for browsers, JSON for programs and sockets."""
+    is_page = request.scope.get("method") == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
+    if not is_page or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": text}, status, headers)
+    values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
+    response: Response = request.app.state.templates.TemplateResponse(request, "error.html", values, status)
+    response.headers.update(headers or {})
+    if retry_after := response.headers.get("Retry-After"):
+        response.headers["Refresh"] = retry_after
+    return response
+
+
+async def _handle_http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": _allowed(request.app, request.url.path) or (error.headers or {}).get("Allow", "")}
+    return error_response(request, str(error.detail), error.status_code, error.headers)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """All methods of an API path for the Allow header: the router reports only those of the first matching route."""
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].fullmatch(path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
+
+
+async def _handle_invalid(request: Request, error: RequestValidationError) -> Response:
+    """List all validation errors in one sentence, without the values that were sent."""
+    mistakes = [f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()]
+    return error_response(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _handle_bug(request: Request, _error: Exception) -> Response:
+    # The middleware logs the exception.
+    return error_response(request, "the server failed; see its log", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+ERROR_HANDLERS: dict[Any, Any] = {
+    HTTPException: _handle_http,
+    RequestValidationError: _handle_invalid,
+    Exception: _handle_bug,
+}
+"""Of the console and the fleet, which have the same pages and the same JSON."""

@@ -19,7 +19,7 @@ from edge_agent.console.exposition import TEXT_FORMAT, exposition
 from edge_agent.console.problems import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import Admin, CountsQuery, Database, Operator, Review, hours, or_404
+from fleet.web.context import Admin, CountsQuery, Database, DevicesQuery, Operator, Review, hours, or_404
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ def health(connection: Database) -> dict[str, bool]:
 
 
 @api.get("/api/v1/devices")
-def devices(connection: Database, site: str = "", after: str = "") -> dict[str, Any]:
+def devices(connection: Database, query: Annotated[DevicesQuery, Query()]) -> dict[str, Any]:
     """Devices by name, a page at a time."""
-    found = queries.devices(connection, site=queries.clean(site), after=queries.clean(after))
+    found = queries.devices(connection, **query.model_dump())
     is_more = len(found) == queries.DEVICES_A_PAGE
     return {"devices": found, "after": found[-1]["device"] if is_more else ""}
 

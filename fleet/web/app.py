@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -21,13 +18,12 @@ from starlette.templating import Jinja2Templates
 
 from edge_agent.console import middleware
 from edge_agent.console.base_path import BasePath
+from edge_agent.console.problems import ERROR_HANDLERS, error_response
 from fleet.web.api import api
 from fleet.web.login import login
 from fleet.web.pages import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from psycopg_pool import ConnectionPool
     from starlette.requests import Request
     from starlette.responses import Response
@@ -50,9 +46,9 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        exception_handlers={**ERROR_HANDLERS, psycopg.OperationalError: _handle_unavailable},
     )
-    templates = _templates(auth)
-    app.state.pool, app.state.auth, app.state.templates = pool, auth, templates
+    app.state.pool, app.state.auth, app.state.templates = pool, auth, _templates(auth)
     app.state.silent_seconds = config.web.silent_seconds
     for router in (api, pages, login):
         app.include_router(router)
@@ -63,30 +59,12 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
             Route("/favicon.ico", lambda _: RedirectResponse("/static/favicon.ico")),
         ]
     )
-
-    def error_response(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-        if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
-            values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
-            return templates.TemplateResponse(request, "error.html", values, status, headers)
-        return JSONResponse({"detail": text}, status, headers)
-
-    async def handle_http(request: Request, error: HTTPException) -> Response:
-        return error_response(request, str(error.detail), error.status_code, error.headers)
-
-    async def handle_invalid(request: Request, error: RequestValidationError) -> Response:
-        mistakes = [
-            f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()
-        ]
-        return error_response(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
-
-    async def handle_unavailable(request: Request, _error: psycopg.Error) -> Response:
-        text = "the database does not answer; try again"
-        return error_response(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
-
-    app.exception_handler(HTTPException)(handle_http)
-    app.exception_handler(RequestValidationError)(handle_invalid)
-    app.exception_handler(psycopg.OperationalError)(handle_unavailable)
     return BasePath(middleware.Middleware(app, auth=auth), configured="")
+
+
+async def _handle_unavailable(request: Request, _error: Exception) -> Response:
+    text = "the database does not answer; try again"
+    return error_response(request, text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
 
 
 def _templates(auth: FleetAuth) -> Jinja2Templates:

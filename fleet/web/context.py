@@ -12,7 +12,8 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from fleet.web.queries import Moment, clean
+from edge_agent.console.parameters import Moment, Parameters
+from fleet.web.queries import Name  # noqa: TC001  (pydantic reads it)
 from fleet.web.users import ROLES, Role, current_role
 
 COUNTED_DAYS = 7
@@ -53,12 +54,19 @@ class Review(BaseModel):
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", ""]
 
 
-class CountsQuery(BaseModel):
+class CountsQuery(Parameters):
     """Hours to show; by default the last seven days."""
 
-    site: str = ""
+    site: Name = ""
     since: Moment = None
     until: Moment = None
+
+
+class DevicesQuery(Parameters):
+    """Devices to show: those of a site, and those whose ids follow `after`."""
+
+    site: Name = ""
+    after: Name = ""
 
 
 def or_404(thing: Any) -> Any:
@@ -77,4 +85,4 @@ def hours(query: CountsQuery) -> dict[str, Any]:
     until = query.until or datetime.now(timezone.utc)
     # At the beginning of the calendar there are no earlier days.
     since = query.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT.replace(tzinfo=until.tzinfo))
-    return {"site": clean(query.site), "since": since, "until": until}
+    return {"site": query.site, "since": since, "until": until}

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, hours, or_404
+from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery, hours, or_404
 
 LABELS = ("without_mask", "mask_worn_incorrectly")
 REVIEW_WORDS = {
@@ -24,17 +24,19 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response)
 
 
 @pages.get("/")
-def devices(request: Request, connection: Database, site: str = "", after: str = "") -> Any:
+def devices(request: Request, connection: Database, query: Annotated[DevicesQuery, Query()]) -> Any:
     """All devices with their state."""
-    found = queries.devices(connection, site=queries.clean(site), after=queries.clean(after))
+    found = queries.devices(connection, **query.model_dump())
     values = {
         "devices": found,
         "sites": queries.sites(connection),
-        "site": site,
+        "site": query.site,
         "figures": queries.figures(connection, silent_seconds=request.app.state.silent_seconds),
         "silent_seconds": request.app.state.silent_seconds,
-        "next": urlencode({"site": site, "after": found[-1]["device"]}) if len(found) == queries.DEVICES_A_PAGE else "",
-        "is_later": bool(after),
+        "next": urlencode({"site": query.site, "after": found[-1]["device"]})
+        if len(found) == queries.DEVICES_A_PAGE
+        else "",
+        "is_later": bool(query.after),
     }
     return request.app.state.templates.TemplateResponse(request, "devices.html", values)
 

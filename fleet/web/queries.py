@@ -6,17 +6,18 @@ partitions before and after.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from psycopg import sql
 from psycopg.rows import dict_row
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from edge_agent.messages.message import Uuid7
+from edge_agent.console.parameters import Moment, Parameters
+from edge_agent.messages.message import Uuid7  # noqa: TC001  (pydantic reads it)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -96,15 +97,14 @@ def clean(text: str) -> str:
     return text.replace("\0", "")
 
 
-Moment = Annotated[datetime | None, BeforeValidator(lambda text: text or None)]
-"""An empty form field means None."""
+Name = Annotated[str, AfterValidator(clean)]
 
 
-class AlertFilter(BaseModel):
+class AlertFilter(Parameters):
     """Filter of alerts; empty fields match all."""
 
-    site: Annotated[str, AfterValidator(clean)] = ""
-    device: Annotated[str, AfterValidator(clean)] = ""
+    site: Name = ""
+    device: Name = ""
     label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
     since: Moment = None

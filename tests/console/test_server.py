@@ -78,7 +78,7 @@ def test_a_bug_is_logged_without_the_request(tmp_path, caplog, monkeypatch):
         answer = client.get("/api/v1/alerts?camera=secret")
 
         assert answer.status_code == 500
-        assert answer.json() == {"detail": "the console failed; see its log"}
+        assert answer.json() == {"detail": "the server failed; see its log"}
         assert client.get("/health").status_code == 200
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.getMessage() == "the console failed at /api/v1/alerts; please report this"

@@ -248,12 +248,22 @@ async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psyco
     assert (await program.get("/api/v1/counts", params={"until": "0001-01-01T00:00"})).json() == []
 
 
-async def test_an_invalid_time_is_rejected_with_one_reason(program: httpx.AsyncClient):
-    answer = await program.get("/api/v1/alerts", params={"since": "yesterday"})
+@pytest.mark.parametrize("path", ["alerts", "counts"])
+@pytest.mark.parametrize("key", ["since", "until"])
+@pytest.mark.parametrize("time", ["yesterday", "2026-02-30", "2026-13-01T00:00", "2026", "20260301", "0.5", "-1"])
+async def test_an_invalid_time_is_rejected_with_one_reason(program: httpx.AsyncClient, path: str, key: str, time: str):
+    answer = await program.get(f"/api/v1/{path}", params={key: time})
 
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith("since: ")
+    assert answer.json()["detail"].startswith(f"{key}: ")
     assert ";" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "query", ["alerts?day=2026-03-01", "alerts?sit=hall", "counts?label=", "devices?device=hall-1"]
+)
+async def test_an_unknown_parameter_is_rejected(program: httpx.AsyncClient, query: str):
+    assert (await program.get(f"/api/v1/{query}")).status_code == 422
 
 
 async def test_each_page_continues_after_the_previous_one(program: httpx.AsyncClient, connection: psycopg.Connection):
@@ -360,8 +370,11 @@ async def test_every_page_is_rendered(browser: httpx.AsyncClient, connection: ps
     ):
         answer = await browser.get(path)
         assert answer.status_code == 200, path
-    assert (await browser.get("/alerts/1")).status_code == 422
-    assert (await browser.get("/nowhere")).status_code == 404
+    for path, status in (("/alerts/1", 422), ("/nowhere", 404)):
+        answer = await browser.get(path)
+        assert (answer.status_code, "To the devices" in answer.text) == (status, True)
+    for path in ("/metrics", "/api/v1/nowhere"):
+        assert (await browser.post(path)).headers["content-type"] == "application/json"
 
 
 async def test_missing_messages_are_on_the_way_while_others_wait_and_lost_otherwise(
