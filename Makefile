@@ -146,7 +146,7 @@ docs: .venv-docs/.installed ## Build the documentation site into build/site; bro
 		echo 'the site loads something from elsewhere' >&2; exit 1; }
 	@echo build/site/index.html
 
-freeze: .venv-dev/.installed ## Update the frozen interfaces of docs/stability.md, for a release that may change them
+freeze: .venv-dev/.installed ## Add new interfaces to those frozen by docs/stability.md, or remove some, in a release that may
 	@.venv-dev/bin/python -m tests.promises.stability tests/promises/frozen.json
 
 release: ## Date the changelog, commit and tag the version, and open the next: make release NEXT=1.2.0

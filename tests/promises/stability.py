@@ -1,7 +1,7 @@
 """Stability: which parts of the program does docs/stability.md promise to keep, and is any of them missing?
 
 `python -m tests.promises.stability FILE` writes the list. It is compared line by line: a line that is missing or
-changed is a broken promise, a new one is not.
+changed is a broken promise, a new one has to be added.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastapi import FastAPI
+
 from converter.cli import build_parser as edge_convert
 from docs.site.documents import MESSAGES, asyncapi, command_schema, message_schema
 from docs.site.reference import openapi
@@ -21,6 +23,8 @@ from edge_agent.config.model import Config
 from edge_agent.messages.command import REQUESTS
 from edge_agent.vision.card import ClassifierCard, DetectorCard
 from fleet.cli import build_parser as maskwatch_fleet
+from fleet.config import FleetConfig
+from fleet.web.api import api as fleet_api
 from training.cli import build_parser as edge_train
 
 if TYPE_CHECKING:
@@ -30,7 +34,10 @@ if TYPE_CHECKING:
 def promised() -> dict[str, list[str]]:
     """All lines by the part that they belong to."""
     parts = {
-        "configuration": _input_lines(Config.model_json_schema(), "config.yaml"),
+        "configuration": [
+            *_input_lines(Config.model_json_schema(), "config.yaml"),
+            *_input_lines(FleetConfig.model_json_schema(), "fleet.yaml"),
+        ],
         "cards": [
             line
             for card in (ClassifierCard, DetectorCard)
@@ -49,14 +56,15 @@ def promised() -> dict[str, list[str]]:
             for name, kind in vars(errors).items()
             if isinstance(kind, type) and issubclass(kind, errors.AgentError)
         ),
-        "api": list(_api()),
+        "api": list(_api(openapi())),
+        "api of the fleet": list(_api(_fleet_openapi())),
     }
     return {part: sorted(dict.fromkeys(lines)) for part, lines in parts.items()}
 
 
 def broken(frozen: dict[str, list[str]], now: dict[str, list[str]]) -> list[str]:
     """The promises that are no longer kept."""
-    return [f"{part}: {line}" for part, lines in frozen.items() for line in lines if line not in set(now.get(part, ()))]
+    return [f"{part}: {line}" for part, lines in frozen.items() for line in sorted({*lines} - {*now.get(part, ())})]
 
 
 def _output_lines(schema: dict[str, Any], name: str) -> Iterator[str]:
@@ -100,14 +108,30 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
             for command in action.choices.values():
                 yield from _options(command)
         else:
-            yield from (f"{parser.prog} {option}" for option in action.option_strings)
+            for option in action.option_strings:
+                yield f"{parser.prog} {option}"
+                yield from (f"{parser.prog} {option} = {choice}" for choice in action.choices or ())
 
 
-def _api() -> Iterator[str]:
-    for path, operations in openapi()["paths"].items():
+def _fleet_openapi() -> dict[str, Any]:
+    app = FastAPI()
+    app.include_router(fleet_api)
+    return app.openapi()
+
+
+def _api(document: dict[str, Any]) -> Iterator[str]:
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            yield f"{method.upper()} {path}"
-            yield from (f"{method.upper()} {path} ?{one['name']}" for one in operation.get("parameters", ()))
+            name = f"{method.upper()} {path}"
+            yield name
+            for one in operation.get("parameters", ()):
+                yield f"{name} ?{one['name']}"
+                yield from _lines(one["schema"], schemas, f"{name} ?{one['name']}", always=False)
+            for kind, body in operation.get("requestBody", {}).get("content", {}).items():
+                yield from _lines(body["schema"], schemas, f"{name} < {kind}", always=False)
+            for kind, body in operation["responses"].get("200", {}).get("content", {}).items():
+                yield from _lines(body["schema"], schemas, f"{name} > {kind}", always=True)
 
 
 if __name__ == "__main__":
