@@ -161,6 +161,12 @@ def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] =
 
 def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
     """The section at `path`; None if there is none."""
+    here = _annotation_at(path, model)
+    return here if _is_section(here) else None
+
+
+def _annotation_at(path: KeyPath, model: type[BaseModel]) -> Any:
+    """The type of the value at `path`; None if the path is unknown."""
     here: Any = model
     for part in path:
         if get_origin(here) is dict:
@@ -176,7 +182,7 @@ def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None
             )
         else:
             return None
-    return here if _is_section(here) else None
+    return here
 
 
 def _is_section(annotation: Any) -> bool:
@@ -274,31 +280,53 @@ def _set(
     problems: list[tuple[int, str]],
 ) -> None:
     key, equals, text = override.partition("=")
-    path = tuple(key.strip().split("."))
+    parts = key.strip().split(".")
     try:
         value, _ = _constructed(text)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         value = text
-    if not equals or not all(path):
+    if not equals or not all(parts):
         problems.append((ON_COMMAND_LINE, f"{override}: has to be KEY=VALUE"))
         return
-    section = data
-    for part in path[:-1]:
-        below = section.get(part)
-        if not isinstance(below, dict):
-            below = section[part] = {}
-        section = below
-    if isinstance(value, str) and _holds_a_path(path, model):
-        # A path on the command line is relative to the working directory, not to the folder of the file.
-        try:
+    try:
+        if isinstance(value, str) and _holds_a_path(tuple(parts), model):
+            # A path on the command line is relative to the working directory, not to the folder of the file.
             value = str(at_home(Path(value)).absolute())
-        except ValueError as error:
-            problems.append((ON_COMMAND_LINE, f"{key.strip()}: {error}"))
-            return
-    section[path[-1]] = value
-    for depth in range(1, len(path) + 1):
-        lines.setdefault(path[:depth], ON_COMMAND_LINE)
+        data.update(_replaced(data, (), parts, value, model))
+    except ValueError as error:
+        problems.append((ON_COMMAND_LINE, f"{key.strip()}: {error}"))
+        return
+    path: KeyPath = ()
+    here: Any = data
+    for part in parts:
+        place = int(part) if isinstance(here, list) else part
+        here, path = here[place], (*path, place)
+        lines.setdefault(path, ON_COMMAND_LINE)
     lines[path] = ON_COMMAND_LINE
+
+
+def _replaced(old: Any, path: KeyPath, parts: Sequence[str], value: Any, model: type[BaseModel]) -> Any:
+    """`old`, which stands at `path`, with another value at `parts` below it.
+
+    A copy, because another key may be an alias of the same section.
+
+    Raises:
+        ValueError: there is no such item of a list, or nothing below a single value.
+    """
+    if not parts:
+        return value
+    annotation = _annotation_at(path, model)
+    if annotation is not None and not _is_section(annotation) and get_origin(annotation) not in (dict, tuple):
+        raise ValueError(f"{_dotted(path)} is a single value, which has no keys")
+    first, *others = parts
+    if isinstance(old, list) or get_origin(annotation) is tuple:
+        items = list(old) if isinstance(old, list) else []
+        if not first.isdecimal() or int(first) >= len(items):
+            raise ValueError(f"no such item; the file has {len(items)}, numbered from 0; or give the whole list in [ ]")
+        items[int(first)] = _replaced(items[int(first)], (*path, int(first)), others, value, model)
+        return items
+    section = old if isinstance(old, dict) else {}
+    return {**section, first: _replaced(section.get(first), (*path, first), others, value, model)}
 
 
 def _holds_a_path(path: KeyPath, model: type[BaseModel]) -> bool:

@@ -156,6 +156,43 @@ def test_a_single_value_in_place_of_a_list_is_not_masked(tmp_path):
     assert complaint(file) == ["line 1 rules.quiet_hours: is not a list; write it in [ ]"]
 
 
+def test_set_replaces_an_item_of_a_list_as_errors_name_it(tmp_path):
+    file = write(tmp_path, "webhooks: [{url: 'http://one'}, {url: 'http://two'}]\n")
+
+    config = load_config(file, overrides=["webhooks.1.url=http://three"])
+
+    assert [webhook.url for webhook in config.webhooks] == ["http://one", "http://three"]
+    assert complaint(file, "webhooks.1.timeout=x")[0].startswith("--set webhooks.1.timeout: unknown key")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("webhooks.1.url=http://two", "webhooks.1.url: no such item; the file has 1, "),
+        ("webhooks.-1.url=http://two", "webhooks.-1.url: no such item; the file has 1, "),
+        ("webhooks.url=http://two", "webhooks.url: no such item; the file has 1, "),
+        ("rules.violations.0=without_mask", "rules.violations.0: no such item; the file has 0, "),
+        ("cameras.door.rules.quiet_hours.0=22:00-06:00", "cameras.door.rules.quiet_hours.0: no such item; "),
+        ("mqtt.port.x=1", "mqtt.port.x: mqtt.port is a single value"),
+        ("mqtt.ca_file.path=a", "mqtt.ca_file.path: mqtt.ca_file is a single value"),
+    ],
+)
+def test_set_of_something_that_does_not_exist_names_the_given_key(tmp_path, override, key):
+    file = write(tmp_path, "webhooks: [{url: 'http://one'}]\n")
+
+    (line,) = complaint(file, override)
+
+    assert line.startswith(f"--set {key}")
+
+
+def test_set_changes_no_other_camera_that_shares_an_alias(tmp_path):
+    file = write(tmp_path, "cameras:\n  a: &same {source: /dev/video0}\n  b: *same\n")
+
+    config = load_config(file, overrides=["cameras.a.source=/dev/video1"])
+
+    assert [camera.source for camera in config.cameras.values()] == ["/dev/video1", "/dev/video0"]
+
+
 def test_set_overrides_the_file_and_is_validated(tmp_path):
     file = write(tmp_path, "mqtt: {port: 1883}\n")
 

@@ -45,6 +45,15 @@ def test_an_unknown_key_inside_a_list_names_its_place_and_the_nearest_key(tmp_pa
     assert "line 4   data.0.shaer: unknown key; did you mean 'share'?" in text
 
 
+def test_a_change_applies_to_an_item_of_a_list(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+
+    assert read_recipe(path, MaskRecipe, changes=["data.0.share=2"]).data[0].share == 2
+    with pytest.raises(ConfigError, match=r"data\.2\.share: no such item; the file has 1"):
+        read_recipe(path, MaskRecipe, changes=["data.2.share=2"])
+
+
 def test_a_missing_key_is_reported(tmp_path):
     assert "data: is missing" in complaint(tmp_path, "name: one\n")
 
