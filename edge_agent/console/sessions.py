@@ -21,10 +21,14 @@ MAX_COOKIE_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user who has logged in; the only user of a console has no name."""
+    """A user who has logged in; the only user of a console has no name.
+
+    `password_hash` is of the password that the user logged in with.
+    """
 
     name: str = ""
     role: str = ""
+    password_hash: bytes = b""
 
 
 @dataclass(slots=True)

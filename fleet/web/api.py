@@ -10,7 +10,7 @@ import zipfile
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from prometheus_client.core import GaugeMetricFamily
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
@@ -19,7 +19,7 @@ from edge_agent.console.exposition import TEXT_FORMAT, exposition
 from edge_agent.console.problems import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import Admin, CountsQuery, Database, DevicesQuery, Operator, Review, hours, or_404
+from fleet.web.context import Admin, CountsQuery, Database, DevicesQuery, Operator, Review, check_session, hours, or_404
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 """Error responses that requests may get."""
 PICTURE = bytes_of("image/jpeg", "application/octet-stream", description="A JPEG, or encrypted by age")
 
-api = APIRouter(responses=PROBLEMS)
+api = APIRouter(responses=PROBLEMS, dependencies=[Depends(check_session)])
 
 
 @api.get("/health")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator  # noqa: TC003  (FastAPI reads it)
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import psycopg
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from edge_agent.console.parameters import Moment, Parameters
 from fleet.web.queries import Name  # noqa: TC001  (pydantic reads it)
-from fleet.web.users import ROLES, Role, current_role
+from fleet.web.users import ROLES, Role, current_role, is_current
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+    from edge_agent.console.sessions import User
 
 COUNTED_DAYS = 7
 FIRST_MOMENT = datetime.min  # noqa: DTZ901  (in the zone of the query)
@@ -26,6 +33,27 @@ def _connection(request: Request) -> Iterator[psycopg.Connection]:
 
 
 Database = Annotated[psycopg.Connection, Depends(_connection)]
+
+
+async def check_session(request: Request) -> None:
+    """End the session of a user who has another password since, or is gone, and have them log in again.
+
+    Raises:
+        HTTPException: 303 or 401.
+    """
+    auth, client = request.app.state.auth, request.state.client
+    if client.kind != "user":
+        return
+    user = auth.sessions.user(client.cookie)
+    if not await run_in_threadpool(_is_current, request.app.state.pool, user):
+        auth.sessions.end(client.cookie)
+        stranger = replace(client, kind="unauthenticated")
+        auth.check_login(stranger, method=request.method, path=request.scope["path"], query=request.url.query)
+
+
+def _is_current(pool: ConnectionPool, user: User) -> bool:
+    with pool.connection() as connection:
+        return is_current(connection, user)
 
 
 class AtLeast:

@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console.auth import safe_target, set_cookie
-from edge_agent.console.sessions import User, is_same
-from fleet.web.users import role_of
+from edge_agent.console.sessions import is_same
+from fleet.web.users import user_of
 
 if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
-    from fleet.web.users import Role
+    from edge_agent.console.sessions import User
 
 SEE_OTHER = 303
 PROBLEMS = {
@@ -55,11 +55,11 @@ async def log_in(
     async with auth.login_lock:
         if auth.wait_seconds(client):
             return _redirect("wait", target)
-        role = await run_in_threadpool(_role_of, request.app.state.pool, name, password)
-        if role is None:
+        user = await run_in_threadpool(_user_of, request.app.state.pool, name, password)
+        if user is None:
             auth.record_failure(client)
             return _redirect("wrong", target)
-        cookie = auth.begin(client, User(name, role))
+        cookie = auth.begin(client, user)
     scheme = request.scope["scheme"]
     response = RedirectResponse(target, SEE_OTHER)
     cookie_name = auth.cookie_name(scheme, request.state.base_path)
@@ -68,7 +68,7 @@ async def log_in(
 
 
 @login.post("/logout")
-def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
+async def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     """End the session."""
     client = request.state.client
     if is_same(csrf, client.csrf):
@@ -76,9 +76,9 @@ def log_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     return RedirectResponse("/login", SEE_OTHER)
 
 
-def _role_of(pool: ConnectionPool, name: str, password: str) -> Role | None:
+def _user_of(pool: ConnectionPool, name: str, password: str) -> User | None:
     with pool.connection() as connection:
-        return role_of(connection, name, password)
+        return user_of(connection, name, password)
 
 
 def _redirect(problem: str, target: str) -> Response:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery, hours, or_404
+from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery, check_session, hours, or_404
 
 LABELS = ("without_mask", "mask_worn_incorrectly")
 REVIEW_WORDS = {
@@ -20,7 +20,7 @@ REVIEW_WORDS = {
     "no_face": "No face",
 }
 
-pages = APIRouter(include_in_schema=False, default_response_class=Response)
+pages = APIRouter(include_in_schema=False, default_response_class=Response, dependencies=[Depends(check_session)])
 
 
 @pages.get("/")

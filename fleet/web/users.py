@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.config.secrets import MIN_CHARACTERS
+from edge_agent.console.sessions import User
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def set_user(connection: Connection, name: str, role: Role, password: str) -> No
         raise ConfigError("a user's name has 1 to 100 characters that can be printed")
     if len(password) < MIN_CHARACTERS:
         raise ConfigError(f"the password has fewer than {MIN_CHARACTERS} characters; choose a longer one")
-    salt = secrets.token_bytes(SALT_BYTES)
+    # The same salt as before: only another password changes the hash, and ends the sessions of the user.
+    row = connection.execute("select password_salt from users where name = %s", [name]).fetchone()
+    salt = row[0] if row else secrets.token_bytes(SALT_BYTES)
     connection.execute(
         "insert into users values (%s, %s, %s, %s) on conflict (name) do update set role = excluded.role, "
         "password_salt = excluded.password_salt, password_hash = excluded.password_hash",
@@ -39,13 +42,19 @@ def set_user(connection: Connection, name: str, role: Role, password: str) -> No
     )
 
 
-def role_of(connection: Connection, name: str, password: str) -> Role | None:
-    """The role of a user if the password is correct. Unknown users take as long as known ones."""
+def user_of(connection: Connection, name: str, password: str) -> User | None:
+    """The user if the password is correct. Unknown users take as long as known ones."""
     row = connection.execute(
         "select role, password_salt, password_hash from users where name = %s", [name.replace("\0", "")]
     ).fetchone()
     role, salt, expected = row or (None, b"\0" * SALT_BYTES, b"")
-    return role if hmac.compare_digest(_hashed(password, salt), expected) else None
+    return User(name, role, expected) if hmac.compare_digest(_hashed(password, salt), expected) else None
+
+
+def is_current(connection: Connection, user: User) -> bool:
+    """Whether a user still exists, with the password of this login."""
+    row = connection.execute("select password_hash from users where name = %s", [user.name]).fetchone()
+    return row is not None and hmac.compare_digest(row[0], user.password_hash)
 
 
 def current_role(connection: Connection, name: str) -> Role:

@@ -30,7 +30,7 @@ from fleet.store import store
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
-from fleet.web.users import ROLES, role_of, set_user
+from fleet.web.users import ROLES, set_user, user_of
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 from tests.mosquitto import free_port
 
@@ -182,6 +182,39 @@ async def test_a_user_who_loses_a_role_loses_it_at_once(browser: httpx.AsyncClie
     answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
 
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("change", ["update", "delete"])
+async def test_a_changed_password_ends_the_sessions_of_its_user(
+    browser: httpx.AsyncClient, connection: psycopg.Connection, change: str
+):
+    set_user(connection, "leaver", "operator", PASSWORD)
+    await log_in(browser, "leaver")
+    assert (await browser.get("/api/v1/devices")).status_code == 200
+
+    if change == "update":
+        set_user(connection, "leaver", "operator", "another password")
+    else:
+        connection.execute("delete from users where name = 'leaver'")
+
+    page = await browser.get("/alerts?site=hall")
+    assert (page.status_code, page.headers["location"]) == (303, "/login?next=%2Falerts%3Fsite%3Dhall")
+    assert (await browser.get("/api/v1/devices")).status_code == 401
+    assert "Log in" in (await browser.get("/login")).text
+
+
+async def test_a_session_whose_password_has_changed_changes_nothing(
+    browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    newest = fill(connection)[0]
+    set_user(connection, "leaver", "operator", PASSWORD)
+    await log_in(browser, "leaver")
+    set_user(connection, "leaver", "operator", "another password")
+
+    answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
+
+    assert answer.status_code == 401
+    assert connection.execute("select count(*) from alerts where review is not null").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 200), ("admin", 200)])
@@ -481,13 +514,18 @@ def test_any_request_is_answered_as_documented(app: Any, connection: psycopg.Con
 
 def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
     set_user(connection, "ann", "operator", PASSWORD)
-    assert role_of(connection, "ann", PASSWORD) == "operator"
+
+    def role_of(name: str, password: str) -> str | None:
+        user = user_of(connection, name, password)
+        return user.role if user else None
+
+    assert role_of("ann", PASSWORD) == "operator"
 
     set_user(connection, "ann", "viewer", "another password")
 
-    assert role_of(connection, "ann", PASSWORD) is None
-    assert role_of(connection, "ann", "another password") == "viewer"
-    assert role_of(connection, "unknown", PASSWORD) is None
+    assert role_of("ann", PASSWORD) is None
+    assert role_of("ann", "another password") == "viewer"
+    assert role_of("unknown", PASSWORD) is None
 
 
 @pytest.mark.parametrize(
