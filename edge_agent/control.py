@@ -115,7 +115,8 @@ class Control:
 
     def receive(self, message: Message, *, at: float, when: datetime) -> None:
         """Execute a command received over MQTT and publish its result; ignore other messages."""
-        if not message.topic.startswith(self._commands):
+        is_cleared = message.retain and not message.payload
+        if not message.topic.startswith(self._commands) or is_cleared:
             return
         name = message.topic.rpartition("/")[2]
         result = self._execute_limited(name, message.payload, retained=message.retain, at=at, when=when)

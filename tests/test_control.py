@@ -280,8 +280,15 @@ def test_a_bug_in_a_command_is_logged_and_answered(device, caplog):
 
 
 def test_a_retained_command_is_refused_and_not_executed(device):
-    assert device.command("pause", retain=True)["state"] == "refused"
+    assert device.command("pause", b'{"seconds": 60}', retain=True)["state"] == "refused"
     assert not device.is_paused()
+
+
+def test_clearing_a_retained_command_executes_nothing(device):
+    device.control.receive(Message("maskwatch/lobby/commands/pause", b"", retain=True), at=device.at, when=NOON)
+
+    assert not device.is_paused()
+    assert not device.publisher.published
 
 
 def test_messages_on_other_topics_are_ignored(device):

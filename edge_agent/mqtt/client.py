@@ -22,6 +22,7 @@ from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import UnavailableError
@@ -237,13 +238,20 @@ class Connection:
             properties=properties,
         ).mid
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, topic: str, *, retain_as_published: bool = False) -> None:
         """Subscribe to a topic at QoS 1 and wait for SUBACK.
+
+        Messages have `retain` if the broker had kept them; with `retain_as_published` also new ones that it will keep,
+        which MQTT 3.1.1 cannot tell.
 
         Raises:
             UnavailableError: the broker refuses, or the connection is lost.
         """
-        _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
+        if self.protocol == MQTT_5:
+            options = SubscribeOptions(qos=AT_LEAST_ONCE, retainAsPublished=retain_as_published)
+            _, number = self._client.subscribe(topic, options=options)
+        else:
+            _, number = self._client.subscribe(topic, qos=AT_LEAST_ONCE)
         if not self._wait(lambda: number in self._subacks, CONNECT_SECONDS):
             raise UnavailableError(f"{self.address}: the broker does not answer the subscription of {topic}")
         suback = self._subacks.pop(number or 0)

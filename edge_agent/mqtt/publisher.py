@@ -295,7 +295,8 @@ class Publisher:
                 continue
             self._subscribing_to = topic
             try:
-                connection.subscribe(topic)
+                # A retained command is not executed, and so neither is the empty message that clears it.
+                connection.subscribe(topic, retain_as_published=topic == self._topics.command("+"))
             except UnavailableError as error:
                 # Alerts matter more than subscriptions. If the whole connection is lost, its next turn reports it. A
                 # namesake is detected without its status, too.

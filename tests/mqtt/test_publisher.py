@@ -660,6 +660,18 @@ def test_a_publication_denied_by_the_acl_is_logged_once_and_delays_no_alert(tmp_
     assert "refuses maskwatch/lobby/x (Not authorized)" in line
 
 
+def test_retained_commands_are_recognised_as_such_also_while_connected(broker, store):
+    topic = "maskwatch/lobby/commands/pause"
+    with publishing(store, broker.config(), listen_to=["maskwatch/lobby/commands/+"]) as publisher:
+        eventually(lambda: publisher.state.connected, "connected")
+        with open_connection(broker.config(), client_id="a person") as person:
+            await_subscription(publisher, topic, person)
+            for payload in (b"{}", b""):
+                person.publish(Publication(topic, payload, retain=True))
+
+            assert take_heard(publisher, 2) == [Message(topic, payload, retain=True) for payload in (b"{}", b"")]
+
+
 def test_received_messages_arrive_in_order_and_once_also_after_reconnecting(broker, store):
     with publishing(store, broker.config(), listen_to=["maskwatch/lobby/commands/+"]) as publisher:
         for _ in range(2):
