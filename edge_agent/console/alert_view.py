@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edge_agent.alerts.crops import find_crop, find_scene
+from edge_agent.messages.alert import with_crop_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def alert_in_detail(entry: HistoryEntry, crops_folder: Path) -> dict[str, Any]:
         "violation_llr": round(timeline.violation_llr, LLR_DIGITS),
         "compliant_llr": round(timeline.compliant_llr, LLR_DIGITS),
         "timeline": [asdict(point) for point in timeline.points],
-        "message": entry.message,
+        "message": with_crop_name(dict(entry.message)),
     }
 
 

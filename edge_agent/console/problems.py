@@ -63,7 +63,9 @@ def _allowed(app: FastAPI, path: str) -> str:
 
 async def _handle_invalid(request: Request, error: RequestValidationError) -> Response:
     """List all validation errors in one sentence, without the values that were sent."""
-    mistakes = [f"{'.'.join(map(str, detail['loc'][1:])) or 'the body'}: {detail['msg']}" for detail in error.errors()]
+    # Without the position in a body that is no JSON.
+    keys = (".".join(part for part in detail["loc"][1:] if isinstance(part, str)) for detail in error.errors())
+    mistakes = [f"{key or 'the body'}: {detail['msg']}" for key, detail in zip(keys, error.errors(), strict=True)]
     return error_response(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 

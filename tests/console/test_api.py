@@ -143,6 +143,7 @@ def test_an_alert_shows_its_timeline_and_its_picture(console, client):
     assert [point["llr"] for point in detail["timeline"]] == [1.5, 7.0]
     assert (detail["violation_llr"], detail["compliant_llr"]) == (6.8, -2.3)
     assert detail["message"]["schema"] == "maskwatch.alert/1"
+    assert detail["message"]["crop"]["file"] == f"{alert_id}.jpg"
     assert (detail["crop"], crop.content) == ("there", jpeg())
     assert crop.headers["content-type"] == "image/jpeg"
     assert "content-disposition" not in crop.headers
