@@ -74,7 +74,7 @@ class Recording(Camera):
         if frame is None:
             frame = next(self._frames, None)
         if frame is None:
-            self._warn_where_cut_off()
+            self._warn_if_incomplete()
             return False
         self.position_seconds = plausible_position(
             None if frame.pts is None else frame.time - self._begins_seconds,
@@ -106,7 +106,7 @@ class Recording(Camera):
                     yield from self._decoder.decode(packet)
         yield from self._decoder.decode(None)
 
-    def _warn_where_cut_off(self) -> None:
+    def _warn_if_incomplete(self) -> None:
         missing_seconds = self._expected * self._frame_seconds - (self._reached_seconds + self._frame_seconds)
         if self._read < self._expected and missing_seconds > CUT_OFF_SECONDS:
             log.warning(
@@ -114,6 +114,12 @@ class Recording(Camera):
                 self._path,
                 self._read,
                 self._expected,
+            )
+        elif self._decoder.damaged_packets:
+            log.warning(
+                "%s: %d damaged frames were skipped, and alerts may be missing; copy the recording again",
+                self._path,
+                self._decoder.damaged_packets,
             )
 
 

@@ -31,7 +31,7 @@ def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
     A thread decodes the next frames in advance.
 
     `taken_at` is the position in the recording in seconds, strictly increasing; `taken_when` is the file's modification
-    time plus that. A truncated recording yields its readable frames, and logs one warning.
+    time plus that. A truncated or damaged recording yields its readable frames, and logs one warning.
 
     Raises:
         CameraError: it cannot be opened, or holds no frame.

@@ -88,6 +88,23 @@ def test_a_truncated_recording_plays_up_to_its_end_with_one_warning(tmp_path, ca
     assert record.getMessage().startswith(f"{cut}: ended at frame {len(frames)} of 50;")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_damage_in_the_middle_is_reported_and_the_frames_after_it_are_played(tmp_path, caplog, suffix):
+    path = tmp_path / f"entrance{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-g", 5, path)
+    content = bytearray(path.read_bytes())
+    middle = slice(len(content) // 3, len(content) // 2)
+    content[middle] = bytes(number * 7 % 256 for number in range(middle.stop - middle.start))
+    path.write_bytes(content)
+
+    frames = list(recorded_frames(path, camera="entrance"))
+
+    assert 25 < len(frames) < 50
+    assert frames[-1].taken_at > 1.8
+    (record,) = caplog.records
+    assert "damaged frames were skipped" in record.getMessage()
+
+
 @pytest.mark.parametrize("stamps", ["PTS+1000/TB", "PTS+70/TB*gte(N\\,20)"])
 def test_a_late_start_or_a_long_gap_is_not_reported_as_truncation(tmp_path, caplog, stamps):
     whole = tmp_path / "motion.mkv"
