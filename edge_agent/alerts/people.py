@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.domain import COUNTED_AS, timestamp
@@ -156,8 +156,9 @@ def parse_day(text: str) -> date:
 
 
 def midnight_of(day: date) -> datetime:
-    """Midnight at the start of a day, in the device's time zone; aware."""
-    return datetime(day.year, day.month, day.day).astimezone()
+    """Midnight at the start of a day, in the device's time zone; aware. 01:00 where the clock skips an hour then."""
+    # astimezone() of a local time that is skipped is an hour early.
+    return datetime.fromtimestamp(datetime.combine(day, time()).timestamp(), timezone.utc).astimezone()
 
 
 def beginning_of(period: Literal["hour", "day"], when: datetime) -> datetime:

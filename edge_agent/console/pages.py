@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, BeforeValidator
 from starlette.responses import Response
 
-from edge_agent.alerts.people import as_csv, following, grouped, midnight_of, parse_day
+from edge_agent.alerts.people import as_csv, beginning_of, following, grouped, midnight_of, parse_day
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state, scene_state
 from edge_agent.console.context import Current, page
@@ -223,7 +223,8 @@ def _counts(history: AlertHistory, cameras: tuple[str, ...], *, camera: str, day
     by_day = grouped(history.people(camera=camera, first=days[0], last=days[-1]), "day")
     by_hour = grouped(history.people(camera=camera, first=shown, last=shown), "hour")
     midnight = midnight_of(shown)
-    starts = [midnight]
+    # People are counted by hours of UTC, which begin at half past in India.
+    starts = [beginning_of("hour", midnight + timedelta(hours=1, seconds=-1))]
     while (start := starts[-1] + timedelta(hours=1)) < following("day", midnight):
         starts.append(start)
     hours = [

@@ -37,7 +37,7 @@ def check_exposure(config: Config, *, file: Path | None) -> Iterator[Finding]:
 def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
     secrets = secret_files(config)
     if file is not None and any("@" in camera.source for camera in config.cameras.values()):
-        secrets["the configuration, which contains a camera password,"] = file
+        secrets["the configuration, with a camera password"] = file
     for key, path in secrets.items():
         if _mode(path) & stat.S_IROTH:
             yield _exposed(f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}")

@@ -175,6 +175,30 @@ def test_a_day_of_a_change_to_summer_time_has_23_hours(monkeypatch):
     assert begin.isoformat() == "2026-03-28T23:00:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("zone", "begins"),
+    [
+        ("Africa/Cairo", datetime(2026, 4, 23, 22, tzinfo=timezone.utc)),
+        ("Atlantic/Azores", datetime(2026, 3, 29, 1, tzinfo=timezone.utc)),
+        ("America/Santiago", datetime(2026, 9, 6, 4, tzinfo=timezone.utc)),
+    ],
+)
+def test_a_day_whose_midnight_is_skipped_begins_an_hour_later(tmp_path, monkeypatch, zone, begins):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    with opened(tmp_path) as store:
+        for hours in (-1, 0):
+            store.count_person(a_person(when=begins + timedelta(hours=hours)))
+
+        periods = unsent(store, now=begins + timedelta(hours=30))
+
+    days = [(one.begin, one.end, one.cameras["door"].with_mask) for one in periods if one.period == "day"]
+    assert days == [
+        (begins - timedelta(hours=24), begins, 1),
+        (begins, begins + timedelta(hours=23), 1),
+    ]
+
+
 KEEPS_COUNTING = """
 import itertools, sys
 from datetime import datetime, timezone

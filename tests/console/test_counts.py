@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -32,6 +33,18 @@ def test_the_page_shows_days_and_hours(client, now):
     assert f"{today.day} {today:%b}: 3 people (1 mask, 1 no mask, 1 undecided), compliance 50%" in shown
     assert f"{today:%H}:00: 3 people (1 mask, 1 no mask, 1 undecided), compliance 50%" in shown
     assert '<polyline class="curve share"' in shown
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"])
+def test_the_page_shows_hours_in_zones_of_broken_hours(client, now, monkeypatch, zone):
+    with monkeypatch.context() as there:
+        there.setenv("TZ", zone)
+        time.tzset()
+        hour = now.replace(minute=0).astimezone()
+        shown = page(client, f"/counts?day={hour.date()}")
+    time.tzset()
+
+    assert f"{hour:%H:%M}: 3 people (1 mask, 1 no mask, 1 undecided), compliance 50%" in shown
 
 
 def test_the_page_of_one_camera_and_day(client, now):
