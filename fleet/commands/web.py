@@ -42,14 +42,20 @@ def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     with database.open_database(config.database, application="maskwatch-fleet web") as connection:
         if options.user is not None:
-            is_typed = sys.stdin.isatty()
-            password = (
-                getpass.getpass(f"Password of {options.user}: ") if is_typed else sys.stdin.readline().rstrip("\n")
-            )
-            set_user(connection, options.user, options.role, password)
+            set_user(connection, options.user, options.role, _read_password(options.user))
             return 0
     asyncio.run(_serve(config))
     return 0
+
+
+def _read_password(name: str) -> str:
+    """Read a line; a terminal does not show it. Ctrl-D is an empty one."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    try:
+        return getpass.getpass(f"Password of {name}: ")
+    except EOFError:
+        return ""
 
 
 async def _serve(config: FleetConfig) -> None:

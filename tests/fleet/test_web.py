@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import zipfile
+from argparse import Namespace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ from psycopg_pool import ConnectionPool
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.console import server
 from edge_agent.console.limits import FREE_FAILURES
+from edge_agent.errors import ConfigError
 from edge_agent.messages.status import running
 from fleet import database
+from fleet.commands.web import run
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
 from fleet.store import store
@@ -526,6 +529,19 @@ def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
     assert role_of("ann", PASSWORD) is None
     assert role_of("ann", "another password") == "viewer"
     assert role_of("unknown", PASSWORD) is None
+
+
+def test_ctrl_d_instead_of_a_password_adds_no_user(conninfo: str, monkeypatch: pytest.MonkeyPatch):
+    def end(_prompt: str) -> str:
+        raise EOFError
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("getpass.getpass", end)
+
+    with pytest.raises(ConfigError, match="fewer than"):
+        run(FleetConfig(database=DatabaseConfig(conninfo=conninfo)), Namespace(user="ann", role="viewer"))
 
 
 @pytest.mark.parametrize(
