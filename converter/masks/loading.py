@@ -23,6 +23,7 @@ from converter.masks.keras_models import (
     one_line,
     same_stem,
 )
+from converter.masks.label_files import LABELS, names_beside, read_label_file
 from converter.masks.onnx_models import load_onnx
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
 from converter.masks.saved_models import SAVED_MODEL, load_saved_model
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 TEACHABLE_MODEL = "keras_model.h5"
 TEACHABLE_SAVED_MODEL = "model.savedmodel"
-TEACHABLE_LABELS = "labels.txt"
 RUN_MODEL = "model.keras"
 
 
@@ -54,6 +54,7 @@ def load_model(path: Path, *, size_px: int | None = None) -> LoadedModel:
         loaded = _load_file(path, size_px=size_px)
     else:
         raise ModelError(f"{path}: no such model; give a .keras or HDF5 file, a SavedModel folder or a training run")
+    loaded = loaded if loaded.output_names else replace(loaded, output_names=names_beside(path))
     return _with_run(loaded, path)
 
 
@@ -132,15 +133,8 @@ def _load_teachable(folder: Path, *, source: Path) -> LoadedModel:
     else:
         loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, source=source)
     kind = f"Teachable Machine, {loaded.kind}"
-    names = read_label_file(folder / TEACHABLE_LABELS)
+    names = read_label_file(folder / LABELS)
     return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1")
-
-
-def read_label_file(path: Path) -> tuple[str, ...]:
-    """The output names in a labels.txt, one per line; empty if there is no file."""
-    if not path.is_file():
-        return ()
-    return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
 
 
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:

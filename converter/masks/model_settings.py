@@ -289,18 +289,18 @@ def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Prepro
 
 def _stated_outputs(network: Network, overrides: ModelOverrides) -> tuple[Output, ...] | None:
     """The meaning of the outputs as stated, or by the names in the file; None if neither gives it."""
-    outputs = overrides.labels.in_order_of(network.output_names, path=network.path)
-    if not outputs and network.output_names:
-        outputs = outputs_of(network.output_names, path=network.path)
-    if not outputs:
+    stated = overrides.labels.in_order_of(network.output_names, path=network.path)
+    named: Sequence[str] = stated or network.output_names
+    if not named:
         return None
     # A single output stands for two labels.
     expected_count = max(network.outputs, 2)
-    if len(outputs) != expected_count:
+    if len(named) != expected_count:
         raise ConfigError(
-            f"{network.path}: its {network.outputs} output(s) need {expected_count} labels, and {len(outputs)} are "
-            f"named ({', '.join(outputs)}); give one label or 'ignore' per output, in their order"
+            f"{network.path}: its {network.outputs} output(s) need {expected_count} labels, and {len(named)} are "
+            f"named ({', '.join(named)}); give --labels, one label or 'ignore' per output, in their order"
         )
+    outputs = stated or outputs_of(named, path=network.path)
     if len(labels_among(outputs)) < 2:  # noqa: PLR2004
         raise ConfigError(f"{network.path}: {', '.join(outputs)}: at least two labels are needed")
     return outputs

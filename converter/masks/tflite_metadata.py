@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.masks.label_files import read_names
 from converter.masks.preprocessing import PIXEL_SCALES
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ _RANGE_TOLERANCE = 0.02
 
 
 def labels_in_archive(archive: zipfile.ZipFile) -> tuple[str, ...]:
-    """The lines of the label file in an archive; empty if there is none."""
+    """The names in the label file of an archive; empty if there is none."""
     files = [name for name in archive.namelist() if name.endswith(".txt") and "label" in name.lower()]
     if not files:
         return ()
-    lines = archive.read(files[0]).decode("utf-8-sig", "replace").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    return read_names(archive.read(files[0]))
 
 
 def labels_in_metadata(content: bytes) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
 from converter.masks.graph_analysis import meanings_of_single_output
+from converter.masks.label_files import names_beside, read_label_file
 from converter.masks.loaded_model import describe_tensors
-from converter.masks.loading import TEACHABLE_LABELS, read_label_file
 from converter.masks.networks import Network
 from converter.masks.preprocessing import common_preprocessings
 from converter.masks.tflite_editing import operators_of_tensorflow, tflite_output_kind
@@ -132,7 +132,7 @@ def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if content[4:8] == TFLITE_MAGIC:
-        names = labels_in_metadata(content) or _labels_beside(path)
+        names = labels_in_metadata(content) or read_label_file(path.with_suffix(".txt")) or names_beside(path)
         return content, names, "TFLite"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -140,14 +140,6 @@ def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
             if len(models) == 1:
                 return archive.read(models[0]), labels_in_archive(archive), "Teachable Machine, TFLite"
     raise ModelError(f"{path}: no TFLite model; other kinds are taken by 'edge-convert convert {path}'")
-
-
-def _labels_beside(path: Path) -> tuple[str, ...]:
-    """The names in `labels.txt` beside the file, or in a text file named after it."""
-    for name in (f"{path.stem}_labels.txt", f"{path.stem}.txt", TEACHABLE_LABELS):
-        if names := read_label_file(path.with_name(name)):
-            return names
-    return ()
 
 
 def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization | None:
