@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from converter.masks.graphs import has_loop
 from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import calibration_samples, run_converter
+from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,12 @@ def to_tflite(model: FloatModel, output_format: Format, *, pixels: NDArray[np.ui
     Raises:
         ModelError: TensorFlow cannot convert it.
     """
+    # TensorFlow's quantizer of integer formats ends the whole process at a loop.
+    if output_format in {"int8", "int16"} and has_loop(model.function):
+        raise ModelError(
+            f"{model.network.path}: has a loop, as of a recurrent layer, which TensorFlow cannot quantize to "
+            f"{output_format}; use --format best, or build the layer with unroll=True"
+        )
 
     def samples() -> Iterator[list[NDArray[Any]]]:
         for picture in calibration_samples(pixels):

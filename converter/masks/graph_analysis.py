@@ -25,6 +25,8 @@ _PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze", "ClipByValue"}
 _LIMITS = {"Minimum", "Maximum"}
 # Operations with trained weights: no longer a fixed scaling.
 _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
+# The start of a recurrent layer, whose weights are used in a loop.
+_LOOPS = {"TensorListFromTensor", "Enter", "While", "StatelessWhile"}
 
 # float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
@@ -112,7 +114,7 @@ def _input_of_first_layer(pixels: Any) -> Any:
     while waiting:
         tensor = waiting.pop(0)
         for operation in tensor.consumers():
-            if operation.type in _FIRST_LAYERS:
+            if operation.type in _FIRST_LAYERS | _LOOPS:
                 return operation.inputs[0]
             if operation.name not in seen:
                 seen.add(operation.name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _RANDOM = re.compile("Random|Multinomial|TruncatedNormal")
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -38,11 +38,21 @@ def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
     return frozen
 
 
+def has_loop(function: Any) -> bool:
+    """Whether a function repeats operations, as a recurrent layer does for every time step."""
+    return any(operation in {"While", "StatelessWhile", "Enter"} for operation in _operations(function))
+
+
 def _changes_variables(function: Any) -> bool:
     """Whether inference writes variables: seeds of augmentation, or batch normalization averages."""
+    return any(operation.startswith("Assign") for operation in _operations(function))
+
+
+def _operations(function: Any) -> Iterator[str]:
+    """The types of all operations, including those of inner functions."""
     definition = function.graph.as_graph_def()
-    nodes = (*definition.node, *(node for inner in definition.library.function for node in inner.node_def))
-    return any(node.op.startswith("Assign") for node in nodes)
+    for nodes in (definition.node, *(inner.node_def for inner in definition.library.function)):
+        yield from (node.op for node in nodes)
 
 
 def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
