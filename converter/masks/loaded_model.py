@@ -19,7 +19,7 @@ def describe_tensors(inputs: int, outputs: int) -> str:
     return (
         f"has {inputs} inputs and {outputs} outputs; a mask classifier takes one picture of a face and gives one score "
         "per label: export a model of that input and that output only, in Keras keras.Model(model.inputs[0], "
-        "model.outputs[0])"
+        "model.outputs[0]), in PyTorch a module whose forward returns only that"
     )
 
 

@@ -91,6 +91,11 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
     with quiet_tensorflow(), as_model_errors(loaded.path):
         function = _single_picture_function(loaded, overrides.size_px)
     with quiet_tensorflow():
+        if not function.outputs[0].dtype.is_floating:
+            raise ModelError(
+                f"{path}: gives the number of a label ({function.outputs[0].dtype.name}), not one score per label; "
+                "export the model without its last operation, an argmax or a rounding"
+            )
         outputs = _count_outputs(function, loaded.path)
         output_kind = output_kind_of(function)
         if outputs == 1 and output_kind == "probabilities":

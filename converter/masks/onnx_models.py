@@ -7,6 +7,7 @@ onnx2tf runs in a separate process, as it is verbose and takes much memory. Its 
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.masks.loaded_model import describe_tensors
 from converter.masks.saved_models import load_saved_model
 from edge_agent.errors import ConfigError, ModelError
 
@@ -29,6 +31,8 @@ CHANNELS = (1, 3)
 _PICTURE_RANK = 4
 _OPSET_OF_PAD = 11
 """From this opset on, Pad takes its amounts as an input."""
+QUANTIZED = re.compile("quantize|^QLinear|Integer$", re.IGNORECASE)
+"""Operations of ONNX Runtime's static and dynamic quantization."""
 MAX_DIFFERENCE = 1e-3
 """Of any output: float32 rounding with another order of additions."""
 
@@ -79,7 +83,12 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
             raise ModelError(f"{path}: its weights are in {name}, which is missing; copy that file beside it")
     if _is_in_training_mode(graph.node, weights):
         raise ModelError(f"{path}: exported in training mode; call model.eval() before torch.onnx.export")
+    if any(QUANTIZED.search(node.op_type) for node in graph.node):
+        raise ModelError(
+            f"{path}: is quantized already, and would be a second time; convert the float model that it was made from"
+        )
     model = onnx.load(path)
+    _use_float32(model.graph)
     _fix_shapes(path, model.graph, [tensor for tensor in model.graph.input if tensor.name not in weights], size_px)
     opset = max((opset.version for opset in model.opset_import if not opset.domain), default=0)
     if opset >= _OPSET_OF_PAD:
@@ -89,8 +98,8 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
 
 def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | None) -> None:
     """Set the batch to 1 and open sides to `size_px`."""
-    if len(inputs) != 1:
-        raise ModelError(f"{path}: has {len(inputs)} inputs; a mask classifier takes one picture of a face")
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ModelError(f"{path}: {describe_tensors(len(inputs), len(graph.output))}")
     sides = inputs[0].type.tensor_type.shape.dim
     if len(sides) != _PICTURE_RANK:
         return
@@ -107,6 +116,25 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         # A scalar, or an output without shape information, has no dimension.
         for batch in tensor.type.tensor_type.shape.dim[:1]:
             batch.dim_value = 1
+
+
+def _use_float32(graph: Any) -> None:
+    """Make a network of half or double precision compute in float32, as TFLite does."""
+    from onnx import TensorProto, numpy_helper
+
+    floats = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    for tensor in (*graph.initializer, *(attribute.t for attribute in attributes)):
+        if tensor.data_type in floats:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type in floats:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for attribute in attributes:
+        # The type that a Cast or a random operation gives.
+        if attribute.name in {"to", "dtype"} and attribute.i in floats:
+            attribute.i = TensorProto.FLOAT
 
 
 def _pad_pools_with_zeros(graph: Any) -> None:

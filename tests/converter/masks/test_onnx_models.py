@@ -179,3 +179,50 @@ def test_a_truncated_file_is_reported(tmp_path):
 
     with pytest.raises(ModelError, match=r"masks\.onnx: damaged or cut off"):
         open_network(tmp_path / "masks.onnx", ModelOverrides())
+
+
+@pytest.mark.parametrize("precision", [np.float16, np.float64])
+def test_an_export_of_another_precision_computes_in_float32(tmp_path, precision):
+    path = tmp_path / "masks.onnx"
+    export(path)
+    picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
+    in_float32 = as_in_onnx_runtime(path, picture)
+    model = onnx.load(path)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(precision))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(precision), tensor.name))
+    # Values leave the graph through a cast, as converters write it.
+    model.graph.node[-1].output[0] = "logits"
+    model.graph.node.append(onnx.helper.make_node("Cast", ["logits"], ["y"], to=kind))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = kind
+    onnx.save(model, path)
+
+    network = open_network(path, ModelOverrides())
+
+    assert network.probabilities(picture) == pytest.approx(in_float32, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "reason"),
+    [
+        ("Softmax", "FLOAT", "has 1 inputs and 2 outputs; .* export a model of that input and that output only"),
+        ("ArgMax", "INT64", "gives the number of a label .int64.*without its last operation"),
+        ("DynamicQuantizeLinear", "FLOAT", "is quantized already.*convert the float model"),
+    ],
+)
+def test_a_network_whose_scores_cannot_be_used_is_refused_with_a_remedy(tmp_path, operation, kind, reason):
+    path = tmp_path / "masks.onnx"
+    export(path)
+    model = onnx.load(path)
+    results = ["last", "scale_of_last", "zero_of_last"] if operation == "DynamicQuantizeLinear" else ["last"]
+    model.graph.node.append(onnx.helper.make_node(operation, ["y"], results))
+    last = onnx.helper.make_tensor_value_info("last", getattr(onnx.TensorProto, kind), None)
+    if operation == "ArgMax":
+        del model.graph.output[:]
+    if operation != "DynamicQuantizeLinear":
+        model.graph.output.append(last)
+    onnx.save(model, path)
+
+    with pytest.raises(ModelError, match=reason):
+        open_network(path, ModelOverrides())
