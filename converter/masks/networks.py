@@ -37,7 +37,7 @@ _OUTPUT_RANK = 2  # batch, labels
 _CHANNELS = (1, 3)
 
 # Plausible factors at the start of a graph: from 255 steps to about -1..1 (1/255 to 1/28, given ImageNet's standard
-# deviations), or from 0..1 to it (2, or 1/0.22).
+# deviations), or from 0..1 or -1..1 to a standard deviation of about 1 (1/0.22, 1/0.5).
 _FACTORS_OF_BYTES = (1 / 300, 1 / 20)
 _FACTORS_OF_FRACTIONS = (1.5, 8.0)
 # An unscaled subtraction of more than this is a mean colour in 0..255.
@@ -259,7 +259,8 @@ def _pixel_range(loaded: LoadedModel, function: Any, overrides: ModelOverrides) 
     if _FACTORS_OF_BYTES[0] <= size <= _FACTORS_OF_BYTES[1] or (size == 1.0 and abs(offset) > _MIN_MEAN_OF_BYTES):
         return "0..255", found
     if _FACTORS_OF_FRACTIONS[0] <= size <= _FACTORS_OF_FRACTIONS[1]:
-        return "0..1", found
+        # Pixels are centred around 0: those of 0..1 by Rescaling(2, -1), those of -1..1 by an adapted Normalization.
+        return "0..1" if abs(factor / 2 + offset) < abs(offset) else "-1..1", found
     if overrides.pixels is None:
         raise ModelError(
             f"{loaded.path}: begins with a scaling of its own ({scaling}) that fits no usual range; "

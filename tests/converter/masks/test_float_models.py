@@ -105,7 +105,15 @@ def test_a_model_without_scaling_is_assumed_to_take_minus_one_to_one(a_file):
 
 @pytest.mark.parametrize(
     ("factor", "offset", "wanted"),
-    [(1 / 127.5, -1.0, "0..255"), (1 / 255, 0.0, "0..255"), (2.0, -1.0, "0..1"), (1 / 28, -1.0, "0..255")],
+    [
+        (1 / 127.5, -1.0, "0..255"),
+        (1 / 255, 0.0, "0..255"),
+        (1 / 28, -1.0, "0..255"),
+        (2.0, -1.0, "0..1"),
+        (4.0, -1.8, "0..1"),
+        (2.0, 0.1, "-1..1"),
+        (1.8, -0.2, "-1..1"),
+    ],
 )
 def test_a_scaling_layer_says_which_pixels_it_takes(keras_3, a_file, factor, offset, wanted):
     model = open_float_model(a_file(scaling=keras_3.layers.Rescaling(factor, offset)), TWO)
