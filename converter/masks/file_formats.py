@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -40,7 +41,7 @@ def format_of(path: Path) -> FileFormat:
         return "hdf5"
     if start.startswith(ZIP_MAGIC):
         return "zip"
-    if start.lstrip()[:1] == b"{" and path.suffix == ".json":
+    if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" and path.suffix == ".json":
         return "json"
     if path.suffix == ".onnx" and start[:1] == b"\x08":
         return "onnx"

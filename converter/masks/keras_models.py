@@ -100,7 +100,9 @@ def load_architecture(path: Path, weights: Path) -> LoadedModel:
     Raises:
         ModelError: a file is damaged or contains custom code, or the two do not match.
     """
-    text = path.read_text(encoding="utf-8")
+    with as_model_errors(path):
+        # Editors on Windows add a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
     check_no_custom_code(text, path)
     version = str(json.loads(text).get("keras_version", "3"))
     with quiet_tensorflow(), as_model_errors(weights):

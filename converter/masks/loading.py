@@ -108,7 +108,7 @@ def _load_zip(path: Path) -> LoadedModel:
 def _load_json(path: Path) -> LoadedModel:
     """Load a JSON description of a Keras or TensorFlow.js model, with the weights beside it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: damaged: {error}; copy or save the model again") from error
     if is_tfjs(content):

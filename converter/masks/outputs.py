@@ -109,15 +109,18 @@ def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:
 
 def unknown_names(path: object, names: Sequence[str]) -> str:
     """The error message for unknown names, with a suggestion."""
-    guesses = [output_of(name) if name not in names[:i] else None for i, name in enumerate(names)]
+    plain = [_plain(name) for name in names]
+    guesses = [output_of(name) if plain[i] not in plain[:i] else None for i, name in enumerate(names)]
     if "without_mask" not in guesses:
         bare = next((i for i, name in enumerate(names) if guesses[i] is None and is_negated(name)), None)
         guesses = ["without_mask" if i == bare else guess for i, guess in enumerate(guesses)]
     left = [label for label in LABELS if label not in guesses]
-    guesses = [guess or (left.pop(0) if left else IGNORE) for guess in guesses]
+    meanings: list[str] = [guess or (left.pop(0) if left else IGNORE) for guess in guesses]
     # By name, if the option can tell the names apart.
-    by_name = len({_plain(name) for name in names}) == len(names) and not any("," in name for name in names)
-    example = ",".join(f"{name}={guess}" if by_name else guess for name, guess in zip(names, guesses, strict=True))
+    by_name = len(set(plain)) == len(plain) and not any("," in name for name in names)
+    example = ",".join(
+        f"{name}={meaning}" if by_name else meaning for name, meaning in zip(names, meanings, strict=True)
+    )
     return (
         f"{path}: its outputs are called {', '.join(repr(name) for name in names)}; state what each means, "
         f"{', '.join(LABELS)} or {IGNORE}, for instance --labels '{example}'"

@@ -56,15 +56,15 @@ def test_a_recurrent_layer_is_converted_to_floats_only(keras_3, tmp_path, layer)
     layers = keras_3.layers
     parts = (layers.Rescaling(1 / 127.5, -1), layers.Reshape((SIDE_PX, SIDE_PX * 3)), getattr(layers, layer)(4))
     with quiet_tensorflow():
-        keras_3.Sequential(
-            [keras_3.Input((SIDE_PX, SIDE_PX, 3)), *parts, layers.Dense(2, activation="softmax")]
-        ).save(tmp_path / "rows.keras")
+        keras_3.Sequential([keras_3.Input((SIDE_PX, SIDE_PX, 3)), *parts, layers.Dense(2, activation="softmax")]).save(
+            tmp_path / "rows.keras"
+        )
     model = open_float_model(tmp_path / "rows.keras", TWO)
     pixels = np.random.default_rng(1).integers(0, 256, (20, SIDE_PX, SIDE_PX, 3), np.uint8)
 
     assert model.network.pixels == "0..255"
     for output_format in ("int8", "int16"):
-        with pytest.raises(ModelError, match="a loop.*--format best"):
+        with pytest.raises(ModelError, match=r"a loop.*--format best"):
             to_tflite(model, output_format, pixels=pixels)
     interpreter = Interpreter(to_tflite(model, "float16", pixels=pixels), runtime="litert", threads=1)
     assert interpreter.run(model.values(pixels[0]))[0].reshape(-1) == pytest.approx(model.outputs(pixels[0]), abs=0.01)

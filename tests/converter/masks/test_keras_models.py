@@ -110,6 +110,15 @@ def test_a_teachable_machine_zip_names_its_labels(teachable, tmp_path):
     assert load_model(tmp_path / archive).output_names == ("0 Mask", "1 No Mask")
 
 
+def test_numbers_in_a_label_file_state_the_order(teachable, colour_model, tmp_path):
+    (teachable / "labels.txt").write_text("1 No Mask\n0 Mask\n", encoding="utf-16")
+    assert load_model(teachable).output_names == ("0 Mask", "1 No Mask")
+
+    shutil.copy(colour_model, tmp_path / "colours.keras")
+    (tmp_path / "class_indices.json").write_text('{"without_mask": 1, "with_mask": 0}')
+    assert load_model(tmp_path / "colours.keras").output_names == ("with_mask", "without_mask")
+
+
 def test_a_teachable_machine_saved_model_loads_too(keras_2, tmp_path):
     saved(keras_2, tmp_path / "export" / "model.savedmodel", save_format="tf")
     (tmp_path / "export" / "labels.txt").write_text("0 No Mask\n1 Mask\n")
@@ -238,13 +247,14 @@ def test_an_archive_of_something_else_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("generation", [2, 3])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("given", ["folder", "model.json", "weights"])
-def test_a_description_and_its_weights_are_loaded_by_either(request, tmp_path, generation, given):
+def test_a_description_and_its_weights_are_loaded_by_either(request, tmp_path, generation, given, encoding):
     keras = request.getfixturevalue(f"keras_{generation}")
     weights = tmp_path / ("model.weights.h5" if generation == 3 else "model.h5")
     with quiet_tensorflow():
         model = colour_classifier(keras)
-        (tmp_path / "model.json").write_text(model.to_json())
+        (tmp_path / "model.json").write_text(model.to_json(), encoding=encoding)
         model.save_weights(weights)
 
     loaded = load_model({"folder": tmp_path, "model.json": tmp_path / "model.json", "weights": weights}[given])

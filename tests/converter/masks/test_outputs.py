@@ -48,6 +48,9 @@ def test_partly_named_labels_are_taken_in_order():
         (("未戴口罩", "戴口罩"), "未戴口罩=without_mask,戴口罩=with_mask"),
         (("Class 1", "Class 2"), "Class 1=with_mask,Class 2=without_mask"),
         (("nomask", "Sem", "Com"), "nomask=without_mask,Sem=with_mask,Com=mask_worn_incorrectly"),
+        # The option cannot tell them apart.
+        (("0 Mask", "1 mask"), "with_mask,without_mask"),
+        (("mask, on", "mask, off"), "with_mask,without_mask"),
     ],
 )
 def test_the_proposed_labels_match_the_names_in_the_file(names, example):
