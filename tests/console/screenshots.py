@@ -86,7 +86,11 @@ def _take_all(browser: Browser, origin: str, folder: Path) -> None:
         page = client.see("/")
         # One person with a mask, one without, and the metrics next to them.
         wait_until(lambda: page.locator("#latencies td.number").count(), "figures")
-        wait_until(lambda: page.locator("[data-faces] .badge").count() >= TWO, "two people")
+        people = page.locator("[data-faces] .badge")
+        wait_until(
+            lambda: people.count() >= TWO and not people.filter(has_text="undecided").count(),
+            "two people with verdicts",
+        )
         _take(page, "console_live", full_page=True)
         client.see("/alerts")
         page.wait_for_load_state("networkidle")

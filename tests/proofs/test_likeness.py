@@ -22,7 +22,7 @@ def a_face(box=(100.0, 100.0, 160.0, 180.0), *, face_score=0.9, scores=CLEAR):
 
 
 def a_picture(*faces, path="/here/street.jpg"):
-    return {"path": path, "faces": list(faces)}
+    return {"path": path, "width": 640, "height": 360, "faces": list(faces)}
 
 
 def an_alert(at_seconds, label="without_mask"):
@@ -49,6 +49,16 @@ def test_rounding_differences_are_reported_and_accepted():
     assert found.errors == []
     assert (found.box_px, found.face_score, found.label_score) == pytest.approx((1.5, 0.02, 0.03))
     assert found.alert_seconds == pytest.approx(0.1)
+
+
+def test_only_the_presence_of_a_face_at_the_edge_is_compared():
+    cut, moved = a_face((615.8, 110.3, 640.0, 172.8)), a_face((612.0, 111.3, 640.0, 167.3), scores=UNCLEAR)
+
+    found = compared([a_picture(cut, a_face())], [a_picture(moved, a_face())])
+
+    assert found.errors == []
+    assert (found.faces, found.cut_off) == (1, 1)
+    assert "missing there" in str(compared([a_picture(cut, a_face())], [a_picture(a_face())]))
 
 
 def test_faces_in_another_order_are_the_same_faces():
