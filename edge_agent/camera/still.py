@@ -158,32 +158,32 @@ def _beginning(response: http.client.HTTPResponse) -> bytes:
 
 def _ends(response: http.client.HTTPResponse, content: bytes) -> bool:
     """Whether a response of unstated length ends with its first picture."""
-    while len(content) <= MAX_PICTURE_BYTES:
-        try:
-            piece = response.read1(CHUNK_BYTES)
-        except TimeoutError:
-            return False
-        if not piece:
-            return True
-        searched = max(0, len(content) - CHUNK_BYTES)
-        content += piece
-        if _NEXT_PICTURE.search(content, searched):
-            return False
-    return False
+    content, is_whole = _read_on(response, content, limit_bytes=MAX_PICTURE_BYTES)
+    return is_whole
 
 
 def _fits_its_length(response: http.client.HTTPResponse, headers: bytes, content: bytes) -> bool:
     """Whether the JPEG of a part ends where its headers state."""
     stated = _PART_LENGTH.search(headers)
-    if stated is None:
+    if stated is None or (length := int(stated[1])) > MAX_PICTURE_BYTES:
         return False
-    length = int(stated[1])
-    while len(content) < length and not _NEXT_PICTURE.search(content):
-        piece = response.read1(CHUNK_BYTES)
-        if not piece:
-            break
-        content += piece
+    content, _ = _read_on(response, content, limit_bytes=length)
     return len(content) >= length and _JPEG_END.search(content, 0, length) is not None
+
+
+def _read_on(response: http.client.HTTPResponse, content: bytes, *, limit_bytes: int) -> tuple[bytes, bool]:
+    """Read until `limit_bytes`, a second picture or the timeout; also whether the response ended before."""
+    searched = 0
+    while len(content) < limit_bytes and not _NEXT_PICTURE.search(content, searched):
+        searched = max(0, len(content) - CHUNK_BYTES)
+        try:
+            piece = response.read1(CHUNK_BYTES)
+        except TimeoutError:
+            return content, False
+        if not piece:
+            return content, True
+        content += piece
+    return content, False
 
 
 def _why_no_picture(content: bytes) -> str:

@@ -21,6 +21,7 @@ import pytest
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.feed import CameraFeed
+from edge_agent.camera.still import MAX_PICTURE_BYTES, kind_of_address
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.cameras import next_picture
@@ -271,6 +272,22 @@ def test_mjpeg_plays_whatever_length_its_parts_state(stated, boundary, line_end)
 
     with serving(raw=answer) as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
         assert [next_picture(camera).shape for _ in range(8)] == [(48, 64, 3)] * 8
+
+
+def test_a_part_that_states_gigabytes_is_not_read_to_its_end():
+    sent_bytes = 0
+
+    def answer(handler):
+        nonlocal sent_bytes
+        part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 9999999999\r\n\r\n"
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n" + part)
+        with suppress(OSError):
+            while sent_bytes < 2 * MAX_PICTURE_BYTES:
+                sent_bytes += handler.wfile.write(bytes(65536))
+
+    with serving(raw=answer) as server:
+        assert kind_of_address(CameraConfig(source=address(server))) == "pictures"
+    assert sent_bytes < MAX_PICTURE_BYTES
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
