@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -488,10 +489,9 @@ class Publisher:
         """Remove acknowledged rows from the outbox; if the disk is unwritable, they are just not sent again."""
         if not self._acknowledged:
             return
-        try:
+        # The store reports its disk itself: the broker refuses nothing.
+        with suppress(UnavailableError):
             self._acknowledged.difference_update(self._outbox.remove(self._acknowledged))
-        except UnavailableError as error:
-            self._report_problem(str(error))
 
     def _row_refused(self, row: Row, puback: PubAck, connection: Connection) -> None:
         self._retries.refuse(row, at=time.monotonic())
@@ -609,7 +609,7 @@ class Publisher:
         self._state = replace(self._state, reason=reason)
 
     def _report_recovery(self, connection: Connection) -> None:
-        if self._retries.has_refused or self._acknowledged:
+        if self._retries.has_refused:
             return
         if self._state.reason:
             log.info("%s: connected (%s), delivering alerts", connection.address, connection.protocol)
