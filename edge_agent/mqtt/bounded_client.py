@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import select
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, _WebsocketWrapper
+
+from edge_agent.mqtt.tls import is_certificate_refused
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +29,8 @@ class BoundedClient(Client):
     any other and the broker does not send it again.
     """
 
+    certificate_refusal: ssl.SSLError | None = None
+    """The broker's alert about this device's certificate: with TLS 1.3 it arrives only after the handshake."""
     _unfinished: socket.socket | None = None
 
     def wait(self, seconds: float, *, waker: int | None) -> None:
@@ -59,6 +64,23 @@ class BoundedClient(Client):
         return bool(self._in_packet["remaining_length"] > MAX_MESSAGE_BYTES)
 
     def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            return self._recv_bounded(bufsize)
+        except ssl.SSLError as error:
+            if is_certificate_refused(error):
+                self.certificate_refusal = error
+            raise
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            return super()._sock_send(buf)
+        except ssl.SSLError:
+            # The broker has closed the connection; its alert may be unread, which paho would discard.
+            with suppress(OSError):
+                self._sock_recv(1)
+            raise
+
+    def _recv_bounded(self, bufsize: int) -> bytes:
         if not self._in_packet["have_remaining"] or not self.has_cut_off:
             return super()._sock_recv(bufsize)
         room = MAX_MESSAGE_BYTES - len(self._in_packet["packet"])

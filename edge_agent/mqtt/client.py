@@ -31,7 +31,7 @@ from edge_agent.messages.status import connection_lost, stopped
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.bounded_client import MAX_MESSAGE_BYTES, BoundedClient
 from edge_agent.mqtt.publication import status_publication
-from edge_agent.mqtt.tls import certificate_advice, reason_of, tls_context
+from edge_agent.mqtt.tls import certificate_advice, reason_of, tls_advice, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -400,6 +400,8 @@ class Connection:
         try:
             is_answered = self._wait(lambda: self._connack is not None, answer_seconds)
         except UnavailableError as error:
+            if refusal := self._client.certificate_refusal:
+                raise UnavailableError(f"{self.address}: {_explain(refusal, self._mqtt)}") from refusal
             # Some old brokers refuse an unknown version by closing the connection.
             if version is MQTTProtocolVersion.MQTTv5:
                 raise _OldBrokerError(str(error)) from error
@@ -563,8 +565,6 @@ def _explain(error: OSError, mqtt: MqttConfig) -> str:
         case ssl.SSLCertVerificationError():
             return f"the broker's certificate is not trusted: {error.verify_message}; {certificate_advice(error)}"
         case ssl.SSLError() | ConnectionResetError() if mqtt.tls:
-            is_too_old = "PROTOCOL_VERSION" in reason_of(error)
-            advice = "update the broker" if is_too_old else "is mqtt.port the broker's port for TLS?"
-            return f"no TLS connection ({reason_of(error)}); {advice}"
+            return f"no TLS connection ({reason_of(error)}); {tls_advice(error, has_certificate=bool(mqtt.cert_file))}"
         case _:
             return f"cannot be reached: {reason_of(error)}; check mqtt.host and the network"

@@ -81,6 +81,26 @@ def certificate_advice(error: ssl.SSLCertVerificationError) -> str:
     return "check mqtt.ca_file: it has to contain the certificate of the authority that signed it"
 
 
+def tls_advice(error: OSError, *, has_certificate: bool) -> str:
+    """What to do about a TLS connection that fails, of a device with or without a certificate of its own."""
+    if "PROTOCOL_VERSION" in reason_of(error):
+        return "update the broker"
+    if not is_certificate_refused(error):
+        return "is mqtt.port the broker's port for TLS?"
+    if not has_certificate:
+        return "the broker asks for a certificate: set mqtt.cert_file and mqtt.key_file"
+    return (
+        "the broker refuses this device's certificate; check mqtt.cert_file: has it expired, and did an authority that "
+        "the broker accepts sign it?"
+    )
+
+
+def is_certificate_refused(error: OSError) -> bool:
+    """Whether the broker ended the connection because of this device's certificate, or for lack of one."""
+    reason = reason_of(error)
+    return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+
+
 def reason_of(error: OSError | ValueError) -> str:
     """The reason of an error, which TLS errors have elsewhere than others."""
     reason = getattr(error, "reason", "") if isinstance(error, ssl.SSLError) else ""

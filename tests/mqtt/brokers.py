@@ -58,7 +58,12 @@ class LocalBroker:
                 connected, _ = self._server.accept()
             except OSError:
                 return
-            connected = self._secured(connected)
+            self._open.append(connected)
+            try:
+                connected = self._secured(connected)
+            except ssl.SSLError:
+                # Its alert is on the way, which closing the socket now could overtake.
+                continue
             self._open.append(connected)
             threading.Thread(target=self._serve, args=[connected], daemon=True).start()
 
@@ -73,10 +78,16 @@ class ScriptedBroker(LocalBroker):
     """Answers each CONNECT as scripted and nothing else. `received` holds the bytes that came after CONNECT."""
 
     def __init__(
-        self, answer: Callable[[int], bytes], *, certificates: Path | None = None, alpn: Sequence[str] = ()
+        self,
+        answer: Callable[[int], bytes],
+        *,
+        certificates: Path | None = None,
+        alpn: Sequence[str] = (),
+        asks_for_certificate: ssl.TLSVersion | None = None,
     ) -> None:
         """`answer` takes the protocol level of CONNECT (5, or 4 for 3.1.1); b"" hangs up. With certificates: TLS.
 
+        With `asks_for_certificate`, clients need a certificate, and this version of TLS is the highest.
         `chosen` holds the ALPN protocol, out of `alpn`, that was negotiated with each client.
         """
         super().__init__()
@@ -87,13 +98,19 @@ class ScriptedBroker(LocalBroker):
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
             self._tls.set_alpn_protocols(list(alpn))
+            if asks_for_certificate is not None:
+                self._tls.verify_mode = ssl.CERT_REQUIRED
+                self._tls.load_verify_locations(certificates / "ca.pem")
+                self._tls.maximum_version = asks_for_certificate
         self.connects = 0
         self.received: list[bytes] = []
 
     def _secured(self, connected: socket.socket) -> socket.socket:
         if self._tls is None:
             return connected
-        secured = self._tls.wrap_socket(connected, server_side=True)
+        secured = self._tls.wrap_socket(connected, server_side=True, do_handshake_on_connect=False)
+        self._open.append(secured)
+        secured.do_handshake()
         self.chosen.append(secured.selected_alpn_protocol())
         return secured
 
@@ -238,10 +255,13 @@ class Amqtt:
             gc.collect()
 
 
-def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2) -> Path:
+def make_certificates(
+    folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2, authority: Path | None = None
+) -> Path:
     """Write ca.pem with ca.key, and server.pem and client.pem with their keys, both signed by it.
 
-    Without a `name` they have only a common name, the role; with -1 `days` they have expired.
+    Without a `name` they have only a common name, the role; with -1 `days` they have expired. With an `authority`, a
+    folder of earlier certificates, that one signs them.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -249,7 +269,11 @@ def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority")
+    if authority is None:
+        authority = folder
+        openssl(
+            "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test authority"
+        )
     for role in ("server", "client"):
         openssl("req", *curve, "-keyout", f"{role}.key", "-out", f"{role}.csr", "-subj", f"/CN={role}")
         (folder / "names").write_text(f"subjectAltName={name}\n" if name else "")
@@ -259,9 +283,9 @@ def make_certificates(folder: Path, *, name: str = "IP:127.0.0.1", days: int = 2
             "-in",
             f"{role}.csr",
             "-CA",
-            "ca.pem",
+            str(authority / "ca.pem"),
             "-CAkey",
-            "ca.key",
+            str(authority / "ca.key"),
             "-CAcreateserial",
             "-out",
             f"{role}.pem",

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -508,14 +509,38 @@ def test_packets_buffered_by_tls_are_delivered_at_once(tmp_path):
 def test_tls_connects_with_a_client_certificate(tmp_path):
     certificates = make_certificates(tmp_path / "tls")
     with Mosquitto(tmp_path / "broker", certificates=certificates, settings="require_certificate true") as broker:
-        without = broker.config(tls=True, ca_file=certificates / "ca.pem")
-        with pytest.raises(UnavailableError, match=r"mqtt\.cert_file"):
-            describe(without)
-
-        having = without.model_copy(
-            update={"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
+        having = broker.config(
+            tls=True,
+            ca_file=certificates / "ca.pem",
+            cert_file=certificates / "client.pem",
+            key_file=certificates / "client.key",
         )
         assert "answers" in describe(having)
+
+
+def test_a_missing_client_certificate_is_reported(tmp_path):
+    certificates = make_certificates(tmp_path / "tls")
+    with (
+        Mosquitto(tmp_path / "broker", certificates=certificates, settings="require_certificate true") as broker,
+        pytest.raises(UnavailableError, match=r"CERTIFICATE_REQUIRED\); .*set mqtt\.cert_file"),
+    ):
+        describe(broker.config(tls=True, ca_file=certificates / "ca.pem"))
+
+
+# With TLS 1.3 the refusal arrives after the handshake.
+@leaves_a_socket
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("days", "reason"), [(-1, "CERTIFICATE_EXPIRED"), (2, "UNKNOWN_CA")])
+def test_an_expired_or_untrusted_client_certificate_is_reported(tmp_path, version, days, reason):
+    certificates = make_certificates(tmp_path / "tls")
+    own = make_certificates(tmp_path / "own", days=days, authority=certificates if days < 0 else None)
+    with ScriptedBroker(lambda _level: WELCOME_5, certificates=certificates, asks_for_certificate=version) as broker:
+        mqtt = broker.config(
+            tls=True, ca_file=certificates / "ca.pem", cert_file=own / "client.pem", key_file=own / "client.key"
+        )
+
+        with pytest.raises(UnavailableError, match=rf"{reason}\); .* refuses .*mqtt\.cert_file"):
+            describe(mqtt)
 
 
 @leaves_a_socket
