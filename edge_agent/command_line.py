@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,6 @@ from edge_agent.errors import AgentError
 from edge_agent.foreign_text import safe_lines
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 INTERRUPTED = 130
@@ -34,6 +35,23 @@ def add_command(
     )
     parser.set_defaults(action=action)
     return parser
+
+
+def number(*, least: float, most: float = math.inf, kind: type[int] | type[float] = float) -> Callable[[str], float]:
+    """The type of an option: a number from `least` to `most`, whole with the `kind` int."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            noun = "a whole number" if kind is int else "a number"
+            up_to = "or more" if most == math.inf else f"to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {noun}, {least} {up_to}")
+        return value
+
+    return read
 
 
 def run_command(action: Callable[[], int], *, program: str) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 
 import pytest
 
-from edge_agent.command_line import run_command
+from edge_agent.cli import main
+from edge_agent.command_line import number, run_command
 from edge_agent.errors import ConfigError, PictureError, in_one_line
 
 
@@ -44,6 +46,29 @@ def test_an_error_is_one_line_and_names_the_program(capsys):
     error = capsys.readouterr().err
     assert error.startswith("edge-convert: file.yaml: ")
     assert "\x1b" not in error
+
+
+@pytest.mark.parametrize("text", ["0", "33", "1.5", "nan", "many"])
+def test_a_number_outside_its_range_is_wrong_usage(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number, 1 to 32"):
+        number(least=1, most=32, kind=int)(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["alerts", "--count", "0"],
+        ["bench", "--frames", "0"],
+        ["bench", "--cameras", "33"],
+        ["counts", "--csv", "--json"],
+    ],
+)
+def test_wrong_usage_has_its_own_status(arguments, capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+
+    assert exited.value.code == 2
+    assert arguments[1] in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_not_a_failure():

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
-from edge_agent.alerts.history import REVIEWS, AlertHistory
+from edge_agent.alerts.history import REVIEWS
+from edge_agent.command_line import number
 from edge_agent.commands.options import (
     accept_json,
     add_command,
@@ -18,6 +19,7 @@ from edge_agent.commands.options import (
     configured,
     day,
     print_json,
+    stored_history,
     with_progress,
 )
 from edge_agent.config.model import NAME_PATTERN
@@ -42,7 +44,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--device", type=_device, help="only alerts of this device (default: all devices)")
     parser.add_argument("--camera", help="only alerts of this camera")
     parser.add_argument("--label", choices=LABELS, help="only alerts with this label")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="exit after this many alerts")
+    parser.add_argument("--count", type=number(least=1, kind=int), metavar="N", help="exit after this many alerts")
     accept_json(parser)
     _add_export_to(parser.add_subparsers(metavar="export", required=False))
 
@@ -88,7 +90,7 @@ def follow(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> int:
     """Export faces of the alerts in the history; read-only, so it works beside a running agent."""
     config = configured(options)
-    history = AlertHistory(config.store_file, only_reads=True)
+    history = stored_history(config)
     entries = list(
         reviewed_alerts(history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all)
     )
@@ -106,6 +108,13 @@ def export(options: argparse.Namespace) -> int:
         print_json({"pictures": pictures, "missing": exported.missing, "encrypted": exported.encrypted})
     else:
         _print_summary(exported, options)
+    if not entries:
+        print(
+            "no alert matches: check --camera and --since"
+            if options.all
+            else "no reviewed alert matches: review some on the console's Alerts page, or use --all",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -119,8 +128,6 @@ def _print_summary(exported: Exported, options: argparse.Namespace) -> None:
             f"{exported.encrypted} pictures are encrypted for the owners of the keys in crops.encrypt_for",
             file=sys.stderr,
         )
-    if not exported.pictures and not options.all:
-        print("no alert has been reviewed: review some on the console's Alerts page, or use --all", file=sys.stderr)
 
 
 def _device(name: str) -> str:

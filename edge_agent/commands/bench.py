@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import number
 from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
 from edge_agent.config.model import shipped
 from edge_agent.config.redaction import shown_source
@@ -66,10 +67,18 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--camera", help="capture frames from this configured camera (default: the example recording)")
     parser.add_argument(
-        "--frames", type=int, default=150, metavar="N", help="frames to run through the pipeline (default: 150)"
+        "--frames",
+        type=number(least=1, kind=int),
+        default=150,
+        metavar="N",
+        help="frames to run through the pipeline (default: 150)",
     )
     parser.add_argument(
-        "--cameras", type=int, default=DEFAULT_CAMERAS, metavar="N", help="number of parallel cameras (default: 4)"
+        "--cameras",
+        type=number(least=1, most=MAX_CAMERAS, kind=int),
+        default=DEFAULT_CAMERAS,
+        metavar="N",
+        help="number of parallel cameras (default: 4)",
     )
     accept_json(parser)
 
@@ -77,10 +86,6 @@ def add_to(commands: Any) -> None:
 def bench(options: argparse.Namespace) -> int:
     """Measure the pipeline as configured and all candidates; prints the results and the recommended settings."""
     config = configured(options)
-    if options.frames < 1:
-        raise ConfigError(f"--frames {options.frames}: at least 1 is needed")
-    if not 1 <= options.cameras <= MAX_CAMERAS:
-        raise ConfigError(f"--cameras {options.cameras}: 1 to {MAX_CAMERAS} can be measured")
     source, frames, decoding_seconds = _frames(config, options)
     # First, because the models of the candidates would count as its memory.
     path = measure_whole_path(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.people import as_csv, grouped, values_of
-from edge_agent.commands.options import accept_json, add_command, configured, day, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, day, print_json, stored_history
 from edge_agent.domain import COUNTED_AS
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--camera", help="only people at this camera")
     parser.add_argument("--since", type=day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")
     parser.add_argument("--until", type=day, metavar="DAY", help="up to YYYY-MM-DD, that day included")
-    parser.add_argument("--csv", action="store_true", help="print comma-separated values")
-    accept_json(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print comma-separated values")
+    accept_json(form)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,8 +43,7 @@ def run(options: argparse.Namespace) -> int:
     config = configured(options)
     today = datetime.now().astimezone().date()
     first = options.since or today - timedelta(days=30)
-    history = AlertHistory(config.store_file, only_reads=True)
-    rows = history.people(camera=options.camera or "", first=first, last=options.until)
+    rows = stored_history(config).people(camera=options.camera or "", first=first, last=options.until)
     counted = grouped(rows, options.by)
     if options.json:
         for name, counts in counted.items():

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import command_line
+from edge_agent.alerts.database import is_begun
+from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.people import parse_day
 from edge_agent.config.load import default_file, load_config
 from edge_agent.foreign_text import safe
@@ -56,7 +58,7 @@ def add_command(
     return parser
 
 
-def accept_json(parser: argparse.ArgumentParser, *, is_below: bool = False) -> None:
+def accept_json(parser: argparse._ActionsContainer, *, is_below: bool = False) -> None:
     """Add --json; `is_below` as in `add_command`."""
     parser.add_argument(
         "--json",
@@ -75,6 +77,20 @@ def configured(options: argparse.Namespace) -> Config:
     config = load_config(options.config or default_file(), overrides=options.set)
     logging.getLogger().setLevel(config.log.level.upper())
     return config
+
+
+def stored_history(config: Config) -> AlertHistory:
+    """The history of the agent with this configuration, read-only; a missing one is empty and reported on stderr.
+
+    Raises:
+        UnavailableError: it cannot be accessed.
+    """
+    if not is_begun(config.store_file):
+        print(
+            f"{config.store_file}: does not exist: no agent has run with this state_dir; give the agent's --config",
+            file=sys.stderr,
+        )
+    return AlertHistory(config.store_file, only_reads=True)
 
 
 def day(text: str) -> date:

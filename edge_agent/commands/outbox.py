@@ -7,9 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.database import files_set_aside, is_begun
-from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.store import HISTORY, AlertStore
-from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, print_json, stored_history
 from edge_agent.errors import UnavailableError
 from edge_agent.foreign_text import safe
 from edge_agent.host.clock import boot_id
@@ -19,6 +18,7 @@ from edge_agent.wiring import alone_in
 if TYPE_CHECKING:
     import argparse
 
+    from edge_agent.alerts.history import AlertHistory
     from edge_agent.config.model import Config
 
 NOT_CONFIRMED = 1
@@ -51,9 +51,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show, print or purge messages."""
     config = configured(options)
+    history = stored_history(config)
     if options.purge:
         return _purge(config, options)
-    history = AlertHistory(config.store_file, only_reads=True)
     if options.messages:
         for message in history.pending_messages():
             print_json(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from edge_agent.command_line import number
 from edge_agent.foreign_text import safe_lines
 from fleet import amqp
 from fleet.dead_letters import replay, view
@@ -22,7 +23,9 @@ SHOWN_BYTES = 200
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --replay, --most and --json."""
     parser.add_argument("--replay", action="store_true", help="send all of them again, for example after an upgrade")
-    parser.add_argument("--most", type=int, default=50, metavar="N", help="maximum number to show (default: 50)")
+    parser.add_argument(
+        "--most", type=number(least=1, kind=int), default=50, metavar="N", help="maximum number to show (default: 50)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else on stdout")
 
 

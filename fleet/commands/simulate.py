@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import number
 from edge_agent.config.secrets import read_password
 from fleet import database
 from fleet.simulation.device import Brokers
@@ -31,14 +32,38 @@ POLL_SECONDS = 0.5
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for load, brokers and output."""
     add = parser.add_argument
-    add("--devices", type=int, default=200, metavar="N", help="number of devices (default: 200)")
+    add("--devices", type=number(least=1, kind=int), default=200, metavar="N", help="number of devices (default: 200)")
     add("--prefix", default="sim", metavar="TEXT", help="prefix of the device ids (default: sim)")
-    add("--alerts-per-second", type=float, default=10.0, metavar="N", help="mean total rate of alerts (default: 10)")
+    add(
+        "--alerts-per-second",
+        type=number(least=0),
+        default=10.0,
+        metavar="N",
+        help="mean total rate of alerts (default: 10)",
+    )
     add("--closed-loop", action="store_true", help="send a backlog as fast as it is acknowledged, without rate limit")
-    add("--backlog", type=int, default=0, metavar="N", help="pending alerts per device at the start (default: 0)")
-    add("--seconds", type=float, default=60.0, metavar="N", help="duration of the load (default: 60)")
-    add("--drain-seconds", type=float, default=600.0, metavar="N", help="time limit for pending alerts (default: 600)")
-    add("--reconnect-spread", type=float, default=5.0, metavar="N", help="seconds to spread connects over (default: 5)")
+    add(
+        "--backlog",
+        type=number(least=0, kind=int),
+        default=0,
+        metavar="N",
+        help="pending alerts per device at the start (default: 0)",
+    )
+    add("--seconds", type=number(least=0), default=60.0, metavar="N", help="duration of the load (default: 60)")
+    add(
+        "--drain-seconds",
+        type=number(least=0),
+        default=600.0,
+        metavar="N",
+        help="time limit for pending alerts (default: 600)",
+    )
+    add(
+        "--reconnect-spread",
+        type=number(least=0),
+        default=5.0,
+        metavar="N",
+        help="seconds to spread connects over (default: 5)",
+    )
     add(
         "--broker",
         action="append",

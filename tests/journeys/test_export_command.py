@@ -48,6 +48,15 @@ def test_without_reviewed_alerts_the_next_step_is_printed(tmp_path):
     assert not (tmp_path / "state").exists()
 
 
+def test_a_reviewed_alert_without_its_picture_is_not_called_unreviewed(state):
+    for picture in (state / "crops").iterdir():
+        picture.unlink()
+
+    done = run_command("alerts", "export", state / "reviewed", "--set", f"state_dir={state}")
+
+    assert done.stderr == "1 alerts have no picture\n"
+
+
 def test_an_invalid_day_is_rejected(tmp_path):
     done = run_command("alerts", "export", tmp_path, "--since", "yesterday")
 

@@ -31,6 +31,16 @@ def test_pending_messages_are_shown_as_text_and_json(tmp_path, put):
     assert shown["oldest"] == put[0]["when"]
 
 
+@pytest.mark.parametrize(
+    "command", [["outbox"], ["outbox", "--purge", "alert"], ["counts"], ["alerts", "export", "faces"]]
+)
+def test_a_missing_store_is_reported(tmp_path, command):
+    done = run_command(*command, "--set", f"state_dir={tmp_path / 'other'}")
+
+    assert f"{tmp_path / 'other' / 'alerts.sqlite'}: does not exist" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_pending_messages_are_printed_oldest_first(tmp_path, put):
     done = outbox_command(tmp_path, "--messages")
 
