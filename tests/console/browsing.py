@@ -34,7 +34,7 @@ CALM = (
 )
 PATIENCE_MS = 60_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-CAMERA, AWAY = "entrance", "yard"
+DEVICE, CAMERA, AWAY = "door-3", "entrance", "yard"
 TWO_PEOPLE_SECONDS = 7.3
 """Position in the example at which two people are fully visible, one with a mask."""
 AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(str(EXAMPLE))} -q:v 3 -f mjpeg -"
@@ -123,7 +123,7 @@ class WatchedDoor(AgentProcess):
         super().__init__(
             folder,
             {
-                "device": {"id": "door-3"},
+                "device": {"id": DEVICE},
                 "cameras": {name: {"source": source} for name, source in cameras.items()},
                 **QUICK,
                 "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
