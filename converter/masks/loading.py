@@ -113,8 +113,9 @@ def _load_json(path: Path) -> LoadedModel:
         raise ModelError(f"{path}: damaged: {error}; copy or save the model again") from error
     if is_tfjs(content):
         names = labels_in_metadata(path.parent)
-        # Pixels are always -1..1 in Teachable Machine.
-        return replace(load_tfjs(path, content), output_names=names, pixels="-1..1" if names else None)
+        loaded = replace(load_tfjs(path, content), output_names=names)
+        # Pixels are always RGB, -1..1, in Teachable Machine.
+        return replace(loaded, pixels="-1..1", colours="rgb") if names else loaded
     weights = sorted({*path.parent.glob("*.h5"), *path.parent.glob("*.hdf5")})
     if len(weights) > 1:
         weights = [file for file in weights if same_stem(path, file)]
@@ -127,14 +128,14 @@ def _load_json(path: Path) -> LoadedModel:
 
 
 def _load_teachable(folder: Path, *, source: Path) -> LoadedModel:
-    """Load a Teachable Machine export for Keras or as SavedModel; its pixels are always -1..1."""
+    """Load a Teachable Machine export for Keras or as SavedModel; its pixels are always RGB, -1..1."""
     if (folder / TEACHABLE_MODEL).is_file():
         loaded = load_hdf5(folder / TEACHABLE_MODEL, source=source)
     else:
         loaded = load_saved_model(folder / TEACHABLE_SAVED_MODEL, source=source)
     kind = f"Teachable Machine, {loaded.kind}"
     names = read_label_file(folder / LABELS)
-    return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1")
+    return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1", colours="rgb")
 
 
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:

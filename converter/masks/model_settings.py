@@ -1,12 +1,14 @@
 """Model settings: determines preprocessing and output labels of a network, with the reason for each.
 
 Precedence: the user's options, then what the file states, then trials on labelled pictures. The conversion is refused
-if trials show that another setting is clearly more accurate than the stated one, or that none is better than chance.
+if trials show that another setting is clearly more accurate than the stated one, that none is better than chance, or
+if they do not decide between settings that classify differently.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from converter.masks.preprocessing import (
     common_preprocessings,
     rare_preprocessings,
 )
-from converter.masks.trials import FIRST_PICTURES, Trial, label_orders, run_trials
+from converter.masks.trials import FIRST_PICTURES, MAX_PICTURES, Trial, label_orders, run_trials
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
 MAX_UNSEEN = 0.05
 """Largest share of labelled pictures whose most probable output may have a label that was only assumed."""
 MIN_ACCURACY_GAIN = 0.03
-"""Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated setting."""
+"""Gain in accuracy, beyond the margin of the trials, from which an alternative refutes the stated setting; also the
+gain from which the more accurate of several settings within the margin is chosen."""
+MAX_POSSIBLE_GAIN = 0.08
+"""Upper bound of the gain in balanced accuracy from which an alternative within the margin is left to the user."""
 CALIBRATION_TOLERANCE = 0.05
 """Log losses without temperature that differ by less do not show which setting a network is calibrated for."""
 RARE_STANDARD_ERRORS = 4.0
@@ -49,6 +54,8 @@ USUAL_ACCURACY = 0.9
 """A model whose accuracy is clearly lower may have been trained with a preprocessing that was not tried."""
 MIN_LABELLED_PICTURES = 20
 """With fewer labelled pictures, trials are inconclusive."""
+MIN_PICTURES_OF_LABEL = 4
+"""With fewer of a second label, its standard error is unknown: two of 24 chose a setting 17 points worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,8 @@ def determine_settings(
 
     Raises:
         ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
-        AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures; not with `force`.
+        AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures, or the pictures do not
+            decide between settings; not with `force`.
     """
     meanings = network.single_output
     network = _with_stated_output(network, overrides)
@@ -155,13 +163,16 @@ def determine_settings(
     # Pictures of labels that the network lacks are useless here.
     labels = [label if orders and label in orders[0] else None for label in labels]
     known = seen & set(labels)
-    labelled = sum(label is not None for label in labels)
-    if labelled < MIN_LABELLED_PICTURES or len(known) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
+    counts = Counter(label for label in labels if label is not None)
+    # One label alone distinguishes nothing.
+    is_of_two_labels = sum(count >= MIN_PICTURES_OF_LABEL for count in counts.values()) > 1
+    if counts.total() < MIN_LABELLED_PICTURES or not is_of_two_labels:
         return _settings_without_trials(network, overrides, stated_preprocessing, stated_outputs)
     common = common_preprocessings(network.channels)
+    stated_ways = _in_every_colour_order(stated_preprocessing, network, overrides)
     preprocessings = [
         preprocessing
-        for preprocessing in dict.fromkeys((stated_preprocessing, *common))
+        for preprocessing in dict.fromkeys((*stated_ways, *common))
         if preprocessing.channels == network.channels
     ]
     resampling = overrides.resampling or network.resampling
@@ -177,19 +188,18 @@ def determine_settings(
         trial
         for trial in trials
         if (stated_outputs is None or trial.outputs == stated_outputs)
-        and (trial.preprocessing == stated_preprocessing or overrides.is_consistent_with(trial.preprocessing))
+        and (trial.preprocessing in stated_ways or overrides.is_consistent_with(trial.preprocessing))
     ]
     chosen = _select_trial(network, allowed)
+    checked: Container[Output] = known if stated_outputs is None and not force else chosen.outputs
     if not force:
         if others := set(meanings) - set(network.single_output):
             refuting = replace(network, single_output=tuple(others))
             trials = [*trials, *run_trials(refuting, [chosen.preprocessing], orders, pixels, labels)]
             trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
-        _check_label_order(network, chosen, allowed, known)
-    checked = known if stated_outputs is None and not force else None
-    if checked is not None:
         _check_unseen(network, chosen, checked)
+        _check_ambiguity(network, chosen, allowed)
     reasons = _reasons(network, overrides, stated_preprocessing, chosen=chosen, trials=trials, known=known)
     settings = ModelSettings(
         chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy, single_output=chosen.single_output
@@ -223,11 +233,11 @@ def _with_resampling(
     pictures: Mapping[Resampling, NDArray[np.uint8]],
     labels: Sequence[Label | None],
     *,
-    known: Container[Label] | None,
+    known: Container[Output],
 ) -> ModelSettings:
     """Add the resampling: the framework's default, unless the other is better by more than the margin.
 
-    With `known`, a second kind of mask in an assumed label must not decide: it looks like a loss of accuracy.
+    A second kind of mask in an assumed label, not `known`, must not decide: it looks like a loss of accuracy.
     """
     common = network.usual_resampling
     if np.array_equal(pictures["area"], pictures["linear"]):
@@ -235,8 +245,7 @@ def _with_resampling(
         return replace(settings, resampling=common, reasons=reasons)
     network = replace(network, single_output=(by_area.single_output,))
     (linear,) = run_trials(network, [by_area.preprocessing], [by_area.outputs], pictures["linear"], labels)
-    if known is not None:
-        _check_unseen(network, linear, known)
+    _check_unseen(network, linear, known)
     tried: dict[Resampling, Trial] = {"area": by_area, "linear": linear}
     second: Resampling = "linear" if common == "area" else "area"
     if len(linear.losses) == len(by_area.losses) and tried[second].is_better_than(tried[common]):
@@ -284,7 +293,20 @@ def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Prepro
             )
     if not all(preprocessing.deviations):
         raise ConfigError("--std: a standard deviation is not 0")
+    # Stated means of 0 and deviations of 1 say that there are none.
+    if overrides.means and not any(overrides.means):
+        preprocessing = replace(preprocessing, means=())
+    if overrides.deviations and set(overrides.deviations) == {1.0}:
+        preprocessing = replace(preprocessing, deviations=())
     return preprocessing
+
+
+def _in_every_colour_order(
+    stated: Preprocessing, network: Network, overrides: ModelOverrides
+) -> tuple[Preprocessing, ...]:
+    """The stated preprocessing, and the same in BGR if the order of the colours is unknown."""
+    is_known = bool(_origin_of_colours(network, overrides))
+    return (stated,) if is_known else (stated, replace(stated, colours="bgr"))
 
 
 def _stated_outputs(network: Network, overrides: ModelOverrides) -> tuple[Output, ...] | None:
@@ -314,7 +336,7 @@ def _settings_without_trials(
             f"{network.path}: does not state what its {network.outputs} outputs mean; give --labels in their order, as "
             "with_mask,without_mask, or calibration pictures in folders named after the labels"
         )
-    assumed = "assumed, and not checked: no labelled pictures"
+    assumed = "assumed, and not checked: too few labelled pictures"
     output = {"output": overrides.origin} if _states_output(network, overrides) else {}
     if len(network.single_output) > 1:
         if network.single_output[0] == "logit" and not network.single_output_from:
@@ -352,23 +374,22 @@ def _permuted_labels(outputs: tuple[Output, ...]) -> tuple[tuple[Output, ...], .
 
 
 def _select_trial(network: Network, allowed: Sequence[Trial]) -> Trial:
-    """The best trial; ties within the margin prefer what the file states, then calibration, then what fits a card.
+    """The best trial; ties within the margin prefer what the file states, then accuracy, then calibration.
 
     A network is calibrated, if at all, only for the pixels it was trained on; on others its scores saturate, which
-    increases the log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255, which
-    was 9 points less accurate and yet within the margin on 160 pictures.
+    increases the log loss at temperature 1. Example: 0.25 with the right (torch) means against 1.56 on 0..255.
     """
-    tied = _tied_with_best(allowed)
+    tied = _tied_with(allowed[0], allowed)
     common = common_preprocessings(network.channels)
     min_loss = min(trial.uncalibrated_loss for trial in tied)
+    max_accuracy = max(trial.balanced_accuracy for trial in tied)
     return min(
         tied,
         key=lambda trial: (
-            network.colours not in {None, trial.preprocessing.colours},
-            network.pixels is not None
-            and _scaling(trial.preprocessing) != (network.pixels, network.means, network.deviations),
+            _contradictions(network, trial),
             # A temperature that makes all scores equal costs an overconfident network little.
             trial.is_chance,
+            trial.balanced_accuracy < max_accuracy - MIN_ACCURACY_GAIN,
             trial.uncalibrated_loss > min_loss + CALIBRATION_TOLERANCE,
             network.single_output.index(trial.single_output),
             not trial.preprocessing.fits_card and network.channels > 1,
@@ -377,11 +398,19 @@ def _select_trial(network: Network, allowed: Sequence[Trial]) -> Trial:
     )
 
 
-def _tied_with_best(trials: Sequence[Trial]) -> list[Trial]:
-    """The best trial and those within the margin of it, best first."""
-    return [
-        trial for trial in trials if len(trial.losses) == len(trials[0].losses) and not trials[0].is_better_than(trial)
-    ]
+def _contradictions(network: Network, trial: Trial) -> tuple[bool, bool, bool]:
+    """Whether a trial has other colours, another scaling or another meaning of the output than the file states."""
+    return (
+        network.colours not in {None, trial.preprocessing.colours},
+        network.pixels is not None
+        and _scaling(trial.preprocessing) != (network.pixels, network.means, network.deviations),
+        bool(network.single_output_from) and trial.single_output != network.single_output[0],
+    )
+
+
+def _tied_with(best: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials on as many pictures that one of them does not exceed by more than the margin."""
+    return [trial for trial in trials if len(trial.losses) == len(best.losses) and not best.is_better_than(trial)]
 
 
 def _most_similar(chosen: Trial, trials: Sequence[Trial]) -> Trial:
@@ -392,7 +421,7 @@ def _most_similar(chosen: Trial, trials: Sequence[Trial]) -> Trial:
 
 
 def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) -> None:
-    best = _most_similar(chosen, _tied_with_best(trials))
+    best = _most_similar(chosen, _tied_with(trials[0], trials))
     gain = (best.accuracy.value or 0) - (chosen.accuracy.value or 0)
     is_beaten = len(best.losses) != len(chosen.losses) or best.is_better_than(chosen)
     if is_beaten and gain >= MIN_ACCURACY_GAIN:
@@ -419,34 +448,57 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
         )
 
 
-def _check_label_order(network: Network, chosen: Trial, allowed: Sequence[Trial], known: Container[Label]) -> None:
-    """Reject an uncertain label order: swapped labels are wrong on every picture."""
-    order = _order_among(chosen, known)
-    second = next((trial for trial in allowed if _order_among(trial, known) != order), None)
-    if second is None or len(second.losses) != len(chosen.losses) or chosen.is_better_than(second):
+def _check_ambiguity(network: Network, chosen: Trial, allowed: Sequence[Trial]) -> None:
+    """Reject a choice if settings within the margin may be far more accurate on other pictures.
+
+    Settings that classify alike need no decision, and where the file decides, the pictures need not.
+    """
+    rivals = [
+        trial
+        for trial in _tied_with(chosen, allowed)
+        if _contradictions(network, trial) == _contradictions(network, chosen)
+        and trial.possible_gain(chosen) > MAX_POSSIBLE_GAIN
+    ]
+    if not rivals:
         return
+    rival = _most_similar(chosen, rivals)
     raise AccuracyError(
-        f"{network.path}: the pictures do not show what its outputs mean: {chosen.accuracy.hits} of "
-        f"{chosen.accuracy.of} are correct with {_as_options(chosen)}, {second.accuracy.hits} with "
-        f"{_as_options(second)}; state --labels, or --force"
+        f"{network.path}: {chosen.accuracy.of} labelled pictures do not show what is right: {chosen.accuracy.hits} are "
+        f"correct with {_as_options(chosen)}, {rival.accuracy.hits} with {_as_options(rival)}, and the two classify "
+        f"{int((chosen.is_correct != rival.is_correct).sum())} differently; state "
+        f"{', '.join(_options_that_differ(chosen, rivals))} as in training, give more labelled pictures like its "
+        f"training data ({MAX_PICTURES} are used, half of each label at best), or --force"
     )
 
 
-def _check_unseen(network: Network, chosen: Trial, known: Container[Label]) -> None:
-    """Reject assumed labels that pictures of other labels get."""
-    if chosen.unseen <= MAX_UNSEEN * chosen.accuracy.of:
-        return
+def _options_that_differ(chosen: Trial, rivals: Sequence[Trial]) -> list[str]:
+    """The options that decide between trials."""
+    decisive: dict[str, Callable[[Trial], object]] = {
+        "--pixels": lambda trial: trial.preprocessing.pixels,
+        "--means": lambda trial: trial.preprocessing.means,
+        "--std": lambda trial: trial.preprocessing.deviations,
+        "--colours": lambda trial: trial.preprocessing.colours,
+        "--labels": lambda trial: trial.outputs,
+        "--single-output": lambda trial: trial.single_output,
+    }
+    without = {"--means": " (0,0,0 for none)", "--std": " (1,1,1 for none)"}
+    return [
+        option + without.get(option, "")
+        for option, value_of in decisive.items()
+        if any(value_of(rival) != value_of(chosen) for rival in rivals)
+    ]
+
+
+def _check_unseen(network: Network, chosen: Trial, known: Container[Output]) -> None:
+    """Reject assumed labels, those not `known`, that pictures of other labels get."""
     assumed = [output for output in chosen.outputs if output not in known]
+    if not assumed or chosen.unseen <= MAX_UNSEEN * chosen.accuracy.of:
+        return
     raise AccuracyError(
         f"{network.path}: {chosen.unseen} of {chosen.accuracy.of} labelled pictures are classified as "
         f"{' or '.join(assumed)}, which was assumed, as no picture shows it; state --labels, one for each output in "
         "their order, the same for several outputs if they mean the same (with_mask,with_mask,without_mask), or --force"
     )
-
-
-def _order_among(trial: Trial, known: Container[Label]) -> tuple[Output | None, ...]:
-    """The order of the labels that occur in the pictures."""
-    return tuple(output if output in known else None for output in trial.outputs)
 
 
 def _as_options(trial: Trial) -> str:
@@ -462,6 +514,8 @@ def _origin_of_pixels(network: Network, overrides: ModelOverrides) -> str:
 def _origin_of_colours(network: Network, overrides: ModelOverrides) -> str:
     if overrides.colours is not None:
         return overrides.origin
+    if network.channels == 1:
+        return "found in the file: it takes one channel"
     return "found in the files of the model" if network.colours is not None else ""
 
 
@@ -501,8 +555,6 @@ def _reasons(
         origins["output"] = ""
     elif _states_output(network, overrides):
         origins["output"] = overrides.origin
-    if network.channels == 1:
-        origins["colours"] = "found in the file: it takes one channel"
     reasons = {
         aspect: reason
         or _trial_reason(

@@ -2,7 +2,8 @@
 
 Every common preprocessing is tried on labelled pictures and ranked by its log loss at the best temperature, so that
 neither overconfidence nor underconfidence is an advantage. Two of them differ if the mean of their per-picture loss
-differences exceeds the margin.
+differences exceeds the margin. Every label counts as much as every other, however many pictures show it: otherwise a
+preprocessing with which a network nearly always gives the more frequent label would win.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ MAX_LOGIT = 60.0
 class Trial:
     """One preprocessing with one label order, on the pictures of the trials.
 
-    `losses` has one value per picture, at the best temperature; `uncalibrated_loss` is their mean at temperature 1.
+    `losses`, `is_correct` and `weights` have one value per picture. `weights` balances the labels, mean 1; `losses` are
+    weighted, at the best temperature, and `uncalibrated_loss` is their mean at temperature 1.
     `recalls` has the recall of each label that occurs; `unseen` counts the pictures whose most probable output has
     another label.
     """
@@ -58,7 +60,8 @@ class Trial:
     outputs: tuple[Output, ...]
     losses: NDArray[np.float64]
     uncalibrated_loss: float
-    accuracy: Share
+    is_correct: NDArray[np.bool_]
+    weights: NDArray[np.float64]
     recalls: tuple[Share, ...]
     unseen: int
     single_output: SingleOutput
@@ -69,9 +72,28 @@ class Trial:
         return is_chance(self.recalls)
 
     @property
+    def accuracy(self) -> Share:
+        """Share of the pictures whose most probable label is the right one."""
+        return Share(int(self.is_correct.sum()), len(self.is_correct))
+
+    @property
     def loss(self) -> float:
         """Mean log loss, natural logarithm; clipped at 0 against rounding."""
         return max(0.0, float(self.losses.mean()))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the labels that occur, 0..1."""
+        return float((self.weights * self.is_correct).mean())
+
+    def possible_gain(self, other: Trial) -> float:
+        """Upper bound of the gain in balanced accuracy over another, as of McNemar's test.
+
+        It counts the pictures that only one of the two classifies correctly, and is 0 if there are none.
+        """
+        gains = self.weights * (self.is_correct.astype(np.float64) - other.is_correct)
+        error = math.sqrt(float((gains**2).sum())) / len(gains)
+        return float(gains.mean()) + MARGIN_STANDARD_ERRORS * error
 
     def is_better_than(self, other: Trial, *, errors: float = MARGIN_STANDARD_ERRORS) -> bool:
         """Whether this one is better by more than the margin."""
@@ -163,6 +185,7 @@ def _evaluate(
     shares = to_label_probabilities(probabilities, outputs)
     indices = np.array([labels.index(truth) if truth in labels else -1 for truth in truths])
     known = indices >= 0
+    weights = _balancing_weights(indices)
     logits = np.log(np.clip(shares, MIN_PROBABILITY, None))
     rows = np.arange(len(indices))
     best = np.full(len(indices), -math.log(MIN_PROBABILITY))
@@ -170,7 +193,7 @@ def _evaluate(
     for temperature in (1.0, *TEMPERATURES):
         scaled = (logits - logits.max(1, keepdims=True)) / temperature
         scaled = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-        losses = np.where(known, -scaled[rows, indices], -math.log(MIN_PROBABILITY))
+        losses = weights * np.where(known, -scaled[rows, indices], -math.log(MIN_PROBABILITY))
         uncalibrated_loss = float(losses.mean()) if math.isinf(uncalibrated_loss) else uncalibrated_loss
         best = losses if losses.mean() < best.mean() else best
     is_correct = shares.argmax(1) == indices
@@ -178,8 +201,15 @@ def _evaluate(
     recalls = [
         Share(int(is_correct[indices == index].sum()), int((indices == index).sum())) for index in np.unique(indices)
     ]
-    accuracy = Share(int(is_correct.sum()), len(indices))
-    return Trial(preprocessing, outputs, best, uncalibrated_loss, accuracy, tuple(recalls), unseen, single_output)
+    return Trial(
+        preprocessing, outputs, best, uncalibrated_loss, is_correct, weights, tuple(recalls), unseen, single_output
+    )
+
+
+def _balancing_weights(indices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A weight per picture, so that every label counts as much as every other; their mean is 1."""
+    _, inverse, counts = np.unique(indices, return_inverse=True, return_counts=True)
+    return np.asarray(len(indices) / (len(counts) * counts[inverse]), np.float64)
 
 
 def to_label_probabilities(

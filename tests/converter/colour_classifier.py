@@ -82,4 +82,4 @@ def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "s
 def open_float_model(path: Path, stated: ModelOverrides = NO_OVERRIDES) -> FloatModel:
     """A float classifier whose preprocessing was not checked with pictures."""
     network = open_network(path, stated)
-    return apply_settings(network, determine_settings(network, stated, {}, ()))
+    return apply_settings(network, determine_settings(network, stated, {}, (), force=True))

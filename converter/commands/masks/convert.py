@@ -64,7 +64,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
         check_no_overwrite(_targets(options, name))
     settings, calibration = _choose(options, network, place, chosen)
     advice = (
-        "the calibration pictures have no labels; put them into folders named after the labels, with_mask/ and "
+        "too few calibration pictures have labels; put them into folders named after the labels, with_mask/ and "
         "without_mask/, to measure the accuracy"
     )
     for line in describe_network(network, settings, if_unverified=advice):

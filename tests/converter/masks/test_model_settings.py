@@ -148,19 +148,6 @@ def test_labels_in_the_wrong_order_are_refused_with_the_right_one():
     assert choose_for(a_network(Preprocessing()), overrides, force=True).labels == LABELS[::-1]
 
 
-def test_an_ambiguous_order_of_labels_has_to_be_given():
-    # In BGR, with the labels the other way round, a network of colours classifies as many correctly.
-    network = a_network(Preprocessing())
-    mirrored = a_network(Preprocessing(colours="bgr"), swapped=True)
-
-    def both(values):
-        return (network.probabilities(values) + mirrored.probabilities(values)) / 2
-
-    with pytest.raises(AccuracyError, match="state --labels"):
-        choose_for(replace(network, probabilities=both))
-    assert choose_for(replace(network, probabilities=both), force=True).labels in {LABELS, LABELS[::-1]}
-
-
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize(
     ("value_of", "meaning"),
@@ -190,7 +177,7 @@ def test_the_meaning_of_a_single_output_is_found(value_of, meaning, swapped):
 @pytest.mark.parametrize("stated", ["probability", "logit"])
 def test_without_labelled_pictures_the_meaning_of_a_single_output_has_to_be_stated(stated):
     network = a_network(Preprocessing(), outputs=1, single_output=("logit", "probability"))
-    overrides = ModelOverrides(labels=LabelMapping(LABELS))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="-1..1", colours="rgb")
 
     with pytest.raises(ConfigError, match="--single-output"):
         choose_for(network, overrides, labels=[None] * len(TRUTHS))
@@ -202,8 +189,9 @@ def test_without_labelled_pictures_the_meaning_of_a_single_output_has_to_be_stat
 
 def test_without_labelled_pictures_a_single_output_of_zero_one_is_a_probability():
     network = a_network(Preprocessing(), outputs=1, single_output=("probability", "logit"))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="-1..1", colours="rgb")
 
-    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
+    settings = choose_for(network, overrides, labels=[None] * len(TRUTHS))
 
     assert settings.single_output == "probability"
 
@@ -317,7 +305,10 @@ def test_an_overconfident_network_is_not_refused_as_one_at_chance():
         return np.array([sure, 1 - sure] if bluer == bright else [1 - sure, sure])
 
     network = replace(a_network(torch), probabilities=probabilities)
-    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS))
+    with pytest.raises(AccuracyError, match="do not show what is right"):
+        choose_for(network, overrides)
+    settings = choose_for(network, replace(overrides, pixels="0..1", colours="rgb"))
 
     assert settings.preprocessing == torch
     assert 0.55 < (settings.accuracy.value or 0) < 0.8
@@ -332,7 +323,9 @@ def test_the_metadata_of_the_file_decides_between_equal_trials():
 
 
 def test_the_colour_order_of_a_training_run_is_used():
-    network = a_network(Preprocessing(colours="bgr"), colours="bgr")
+    network = a_network(
+        Preprocessing(colours="bgr"), colours="bgr", pixels="-1..1", pixels_from="found in the files of the model"
+    )
 
     settings = determine_settings(network, ModelOverrides(labels=LabelMapping(LABELS)), {}, ())
 
@@ -343,12 +336,124 @@ def test_the_colour_order_of_a_training_run_is_used():
 def test_without_labelled_pictures_nothing_is_reported_as_checked():
     network = a_network(Preprocessing("0..1"))
 
-    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)), labels=[None] * len(TRUTHS))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS))
+    settings = choose_for(network, overrides, labels=[None] * len(TRUTHS), force=True)
 
     assert settings.accuracy is None
     assert "not checked" in settings.reasons["pixels"]
     with pytest.raises(ConfigError, match="does not state what its 2 outputs mean"):
         choose_for(network, labels=[None] * len(TRUTHS))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [None] * 80,
+        [*LABELS * 9, *[None] * 62],
+        ["with_mask" if one == "with_mask" else None for one in TRUTHS],
+        [truth if truth == "with_mask" or i < 6 else None for i, truth in enumerate(TRUTHS)],
+    ],
+    ids=["none", "few", "of one label", "hardly of another"],
+)
+@pytest.mark.parametrize(
+    ("stated", "in_file", "assumed"),
+    [
+        ({}, {}, {"pixels", "colours"}),
+        ({"pixels": "0..1"}, {}, {"colours"}),
+        ({}, {"pixels": "0..1", "pixels_from": "found in the file"}, {"colours"}),
+        ({}, {"colours": "rgb"}, {"pixels"}),
+        ({"colours": "rgb"}, {"pixels": "0..1", "pixels_from": "found in the file"}, set()),
+    ],
+)
+def test_without_enough_labelled_pictures_what_is_assumed_is_reported(labels, stated, in_file, assumed):
+    network = a_network(Preprocessing("0..1"), **in_file)
+
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS), **stated), labels=labels)
+
+    reason = "assumed, and not checked: too few labelled pictures"
+    assert {aspect for aspect in ("pixels", "colours") if settings.reasons[aspect] == reason} == assumed
+    assert settings.preprocessing == Preprocessing("-1..1" if "pixels" in assumed else "0..1")
+    assert settings.accuracy is None
+
+
+def with_answers(ways):
+    """A network that is right on the given pictures, by preprocessing, and wrong on all others; sure of no answer."""
+    numbered = {pixels.tobytes(): index for index, pixels in enumerate(pictures())}
+    seen = {
+        way.values(pixels).tobytes(): (index, right)
+        for way, right in ways.items()
+        for pixels, index in (
+            (np.frombuffer(raw, np.uint8).reshape(SIDE_PX, SIDE_PX, 3), i) for raw, i in numbered.items()
+        )
+    }
+
+    def probabilities(values):
+        index, right = seen.get(values.tobytes(), (0, ()))
+        is_masked = (TRUTHS[index] == "with_mask") == (index in right)
+        return np.array([0.7, 0.3] if is_masked else [0.3, 0.7])
+
+    return replace(a_network(Preprocessing()), probabilities=probabilities)
+
+
+def test_an_ambiguous_preprocessing_has_to_be_stated():
+    ways = {Preprocessing("-1..1"): range(56), Preprocessing("0..1"): range(20, 76)}
+
+    with pytest.raises(AccuracyError, match=r"56 are correct .*, 56 with .*classify 40 differently; state --pixels as"):
+        choose_for(with_answers(ways), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="0..1")
+    assert choose_for(with_answers(ways), overrides).preprocessing == Preprocessing("0..1")
+    in_file = replace(with_answers(ways), pixels="0..1", pixels_from="found in the file")
+    assert choose_for(in_file, ModelOverrides(labels=LabelMapping(LABELS))).preprocessing == Preprocessing("0..1")
+
+
+@pytest.mark.parametrize(
+    ("means", "deviations"), [((0.0,) * 3, (1.0,) * 3), (PER_CHANNEL[2].means, PER_CHANNEL[2].deviations)]
+)
+def test_ambiguous_means_have_to_be_stated_also_that_there_are_none(means, deviations):
+    ways = {Preprocessing("0..1"): range(56), PER_CHANNEL[2]: range(20, 76)}
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="0..1")
+
+    with pytest.raises(AccuracyError, match=r"state --means \(0,0,0 for none\), --std \(1,1,1 for none\) as"):
+        choose_for(with_answers(ways), overrides)
+
+    settings = choose_for(with_answers(ways), replace(overrides, means=means, deviations=deviations))
+    assert settings.preprocessing == (PER_CHANNEL[2] if any(means) else Preprocessing("0..1"))
+
+
+def test_stated_means_are_tried_in_both_colour_orders():
+    bgr = Preprocessing("0..255", "bgr", (90.0, 100.0, 110.0))
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels=bgr.pixels, means=bgr.means)
+
+    assert choose_for(with_answers({bgr: range(76)}), overrides).preprocessing == bgr
+
+
+def test_an_ambiguous_order_of_labels_has_to_be_stated():
+    # With BGR and the labels the other way round, it is right on 52 pictures.
+    ways = {Preprocessing("-1..1"): range(56), Preprocessing("-1..1", "bgr"): range(28)}
+
+    with pytest.raises(AccuracyError, match="state --colours, --labels as in training"):
+        choose_for(with_answers(ways), ModelOverrides(pixels="-1..1"))
+    assert choose_for(with_answers(ways), ModelOverrides(pixels="-1..1", colours="rgb")).labels == LABELS
+    assert choose_for(with_answers(ways), ModelOverrides(pixels="-1..1"), force=True).labels == LABELS
+
+
+def test_preprocessings_that_classify_alike_need_no_decision():
+    ways = {Preprocessing("-1..1"): range(56), Preprocessing("0..1"): range(56)}
+
+    assert choose_for(with_answers(ways), ModelOverrides(labels=LabelMapping(LABELS))).accuracy == Share(56, 80)
+
+
+def test_the_more_frequent_label_does_not_choose_the_preprocessing():
+    # On the wrong pixels, it says "with a mask" to all 40 with one, and to 8 of 12 without one.
+    labels = [truth if truth == "with_mask" or index < 24 else None for index, truth in enumerate(TRUTHS)]
+    bare = [index for index, truth in enumerate(TRUTHS) if truth == "without_mask" and index < 24]
+    masked = list(range(0, 80, 2))
+    ways = {Preprocessing("0..1"): {*masked[:28], *bare}, Preprocessing("-1..1"): {*masked, *bare[:4]}}
+
+    settings = choose_for(with_answers(ways), ModelOverrides(labels=LabelMapping(LABELS)), labels=labels)
+
+    assert settings.preprocessing == Preprocessing("0..1")
 
 
 def test_an_ignored_output_is_distributed_among_the_labels():
