@@ -1,11 +1,14 @@
 """Parameters: what queries of the APIs, of console and fleet, accept."""
 
+import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from edge_agent.alerts.people import parse_day
+
+_MOMENT = r"^(\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?)?$"
 
 
 class Parameters(BaseModel):
@@ -16,7 +19,7 @@ class Parameters(BaseModel):
 
 def _written_out(value: object) -> object:
     """Refuse a number, which would count as seconds since 1970; an empty form field is None."""
-    if isinstance(value, str) and value and not value[:5].endswith("-"):
+    if isinstance(value, str) and not re.fullmatch(_MOMENT, value, re.ASCII):
         raise ValueError("write a time such as 2026-03-01T08:00Z")
     return value or None
 
@@ -32,8 +35,10 @@ def _day(text: str) -> str:
     return parse_day(text).isoformat() if text else ""
 
 
-Moment = Annotated[datetime | None, BeforeValidator(_written_out)]
-"""A time, naive if it names no zone."""
+Moment = Annotated[
+    datetime | None, BeforeValidator(_written_out), WithJsonSchema({"type": "string", "pattern": _MOMENT})
+]
+"""A time, naive if it names no zone; empty: None."""
 LocalMoment = Annotated[Moment, AfterValidator(_in_range)]
 """A time, aware; without a zone it is in that of the device."""
 Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$"), AfterValidator(_day)]
