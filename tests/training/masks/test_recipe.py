@@ -60,7 +60,7 @@ def test_a_file_without_keys_is_reported(tmp_path, text, told):
         read_recipe(path, MaskRecipe, changes=["model.alpha=0.5"])
 
 
-@pytest.mark.parametrize(("change", "told"), [("alpha", "KEY=VALUE"), ("name.first=x", "name: is not text")])
+@pytest.mark.parametrize(("change", "told"), [("alpha", "KEY=VALUE"), ("name.first=x", "name is a single value")])
 def test_a_malformed_change_is_reported(tmp_path, change, told):
     path = tmp_path / "recipe.yaml"
     path.write_text("name: one\ndata:\n  - folders: faces\n")
