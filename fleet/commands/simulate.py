@@ -31,16 +31,10 @@ POLL_SECONDS = 0.5
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for load, brokers and output."""
-    add = parser.add_argument
+    add, amount = parser.add_argument, number(least=0)
     add("--devices", type=number(least=1, kind=int), default=200, metavar="N", help="number of devices (default: 200)")
     add("--prefix", default="sim", metavar="TEXT", help="prefix of the device ids (default: sim)")
-    add(
-        "--alerts-per-second",
-        type=number(least=0),
-        default=10.0,
-        metavar="N",
-        help="mean total rate of alerts (default: 10)",
-    )
+    add("--alerts-per-second", type=amount, default=10.0, metavar="N", help="mean total rate of alerts (default: 10)")
     add("--closed-loop", action="store_true", help="send a backlog as fast as it is acknowledged, without rate limit")
     add(
         "--backlog",
@@ -49,20 +43,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pending alerts per device at the start (default: 0)",
     )
-    add("--seconds", type=number(least=0), default=60.0, metavar="N", help="duration of the load (default: 60)")
+    add("--seconds", type=amount, default=60.0, metavar="N", help="duration of the load (default: 60)")
+    add("--drain-seconds", type=amount, default=600.0, metavar="N", help="time limit for pending alerts (default: 600)")
     add(
-        "--drain-seconds",
-        type=number(least=0),
-        default=600.0,
-        metavar="N",
-        help="time limit for pending alerts (default: 600)",
-    )
-    add(
-        "--reconnect-spread",
-        type=number(least=0),
-        default=5.0,
-        metavar="N",
-        help="seconds to spread connects over (default: 5)",
+        "--reconnect-spread", type=amount, default=5.0, metavar="N", help="seconds to spread connects over (default: 5)"
     )
     add(
         "--broker",

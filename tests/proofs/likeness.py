@@ -79,7 +79,8 @@ def likeness(
 
     Below a face score of `min_score` a detector reports nothing; faces with a shorter side below `min_face_px` are not
     required, and faces that a classifier rejects on only one machine are not errors. Of a face that the edge of the
-    picture cuts off, only the presence is compared: where it ends is a guess, which rounding changes most.
+    picture cuts off, the shorter side is what is left of it: the longer one measures its size, and the crop changes
+    with its edges, so that the label is compared without its score.
     """
     found = Likeness(min_score=min_score, min_face_px=min_face_px)
     _compare_pictures(_by_name(reference), _by_name(other), found, sizes=_sizes(reference))
@@ -124,10 +125,7 @@ def _compare_pictures(
                 _report_missing(name, face, "there", found)
                 continue
             there = [one for one in there if one is not twin]
-            if _is_cut_off(_box(face), sizes[name]):
-                found.cut_off += 1
-            else:
-                _compare_faces(name, face, twin, found)
+            _compare_faces(name, face, twin, found, is_cut_off=_is_cut_off(_box(face), sizes[name]))
         for face in there:
             _report_missing(name, face, "here", found)
 
@@ -139,11 +137,16 @@ def _report_missing(name: str, face: dict[str, Any], where: str, found: Likeness
         found.errors.append(f"{name}: the face at {face['box']}, score {face['face_score']:.2f}, is missing {where}")
 
 
-def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found: Likeness) -> None:
+def _compare_faces(
+    name: str, here: dict[str, Any], there: dict[str, Any], found: Likeness, *, is_cut_off: bool
+) -> None:
     found.faces += 1
+    found.cut_off += is_cut_off
+    box = _box(here)
+    side_px = max(box.width_px, box.height_px) if is_cut_off else box.shorter_side_px
     moved_px = max(abs(a - b) for a, b in zip(here["box"], there["box"], strict=True))
     found.box_px = max(found.box_px, moved_px)
-    if moved_px > max(BOX_TOLERANCE_PX, BOX_TOLERANCE_FRACTION * _box(here).shorter_side_px):
+    if moved_px > max(BOX_TOLERANCE_PX, BOX_TOLERANCE_FRACTION * side_px):
         found.errors.append(f"{name}: the face at {here['box']} is at {there['box']} there")
     apart = abs(here["face_score"] - there["face_score"])
     found.face_score = max(found.face_score, apart)
@@ -152,7 +155,7 @@ def _compare_faces(name: str, here: dict[str, Any], there: dict[str, Any], found
     if not _is_clear(here):
         found.unclear += 1
         return
-    apart = max(abs(score - there["scores"][label]) for label, score in here["scores"].items())
+    apart = 0.0 if is_cut_off else max(abs(score - there["scores"][label]) for label, score in here["scores"].items())
     found.label_score = max(found.label_score, apart)
     if apart > SCORE_TOLERANCE or here["label"] != there["label"]:
         found.errors.append(
