@@ -81,8 +81,11 @@ class Retries:
 
         Forgets what has been dropped from the full outbox: pending rows have been sent again by now.
         """
-        released_at = at if self._is_released.is_set() else float("inf")
-        self._is_released.clear()
+        released_at = float("inf")
+        if self._is_released.is_set():
+            # Not cleared unseen: another subscriber may appear at any moment.
+            self._is_released.clear()
+            released_at = at
         self._refused = {key: until for key, until in self._refused.items() if at < until + self._refused_row_seconds}
         self._held = {
             key: _Held(held.since, held.pause_seconds, min(held.until, released_at))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from edge_agent.alerts.store import Row
@@ -49,6 +51,20 @@ def test_a_new_subscriber_releases_held_messages(retries):
 
     assert retries.waiting(at=100.5)[0] == set()
     assert retries.is_held("a")
+
+
+def test_a_subscriber_that_appears_at_any_moment_is_not_missed(retries, monkeypatch):
+    class SetOnceItWasRead(threading.Event):
+        def is_set(self) -> bool:
+            was_set = super().is_set()
+            self.set()
+            return was_set
+
+    monkeypatch.setattr(retries, "_is_released", SetOnceItWasRead())
+    retries.hold(ALERT, at=100.0)
+    retries.waiting(at=100.1)
+
+    assert retries.waiting(at=100.2)[0] == set()
 
 
 def test_a_held_message_that_was_dropped_from_the_outbox_is_forgotten(retries):
