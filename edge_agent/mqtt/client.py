@@ -115,8 +115,9 @@ Event: TypeAlias = PubAck | Message
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What a broker does not support or permit: retained messages, QoS above this, and a last will."""
+    """What a broker does not support or permit: MQTT 5, retained messages, QoS above this, and a last will."""
 
+    mqtt_5: bool = True
     retain: bool = True
     qos: int = AT_LEAST_ONCE
     will: bool = True
@@ -126,20 +127,16 @@ class TakenOverError(UnavailableError):
     """The broker reports that another client with the same id has connected."""
 
 
-class _OldBrokerError(UnavailableError):
-    """The broker refused MQTT 5; retry with 3.1.1."""
-
-
 class _LimitedBrokerError(UnavailableError):
-    """The broker refused the will; retry within these limits."""
+    """The broker refused the connection; retry within these limits."""
 
     def __init__(self, message: str, limits: BrokerLimits) -> None:
         super().__init__(message)
         self.limits = limits
 
 
-class _RefusedError(UnavailableError):
-    """The broker refused the connection, perhaps because of its will."""
+class _RefusedError(_LimitedBrokerError):
+    """The broker refused the connection, perhaps because of its will: if it refuses one without, this is the reason."""
 
 
 class _SilentBrokerError(UnavailableError):
@@ -151,38 +148,28 @@ def open_connection(
 ) -> Connection:
     """Connect to the broker. With a `device`, its status becomes `offline` at the end, also when it vanishes.
 
-    `limits` are those already known; those that the broker reports are added to the connection's.
+    `limits` are those already known; those that the broker reports, one after the other, are added to the connection's.
 
     Raises:
         ConfigError: the password or a certificate cannot be read.
         UnavailableError: no broker, or it refuses; the message says which and what to do.
     """
-    limits = limits or BrokerLimits()
-    try:
-        return _open_within(limits, mqtt, client_id=client_id, device=device)
-    except _LimitedBrokerError as error:
-        # The broker may report one limit after the other, each once.
-        return open_connection(mqtt, client_id=client_id, device=device, limits=error.limits)
-    except _RefusedError as error:
-        if not (device and limits.will):
-            raise
+    limits, answer_seconds = limits or BrokerLimits(), CONNACK_SECONDS
+    refusal: _RefusedError | None = None
+    while True:
         try:
-            return _open_within(replace(limits, will=False), mqtt, client_id=client_id, device=device)
-        except UnavailableError:
-            raise error from None
-
-
-def _open_within(limits: BrokerLimits, mqtt: MqttConfig, *, client_id: str, device: str) -> Connection:
-    version = MQTTProtocolVersion.MQTTv5
-    try:
-        return Connection(
-            mqtt, version, client_id=client_id, device=device, limits=limits, answer_seconds=CONNACK_SECONDS
-        )
-    except _OldBrokerError:
-        version = MQTTProtocolVersion.MQTTv311
-    except _SilentBrokerError:
-        version = _supported_version(mqtt)
-    return Connection(mqtt, version, client_id=client_id, device=device, limits=limits)
+            return Connection(mqtt, client_id=client_id, device=device, limits=limits, answer_seconds=answer_seconds)
+        except _RefusedError as error:
+            limits, answer_seconds, refusal = error.limits, CONNACK_SECONDS, error
+        except _LimitedBrokerError as error:
+            limits, answer_seconds = error.limits, CONNECT_SECONDS
+        except UnavailableError as error:
+            if isinstance(error, _SilentBrokerError) and answer_seconds < CONNECT_SECONDS:
+                limits, answer_seconds = replace(limits, mqtt_5=_supports_mqtt_5(mqtt)), CONNECT_SECONDS
+            elif refusal is None:
+                raise
+            else:
+                raise refusal from None
 
 
 class Connection:
@@ -191,7 +178,6 @@ class Connection:
     def __init__(
         self,
         mqtt: MqttConfig,
-        version: MQTTProtocolVersion,
         *,
         client_id: str,
         device: str = "",
@@ -199,7 +185,7 @@ class Connection:
         answer_seconds: float = CONNECT_SECONDS,
         has_properties: bool = True,
     ) -> None:
-        """Connect with one version of the protocol and wait for CONNACK.
+        """Connect within these limits and wait for CONNACK.
 
         Without properties, a 3.1.1 broker can parse an MQTT 5 CONNECT to its end.
 
@@ -208,7 +194,6 @@ class Connection:
             UnavailableError: no broker, or it refuses.
         """
         self.address = f"{mqtt.host}:{mqtt.port}"
-        self.protocol = MQTT_5 if version is MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
         self.max_packet_bytes = ANY_PACKET_BYTES
         self.limits = limits or BrokerLimits()
@@ -220,16 +205,16 @@ class Connection:
         self._loss = ""
         self._is_taken_over = False
         self._has_logged_ignored = False
-        self._client = self._make_client(version, client_id)
+        self._client = self._make_client(client_id)
         try:
-            self._connect(version, answer_seconds, has_properties=has_properties)
+            self._connect(answer_seconds, has_properties=has_properties)
         except BaseException:
             self._hang_up()
             raise
 
     def publish(self, publication: Publication) -> int:
         """Send a message and return its number, which the `PubAck` refers to: at QoS 0 as soon as it is written."""
-        properties = _properties(publication, PacketTypes.PUBLISH) if self.protocol == MQTT_5 else None
+        properties = _properties(publication, PacketTypes.PUBLISH) if self.limits.mqtt_5 else None
         return self._client.publish(
             publication.topic,
             publication.payload,
@@ -247,7 +232,7 @@ class Connection:
         Raises:
             UnavailableError: the broker refuses, or the connection is lost.
         """
-        if self.protocol == MQTT_5:
+        if self.limits.mqtt_5:
             options = SubscribeOptions(qos=AT_LEAST_ONCE, retainAsPublished=retain_as_published)
             _, number = self._client.subscribe(topic, options=options)
         else:
@@ -320,6 +305,11 @@ class Connection:
         self.close()
 
     @property
+    def protocol(self) -> str:
+        """The version in use."""
+        return MQTT_5 if self.limits.mqtt_5 else "MQTT 3.1.1"
+
+    @property
     def is_lost(self) -> bool:
         """Whether the broker or the network has closed the connection."""
         return bool(self._loss) or self._client.socket() is None
@@ -328,15 +318,15 @@ class Connection:
     def _user(self) -> str:
         return f"user '{self._mqtt.username}'" if self._mqtt.username else "a client without a user"
 
-    def _make_client(self, version: MQTTProtocolVersion, client_id: str) -> BoundedClient:
+    def _make_client(self, client_id: str) -> BoundedClient:
         mqtt = self._mqtt
         client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            protocol=version,
+            protocol=MQTTProtocolVersion.MQTTv5 if self.limits.mqtt_5 else MQTTProtocolVersion.MQTTv311,
             # The broker keeps no session: the outbox knows what is pending. (In version 5 this is a clean start,
             # paho's default for the first connection.)
-            clean_session=None if version is MQTTProtocolVersion.MQTTv5 else True,
+            clean_session=None if self.limits.mqtt_5 else True,
             reconnect_on_failure=False,
             transport=mqtt.transport,
         )
@@ -351,7 +341,7 @@ class Connection:
             client.tls_set_context(tls_context(mqtt))
         if self._device and self.limits.will:
             will = status_publication(self._topics, connection_lost(self._device, boot_id=boot_id()))
-            properties = _properties(will, PacketTypes.WILLMESSAGE) if self.protocol == MQTT_5 else None
+            properties = _properties(will, PacketTypes.WILLMESSAGE) if self.limits.mqtt_5 else None
             client.will_set(
                 will.topic,
                 will.payload,
@@ -366,10 +356,10 @@ class Connection:
         client.on_message = self._on_message
         return client
 
-    def _connect(self, version: MQTTProtocolVersion, answer_seconds: float, *, has_properties: bool) -> None:
+    def _connect(self, answer_seconds: float, *, has_properties: bool) -> None:
         try:
             properties = None
-            if has_properties and version is MQTTProtocolVersion.MQTTv5:
+            if has_properties and self.limits.mqtt_5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # as below
                 properties.MaximumPacketSize = MAX_MESSAGE_BYTES
             self._client.connect(
@@ -383,31 +373,37 @@ class Connection:
             ) from error
         except OSError as error:
             raise UnavailableError(f"{self.address}: {_explain(error, self._mqtt)}") from error
-        self._wait_for_connack(version, answer_seconds)
+        self._wait_for_connack(answer_seconds)
         if self._connack is None or not self._connack.is_failure:
             return
-        if version is MQTTProtocolVersion.MQTTv5 and self._connack.value == UNSUPPORTED_VERSION:
-            raise _OldBrokerError(f"{self.address}: {self._connack}")
-        if self._connack.value == RETAIN_NOT_SUPPORTED and self.limits.retain:
-            raise _LimitedBrokerError(f"{self.address}: {self._connack}", replace(self.limits, retain=False))
-        if self._connack.value == QOS_NOT_SUPPORTED and self.limits.qos:
-            raise _LimitedBrokerError(f"{self.address}: {self._connack}", replace(self.limits, qos=0))
-        may_be_its_will = self._connack.value in (NOT_AUTHORISED, TOPIC_NOT_ACCEPTED)
-        kind = _RefusedError if may_be_its_will else UnavailableError
-        raise kind(f"{self.address}: {self._explain_refusal(self._connack)}")
+        within = {
+            UNSUPPORTED_VERSION: replace(self.limits, mqtt_5=False),
+            RETAIN_NOT_SUPPORTED: replace(self.limits, retain=False),
+            QOS_NOT_SUPPORTED: replace(self.limits, qos=0),
+        }.get(self._connack.value, self.limits)
+        if within != self.limits:
+            raise _LimitedBrokerError(f"{self.address}: {self._connack}", within)
+        refusal = self._explain_refusal(self._connack)
+        raise self._refused(refusal, may_be_its_will=self._connack.value in (NOT_AUTHORISED, TOPIC_NOT_ACCEPTED))
 
-    def _wait_for_connack(self, version: MQTTProtocolVersion, answer_seconds: float) -> None:
+    def _refused(self, reason: str, *, may_be_its_will: bool = True) -> UnavailableError:
+        if may_be_its_will and self._device and self.limits.will:
+            # And not because of the version, if an MQTT 5 broker has just closed the connection.
+            return _RefusedError(f"{self.address}: {reason}", replace(self.limits, mqtt_5=True, will=False))
+        return UnavailableError(f"{self.address}: {reason}")
+
+    def _wait_for_connack(self, answer_seconds: float) -> None:
         try:
             is_answered = self._wait(lambda: self._connack is not None, answer_seconds)
         except UnavailableError as error:
             if refusal := self._client.certificate_refusal:
                 raise UnavailableError(f"{self.address}: {_explain(refusal, self._mqtt)}") from refusal
             # Some old brokers refuse an unknown version by closing the connection.
-            if version is MQTTProtocolVersion.MQTTv5:
-                raise _OldBrokerError(str(error)) from error
-            raise _RefusedError(
-                f"{self.address}: closes the connection without an MQTT answer; check mqtt.port, mqtt.tls "
-                "(is the port one for TLS?) and whether the broker asks for mqtt.cert_file"
+            if self.limits.mqtt_5:
+                raise _LimitedBrokerError(str(error), replace(self.limits, mqtt_5=False)) from error
+            raise self._refused(
+                "closes the connection without an MQTT answer; check mqtt.port, mqtt.tls (is the port one for TLS?) "
+                "and whether the broker asks for mqtt.cert_file"
             ) from error
         if not is_answered:
             raise _SilentBrokerError(f"{self.address}: accepts the connection but does not answer; is it a broker?")
@@ -453,10 +449,10 @@ class Connection:
             return
         self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
-        self.limits = BrokerLimits(
+        self.limits = replace(
+            self.limits,
             retain=self.limits.retain and bool(getattr(properties, "RetainAvailable", 1)),
             qos=min(self.limits.qos, getattr(properties, "MaximumQoS", AT_LEAST_ONCE)),
-            will=self.limits.will,
         )
 
     def _on_disconnect(
@@ -524,21 +520,20 @@ class Connection:
         self._has_logged_ignored = True
 
 
-def _supported_version(mqtt: MqttConfig) -> MQTTProtocolVersion:
+def _supports_mqtt_5(mqtt: MqttConfig) -> bool:
     # A 3.1.1 broker expects properties, will and user of a CONNECT elsewhere: amqtt reads other bytes as their length
     # and waits for more. Without them it reads to the end and refuses the version.
     bare = mqtt.model_copy(update={"username": "", "password_file": None})
     try:
-        client_id = f"maskwatch-{secrets.token_hex(4)}"
-        Connection(bare, MQTTProtocolVersion.MQTTv5, client_id=client_id, has_properties=False).close()
-    except _OldBrokerError:
-        return MQTTProtocolVersion.MQTTv311
+        Connection(bare, client_id=f"maskwatch-{secrets.token_hex(4)}", has_properties=False).close()
     except _SilentBrokerError:
         raise
+    except _LimitedBrokerError as error:
+        return error.limits.mqtt_5
     except UnavailableError:
         # The broker requires a user, and reported it in MQTT 5.
         pass
-    return MQTTProtocolVersion.MQTTv5
+    return True
 
 
 def _properties(publication: Publication, packet: int) -> Properties:

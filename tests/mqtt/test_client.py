@@ -18,7 +18,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -26,7 +25,7 @@ from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.client import Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.client import BrokerLimits, Connection, Message, PubAck, open_connection
 from edge_agent.mqtt.publication import Publication, status_publication
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.mqtt.tls import tls_context
@@ -120,7 +119,7 @@ def test_an_oversized_websocket_frame_is_discarded_without_buffering():
         thread.start()
         mqtt = MqttConfig(host="127.0.0.1", port=server.getsockname()[1], transport="websockets")
         tracemalloc.start()
-        with closing(Connection(mqtt, MQTTProtocolVersion.MQTTv311, client_id="one")) as connection:
+        with closing(Connection(mqtt, client_id="one", limits=BrokerLimits(mqtt_5=False))) as connection:
             assert turn_until(connection, Message).payload == b"last"
         held_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -967,17 +967,18 @@ def test_an_oversized_incoming_message_is_discarded_without_buffering(tmp_path, 
     program = textwrap.dedent(
         """
         import sys, time
+        from dataclasses import replace
         from pathlib import Path
-        from paho.mqtt.enums import MQTTProtocolVersion
         from edge_agent.config.model import MqttConfig
         from edge_agent.alerts.store import AlertStore
         from edge_agent.mqtt import client
         from edge_agent.mqtt.publisher import Publisher
         from tests.mqtt.samples import BOOT_ID, DEVICE, put
         if sys.argv[3] == "4":
-            def open_old(limits, mqtt, *, client_id, device):
-                return client.Connection(mqtt, MQTTProtocolVersion.MQTTv311, client_id=client_id, device=device)
-            client._open_within = open_old
+            opened = client.Connection
+            def open_old(mqtt, *, limits, **named):
+                return opened(mqtt, limits=replace(limits, mqtt_5=False), **named)
+            client.Connection = open_old
         store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
         publisher = Publisher(
             store, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE, listen_to=["maskwatch/lobby/commands/+"]
