@@ -1,4 +1,4 @@
-"""Bounded client: paho's client, with a limit for the size of messages and a wait that others can end."""
+"""Bounded client: paho's client, with limits for the messages of each direction and a wait that others can end."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ class BoundedClient(Client):
         if waker is not None:
             poll.register(waker, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
+
+    def allow_in_flight(self, messages: int) -> None:
+        """Send this many messages at QoS 1 before the first is acknowledged; further ones wait.
+
+        paho knows this limit, but not the broker's, and its setter refuses to change it during a connection.
+        """
+        self._max_inflight_messages = messages
 
     def close_unfinished(self) -> None:
         """Close the connection after a failed WebSocket handshake, which paho does not do."""

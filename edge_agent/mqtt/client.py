@@ -52,9 +52,10 @@ CONNACK_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
 AT_LEAST_ONCE = 1
 MQTT_5 = "MQTT 5"
-# MQTT's defaults for a broker without limits: 65535 messages in flight, 256 MB each.
-ANY_NUMBER_IN_FLIGHT = 65535
+# MQTT's maximum, for a broker without a limit.
 ANY_PACKET_BYTES = 268_435_455
+# Of all messages at QoS 1, if the broker permits as many: enough to fill a slow link.
+MAX_IN_FLIGHT = 20
 
 RAISE_THE_LIMIT = "raise the broker's limit to the size of messages (mosquitto: message_size_limit)"
 
@@ -194,7 +195,7 @@ class Connection:
             UnavailableError: no broker, or it refuses.
         """
         self.address = f"{mqtt.host}:{mqtt.port}"
-        self.in_flight_limit = ANY_NUMBER_IN_FLIGHT
+        self._max_in_flight = MAX_IN_FLIGHT
         self.max_packet_bytes = ANY_PACKET_BYTES
         self.limits = limits or BrokerLimits()
         self._mqtt = mqtt
@@ -213,7 +214,10 @@ class Connection:
             raise
 
     def publish(self, publication: Publication) -> int:
-        """Send a message and return its number, which the `PubAck` refers to: at QoS 0 as soon as it is written."""
+        """Send a message and return its number, which the `PubAck` refers to: at QoS 0 as soon as it is written.
+
+        At QoS 1 it waits while as many messages are in flight as the broker permits.
+        """
         properties = _properties(publication, PacketTypes.PUBLISH) if self.limits.mqtt_5 else None
         return self._client.publish(
             publication.topic,
@@ -282,6 +286,7 @@ class Connection:
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
+                self._client.allow_in_flight(self._max_in_flight)
                 status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
                 number = self.publish(status_publication(self._topics, status))
                 # Closing a socket with unread data resets the connection: the broker would lose the last messages and
@@ -447,7 +452,9 @@ class Connection:
         self._connack = reason
         if reason.is_failure:
             return
-        self.in_flight_limit = getattr(properties, "ReceiveMaximum", ANY_NUMBER_IN_FLIGHT)
+        self._max_in_flight = min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT))
+        # One place is left for the status at the end.
+        self._client.allow_in_flight(max(1, self._max_in_flight - 1))
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", ANY_PACKET_BYTES)
         self.limits = replace(
             self.limits,

@@ -360,11 +360,7 @@ class Publisher:
         """Send the messages that may be sent now; return the seconds until the next check."""
         if (suspect_seconds := self._suspect_seconds(at)) > 0:
             return suspect_seconds
-        messages_a_row = 2 if self._mqtt.publish_crops else 1
-        limit = max(1, min(self._window, connection.in_flight_limit // messages_a_row))
-        if self._is_slow(at):
-            limit = 1
-        free = limit - len(self._in_flight)
+        free = (1 if self._is_slow(at) else self._window) - len(self._in_flight)
         if free <= 0:
             return IDLE_SECONDS
         share = self._rate_limit.available(at=at)

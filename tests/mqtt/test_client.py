@@ -286,11 +286,23 @@ def test_a_last_will_denied_by_the_acl_does_not_prevent_publishing(tmp_path):
 
 def test_the_limits_stated_by_the_broker_are_used(tmp_path):
     with (
-        Mosquitto(tmp_path, settings="max_packet_size 5000\nmax_inflight_messages 3") as broker,
+        Mosquitto(tmp_path, settings="max_packet_size 5000") as broker,
         open_connection(broker.config(), client_id="one") as connection,
     ):
         assert connection.max_packet_bytes == 5000
-        assert connection.in_flight_limit == 3
+
+
+def test_no_more_messages_are_in_flight_than_the_broker_permits():
+    receive_maximum_3 = b"\x20\x06\x00\x00\x03\x21\x00\x03"
+    with ScriptedBroker(lambda _level: receive_maximum_3) as broker:
+        with open_connection(broker.config(), client_id="one", device=DEVICE) as connection:
+            for name in ("first", "second", "third", "fourth"):
+                connection.publish(Publication(name, b""))
+            connection.turn(0.1)
+        eventually(lambda: b'"offline"' in b"".join(broker.received), "the status has the third place")
+
+        received = b"".join(broker.received)
+        assert [name in received for name in (b"first", b"second", b"third", b"fourth")] == [True, True, False, False]
 
 
 def test_response_topic_and_correlation_data_are_received_and_sent(broker):
