@@ -306,8 +306,12 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and issubclass(error, Exception):
+            # The agent was not stopped: the broker publishes the will.
+            self._hang_up()
+        else:
+            self.close()
 
     @property
     def protocol(self) -> str:

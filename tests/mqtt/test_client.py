@@ -247,6 +247,20 @@ def test_the_last_will_sets_a_vanished_device_offline(broker):
         assert status["when"] is None
 
 
+def test_a_connection_that_is_given_up_does_not_say_that_the_agent_was_stopped(broker):
+    def give_up():
+        raise UnavailableError("the broker does not acknowledge alerts")
+
+    with Listener(broker.port) as listener:
+        with (
+            pytest.raises(UnavailableError, match="does not acknowledge"),
+            open_connection(broker.config(), client_id="one", device=DEVICE),
+        ):
+            give_up()
+
+        assert status_of(listener)["reasons"][0]["code"] == "connection_lost"
+
+
 def test_a_lost_connection_is_detected_at_once(broker):
     connection = open_connection(broker.config(), client_id="one")
     broker.kill()
