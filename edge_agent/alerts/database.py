@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from edge_agent.alerts.people import COLUMNS as PEOPLE_COLUMNS
@@ -19,13 +19,15 @@ from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
     from edge_agent.messages.alert import AlertMessage
     from edge_agent.messages.resolved import ResolvedMessage
+
+Result = TypeVar("Result")
 
 # Kept in the file's header (PRAGMA user_version). A file of another layout is set aside like a damaged one.
 LAYOUT = 1
@@ -169,42 +171,26 @@ def open_database(path: Path, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.
     return database
 
 
-def open_beside(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Open a file created by the agent, beside the agent; without `writes` read-only. Repairs nothing.
+def beside(path: Path, work: Callable[[sqlite3.Connection], Result], *, writes: bool = False) -> Result | None:
+    """Run a function on a file created by the agent, beside the agent; None: it is missing, or just being created.
+
+    The file is opened for it alone, and repaired by the agent only.
 
     Raises:
-        sqlite3.DatabaseError: it cannot be read.
+        sqlite3.DatabaseError, UnicodeDecodeError, OSError: it cannot be used.
     """
-    return _open_as(path, "mode=rw" if writes else "mode=ro", writes=writes)
-
-
-def open_at_rest(path: Path) -> sqlite3.Connection:
-    """Open a file without a writer, to read it once; needs no write access to its folder.
-
-    Raises:
-        sqlite3.DatabaseError: it cannot be read, or is being written.
-    """
-    if is_written(path):
-        raise sqlite3.OperationalError("it is being written")
-    return _open_as(path, "immutable=1", writes=False)
-
-
-def is_written(path: Path) -> bool:
-    """Whether a process has the file open for writing, or did not close it properly."""
-    return path.with_name(f"{path.name}-wal").exists()
-
-
-def _open_as(path: Path, how: str, *, writes: bool) -> sqlite3.Connection:
+    if not is_there(path):
+        return None
+    # Without a writer, opening it must not create a log, which would belong to the current user.
+    how = "mode=rw" if writes else "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     uri = f"file:{quote(str(path))}?{how}"
-    database = sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
+    with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS, isolation_level=None)) as database:
+        if _is_empty(database):
+            return None
         if writes:
             database.execute("PRAGMA secure_delete = ON")
         _check(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
+        return work(database)
 
 
 def is_begun(path: Path) -> bool:
@@ -214,18 +200,12 @@ def is_begun(path: Path) -> bool:
         UnavailableError: it cannot be accessed.
     """
     try:
-        if not is_there(path):
-            return False
-    except OSError as error:
-        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
-    # Without a writer, opening it must not create a log, which would belong to the current user.
-    how = "mode=ro" if is_written(path) else "immutable=1"
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as database:
-            return not _is_empty(database)
+        return beside(path, lambda _database: True) or False
     except UNREADABLE:
         # The first read reports the problem.
         return True
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @contextmanager

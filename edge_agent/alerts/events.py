@@ -6,25 +6,24 @@ has received it.
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from edge_agent.alerts.database import EVENT_COLUMNS, UNREADABLE, open_beside, unsynced_transaction
+from edge_agent.alerts.database import EVENT_COLUMNS, UNREADABLE, beside, unsynced_transaction
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edge_agent.alerts.database import Change
     from edge_agent.messages.message import Kind
 
+Result = TypeVar("Result")
+
 MAX_EVENTS = 20_000
 """Some 12 MB; the oldest events beyond this are dropped."""
-
-
 EVENT_KINDS: tuple[Kind, ...] = ("alert", "resolved")
 """Kinds sent to the broker and to webhooks."""
 
@@ -62,11 +61,7 @@ class EventQueue:
             "WHERE position > (SELECT position FROM webhook_cursors WHERE webhook = ?) "
             f"AND kind IN ({', '.join('?' * len(self._kinds))}) ORDER BY position LIMIT 1"
         )
-        try:
-            with closing(open_beside(self._path, writes=False)) as database:
-                row = database.execute(query, (self._webhook, *self._kinds)).fetchone()
-        except UNREADABLE as error:
-            raise UnavailableError(f"{self._path}: {error}") from error
+        row = self._do(lambda database: database.execute(query, (self._webhook, *self._kinds)).fetchone())
         return Event(*row) if row else None
 
     def take(self, taken: Event) -> None:
@@ -75,14 +70,21 @@ class EventQueue:
         Raises:
             UnavailableError: the store cannot be written.
         """
-        try:
-            with closing(open_beside(self._path, writes=True)) as database, unsynced_transaction(database):
+
+        def mark(database: sqlite3.Connection) -> None:
+            with unsynced_transaction(database):
                 database.execute(
                     "UPDATE webhook_cursors SET position = max(position, ?) WHERE webhook = ?",
                     (taken.position, self._webhook),
                 )
                 database.execute("DELETE FROM events WHERE position <= (SELECT min(position) FROM webhook_cursors)")
-        except UNREADABLE as error:
+
+        self._do(mark, writes=True)
+
+    def _do(self, work: Callable[[sqlite3.Connection], Result], *, writes: bool = False) -> Result | None:
+        try:
+            return beside(self._path, work, writes=writes)
+        except (*UNREADABLE, OSError) as error:
             raise UnavailableError(f"{self._path}: {error}") from error
 
 

@@ -7,18 +7,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import (
-    is_begun,
-    is_written,
-    open_at_rest,
-    open_beside,
-    transaction,
-)
+from edge_agent.alerts.database import beside, transaction
 from edge_agent.alerts.people import day_of, midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import timestamp
@@ -243,27 +236,16 @@ class AlertHistory:
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
         """Run a function on the database, opened for it alone; None if the file does not exist yet."""
         try:
-            if not is_begun(self.file):
-                return None
-            with closing(self._open()) as database:
-                return work(database)
-        except sqlite3.OperationalError as error:
-            if not self._only_reads:
-                raise self._unavailable(error) from error
             try:
-                with closing(open_at_rest(self.file)) as database:
-                    return work(database)
-            except (sqlite3.DatabaseError, ValueError):
-                raise self._unavailable(error) from error
+                return beside(self.file, work, writes=not self._only_reads)
+            except sqlite3.OperationalError:
+                if not self._only_reads:
+                    raise
+                # The agent may just have begun or ended writing, which decides how the file is opened.
+                return beside(self.file, work)
         # ValueError: a text of a damaged file is no JSON, or no UTF-8.
         except (sqlite3.DatabaseError, ValueError, OSError) as error:
             raise self._unavailable(error) from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._only_reads and not is_written(self.file):
-            # Opening it for writing would create files beside it that belong to the current user.
-            return open_at_rest(self.file)
-        return open_beside(self.file, writes=not self._only_reads)
 
     def _unavailable(self, error: Exception) -> UnavailableError:
         if self._only_reads:
