@@ -121,6 +121,10 @@ class Box:
             min(max(self.y2, 0.0), height_px),
         )
 
+    def seen_from(self, left: float, top: float) -> Box:
+        """The same rectangle in pixels of a part of the frame that begins there."""
+        return Box(self.x1 - left, self.y1 - top, self.x2 - left, self.y2 - top)
+
     def as_ints(self) -> tuple[int, int, int, int]:
         """Rounded to whole pixels as x1, y1, x2, y2."""
         return round(self.x1), round(self.y1), round(self.x2), round(self.y2)
@@ -182,8 +186,9 @@ class Reading:
     """How one face wears its mask in one frame.
 
     `scores` holds one probability per label of the model and sums to 1; `score` is the one of `label`.
-    `quality` 0..1 is the reliability of the face. `cutout` is the face with a margin, copied from the frame, so
-    that it remains available after the frame is released; `bystanders` are the other faces in it, in its pixels.
+    `quality` 0..1 is the reliability of the face. `cutout` is the face with a margin, copied from the frame at
+    `cutout_place` (left, top), so that it remains available after the frame is released; `bystanders` are the other
+    faces in it, in its pixels.
     """
 
     track: Track
@@ -195,7 +200,13 @@ class Reading:
     frame_size: tuple[int, int]
     quality: float
     cutout: Image
+    cutout_place: tuple[int, int]
     bystanders: tuple[Box, ...]
+
+    @property
+    def face_in_cutout(self) -> Box:
+        """The box of the face in pixels of the cutout."""
+        return self.track.face.box.seen_from(*self.cutout_place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

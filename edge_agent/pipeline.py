@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Alert, Box, Frame, Outcome, Person, Reading, Resolved, Track, TrackedFrame
+from edge_agent.domain import Alert, Frame, Outcome, Person, Reading, Resolved, Track, TrackedFrame
 from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from edge_agent.decision.liveness import LivenessFilter
@@ -118,6 +118,10 @@ class Pipeline:
         if not classified.is_face:
             return None
         around = face.box.grown(self.margin_fraction)
+        around = around.clipped(width_px=frame.width_px, height_px=frame.height_px)
+        left, top, right, bottom = around.as_ints()
+        others = (other.face.box.seen_from(left, top) for other in tracks if other.id != track.id)
+        visible = (box.clipped(width_px=right - left, height_px=bottom - top) for box in others)
         return Reading(
             track=track,
             label=classified.label,
@@ -128,23 +132,9 @@ class Pipeline:
             frame_size=(frame.width_px, frame.height_px),
             quality=face_quality(frame.picture, face),
             cutout=frame.cut(around),
-            bystanders=_inside(
-                around.clipped(width_px=frame.width_px, height_px=frame.height_px),
-                [other.face.box for other in tracks if other.id != track.id],
-            ),
+            cutout_place=(left, top),
+            bystanders=tuple(box for box in visible if box.area_px),
         )
-
-
-def _inside(cutout: Box, boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """The visible parts of boxes in a cutout, in its pixels."""
-    left, top, right, bottom = cutout.as_ints()
-    moved = (
-        Box(box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top).clipped(
-            width_px=right - left, height_px=bottom - top
-        )
-        for box in boxes
-    )
-    return tuple(box for box in moved if box.area_px)
 
 
 class _Stopwatch:

@@ -196,7 +196,10 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             name: Worker(
                 cameras.feeds[name],
                 pipeline,
-                collect_timelines(config, pipeline),
+                Timelines(
+                    violation_llr=pipeline.sequential_test.violation_llr,
+                    compliant_llr=pipeline.sequential_test.compliant_llr,
+                ),
                 scenes,
                 pauses=pauses,
                 recorder=recorder,
@@ -460,19 +463,10 @@ def build_pipeline(
         sequential_test=SequentialTest(
             config.decision, violations=rules.violations, thresholds=classifier.card.thresholds
         ),
-        liveness=LivenessFilter(margin_fraction=config.crops.margin_fraction),
+        liveness=LivenessFilter(),
         rules=Rules(rules, new_id=uuid7),
         people=PeopleCounter(rules, camera=called or name),
         nearest=NearestPerson(rules),
-        margin_fraction=config.crops.margin_fraction,
-    )
-
-
-def collect_timelines(config: Config, pipeline: Pipeline) -> Timelines:
-    """Build the timelines of a camera, with the thresholds of its pipeline."""
-    return Timelines(
-        violation_llr=pipeline.sequential_test.violation_llr,
-        compliant_llr=pipeline.sequential_test.compliant_llr,
         margin_fraction=config.crops.margin_fraction,
     )
 

@@ -59,7 +59,7 @@ def a_pipeline(faces: Faces, masks: Masks | None = None, *, frames_per_second: f
         tracker=Tracker(TrackingConfig(lost_timeout_seconds=1.0), camera="door"),
         classifier=masks or Masks(),  # type: ignore[arg-type]
         sequential_test=SequentialTest(DecisionConfig(), violations=("without_mask", "mask_worn_incorrectly")),
-        liveness=LivenessFilter(margin_fraction=0.5),
+        liveness=LivenessFilter(),
         # Faces of this detector never move.
         rules=Rules(RulesConfig(ignore_static_faces=False), new_id=uuid7),
         people=PeopleCounter(RulesConfig(ignore_static_faces=False), camera="door"),
@@ -172,6 +172,7 @@ def test_a_reading_has_the_boxes_of_bystanders_in_its_cutout():
 
     assert first.bystanders == (Box(70, 20, 80, 70),)  # the cutout begins at 0, 0 and ends at 80, 95
     assert second.bystanders == (Box(0, 20, 10, 70),)  # it begins at 50, 0
+    assert (first.face_in_cutout, second.face_in_cutout) == (Box(20, 20, 60, 70), Box(20, 20, 60, 70))
 
 
 def test_the_outcome_has_the_duration_of_each_stage():

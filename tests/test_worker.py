@@ -98,7 +98,7 @@ def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.Simpl
     given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
     known = {
         "pipeline": Alerting(),
-        "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4),
+        "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3),
         "draw_scene": lambda *_scene: None,
         "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
         "recorder": Recorder(),

@@ -64,7 +64,7 @@ def a_reading(
     scores: dict[Label, float] = {label: score, others[0]: 1 - score}
     cutout = np.zeros((8, 8, 3), np.uint8)
     when = NOON + timedelta(seconds=at)
-    return Reading(track or a_track(), label, score, scores, at, when, (640, 360), quality, cutout, ())
+    return Reading(track or a_track(), label, score, scores, at, when, (640, 360), quality, cutout, (0, 0), ())
 
 
 def a_verdict(decision: str = "violation", *, track: Track | None = None, label: Label = "without_mask") -> Verdict:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from edge_agent.domain import Box
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_agent.domain import Image, Reading
+    from edge_agent.domain import Box, Image
 
 # Hair, ears and chin make a face recognisable, but are outside a detector's box.
 MARGIN_FRACTION = 0.25
@@ -45,11 +43,3 @@ def without_faces(
         x1, y1, x2, y2 = except_for.clipped(width_px=width_px, height_px=height_px).as_ints()
         changed[y1:y2, x1:x2] = image[y1:y2, x1:x2]
     return changed
-
-
-def own_face(reading: Reading, *, margin_fraction: float) -> Box:
-    """The box of the classified face in the cutout of its reading, which has this margin, in the cutout's pixels."""
-    width_px, height_px = reading.frame_size
-    box = reading.track.face.box
-    left, top, _, _ = box.grown(margin_fraction).clipped(width_px=width_px, height_px=height_px).as_ints()
-    return Box(box.x1 - left, box.y1 - top, box.x2 - left, box.y2 - top)

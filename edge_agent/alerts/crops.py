@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from edge_agent.alerts.anonymise import own_face, without_faces
+from edge_agent.alerts.anonymise import without_faces
 from edge_agent.alerts.encryption import open_encryption
 from edge_agent.domain import Crop
 from edge_agent.errors import CropError
@@ -91,8 +91,7 @@ class Crops:
             return None
         cutout = reading.cutout
         if self._config.blur_bystanders and reading.bystanders:
-            face = own_face(reading, margin_fraction=self._config.margin_fraction)
-            cutout = without_faces(cutout, reading.bystanders, except_for=face)
+            cutout = without_faces(cutout, reading.bystanders, except_for=reading.face_in_cutout)
         return self.save(alert_id, cutout)
 
     def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop | None:

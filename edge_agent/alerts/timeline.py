@@ -7,8 +7,6 @@ from collections import OrderedDict
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.alerts.anonymise import own_face
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -53,10 +51,9 @@ class Timeline:
 class Timelines:
     """Collects the readings of all people at one camera, in bounded memory. Owned by that camera's worker."""
 
-    def __init__(self, *, violation_llr: float, compliant_llr: float, margin_fraction: float) -> None:
-        """The thresholds of the sequential test, and the margin of the cutouts of readings."""
+    def __init__(self, *, violation_llr: float, compliant_llr: float) -> None:
+        """The thresholds of the sequential test."""
         self._violation_llr, self._compliant_llr = violation_llr, compliant_llr
-        self._margin_fraction = margin_fraction
         # `seconds` is still the monotonic time of the reading.
         self._points: OrderedDict[int, list[TimelinePoint]] = OrderedDict()
         self._alerted_at: OrderedDict[int, float] = OrderedDict()
@@ -83,7 +80,7 @@ class Timelines:
             points=self._taken(track.id, alerted_at=at),
             violation_llr=self._violation_llr,
             compliant_llr=self._compliant_llr,
-            face_in_crop=own_face(alert.verdict.best, margin_fraction=self._margin_fraction).as_ints(),
+            face_in_crop=alert.verdict.best.face_in_cutout.as_ints(),
         )
 
     def since(self, resolved: Resolved) -> tuple[TimelinePoint, ...]:

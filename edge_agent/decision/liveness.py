@@ -157,9 +157,7 @@ class _Place:
 class LivenessFilter:
     """Stores a view of each track, and the places of static objects. One per camera, owned by one thread."""
 
-    def __init__(self, *, margin_fraction: float) -> None:
-        """`margin_fraction` is the margin around the face in the cutout of a reading, as a fraction of the face."""
-        self._margin_fraction = margin_fraction
+    def __init__(self) -> None:
         self._states: dict[int, _TrackState] = {}
         self._places: list[_Place] = []
 
@@ -245,9 +243,7 @@ class LivenessFilter:
 
     def _view(self, reading: Reading, box: Box) -> _View:
         """The content of a box, most of which must be inside the cutout of the reading."""
-        width_px, height_px = reading.frame_size
-        around = reading.track.face.box.grown(self._margin_fraction)
-        left, top, _, _ = around.clipped(width_px=width_px, height_px=height_px).as_ints()
+        left, top = reading.cutout_place
         # Sample the same pixels of the frame in every view: otherwise static objects would seem to move.
         step = max(1, int(box.shorter_side_px / CELLS / CELL_SAMPLES))
         first_row, first_column = -top % step, -left % step

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edge_agent.alerts.anonymise import own_face, without_faces
+from edge_agent.alerts.anonymise import without_faces
 from edge_agent.domain import Box
-from tests.values import a_face, a_reading, a_track, noise
+from tests.values import noise
 
 
 def colours(part):
@@ -52,12 +52,3 @@ def test_the_excepted_face_stays_visible_under_a_hidden_one():
 
     assert np.array_equal(hidden[30:50, 30:50], image[30:50, 30:50])
     assert not np.array_equal(hidden[20:30, 20:60], image[20:30, 20:60])
-
-
-def test_the_alerted_face_is_located_in_the_crop_by_its_margin():
-    inside = a_reading(track=a_track(face=a_face(100, 100, width=40)))
-    assert own_face(inside, margin_fraction=0.5) == Box(20, 25, 60, 75)
-
-    # At the edge of the frame the margin is cut off.
-    at_the_edge = a_reading(track=a_track(face=a_face(5, 0, width=40)))
-    assert own_face(at_the_edge, margin_fraction=0.5) == Box(5, 0, 45, 50)

@@ -31,6 +31,7 @@ def a_reading(bystanders, *, image=None):
         frame_size=(200, 100),
         quality=1.0,
         cutout=frame.cut(box.grown(MARGIN_FRACTION)),
+        cutout_place=(30, 30),
         bystanders=bystanders,
     )
 

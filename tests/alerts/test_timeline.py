@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def timelines() -> Timelines:
-    return Timelines(violation_llr=6.8, compliant_llr=-2.3, margin_fraction=0.4)
+    return Timelines(violation_llr=6.8, compliant_llr=-2.3)
 
 
 def a_look(track: Track, *, at: float, llr: float = 1.0) -> Outcome:

@@ -27,7 +27,9 @@ def shown(image: Image, box: Box, *, at: float, track: int = 1) -> Reading:
     frame = Frame("door", 0, image, at, NOON + timedelta(seconds=at))
     seen = Track(track, "door", Face(box, 0.9), 0.0, NOON)
     size = (frame.width_px, frame.height_px)
-    return Reading(seen, "without_mask", 0.9, {}, at, frame.taken_when, size, 1.0, frame.cut(box.grown(MARGIN)), ())
+    around = box.grown(MARGIN)
+    place = around.clipped(width_px=frame.width_px, height_px=frame.height_px).as_ints()[:2]
+    return Reading(seen, "without_mask", 0.9, {}, at, frame.taken_when, size, 1.0, frame.cut(around), place, ())
 
 
 def hung(who: Portrait, *, x: float = 80.0, y: float = 20.0, size: float = SIZE) -> tuple[Image, Box]:
@@ -61,7 +63,7 @@ def swaying(at: float) -> float:
 
 
 def seconds_until_alive(*, frames_per_second: float, camera: Camera, begin: float = 0.0, size: float = SIZE) -> float:
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     width_px = face_box(HOPPER, scale=size).width_px
     for step in range(round(4 * frames_per_second)):
         at = step / frames_per_second
@@ -90,7 +92,7 @@ HAND = [0.9, 0.5, 0.8, 0.3, 0.7, 1.0, 0.6]
 
 @pytest.mark.parametrize(("frames_per_second", "seconds"), [(1, 3.0), (2, 1.5), (5, 1.6)])
 def test_a_person_with_a_hand_over_the_face_is_live_at_a_low_frame_rate(frames_per_second, seconds):
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     answers = {}
     for step in range(round(seconds * frames_per_second) + 1):
@@ -106,7 +108,7 @@ def test_a_person_with_a_hand_over_the_face_is_live_at_a_low_frame_rate(frames_p
 @pytest.mark.parametrize("frames_per_second", [1, 2, 5, 10])
 @pytest.mark.parametrize("track_is_new", [False, True])
 def test_a_still_picture_is_not_made_live_by_hands_in_front_of_it(frames_per_second, track_is_new):
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     image, box = hung(HOPPER)
     seconds_alone = 8 if track_is_new else 1
@@ -125,7 +127,7 @@ def test_a_still_picture_is_not_made_live_by_hands_in_front_of_it(frames_per_sec
 
 @pytest.mark.parametrize("frames_per_second", [1, 2, 10])
 def test_noise_does_not_make_a_picture_in_the_dark_live(frames_per_second):
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera(noise=12.0)
     image, box = hung(HOPPER)
     dark = (20 + image * 0.15).astype(np.uint8)
@@ -136,7 +138,7 @@ def test_noise_does_not_make_a_picture_in_the_dark_live(frames_per_second):
 
 
 def test_a_walking_person_is_live_at_the_third_reading():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     answers = []
     for step in range(3):
@@ -147,7 +149,7 @@ def test_a_walking_person_is_live_at_the_third_reading():
 
 
 def test_at_one_frame_in_five_seconds_a_person_is_live_at_the_third():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
 
     answers = [
@@ -159,7 +161,7 @@ def test_at_one_frame_in_five_seconds_a_person_is_live_at_the_third():
 
 
 def test_a_swaying_person_is_live_at_two_frames_a_second():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     readings = [camera.read(*hung(HOPPER, x=80 + 10 * (step % 2)), at=0.5 * step) for step in range(3)]
 
@@ -167,7 +169,7 @@ def test_a_swaying_person_is_live_at_two_frames_a_second():
 
 
 def test_an_approaching_person_is_live_at_the_third_reading():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     readings = []
     for step, size in enumerate([0.2, 0.27, 0.36]):
@@ -180,7 +182,7 @@ def test_an_approaching_person_is_live_at_the_third_reading():
 
 
 def test_a_walking_person_is_live_under_changing_light_and_blur():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     random = np.random.default_rng(5)
     readings = []
     for step in range(3):
@@ -193,7 +195,7 @@ def test_a_walking_person_is_live_under_changing_light_and_blur():
 
 
 def test_a_live_person_may_stand_still_afterwards():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     for step in range(2):
         liveness.update([camera.read(*hung(HOPPER, x=60 + 20 * step), at=0.5 * step)], following={1})
@@ -208,7 +210,7 @@ def test_a_live_person_may_stand_still_afterwards():
 @pytest.mark.parametrize("who", [HOPPER, COLLINS])
 @pytest.mark.parametrize("frames_per_second", [2, 10])
 def test_noise_flicker_and_compression_never_make_a_picture_live(who, frames_per_second):
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera(noise=8.0)
     image, box = hung(who)
 
@@ -221,7 +223,7 @@ def test_noise_flicker_and_compression_never_make_a_picture_live(who, frames_per
 
 
 def test_people_passing_in_front_do_not_make_a_picture_live():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     for step in range(60):
         at = step / 5
@@ -239,7 +241,7 @@ def test_people_passing_in_front_do_not_make_a_picture_live():
 
 
 def test_a_picture_is_remembered_when_its_track_was_lost():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     image, box = hung(HOPPER)
     for step in range(70):
@@ -253,7 +255,7 @@ def test_a_picture_is_remembered_when_its_track_was_lost():
 
 
 def test_a_person_in_front_of_a_picture_is_live():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     image, box = hung(HOPPER)
     for step in range(70):
@@ -269,7 +271,7 @@ def test_a_person_in_front_of_a_picture_is_live():
 
 
 def test_a_track_that_moves_to_a_picture_is_still():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     poster, place = hung(HOPPER)
     for step in range(70):
@@ -284,7 +286,7 @@ def test_a_track_that_moves_to_a_picture_is_still():
 
 
 def test_a_knock_against_the_camera_is_not_liveness():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     before, after = hung(HOPPER), hung(HOPPER, x=81.5)
     for step in range(60):
@@ -294,7 +296,7 @@ def test_a_knock_against_the_camera_is_not_liveness():
 
 
 def test_the_memory_of_a_picture_follows_slow_changes_of_light():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera()
     image, box = hung(HOPPER)
     # That of a window's bars, which grows darker.
@@ -310,7 +312,7 @@ def test_the_memory_of_a_picture_follows_slow_changes_of_light():
 
 
 def test_nothing_is_live_behind_a_covered_lens():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     black = np.zeros_like(street())
 
     for step in range(50):
@@ -318,7 +320,7 @@ def test_nothing_is_live_behind_a_covered_lens():
 
 
 def test_a_face_partly_outside_the_frame_is_treated_alike():
-    liveness = LivenessFilter(margin_fraction=0.0)
+    liveness = LivenessFilter()
     image, _ = hung(HOPPER)
 
     readings = [shown(image, Box(-15, -10, 30, 45), at=step / 10) for step in range(80)]
@@ -328,7 +330,7 @@ def test_a_face_partly_outside_the_frame_is_treated_alike():
 
 
 def test_ended_tracks_are_forgotten():
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     image, box = hung(HOPPER)
     liveness.update([shown(image, box, at=0.0)], following={1})
 
@@ -346,7 +348,7 @@ def test_ended_tracks_are_forgotten():
     seed=st.integers(0, 1000),
 )
 def test_no_change_of_light_makes_a_static_face_live(light, noise, seed):
-    liveness = LivenessFilter(margin_fraction=MARGIN)
+    liveness = LivenessFilter()
     camera = Camera(noise=noise, seed=seed)
     image, box = hung(COLLINS)
     # Away from black and white, where clipping changes the picture.

@@ -58,6 +58,7 @@ def an_alert(when: datetime = WHEN) -> Alert:
         frame_size=(640, 480),
         quality=0.9,
         cutout=np.zeros((8, 8, 3), np.uint8),
+        cutout_place=(0, 0),
         bystanders=(),
     )
     return Alert(uuid7(when), Verdict(track, "violation", "without_mask", 0.98765, 9, 7.5, reading), when)
