@@ -139,7 +139,8 @@ def unsent_periods(
         for begin, rows in rows_by_begin.items():
             counts = grouped(rows, "camera")
             named = {camera: counts.get(camera, PeopleCounts()) for camera in sorted({*cameras, *counts})}
-            periods.append(CountedPeriod(period, begin, following(period, begin), named))
+            end = following(period, begin)
+            periods.append(CountedPeriod(period=period, begin=begin, end=end, cameras=named))
     return sorted((period for period in periods if period.end <= now), key=lambda period: period.end)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Count, Kind, Name, Part, QueuedMessage, Sha256, Timestamp, schema_field
+from edge_agent.messages.message import CameraMessage, Count, Kind, Name, Part, Sha256, Timestamp, schema_field
 
 SCHEMA: Final = "maskwatch.alert/1"
 
@@ -38,7 +38,7 @@ def _an_error_or_a_crop(schema: dict[str, Any]) -> None:
     schema["else"] = {"not": {"required": ["crop_error"]}}
 
 
-class AlertMessage(QueuedMessage):
+class AlertMessage(CameraMessage):
     """Delivery is at least once: `id` marks duplicates, `boot_id` with `sequence` shows gaps."""
 
     kind: ClassVar[Kind] = "alert"
@@ -47,9 +47,6 @@ class AlertMessage(QueuedMessage):
     )
 
     schema_name: Literal["maskwatch.alert/1"] = schema_field(SCHEMA)
-    camera: Name = Field(description="The camera's name in the configuration")
-    device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
-    camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")
     label: Label = Field(description="The result of this person's readings")
     score: float = Field(ge=0, le=1, description="Score of the label, 0 to 1")
     readings: int = Field(ge=1, description="Number of frames in which the mask was classified")

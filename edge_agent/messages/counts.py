@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge_agent.messages.message import Count, Kind, Part, Timestamp, TitledMessage, schema_field
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from edge_agent.messages.message import Count, DeviceMessage, Kind, Part, Timestamp, schema_field
 
 SCHEMA: Final = "maskwatch.counts/1"
 SHARE_DIGITS = 4
@@ -42,24 +37,19 @@ class PeopleCounts(Part):
         return round(self.with_mask / decided, SHARE_DIGITS) if decided else None
 
 
-@dataclass(frozen=True, slots=True)
-class CountedPeriod:
-    """The people counted in an hour or a day, by camera."""
+class CountedPeriod(Part):
+    """The people counted in an hour or a day."""
 
     period: Literal["hour", "day"]
-    begin: datetime
-    end: datetime
-    cameras: Mapping[str, PeopleCounts]
+    begin: Timestamp = Field(description="Start of the period")
+    end: Timestamp = Field(description="End of the period, exclusive")
+    cameras: dict[str, PeopleCounts] = Field(description="Counts by the camera's name")
 
 
-class CountsMessage(TitledMessage):
+class CountsMessage(DeviceMessage, CountedPeriod):
     """Published after each hour and each day of the device's time zone; contains no data about single people."""
 
     kind: ClassVar[Kind] = "counts"
     model_config = ConfigDict(title="People counted by a device, as published on <prefix>/<device>/counts")
 
     schema_name: Literal["maskwatch.counts/1"] = schema_field(SCHEMA)
-    period: Literal["hour", "day"]
-    begin: Timestamp = Field(description="Start of the period")
-    end: Timestamp = Field(description="End of the period, exclusive")
-    cameras: dict[str, PeopleCounts] = Field(description="Counts by the camera's name")

@@ -96,12 +96,19 @@ class QueuedMessage(Message):
         description=f"Sent more than {HISTORICAL_AFTER_SECONDS:.0f} s after the event, as after an outage, or again "
         "because it reached no subscriber",
     )
-
-
-class TitledMessage(QueuedMessage):
-    """A message about the whole device, with its title and those of its cameras."""
-
     device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
+
+
+class CameraMessage(QueuedMessage):
+    """A message about one camera."""
+
+    camera: Name = Field(description="The camera's name in the configuration")
+    camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")
+
+
+class DeviceMessage(QueuedMessage):
+    """A message about the whole device."""
+
     camera_titles: dict[str, str] = Field(
         default_factory=dict, description="Friendly name of each camera, by name; the name itself if it has no title"
     )

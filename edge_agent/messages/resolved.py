@@ -7,12 +7,12 @@ from typing import ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Kind, Name, QueuedMessage, Timestamp, Uuid7, schema_field
+from edge_agent.messages.message import CameraMessage, Kind, Timestamp, Uuid7, schema_field
 
 SCHEMA: Final = "maskwatch.resolved/1"
 
 
-class ResolvedMessage(QueuedMessage):
+class ResolvedMessage(CameraMessage):
     """Delivery is at least once: `id` marks duplicates, `boot_id` with `sequence` shows gaps."""
 
     kind: ClassVar[Kind] = "resolved"
@@ -20,9 +20,6 @@ class ResolvedMessage(QueuedMessage):
 
     schema_name: Literal["maskwatch.resolved/1"] = schema_field(SCHEMA)
     alert: Uuid7 = Field(description="The `id` of the alert")
-    camera: Name = Field(description="The camera's name in the configuration")
-    device_title: str = Field(default="", description="Friendly name of the device; its name if it has no title")
-    camera_title: str = Field(default="", description="Friendly name of the camera; its name if it has no title")
     label: Label = Field(description="The label of the alert")
     reason: Literal["left", "compliant"] = Field(
         description="left: the person has left; compliant: the person now wears the mask"

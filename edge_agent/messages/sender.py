@@ -49,8 +49,7 @@ class Sender:
             picture = {"crop": CropFile(file=crop.file, sha256=crop.sha256, bytes=crop.size_bytes)}
         return AlertMessage(
             **self._common("alert", when=alert.when, id=alert.id),
-            camera=verdict.track.camera,
-            **self._titles(verdict.track.camera),
+            **self._of(verdict.track.camera),
             label=verdict.label,
             score=round(verdict.score, SCORE_DIGITS),
             readings=verdict.readings,
@@ -67,8 +66,7 @@ class Sender:
         return ResolvedMessage(
             **self._common("resolved", when=resolved.when),
             alert=resolved.alert_id,
-            camera=resolved.track.camera,
-            **self._titles(resolved.track.camera),
+            **self._of(resolved.track.camera),
             label=resolved.label,
             reason=resolved.reason,
             began=resolved.began_when,
@@ -77,18 +75,11 @@ class Sender:
 
     def counts(self, period: CountedPeriod, *, when: datetime) -> CountsMessage:
         """Build the message of an hour's or a day's counts."""
-        return CountsMessage(
-            **self._common("counts", when=when),
-            **self._all_titles(),
-            period=period.period,
-            begin=period.begin,
-            end=period.end,
-            cameras=dict(period.cameras),
-        )
+        return CountsMessage(**self._of_all_cameras("counts", when=when), **dict(period))
 
     def telemetry(self, figures: Figures, *, when: datetime) -> TelemetryMessage:
         """Build the telemetry message."""
-        return TelemetryMessage(**self._common("telemetry", when=when), **self._all_titles(), **dict(figures))
+        return TelemetryMessage(**self._of_all_cameras("telemetry", when=when), **dict(figures))
 
     def _common(self, kind: Kind, *, when: datetime, id: str = "") -> dict[str, Any]:  # noqa: A002  (the contract's word)
         return {
@@ -98,13 +89,11 @@ class Sender:
             "sequence": self.next_sequence(kind),
             "when": when,
             "clock_synchronised": self.is_clock_synchronised(),
-        }
-
-    def _titles(self, camera: str) -> dict[str, str]:
-        return {
             "device_title": self.device_title or self.device,
-            "camera_title": self.camera_titles.get(camera, camera),
         }
 
-    def _all_titles(self) -> dict[str, Any]:
-        return {"device_title": self.device_title or self.device, "camera_titles": dict(self.camera_titles)}
+    def _of_all_cameras(self, kind: Kind, *, when: datetime) -> dict[str, Any]:
+        return {**self._common(kind, when=when), "camera_titles": dict(self.camera_titles)}
+
+    def _of(self, camera: str) -> dict[str, str]:
+        return {"camera": camera, "camera_title": self.camera_titles.get(camera, camera)}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from edge_agent.messages.alert import Model  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic reads it)
-from edge_agent.messages.message import Count, Kind, Part, TitledMessage, schema_field
+from edge_agent.messages.message import Count, DeviceMessage, Kind, Part, schema_field
 from edge_agent.messages.rollout import RolloutFigures  # noqa: TC001  (pydantic reads it)
 
 SCHEMA: Final = "maskwatch.telemetry/1"
@@ -123,7 +123,7 @@ class Figures(Part):
     versions: dict[str, str] = Field(description="Versions of maskwatch, python and the runtime of the models")
 
 
-class TelemetryMessage(TitledMessage, Figures):
+class TelemetryMessage(DeviceMessage, Figures):
     """Counts are since the agent's start or reload, latencies since the last telemetry."""
 
     kind: ClassVar[Kind] = "telemetry"

@@ -87,7 +87,8 @@ def a_message(
             message = sender.resolved(resolved)
         case "counts":
             hour = arose.replace(minute=0, second=0, microsecond=0)
-            people = CountedPeriod("hour", hour - timedelta(hours=1), hour, {"door": PeopleCounts(with_mask=3)})
+            begin, cameras = hour - timedelta(hours=1), {"door": PeopleCounts(with_mask=3)}
+            people = CountedPeriod(period="hour", begin=begin, end=hour, cameras=cameras)
             message = sender.counts(people, when=arose)
         case "telemetry":
             message = sender.telemetry(a_figures(), when=arose)
