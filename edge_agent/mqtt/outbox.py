@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.disk import DiskThread
 
@@ -34,22 +36,16 @@ class Ready:
     crop: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """The next messages, and the keys of expired ones."""
-
-    ready: tuple[Ready, ...] = ()
-    expired: tuple[str, ...] = ()
-
-
 class Outbox:
     """The pending messages of the alert store. Owned by the publisher's thread."""
 
     def __init__(self, store: AlertStore, *, wake: Callable[[], None]) -> None:
         """`wake` is called by another thread when a slow disk has responded."""
         self._store = store
-        self._reading: DiskThread[Selected] = DiskThread(done_late=wake)
+        self._reading: DiskThread[tuple[list[Ready], list[str]]] = DiskThread(done_late=wake)
         self._removing: DiskThread[tuple[str, ...]] = DiskThread(done_late=wake)
+        self._acknowledged: set[str] = set()
+        """Keys of messages that are not removed yet."""
 
     @property
     def is_busy(self) -> bool:
@@ -58,23 +54,29 @@ class Outbox:
 
     def select(
         self, limit: int, *, after: int, kinds: Sequence[Kind], passed_over: Set[str], with_crops: bool
-    ) -> Selected:
+    ) -> list[Ready]:
         """Return at most `limit` messages of these kinds, without the keys `passed_over`; none while the disk is busy.
 
         First those beyond the position `after`, then alerts and resolutions, then the rest. A late result is that of an
         earlier call.
         """
-        select = partial(_select, self._store, limit, after, kinds, set(passed_over), with_crops=with_crops)
-        return self._reading.ask(select) or Selected()
+        passed_over = {*passed_over, *self._acknowledged}
+        select = partial(_select, self._store, limit, after, kinds, passed_over, with_crops=with_crops)
+        ready, expired = self._reading.ask(select) or ([], [])
+        # Counts as delivered: no broker would forward it.
+        self._acknowledged.update(expired)
+        return ready
 
-    def remove(self, keys: set[str]) -> tuple[str, ...]:
-        """Remove acknowledged messages and return the keys of those removed; none while the disk hangs.
+    def remove(self, *keys: str) -> None:
+        """Remove acknowledged messages, and those for which the disk was full, read-only or busy before.
 
-        Raises:
-            UnavailableError: the disk is full or read-only.
+        Until then they are just not returned again; the store reports its disk itself.
         """
-        wanted = tuple(keys)
-        return self._removing.ask(lambda: _removed(self._store, wanted)) or ()
+        self._acknowledged.update(keys)
+        if self._acknowledged:
+            wanted = tuple(self._acknowledged)
+            with suppress(UnavailableError):
+                self._acknowledged.difference_update(self._removing.ask(lambda: _removed(self._store, wanted)) or ())
 
 
 def _removed(store: AlertStore, keys: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,7 +86,8 @@ def _removed(store: AlertStore, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 def _select(
     store: AlertStore, limit: int, after: int, kinds: Sequence[Kind], passed_over: set[str], *, with_crops: bool
-) -> Selected:
+) -> tuple[list[Ready], list[str]]:
+    """The messages, and the keys of expired ones before them."""
     ready: list[Ready] = []
     expired: list[str] = []
     urgent = [kind for kind in ALERTS_AND_RESOLVED if kind in kinds]
@@ -96,13 +99,12 @@ def _select(
             continue
         passed_over.add(row.key)
         if _has_expired(row):
-            # Counts as delivered: no broker would forward it.
             expired.append(row.key)
         else:
             ready.append(_as_it_is_now(row, with_crop=with_crops))
         if len(ready) >= limit:
             break
-    return Selected(tuple(ready), tuple(expired))
+    return ready, expired
 
 
 def _has_expired(row: Row) -> bool:

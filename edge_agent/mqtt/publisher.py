@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ from edge_agent.mqtt.client import (
     open_connection,
 )
 from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
-from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox, Ready, Selected
+from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox
 from edge_agent.mqtt.publication import BYTES, JPEG, Publication
 from edge_agent.mqtt.retries import Retries
 from edge_agent.mqtt.volatile_queue import VolatileQueue
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import QueuedMessage
+    from edge_agent.mqtt.outbox import Ready
     from edge_agent.mqtt.retained import RetainedNames
 
 # Enough to fill a slow link, few enough to resend cheaply if the broker loses them.
@@ -174,8 +174,6 @@ class Publisher:
         self._acknowledged_at = 0.0
         self._acknowledge_seconds = 0.0
         self._window = 1
-        self._acknowledged: set[str] = set()
-        """Keys of rows that are not removed from the outbox yet."""
         self._logged: set[str] = set()
         self._sends_crops = mqtt.publish_crops
         self._subscribing_to = ""
@@ -311,7 +309,7 @@ class Publisher:
         while True:
             at = time.monotonic()
             self._send_volatile(connection)
-            self._forget_acknowledged()
+            self._outbox.remove()
             seconds = self._send_waiting(connection, at=at)
             if not self._in_flight and self._suspect_seconds(at) <= 0:
                 self._report_recovery(connection)
@@ -367,17 +365,16 @@ class Publisher:
         if not share:
             return self._rate_limit.wait_seconds(at=at)
         selected = self._select(min(free, share), at=at)
-        self._acknowledged.update(selected.expired)
-        for ready in selected.ready:
+        for ready in selected:
             self._rate_limit.take(at=at)
             self._send(connection, ready, at=at)
-        is_held_back = len(selected.ready) == share < free
+        is_held_back = len(selected) == share < free
         return self._rate_limit.wait_seconds(at=at) if is_held_back else IDLE_SECONDS
 
-    def _select(self, limit: int, *, at: float) -> Selected:
+    def _select(self, limit: int, *, at: float) -> list[Ready]:
         """The messages that may be sent, in order of priority."""
         waiting, waiting_kinds = self._retries.waiting(at=at)
-        passed_over = {row.key for row, _ in self._in_flight} | self._acknowledged | waiting
+        passed_over = {row.key for row, _ in self._in_flight} | waiting
         kinds = [
             kind for kind in KINDS if kind not in waiting_kinds and self._topics.of_kind(kind) not in self._left_out
         ]
@@ -436,10 +433,9 @@ class Publisher:
             self._report_recovery(connection)
 
     def _delivered(self, keys: list[str]) -> None:
-        self._acknowledged.update(keys)
         self._retries.forget(keys)
         self._state = replace(self._state, sent=self._state.sent + len(keys))
-        self._forget_acknowledged()
+        self._outbox.remove(*keys)
 
     def _is_held(self, row: Row, puback: PubAck, connection: Connection) -> bool:
         """Whether to hold an accepted message because no client has subscribed: alerts are meant to be seen.
@@ -480,14 +476,6 @@ class Publisher:
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
             self._log_once(f"{connection.address}: the broker refuses {topic} ({puback.refusal}); {_advice(puback)}")
-
-    def _forget_acknowledged(self) -> None:
-        """Remove acknowledged rows from the outbox; if the disk is unwritable, they are just not sent again."""
-        if not self._acknowledged:
-            return
-        # The store reports its disk itself: the broker refuses nothing.
-        with suppress(UnavailableError):
-            self._acknowledged.difference_update(self._outbox.remove(self._acknowledged))
 
     def _row_refused(self, row: Row, puback: PubAck, connection: Connection) -> None:
         self._retries.refuse(row, at=time.monotonic())
