@@ -34,7 +34,7 @@ from edge_agent.messages.result import (
     SnapshotResult,
 )
 from edge_agent.messages.topics import Topics
-from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.publication import Publication, picture_publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,7 +230,7 @@ class Control:
             sha256=kept.sha256,
             bytes=kept.size_bytes,
             taken=frame.taken_when,
-            published=self._publish_snapshot(picture_id, Path(kept.file), picture),
+            published=self._publish_snapshot(picture_id, kept, picture),
         )
 
     def _keep_snapshot(
@@ -247,14 +247,11 @@ class Control:
         except OSError as error:
             raise CropError(f"{kept.file}: cannot be read again: {error.strerror}") from error
 
-    def _publish_snapshot(self, picture_id: str, file: Path, picture: bytes) -> bool:
+    def _publish_snapshot(self, picture_id: str, kept: Crop, picture: bytes) -> bool:
         """Send the picture if pictures may leave the device."""
-        if not self._config.mqtt.publish_crops:
-            return False
-        content_type = JPEG if file.suffix == ".jpg" else BYTES
-        topic = self._topics.snapshot(picture_id)
-        self._publisher.publish(Publication(topic, picture, content_type=content_type))
-        return True
+        if self._config.mqtt.publish_crops:
+            self._publisher.publish(picture_publication(self._topics.snapshot(picture_id), picture, file=kept.file))
+        return self._config.mqtt.publish_crops
 
     def _ask_for_reload(self) -> None:
         try:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 JPEG = "image/jpeg"
-BYTES = "application/octet-stream"
 # Of a packet: its type and length, packet identifier, length of the properties, expiry, correlation data's length.
 FIXED_BYTES = 5 + 2 + 4 + 5 + 3
 
@@ -40,6 +39,11 @@ class Publication:
         # Each text has a length of two bytes, and most an identifier of one.
         written = sum(3 + len(text.encode()) for text in texts)
         return FIXED_BYTES + written + len(self.correlation_data or b"") + len(self.payload)
+
+
+def picture_publication(topic: str, picture: bytes, *, file: str) -> Publication:
+    """The publication of a picture as stored in `file`: JPEG, or encrypted."""
+    return Publication(topic, picture, content_type=JPEG if file.endswith(".jpg") else "application/octet-stream")
 
 
 def status_publication(topics: Topics, status: StatusMessage) -> Publication:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.alerts.store import Row
@@ -37,7 +36,7 @@ from edge_agent.mqtt.client import (
 )
 from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
 from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox
-from edge_agent.mqtt.publication import BYTES, JPEG, Publication
+from edge_agent.mqtt.publication import Publication, picture_publication
 from edge_agent.mqtt.retries import Retries
 from edge_agent.mqtt.volatile_queue import VolatileQueue
 from edge_agent.mqtt.waker import Waker
@@ -400,16 +399,15 @@ class Publisher:
             self._telemetry_at = at
 
     def _send_crop(self, connection: Connection, row: Row, picture: bytes, *, is_new: bool) -> None:
-        file = Path(row.message["crop"]["file"])
-        kind = JPEG if file.suffix == ".jpg" else BYTES
-        publication = Publication(self._topics.crop(row.key), picture, content_type=kind)
+        file = row.message["crop"]["file"]
+        publication = picture_publication(self._topics.crop(row.key), picture, file=file)
         if publication.packet_bytes > connection.max_packet_bytes:
             log.warning("%s: too large for the broker, whose limit is %d bytes", file, connection.max_packet_bytes)
             return
         self._publish(connection, publication, feature=CROPS)
         last = self._topics.last_crop(row.message["camera"])
         if is_new and self._mqtt.home_assistant.enabled and last not in self._left_out:
-            self._publish(connection, Publication(last, picture, content_type=kind), feature=last)
+            self._publish(connection, picture_publication(last, picture, file=file), feature=last)
 
     def _settle(self, pubacks: list[PubAck], connection: Connection) -> None:
         acknowledged = []
