@@ -97,7 +97,6 @@ TABLES = (
     "CREATE TABLE webhook_cursors (webhook TEXT PRIMARY KEY, position INTEGER NOT NULL)",
 )
 OUTBOX_COLUMNS = "position, kind, key, boot_id, put_at, crop_file, message"
-EVENT_COLUMNS = "position, kind, id, message"
 COLUMNS = {
     "outbox": OUTBOX_COLUMNS,
     "alerts": "position, id, camera, label, day, kept_when, message, timeline, later, resolved, review",
@@ -107,7 +106,7 @@ COLUMNS = {
     "last_sweep": "swept_when",
     "people": PEOPLE_COLUMNS,
     "counts_sent": "period, until",
-    "events": EVENT_COLUMNS,
+    "events": "position, kind, id, message",
     "webhook_cursors": "webhook, position",
 }
 JSON_COLUMNS = frozenset({"message", "timeline", "later"})

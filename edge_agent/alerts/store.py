@@ -84,7 +84,6 @@ log = logging.getLogger(__name__)
 class Row:
     """One pending message. `waited_seconds` is None if it was stored before the machine started."""
 
-    position: int
     key: str
     kind: Kind
     message: dict[str, Any]
@@ -582,9 +581,9 @@ class AlertStore:
         self._bytes -= size_bytes
 
     def _as_row(self, stored: OutboxRow) -> Row:
-        position, kind, key, boot_id, put_at, _, message = stored
+        _, kind, key, boot_id, put_at, _, message = stored
         waited_seconds = seconds_since_boot() - put_at if boot_id == self._boot_id else None
-        return Row(position, key, cast("Kind", kind), json.loads(message), waited_seconds)
+        return Row(key, cast("Kind", kind), json.loads(message), waited_seconds)
 
 
 def _delete(database: sqlite3.Connection, keys: Iterable[str]) -> list[tuple[str, int]]:

@@ -217,7 +217,7 @@ class Publisher:
 
     def publish_unstored(self, message: QueuedMessage) -> None:
         """Send a message that cannot be stored, as `publish` does."""
-        row = Row(0, message.id, message.kind, message.as_json(), waited_seconds=0.0)
+        row = Row(message.id, message.kind, message.as_json(), waited_seconds=0.0)
         self.publish(publication_of(row, self._mqtt, self._topics))
 
     def send_unheard(self) -> None:

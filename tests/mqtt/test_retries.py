@@ -9,7 +9,7 @@ import pytest
 from edge_agent.alerts.store import Row
 from edge_agent.mqtt.retries import DROPPED_SECONDS, Retries
 
-ALERT = Row(1, "a", "alert", {}, waited_seconds=0.0)
+ALERT = Row("a", "alert", {}, waited_seconds=0.0)
 
 
 @pytest.fixture
