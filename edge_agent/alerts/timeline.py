@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from edge_agent.domain import Alert, Label, Outcome, Resolved
 
@@ -62,7 +62,9 @@ class Timelines:
         """Add the readings of one frame."""
         for reading, verdict in zip(outcome.readings, outcome.verdicts, strict=True):
             points = self._points.setdefault(reading.track.id, [])
-            points.append(TimelinePoint(reading.taken_at, verdict.llr, reading.label, reading.score, reading.quality))
+            exact = verdict.llr, reading.score, reading.quality
+            llr, score, quality = (round(value, POINT_DIGITS) for value in exact)
+            points.append(TimelinePoint(reading.taken_at, llr, reading.label, score, quality))
             if len(points) > MAX_POINTS:
                 # Halve the resolution to cover the whole time, not just the end.
                 del points[1::2]
@@ -90,38 +92,21 @@ class Timelines:
 
     def _taken(self, track: int, *, alerted_at: float) -> tuple[TimelinePoint, ...]:
         points = self._points.pop(track, [])
-        return tuple(replace(point, seconds=point.seconds - alerted_at) for point in points)
+        return tuple(replace(point, seconds=round(point.seconds - alerted_at, POINT_DIGITS)) for point in points)
 
 
 def timeline_text(timeline: Timeline) -> str:
     """Write a timeline as JSON."""
-    return json.dumps(
-        {
-            "points": [_rounded(point) for point in timeline.points],
-            "violation_llr": timeline.violation_llr,
-            "compliant_llr": timeline.compliant_llr,
-            "face_in_crop": timeline.face_in_crop,
-        }
-    )
+    return json.dumps(asdict(timeline) | {"points": [astuple(point) for point in timeline.points]})
 
 
 def points_text(points: Iterable[TimelinePoint]) -> str:
     """Write points of a timeline as JSON."""
-    return json.dumps([_rounded(point) for point in points])
+    return json.dumps([astuple(point) for point in points])
 
 
 def read_timeline(timeline: str, later: str) -> Timeline:
     """Parse the output of `timeline_text` and, for the time after the alert, of `points_text`."""
-    content: Mapping[str, Any] = json.loads(timeline)
-    points = [*content["points"], *json.loads(later)]
-    x1, y1, x2, y2 = content["face_in_crop"]
-    return Timeline(
-        tuple(TimelinePoint(*point) for point in points),
-        content["violation_llr"],
-        content["compliant_llr"],
-        (x1, y1, x2, y2),
-    )
-
-
-def _rounded(point: TimelinePoint) -> list[Any]:
-    return [round(value, POINT_DIGITS) if isinstance(value, float) else value for value in astuple(point)]
+    content: dict[str, Any] = json.loads(timeline)
+    points = tuple(TimelinePoint(*point) for point in [*content["points"], *json.loads(later)])
+    return Timeline(**content | {"points": points, "face_in_crop": tuple(content["face_in_crop"])})
