@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -88,14 +88,10 @@ def _read(file: Path) -> _Content:
     except FileNotFoundError:
         return _Content()
     except (OSError, ValidationError) as error:
-        log.warning("%s: cannot be read, so no camera is paused: %s", file, _first_line(error))
+        log.warning("%s: cannot be read, so no camera is paused: %s", file, str(error).splitlines()[0])
         return _Content()
     # Naive times cannot be compared with aware ones.
     for pause in content.paused.values():
         if pause.until is not None and pause.until.tzinfo is None:
             pause.until = pause.until.replace(tzinfo=timezone.utc)
     return content
-
-
-def _first_line(error: Any) -> str:
-    return str(error).splitlines()[0]
