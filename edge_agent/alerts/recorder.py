@@ -83,6 +83,7 @@ class Recorder:
         # A daemon: a hanging disk must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._dropped: Counter[str] = Counter()
+        self._is_dropping = False
         self._job_began_at: float | None = None
         self._folder_in_use = store.path.parent
         self.is_without_crops = False
@@ -163,7 +164,8 @@ class Recorder:
     def _queue(self, kind: Kind | Literal["status"], record: Callable[[], None]) -> None:
         with self._queue_lock:
             has_room = self._queued[kind] < MAX_QUEUED
-            is_first_dropped = not has_room and not self._dropped.total()
+            is_first_dropped = not has_room and not self._is_dropping
+            self._is_dropping |= is_first_dropped
             (self._queued if has_room else self._dropped)[kind] += 1
         if has_room:
             self._jobs.put((kind, record))
@@ -183,6 +185,8 @@ class Recorder:
             kind, record = job
             with self._queue_lock:
                 self._queued[kind] -= 1
+                # Drops are logged once per outage, which ends with the queue.
+                self._is_dropping &= self._queued.total() > 0
             try:
                 record()
                 self._wake()

@@ -309,6 +309,19 @@ def test_events_dropped_while_the_disk_hangs_are_counted_and_logged_once(hanging
     assert caplog.text.count("dropped and counted") == 1
 
 
+def test_drops_are_logged_again_when_the_disk_hangs_again(hanging, caplog):
+    recording, disk = hanging
+    for outage in (1, 2):
+        disk.called.clear()
+        disk.released.clear()
+        recording.alert()
+        assert disk.called.wait(TIMEOUT_SECONDS)
+        recording.alert(MAX_QUEUED + 1)
+        assert caplog.text.count("dropped and counted") == outage
+        disk.released.set()
+        wait_until(lambda outage=outage: recording.store.count("alert") == outage * (MAX_QUEUED + 1))
+
+
 def test_a_bug_with_one_alert_does_not_prevent_recording_others(store, tmp_path, caplog):
     class Broken:
         calls = 0
