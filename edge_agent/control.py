@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from edge_agent.alerts.crops import Crops
     from edge_agent.alerts.retention import Retention
     from edge_agent.config.model import Config
-    from edge_agent.domain import Box, Crop, Frame
+    from edge_agent.domain import Box, Frame
+    from edge_agent.messages.alert import CropFile
     from edge_agent.messages.command import Request
     from edge_agent.messages.result import CommandResult, State
     from edge_agent.mqtt.client import Message
@@ -101,7 +102,7 @@ class Control:
         self._pictures, self._snapshots = pictures, snapshots
         self._open_detector, self._reload = open_detector, reload
         self._detector: FaceDetector | None = None
-        self._disk: DiskThread[tuple[Crop, bytes] | None] = DiskThread(timeout_seconds=DISK_SECONDS)
+        self._disk: DiskThread[tuple[CropFile, bytes] | None] = DiskThread(timeout_seconds=DISK_SECONDS)
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
@@ -228,14 +229,14 @@ class Control:
             id=picture_id,
             file=kept.file,
             sha256=kept.sha256,
-            bytes=kept.size_bytes,
+            bytes=kept.bytes,
             taken=frame.taken_when,
             published=self._publish_snapshot(picture_id, kept, picture),
         )
 
     def _keep_snapshot(
         self, picture_id: str, frame: Frame, faces: list[Box], *, at: float, when: datetime
-    ) -> tuple[Crop, bytes] | None:
+    ) -> tuple[CropFile, bytes] | None:
         """Store a picture and read it back, because it may be encrypted."""
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
@@ -247,7 +248,7 @@ class Control:
         except OSError as error:
             raise CropError(f"{kept.file}: cannot be read again: {error.strerror}") from error
 
-    def _publish_snapshot(self, picture_id: str, kept: Crop, picture: bytes) -> bool:
+    def _publish_snapshot(self, picture_id: str, kept: CropFile, picture: bytes) -> bool:
         """Send the picture if pictures may leave the device."""
         if self._config.mqtt.publish_crops:
             self._publisher.publish(picture_publication(self._topics.snapshot(picture_id), picture, file=kept.file))

@@ -281,15 +281,6 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
-    """A picture on disk. `file` is absolute."""
-
-    file: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Person:
     """A person who has left, for the counts, without identifying data.
 

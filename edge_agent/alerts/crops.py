@@ -14,9 +14,9 @@ import cv2
 
 from edge_agent.alerts.anonymise import without_faces
 from edge_agent.alerts.encryption import open_encryption
-from edge_agent.domain import Crop
 from edge_agent.errors import CropError
 from edge_agent.host.atomic_files import UNFINISHED, is_there, make_folder, write_whole
+from edge_agent.messages.alert import CropFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ class Crops:
             for leftover in folder.glob(UNFINISHED.format(name="*")):
                 leftover.unlink()
 
-    def save(self, alert_id: str, cutout: Image) -> Crop:
+    def save(self, alert_id: str, cutout: Image) -> CropFile:
         """Store a picture (BGR, uint8); it survives a power loss once this returns.
 
         Raises:
@@ -79,7 +79,7 @@ class Crops:
         """
         return self._keep(f"{alert_id}.jpg", self._encoded(cutout))
 
-    def keep_reading(self, alert_id: str, reading: Reading) -> Crop | None:
+    def keep_reading(self, alert_id: str, reading: Reading) -> CropFile | None:
         """Store the cutout of a reading, with the faces of bystanders hidden if configured.
 
         None: `crops.picture` is none.
@@ -94,13 +94,13 @@ class Crops:
             cutout = without_faces(cutout, reading.bystanders, except_for=reading.face_in_cutout)
         return self.save(alert_id, cutout)
 
-    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> Crop | None:
+    def keep_frame(self, picture_id: str, frame: Frame, *, faces: Iterable[Box]) -> CropFile | None:
         """Store a whole frame, as `keep_reading`. It belongs to no alert, so all people in it are bystanders."""
         if self._keeps_none:
             return None
         return self.save(picture_id, without_faces(frame.image, faces if self._config.blur_bystanders else ()))
 
-    def keep_scene(self, alert_id: str, scene: bytes) -> Crop:
+    def keep_scene(self, alert_id: str, scene: bytes) -> CropFile:
         """Store the scene of an alert, a JPEG in which bystanders are already hidden.
 
         Raises:
@@ -108,7 +108,7 @@ class Crops:
         """
         return self._keep(f"{alert_id}.scene.jpg", scene)
 
-    def _keep(self, name: str, jpeg: bytes) -> Crop:
+    def _keep(self, name: str, jpeg: bytes) -> CropFile:
         # Encrypted in memory, so that the plain picture never reaches the disk.
         content = self._encrypt(jpeg)
         path = self.folder.absolute() / f"{name}{self._suffix}"
@@ -121,7 +121,7 @@ class Crops:
                 f"{path}: the crop cannot be kept: {error.strerror}; crops.dir needs to be a writable folder "
                 "with free space"
             ) from error
-        return Crop(file=str(path), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        return CropFile(file=str(path), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
     def _leave_room(self, size_bytes: int) -> None:
         """Check that the disk keeps its reserve: the store needs it for alerts, which matter more."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from edge_agent.alerts.retention import Retention
     from edge_agent.alerts.store import AlertStore
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
-    from edge_agent.domain import Alert, Crop, Person, Resolved
+    from edge_agent.domain import Alert, Person, Resolved
+    from edge_agent.messages.alert import CropFile
     from edge_agent.messages.message import Kind
     from edge_agent.messages.sender import Sender
     from edge_agent.messages.status import StatusMessage
@@ -252,7 +253,7 @@ class Recorder:
             },
         )
 
-    def _save_crop(self, alert: Alert) -> tuple[Crop | None, str]:
+    def _save_crop(self, alert: Alert) -> tuple[CropFile | None, str]:
         """Store the crop. A full or read-only disk costs the crop, never the alert."""
         try:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.messages.alert import AlertMessage, CropFile, Model
+from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.counts import CountsMessage
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.resolved import ResolvedMessage
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from edge_agent.domain import Alert, Crop, Resolved
+    from edge_agent.domain import Alert, Resolved
+    from edge_agent.messages.alert import CropFile
     from edge_agent.messages.counts import CountedPeriod
     from edge_agent.messages.message import Kind
     from edge_agent.messages.telemetry import Figures
@@ -41,12 +42,10 @@ class Sender:
     camera_titles: Mapping[str, str] = field(default_factory=dict)
     """Friendly names of the cameras; the name itself if a camera has none."""
 
-    def alert(self, alert: Alert, *, crop: Crop | None, crop_error: str = "") -> AlertMessage:
+    def alert(self, alert: Alert, *, crop: CropFile | None, crop_error: str = "") -> AlertMessage:
         """Build the message of an alert; `crop_error` is the reason if there is no crop."""
         verdict, best = alert.verdict, alert.verdict.best
-        picture: dict[str, Any] = {"crop": None, "crop_error": crop_error or NO_CROP}
-        if crop is not None:
-            picture = {"crop": CropFile(file=crop.file, sha256=crop.sha256, bytes=crop.size_bytes)}
+        missing = {} if crop else {"crop_error": crop_error or NO_CROP}
         return AlertMessage(
             **self._common("alert", when=alert.when, id=alert.id),
             **self._of(verdict.track.camera),
@@ -58,7 +57,8 @@ class Sender:
             box=best.track.face.box.as_ints(),
             frame_size=best.frame_size,
             model=self.model,
-            **picture,
+            crop=crop,
+            **missing,
         )
 
     def resolved(self, resolved: Resolved) -> ResolvedMessage:

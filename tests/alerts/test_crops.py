@@ -30,7 +30,7 @@ def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
     assert crop.file == str(tmp_path / "state" / "crops" / f"{ALERT_ID}.jpg")
     content = Path(crop.file).read_bytes()
     assert crop.sha256 == hashlib.sha256(content).hexdigest()
-    assert crop.size_bytes == len(content)
+    assert crop.bytes == len(content)
     shown = read_picture(Path(crop.file))
     assert shown.shape == cutout.shape
     assert np.abs(shown.astype(int) - cutout).mean() < 4
@@ -65,7 +65,7 @@ def test_lower_quality_makes_smaller_files(tmp_path, cutout):
     fine = Crops(tmp_path, CropsConfig(jpeg_quality=95)).save(ALERT_ID, cutout)
     coarse = Crops(tmp_path, CropsConfig(jpeg_quality=20)).save(ALERT_ID, cutout)
 
-    assert coarse.size_bytes < fine.size_bytes
+    assert coarse.bytes < fine.bytes
 
 
 def test_nothing_but_the_crop_is_left_in_the_folder(tmp_path, cutout):
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert list(tmp_path.iterdir()) == []
-    assert crops.save(ALERT_ID, cutout).size_bytes > 500
+    assert crops.save(ALERT_ID, cutout).bytes > 500
 
 
 def test_an_invalid_picture_is_a_crop_error(tmp_path):

@@ -112,7 +112,7 @@ def test_an_encrypted_crop_is_readable_by_its_owner_only(tmp_path, owner):
 
     assert crop.file == str(tmp_path / f"{ALERT_ID}.jpg.age")
     encrypted = Path(crop.file).read_bytes()
-    assert len(encrypted) == crop.size_bytes
+    assert len(encrypted) == crop.bytes
     opened = decode_picture(pyrage.decrypt(encrypted, [owner]))
     assert opened.shape == reading.cutout.shape
     with pytest.raises(pyrage.DecryptError):

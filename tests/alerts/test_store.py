@@ -25,8 +25,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.store import FIRST_TO_GO, HISTORY, MAX_BUFFERED, AlertStore
-from edge_agent.domain import Crop
 from edge_agent.errors import UnavailableError
+from edge_agent.messages.alert import CropFile
 from edge_agent.messages.message import KINDS
 from tests.mqtt.samples import BOOT_ID, put
 
@@ -85,7 +85,7 @@ def test_sequence_numbers_restart_after_a_boot(tmp_path):
 
 
 def test_crops_of_pending_messages_are_listed(store):
-    crop = Crop(file="/somewhere/crops/0190.jpg", sha256="a" * 64, size_bytes=3)
+    crop = CropFile(file="/somewhere/crops/0190.jpg", sha256="a" * 64, bytes=3)
     kept = put(store, crop=crop)
     put(store)
 

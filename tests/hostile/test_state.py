@@ -18,8 +18,7 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timeline
-from edge_agent.domain import Crop
-from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.alert import AlertMessage, CropFile
 from tests.mqtt.samples import BOOT_ID, a_message, put
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -158,7 +157,7 @@ def test_deleted_data_is_neither_in_the_file_nor_in_its_log(store, is_pending):
 
 
 def test_webhooks_get_the_name_of_a_picture_and_not_the_device_s_folders(tmp_path):
-    crop = Crop(file="/var/lib/maskwatch/crops/x.jpg", sha256="0" * 64, size_bytes=9)
+    crop = CropFile(file="/var/lib/maskwatch/crops/x.jpg", sha256="0" * 64, bytes=9)
     with closing(AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID, webhooks=["shop"])) as store:
         put(store, crop=crop)
         found = EventQueue(store.path, webhook="shop", kinds=["alert"]).oldest()

@@ -7,12 +7,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from edge_agent.domain import Crop
+from edge_agent.messages.alert import CropFile
 from edge_agent.messages.message import is_historical
 from tests.mqtt.samples import BOOT_ID, SENDER, WHEN, a_message, an_alert
 
 DOCS = Path(__file__).parents[2] / "docs"
-CROP = Crop(file="/var/lib/maskwatch/crops/0190.jpg", sha256="a" * 64, size_bytes=8123)
+CROP = CropFile(file="/var/lib/maskwatch/crops/0190.jpg", sha256="a" * 64, bytes=8123)
 
 
 def check(message, kind="alert"):

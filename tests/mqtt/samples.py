@@ -16,8 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edge_agent.domain import Alert, Box, Crop, Face, Reading, Resolved, Track, Verdict
-from edge_agent.messages.alert import Model
+from edge_agent.domain import Alert, Box, Face, Reading, Resolved, Track, Verdict
+from edge_agent.messages.alert import CropFile, Model
 from edge_agent.messages.counts import CountedPeriod, PeopleCounts
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
@@ -69,7 +69,7 @@ def a_message(
     when: datetime | None = None,
     *,
     sequence: int = 1,
-    crop: Crop | None = None,
+    crop: CropFile | None = None,
     sender: Sender = SENDER,
     **changes: Any,
 ) -> QueuedMessage:

@@ -26,7 +26,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import MqttConfig
-from edge_agent.domain import Crop
+from edge_agent.messages.alert import CropFile
 from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Publisher, Timing
@@ -94,7 +94,7 @@ def await_subscription(publisher, topic, person):
 def a_crop(folder, content=b"a picture"):
     file = folder / "0190.jpg"
     file.write_bytes(content)
-    return Crop(file=str(file), sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+    return CropFile(file=str(file), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
 def warnings_in(caplog):
@@ -512,7 +512,7 @@ def test_a_missing_crop_does_not_delay_its_alert(broker, store, tmp_path, caplog
 
 def test_an_inaccessible_crop_does_not_delay_its_alert(broker, store, tmp_path, caplog):
     # Whether this file exists cannot be determined, as in a folder without permission or on a failing disk.
-    put(store, crop=Crop(file=str(tmp_path / f"{'x' * 300}.jpg"), sha256="0" * 64, size_bytes=9))
+    put(store, crop=CropFile(file=str(tmp_path / f"{'x' * 300}.jpg"), sha256="0" * 64, bytes=9))
     with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)):
         alert = take_alert(listener)
     assert alert["crop"] is not None
@@ -523,7 +523,7 @@ def test_a_hanging_disk_does_not_delay_messages_without_crops(broker, store, tmp
     file = tmp_path / "0190.jpg"
     # Reading it blocks until it is written to.
     os.mkfifo(file)
-    put(store, crop=Crop(file=str(file), sha256="0" * 64, size_bytes=9))
+    put(store, crop=CropFile(file=str(file), sha256="0" * 64, bytes=9))
     with Listener(broker.port) as listener, publishing(store, broker.config(publish_crops=True)) as publisher:
         eventually(lambda: publisher.state.connected, "it is connected")
         for text in (b"one", b"another"):
