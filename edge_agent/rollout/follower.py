@@ -108,11 +108,11 @@ class Follower:
         sample = await self._sample()
         if sample is None:
             raise UnavailableError("the fleet requests another model, but the agent is not running: start edge-agent")
-        running = self._installation.rollout.running
-        if wanted is None or (wanted == self._installation.rollout.previous and self._installation.has(wanted)):
+        now = self._installation.rollout
+        if wanted is None or (wanted == now.previous and self._installation.has(wanted)):
             # It ran here before.
             log.info("model: back to %s", wanted or "that of the configuration")
-            self._installation.record(Rollout(number=number, model=wanted, previous=running))
+            self._installation.record(Rollout(number=number, model=wanted, previous=now.proven))
             await self._reload()
             return
         try:
@@ -120,15 +120,17 @@ class Follower:
         except ModelError as error:
             await self._reject(wanted, in_one_line(error), number=number)
             return
-        log.info("model: %s instead of %s, on probation", wanted, running or "that of the configuration")
+        log.info("model: %s instead of %s, on probation", wanted, now.running or "that of the configuration")
+        # A model that has not passed its own probation is no measure for another.
+        is_measure = now.state != "probation"
         self._installation.record(
             Rollout(
                 number=number,
                 model=wanted,
-                previous=running,
+                previous=now.proven,
                 state="probation",
-                frames_per_second=sample.frames_per_second or 0.0,
-                memory_bytes=sample.memory_bytes or 0,
+                frames_per_second=(sample.frames_per_second if is_measure else now.frames_per_second) or 0.0,
+                memory_bytes=(sample.memory_bytes if is_measure else now.memory_bytes) or 0,
             )
         )
         self._probation, self._run_id = None, sample.run_id
@@ -165,16 +167,14 @@ class Follower:
             await self._reject(now.model, result, number=now.number)
 
     async def _reject(self, model: str | None, reason: str, *, number: int) -> None:
-        """Return to the previous model, and record the reason."""
+        """Return to the last model that has proven itself, and record the reason."""
         log.error("model: %s is rejected: %s", model, reason)
         now = self._installation.rollout
-        was_running = now.running == model
-        previous = now.previous if was_running else now.running
         self._probation = None
         self._installation.record(
-            Rollout(number=number, model=model, previous=previous, state="rejected", reason=reason)
+            Rollout(number=number, model=model, previous=now.proven, state="rejected", reason=reason)
         )
-        if was_running:
+        if now.running != now.proven:
             await self._reload()
 
     async def _reload(self) -> None:

@@ -56,6 +56,11 @@ class Rollout(BaseModel):
         """The active model; None: that of the configuration."""
         return self.previous if self.state == "rejected" else self.model
 
+    @property
+    def proven(self) -> str | None:
+        """The model to return to: the active one unless it is on probation; None: that of the configuration."""
+        return self.model if self.state == "accepted" else self.previous
+
     def figures(self, *, group: str) -> RolloutFigures:
         """The state for telemetry."""
         return RolloutFigures(group=group, number=self.number, model=self.model or "", state=self.state)

@@ -191,6 +191,39 @@ def test_a_newer_assignment_replaces_an_older_at_once_also_on_probation(device):
     assert device.live(100).state == ("two", "probation", b"two")
 
 
+@pytest.mark.parametrize("fault", ["golden vector 1 differs", ""], ids=["does not fit", "is slow"])
+def test_a_rejected_model_never_leads_back_to_one_whose_probation_it_has_interrupted(device, fault):
+    device.live(PROBATION_SECONDS + 60)
+    device.repository.assignment = Assignment(number=2, model="two", previous="one", named=("hall-1",))
+    device.live(100)
+    device.fault = fault
+    device.repository.assignment = Assignment(number=3, model="three", previous="one", named=("hall-1",))
+    device.live(100)
+    device.agent.rate = 1.0
+    device.live(PROBATION_SECONDS + 60)
+
+    assert device.state == ("three", "rejected", b"one")
+
+
+def test_a_model_on_probation_sets_no_lower_standard_for_the_next_one(device):
+    device.live(20)
+    device.agent.rate = 5.0
+    device.repository.assignment = Assignment(number=2, model="two", previous="one", named=("hall-1",))
+    device.live(PROBATION_SECONDS + 100)
+
+    assert device.state == ("two", "rejected", b"configured")
+
+
+def test_a_model_that_was_rolled_back_on_probation_is_on_probation_again(device):
+    device.live(30)
+    device.repository.progress = Progress(number=1, stage="all", since=NOON, is_rolled_back=True)
+    assert device.live(100).state == (None, "accepted", b"configured")
+
+    device.repository.assignment = Assignment(number=2, model="one", previous=None, named=("hall-1",))
+
+    assert device.live(100).state == ("one", "probation", b"one")
+
+
 def test_a_newer_assignment_is_tried_after_a_rejected_one(device):
     device.fault = "slow"
     device.live(30)
