@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.bridge.client import AgentClient
@@ -17,7 +16,7 @@ from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.systemd import Notifier
 from edge_agent.rollout.examination import examine
 from edge_agent.rollout.follower import OBSERVE_SECONDS, Follower
-from edge_agent.rollout.installation import TRUST, Installation
+from edge_agent.rollout.installation import TRUST
 from edge_agent.rollout.opening import opener
 
 if TYPE_CHECKING:
@@ -54,9 +53,22 @@ async def _follow(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     agent = AgentClient(config.state / SOCKET_NAME)
+    rates = [camera.detect_fps for camera in config.cameras.values() if camera.detect_fps]
     feeding = asyncio.ensure_future(_feed(notifier))
     try:
-        follower = open_follower(config, agent)
+        follower = Follower(
+            config,
+            agent,
+            open_repository=opener(config.rollout, folder=config.models_folder / TRUST),
+            examine=partial(
+                examine,
+                runtime=config.runtime,
+                threads=config.threads,
+                labels=config.masks.labels,
+                max_seconds=1 / max(rates) if rates else MAX_READING_SECONDS,
+            ),
+            at=time.monotonic(),
+        )
         notifier.ready()
         while not end.is_set():
             await follower.turn(at=time.monotonic())
@@ -75,33 +87,3 @@ async def _feed(notifier: Notifier) -> None:
     while True:
         notifier.alive()
         await asyncio.sleep(OBSERVE_SECONDS)
-
-
-def open_follower(config: Config, agent: AgentClient) -> Follower:
-    """Build the follower from the configuration.
-
-    Raises:
-        ConfigError: TUF is not installed, or the root cannot be read.
-        OSError: the folder of the models cannot be written.
-    """
-    settings = config.rollout
-    open_repository = opener(settings, folder=config.models_folder / TRUST)
-    rates = [camera.detect_fps for camera in config.cameras.values() if camera.detect_fps]
-
-    return Follower(
-        Installation(config.models_folder),
-        agent,
-        open_repository=open_repository,
-        examine=partial(
-            examine,
-            runtime=config.runtime,
-            threads=config.threads,
-            labels=config.masks.labels,
-            max_seconds=1 / max(rates) if rates else MAX_READING_SECONDS,
-        ),
-        device=config.device.name,
-        group=settings.group,
-        version=version("maskwatch"),
-        poll_seconds=settings.poll_seconds,
-        at=time.monotonic(),
-    )

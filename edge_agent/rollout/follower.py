@@ -9,21 +9,22 @@ import random
 import re
 from contextlib import suppress
 from datetime import datetime, timezone
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.errors import ModelError, UnavailableError, in_one_line
 from edge_agent.messages.rollout import assigned_model
-from edge_agent.rollout.installation import Rollout
-from edge_agent.rollout.probation import Probation, sample_of
+from edge_agent.rollout.installation import Installation, Rollout
+from edge_agent.rollout.probation import Probation, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edge_agent.bridge.client import AgentClient
-    from edge_agent.rollout.installation import Installation
-    from edge_agent.rollout.probation import Sample
+    from edge_agent.bridge.protocol import DeviceStatus
+    from edge_agent.config.model import Config
     from edge_agent.rollout.repository import Repository
 
 OBSERVE_SECONDS = 5.0
@@ -40,25 +41,24 @@ class Follower:
 
     def __init__(
         self,
-        installation: Installation,
+        config: Config,
         agent: AgentClient,
         *,
         open_repository: Callable[[], Repository],
         examine: Callable[[Path], None],
-        device: str,
-        group: str,
-        version: str,
-        poll_seconds: float,
         at: float,
     ) -> None:
         """An interrupted probation starts again.
 
         `open_repository` fetches the desired models and raises an UnavailableError; `examine` a ModelError.
+
+        Raises:
+            OSError: the folder of the models cannot be written.
         """
-        self._installation, self._agent = installation, agent
+        self._settings, self._device, self._agent = config.rollout, config.device.name, agent
+        self._installation = Installation(config.models_folder)
         self._open_repository, self._examine = open_repository, examine
-        self._device, self._group, self._version = device, group, version
-        self._poll_seconds, self._poll_at = poll_seconds, at
+        self._poll_at = at
         self._problem = ""
         self.last_poll = "not polled yet"
         """Result and time of the last poll."""
@@ -72,7 +72,7 @@ class Follower:
             OSError: the folder of the models cannot be written.
         """
         if at >= self._poll_at:
-            self._poll_at = at + self._poll_seconds * (1 + POLL_SPREAD * random.random())  # noqa: S311  (no secret)
+            self._poll_at = at + self._settings.poll_seconds * (1 + POLL_SPREAD * random.random())  # noqa: S311  (no secret)
             when = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
             try:
                 await self._poll()
@@ -89,10 +89,10 @@ class Follower:
 
     async def _poll(self) -> None:
         repository = await asyncio.to_thread(self._open_repository)
-        assignment = (await asyncio.to_thread(repository.assignments)).groups.get(self._group)
+        assignment = (await asyncio.to_thread(repository.assignments)).groups.get(self._settings.group)
         if assignment is None:
             return
-        progress = (await asyncio.to_thread(repository.stages)).groups.get(self._group)
+        progress = (await asyncio.to_thread(repository.stages)).groups.get(self._settings.group)
         now = self._installation.rollout
         wanted = assigned_model(assignment, progress, device=self._device, running=now.running)
         if now.state == "rejected" and (now.number, now.model) == (assignment.number, wanted):
@@ -105,8 +105,8 @@ class Follower:
         await self._change(repository, wanted, number=assignment.number)
 
     async def _change(self, repository: Repository, wanted: str | None, *, number: int) -> None:
-        sample = await self._sample()
-        if sample is None:
+        status = await self._status()
+        if status is None:
             raise UnavailableError("the fleet requests another model, but the agent is not running: start edge-agent")
         now = self._installation.rollout
         if wanted is None or (wanted == now.previous and self._installation.has(wanted)):
@@ -121,25 +121,27 @@ class Follower:
             await self._reject(wanted, in_one_line(error), number=number)
             return
         log.info("model: %s instead of %s, on probation", wanted, now.running or "that of the configuration")
-        # A model that has not passed its own probation is no measure for another.
-        is_measure = now.state != "probation"
+        rate, memory_bytes = rate_of(status), status.telemetry.machine.memory_bytes
+        if now.state == "probation":
+            # A model that has not passed its own probation is no measure for another.
+            rate, memory_bytes = now.frames_per_second, now.memory_bytes
         self._installation.record(
             Rollout(
                 number=number,
                 model=wanted,
                 previous=now.proven,
                 state="probation",
-                frames_per_second=(sample.frames_per_second if is_measure else now.frames_per_second) or 0.0,
-                memory_bytes=(sample.memory_bytes if is_measure else now.memory_bytes) or 0,
+                frames_per_second=rate or 0.0,
+                memory_bytes=memory_bytes or 0,
             )
         )
-        self._probation, self._run_id = None, sample.run_id
+        self._probation, self._run_id = None, status.run_id
         await self._reload()
 
     def _install(self, repository: Repository, model: str) -> None:
         needed = repository.minimum_version(model)
-        if _numbers(needed) > _numbers(self._version):
-            raise ModelError(f"needs maskwatch {needed}, and this is {self._version}")
+        if _numbers(needed) > _numbers(version("maskwatch")):
+            raise ModelError(f"needs maskwatch {needed}, and this is {version('maskwatch')}")
         network, card = repository.fetch(model)
         self._installation.install(model, network, card)
         self._examine(self._installation.path(model))
@@ -159,7 +161,7 @@ class Follower:
                 memory_bytes=now.memory_bytes,
                 at=at,
             )
-        result = self._probation.observe(await self._sample(), at=at)
+        result = self._probation.observe(await self._status(), at=at)
         if result == "passed":
             log.info("model: %s has passed its probation", now.model)
             self._installation.record(now.model_copy(update={"state": "accepted"}))
@@ -184,13 +186,13 @@ class Follower:
             if result["state"] != "done":
                 log.warning("the agent does not reload: %s", result["reason"])
 
-    async def _sample(self) -> Sample | None:
+    async def _status(self) -> DeviceStatus | None:
         try:
-            return sample_of(await self._agent.status())
+            return await self._agent.status()
         except UnansweredError:
             return None
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _numbers(text: str) -> tuple[int, ...]:
     """Numbers for comparing versions: 0.10.0 is above 0.9.1."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

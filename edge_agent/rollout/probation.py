@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_agent.bridge.protocol import DeviceStatus
+    from edge_agent.messages.telemetry import Figures
 
 PROBATION_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
@@ -21,29 +21,14 @@ MIN_SAMPLES = 10
 """Fewest samples of a rate for a reliable median."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """State of the agent at one moment; `frames_per_second` is None while a camera is closed or paused."""
-
-    run_id: str
-    model_sha256: str
-    frames_per_second: float | None
-    memory_bytes: int | None
-
-
-def sample_of(status: DeviceStatus) -> Sample:
-    """The relevant values of the agent's status."""
+def rate_of(status: DeviceStatus) -> float | None:
+    """Frames per second of all cameras; None while one is closed or paused."""
     is_steady = all(camera.is_open and not camera.paused for camera in status.cameras)
-    return Sample(
-        run_id=status.run_id,
-        model_sha256=status.telemetry.models.masks.sha256,
-        frames_per_second=sum(camera.frames_per_second or 0.0 for camera in status.cameras) if is_steady else None,
-        memory_bytes=status.telemetry.machine.memory_bytes,
-    )
+    return sum(camera.frames_per_second or 0.0 for camera in status.cameras) if is_steady else None
 
 
 class Probation:
-    """Evaluates the samples of ten minutes. Owned by the roll-out's loop."""
+    """Evaluates the agent for ten minutes. Owned by the roll-out's loop."""
 
     def __init__(
         self, *, model_sha256: str, run_id: str | None, frames_per_second: float, memory_bytes: int, at: float
@@ -57,29 +42,30 @@ class Probation:
         self._run_id = run_id
         self._rates: list[float] = []
 
-    def observe(self, sample: Sample | None, *, at: float) -> str:
-        """Evaluate a sample, None if the agent does not answer; returns "continues", "passed" or a reason to reject."""
-        if sample is None:
+    def observe(self, status: DeviceStatus | None, *, at: float) -> str:
+        """Evaluate a status, None if the agent does not answer; returns "continues", "passed" or a reason to reject."""
+        if status is None:
             return "the agent is no longer running" if at - self._answered_at > AWAY_SECONDS else "continues"
         self._answered_at = at
-        self._run_id = self._run_id or sample.run_id
-        if sample.run_id != self._run_id:
+        self._run_id = self._run_id or status.run_id
+        if status.run_id != self._run_id:
             return "the agent was restarted"
         if at - self._began_at < SETTLE_SECONDS:
             return "continues"
-        if sample.frames_per_second is not None:
-            self._rates.append(sample.frames_per_second)
-        if fault := self._fault(sample):
+        if (rate := rate_of(status)) is not None:
+            self._rates.append(rate)
+        if fault := self._fault(status.telemetry):
             return fault
         if at - self._began_at < PROBATION_SECONDS:
             return "continues"
         return self._slowness() or "passed"
 
-    def _fault(self, sample: Sample) -> str:
-        if sample.model_sha256 != self._sha256:
+    def _fault(self, figures: Figures) -> str:
+        if figures.models.masks.sha256 != self._sha256:
             return "the agent did not load it; see its log"
-        if self._memory and (sample.memory_bytes or 0) > MAX_MEMORY_FACTOR * self._memory:
-            return f"the agent uses {sample.memory_bytes} bytes of memory, up from {self._memory}"
+        memory_bytes = figures.machine.memory_bytes
+        if self._memory and (memory_bytes or 0) > MAX_MEMORY_FACTOR * self._memory:
+            return f"the agent uses {memory_bytes} bytes of memory, up from {self._memory}"
         return ""
 
     def _slowness(self) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.bridge.client import UnansweredError
+from edge_agent.config.model import Config
 from edge_agent.errors import ModelError, UnavailableError
 from edge_agent.messages.rollout import Assignment, Assignments, Progress, Stages
 from edge_agent.rollout.follower import MAX_ATTEMPTS, OBSERVE_SECONDS, Follower
-from edge_agent.rollout.installation import Installation
+from edge_agent.rollout.installation import Rollout, read_rollout
 from edge_agent.rollout.probation import PROBATION_SECONDS
 from tests.values import a_status
 
@@ -78,23 +79,20 @@ class Device:
     """A follower with everything around it; time is a number."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.at = folder, 0.0
-        self.repository, self.agent = Repository(), Agent(folder)
+        keys = {"state_dir": folder, "device": {"id": "hall-1"}, "rollout": {"poll_seconds": 60}}
+        self.config, self.at = Config.model_validate(keys), 0.0
+        self.folder = self.config.models_folder
+        self.repository, self.agent = Repository(), Agent(self.folder)
         self.fault = ""
         self.start()
 
     def start(self) -> None:
         """Start again as after a power loss."""
-        self.installation = Installation(self.folder)
         self.follower = Follower(
-            self.installation,
+            self.config,
             self.agent,  # type: ignore[arg-type]
             open_repository=self.repository,  # type: ignore[arg-type]
             examine=self._examine,
-            device="hall-1",
-            group="default",
-            version="0.1.0",
-            poll_seconds=60.0,
             at=self.at,
         )
 
@@ -110,9 +108,13 @@ class Device:
         return self
 
     @property
+    def rollout(self) -> Rollout:
+        return read_rollout(self.folder)
+
+    @property
     def state(self) -> tuple[str | None, str, bytes]:
         """The model, its state, and the model that the agent runs."""
-        return self.installation.rollout.model, self.installation.rollout.state, self.agent.model
+        return self.rollout.model, self.rollout.state, self.agent.model
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_a_model_that_does_worse_on_probation_is_rolled_back(device, change, rea
     device.live(PROBATION_SECONDS + 60)
 
     assert device.state[:2] == ("one", "rejected")
-    assert reason in device.installation.rollout.reason
+    assert reason in device.rollout.reason
     assert not (device.folder / "current").exists()
     # And it is not tried again.
     assert device.live(1000).repository.fetched == 1
@@ -167,7 +169,7 @@ def test_an_agent_that_dies_while_it_loads_the_model_was_restarted(device):
     device.agent.command = die
 
     assert device.live(100).state[1] == "rejected"
-    assert "restarted" in device.installation.rollout.reason
+    assert "restarted" in device.rollout.reason
 
 
 def test_a_model_that_fails_its_examination_never_runs(device):
@@ -178,10 +180,10 @@ def test_a_model_that_fails_its_examination_never_runs(device):
 
 
 def test_a_model_for_a_newer_agent_is_rejected_with_a_message(device):
-    device.repository.needs = "0.10.0"
+    device.repository.needs = "99.0.0"
 
     assert device.live(100).state == ("one", "rejected", b"configured")
-    assert "needs maskwatch 0.10.0" in device.installation.rollout.reason
+    assert "needs maskwatch 99.0.0" in device.rollout.reason
 
 
 def test_a_newer_assignment_replaces_an_older_at_once_also_on_probation(device):
