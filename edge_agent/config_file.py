@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_args, 
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -86,14 +86,30 @@ def at_home(path: Path) -> Path:
         raise ValueError(f"'{path}' begins in a home folder that is not known here; write the whole path") from error
 
 
-def beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """Resolve a relative path against the folder of the file that contains it."""
-    folder = (info.context or {}).get("folder")
-    path = at_home(path)
-    return folder / path if folder is not None else path
+class CommandLineText(str):
+    """Text given with --set, whose relative path begins at the working directory."""
+
+    __slots__ = ()
 
 
-FilePath = Annotated[Path, AfterValidator(beside_the_file)]
+class _CommandLineLoader(yaml.SafeLoader):
+    """Loads the value of --set, with its texts marked as such."""
+
+
+_CommandLineLoader.add_constructor(
+    "tag:yaml.org,2002:str", lambda loader, node: CommandLineText(loader.construct_scalar(node))
+)
+
+
+def beside_the_file(value: Any, info: ValidationInfo) -> Any:
+    """Resolve a relative path against the folder of the file that contains it, or against the working directory."""
+    if not isinstance(value, str | Path):
+        return value
+    folder = Path.cwd() if isinstance(value, CommandLineText) else (info.context or {}).get("folder", Path())
+    return folder / at_home(Path(value))
+
+
+FilePath = Annotated[Path, BeforeValidator(beside_the_file)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +165,7 @@ def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] =
     for override in overrides:
         _set(override, model, data, lines, problems)
     try:
-        context = {"folder": file.absolute().parent} if file is not None else None
+        context = {"folder": file.absolute().parent} if file is not None else {}
         config: Model | None = model.model_validate(data, context=context)
     except ValidationError as error:
         problems += [_explain(detail, model, lines) for detail in error.errors() if not _is_consequence(detail)]
@@ -220,7 +236,7 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
 
 def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
-        data, places = _constructed(text)
+        data, places = _constructed(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error
@@ -243,9 +259,9 @@ def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     return data, lines
 
 
-def _constructed(text: str) -> tuple[Any, list[tuple[KeyPath, int]]]:
+def _constructed(text: str, kind: type[yaml.SafeLoader]) -> tuple[Any, list[tuple[KeyPath, int]]]:
     """The value of a YAML text, and the line of every key in it; RecursionError beyond MAX_NODES or MAX_NESTED."""
-    loader = yaml.SafeLoader(text)
+    loader = kind(text)
     root = loader.get_single_node()
     if root is None:
         return None, []
@@ -282,16 +298,13 @@ def _set(
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     try:
-        value, _ = _constructed(text)
+        value, _ = _constructed(text, _CommandLineLoader)
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
-        value = text
+        value = CommandLineText(text)
     if not equals or not all(parts):
         problems.append((ON_COMMAND_LINE, f"{override}: has to be KEY=VALUE"))
         return
     try:
-        if isinstance(value, str) and _holds_a_path(tuple(parts), model):
-            # A path on the command line is relative to the working directory, not to the folder of the file.
-            value = str(at_home(Path(value)).absolute())
         data.update(_replaced(data, (), parts, value, model))
     except ValueError as error:
         problems.append((ON_COMMAND_LINE, f"{key.strip()}: {error}"))
@@ -327,12 +340,6 @@ def _replaced(old: Any, path: KeyPath, parts: Sequence[str], value: Any, model: 
         return items
     section = old if isinstance(old, dict) else {}
     return {**section, first: _replaced(section.get(first), (*path, first), others, value, model)}
-
-
-def _holds_a_path(path: KeyPath, model: type[BaseModel]) -> bool:
-    section = _section_at(path[:-1], model)
-    field = section.model_fields.get(str(path[-1])) if section else None
-    return field is not None and FilePath in get_args(field.annotation)
 
 
 def _explain(detail: ErrorDetails, model: type[BaseModel], lines: dict[KeyPath, int]) -> tuple[int, str]:

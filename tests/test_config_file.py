@@ -289,6 +289,37 @@ def test_paths_on_the_command_line_are_relative_to_the_working_directory(tmp_pat
     assert config.mqtt.topic_prefix == "site"
 
 
+@pytest.mark.parametrize(
+    "override", ["masks={model: a.tflite}", "webhooks=[{url: 'http://localhost/', secret_file: a.tflite}]"]
+)
+def test_so_are_those_inside_of_a_section_or_list(tmp_path, monkeypatch, override):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    config = load_config(write(tmp_path, ""), overrides=[override])
+
+    assert here / "a.tflite" in {config.mask_model, *(webhook.secret_file for webhook in config.webhooks)}
+
+
+def test_a_recording_on_the_command_line_is_not_one_beside_the_file(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for folder in (tmp_path, here):
+        (folder / "door.mp4").touch()
+
+    cameras = load_config(write(tmp_path, ""), overrides=["cameras.door.source=door.mp4"]).cameras
+
+    assert cameras["door"].source == str(here / "door.mp4")
+
+
+def test_a_source_whose_name_is_too_long_for_a_file_is_left_to_the_camera():
+    source = "x" * 300
+
+    assert load_config(None, overrides=[f"cameras.door.source={source}"]).cameras["door"].source == source
+
+
 def test_a_detection_rate_below_the_timeout_of_tracks_is_rejected(tmp_path):
     file = write(tmp_path, "cameras:\n  door: {detect_fps: 0.2}\n  gate: {detect_fps: 0}\n")
 

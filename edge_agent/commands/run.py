@@ -16,7 +16,6 @@ from edge_agent.camera import open_camera
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.source import source_kind
 from edge_agent.commands.options import add_command, configured
-from edge_agent.config.model import CameraConfig
 from edge_agent.errors import AgentError, in_one_line
 from edge_agent.host.allocator import release_free_memory, share_arenas
 from edge_agent.host.disk import DiskThread, reach
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     import argparse
 
     from edge_agent.agent import Agent
-    from edge_agent.config.model import Config
+    from edge_agent.config.model import CameraConfig, Config
 
 OWNER_AND_GROUP = 0o027
 RELOAD_SECONDS = 5.0
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         # JSON is valid YAML and quotes any name.
         cameras = {"camera": {"source": options.source}}
         options.set = [*options.set, f"cameras={json.dumps(cameras)}"]
-        _check_source(CameraConfig(source=options.source))
+        _check_source(configured(options).cameras["camera"])
     lifecycle = _Lifecycle()
     if options.demo:
         from edge_agent.commands.demo import run_demo  # noqa: PLC0415  (brings asyncio: 2 MB that an agent never uses)

@@ -301,10 +301,12 @@ class CameraConfig(Section):
     )
     rules: CameraRulesConfig = _section(CameraRulesConfig)
 
-    @field_validator("source")
+    @field_validator("source", mode="before")
     @classmethod
-    def _beside_the_file(cls, source: str, info: ValidationInfo) -> str:
-        """Resolve the path of a recording or folder against the folder of the configuration file."""
+    def _beside_the_file(cls, source: Any, info: ValidationInfo) -> Any:
+        """Resolve the path of a recording or folder as that of a file."""
+        if not isinstance(source, str) or not source:
+            return source
         if named := named_source(source):
             _check_parameters(*named)
             return source
@@ -312,8 +314,9 @@ class CameraConfig(Section):
         if mark:
             _check_scheme(scheme.lower(), place)
             return f"{scheme.lower()}://{place}"
-        beside = beside_the_file(Path(source), info)
-        return str(beside) if beside.exists() else source
+        beside = str(beside_the_file(source, info))
+        # Path.exists of Python 3.13 raises where the name is too long, or a folder above is not accessible.
+        return beside if os.path.exists(beside) else source  # noqa: PTH110
 
     @model_validator(mode="after")
     def _raw_frames_have_a_size(self) -> CameraConfig:

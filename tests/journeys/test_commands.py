@@ -436,6 +436,13 @@ def test_a_missing_recording_is_rejected_without_waiting(tmp_path, demo):
     assert "typo.mp4: No such file or directory; give" in done.stderr
 
 
+def test_a_source_that_is_not_supported_is_a_mistake_of_the_configuration(tmp_path):
+    done = run_command("run", "--source", "ftp://x/1", "--set", f"state_dir={tmp_path}")
+
+    assert done.returncode == 78
+    assert "cameras.camera.source: ftp:// is not a supported scheme" in done.stderr
+
+
 def test_the_messages_of_runtimes_are_not_printed(pictures):
     assert "XNNPACK" not in run_command("detect", pictures).stderr
 
