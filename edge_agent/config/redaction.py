@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECRET_FILES = {"password_file", "key_file", "key_password_file", "token_file", "secret_file"}
 MIN_SECRET_CHARACTERS = 4
-"""Shorter values of queries, such as a channel '1', are no secrets, and occur everywhere."""
+"""Shorter values of queries and headers, such as a channel '1', are no secrets, and occur everywhere."""
 _SECRET_OPTION = re.compile(r"-{1,2}(?:u|user|username|pass|passwd|password|pwd|token|key|headers|H)", re.IGNORECASE)
 _QUOTES = "'\""
 
@@ -82,12 +82,14 @@ def secret_files(config: Config) -> dict[str, Path]:
 def secrets_of(config: Config) -> set[str]:
     """The secrets themselves, to be masked in logs: of cameras, webhooks, the broker's WebSocket, and files."""
     found = {secret for camera in config.cameras.values() for secret in secrets_in(_words(camera.source))}
+    perhaps: list[str] = []
     for webhook in config.webhooks:
         parts = urlsplit(webhook.url)
-        found |= {part for part in (parts.path, parts.query) if len(part) >= MIN_SECRET_CHARACTERS}
+        perhaps += [parts.path, parts.query]
     # The last word, without a scheme such as `Bearer`.
-    found |= {value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()}
-    found |= {value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)}
+    perhaps += [value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()]
+    perhaps += [value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)]
+    found |= {value for value in perhaps if len(value) >= MIN_SECRET_CHARACTERS}
     return found.union(*map(_lines_of, secret_files(config).values()))
 
 

@@ -54,33 +54,34 @@ def write_bundle(path: Path, examination: Examination, *, journal: str, when: da
         UnavailableError: the file cannot be written.
     """
     findings, config, machine = examination.findings, examination.config, examination.machine
-    files = {"README.txt": README, "system.json": _json(asdict(examination.system))}
+    files: dict[str, object] = {"README.txt": README, "system.json": asdict(examination.system)}
     if config is None:
-        files["doctor.json"] = _json(
-            [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
-        )
+        files["doctor.json"] = [{**asdict(finding), "message": _places_of(finding.message)} for finding in findings]
     else:
-        files["doctor.json"] = _json([asdict(finding) for finding in findings])
-        files["config.yaml"] = as_yaml(without_secrets(config))
-        files["machine.json"] = _json(machine.model_dump() if machine else {})
         history = AlertHistory(config.store_file, only_reads=True)
-        files["outbox.json"] = _json(_outbox(history))
-        files["history.json"] = _json(_history(history))
-        files["journal.txt"] = journal
-        secrets = secrets_of(config)
-        files = {name: mask(text, secrets) for name, text in files.items()}
+        files |= {
+            "doctor.json": [asdict(finding) for finding in findings],
+            "config.yaml": as_yaml(without_secrets(config)),
+            "machine.json": machine.model_dump() if machine else {},
+            "outbox.json": _outbox(history),
+            "history.json": _history(history),
+            "journal.txt": journal,
+        }
+    secrets = secrets_of(config) if config else set()
     try:
-        write_whole(path, _packed(files, when=when), mode=0o600)
+        write_whole(path, _packed(files, secrets, when=when), mode=0o600)
     except OSError as error:
         raise UnavailableError(
             f"{path}: cannot be written: {error.strerror}; choose a file in another folder"
         ) from error
 
 
-def _packed(files: Mapping[str, str], *, when: datetime) -> bytes:
+def _packed(files: Mapping[str, object], secrets: set[str], *, when: datetime) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, text in files.items():
+        for name, file in files.items():
+            masked = _masked(file, secrets)
+            text = masked if isinstance(masked, str) else json.dumps(masked, indent=2) + "\n"
             content = text.encode("utf-8", "backslashreplace")
             entry = tarfile.TarInfo(f"{FOLDER}/{name}")
             entry.size, entry.mtime, entry.mode = len(content), int(when.timestamp()), 0o600
@@ -121,5 +122,14 @@ def _places_of(message: str) -> str:
     return "\n".join([message.splitlines()[0].partition(": ")[0], *places]) if message else ""
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, default=str) + "\n"
+def _masked(value: object, secrets: set[str]) -> object:
+    """Mask secrets in a value before it becomes JSON, which writes some of their characters in another way."""
+    match value:
+        case str():
+            return mask(value, secrets)
+        case dict():
+            return {key: _masked(item, secrets) for key, item in value.items()}
+        case list() | tuple():
+            return [_masked(item, secrets) for item in value]
+        case _:
+            return value

@@ -117,6 +117,16 @@ def test_short_query_values_are_not_redacted_within_numbers():
     assert mask("11 frames, longer-secret", secrets_of(config)) == "11 frames, ***"
 
 
+def test_short_values_of_the_brokers_websocket_are_not_redacted_within_numbers():
+    mqtt = {
+        "transport": "websockets",
+        "websocket_path": "/mqtt?v=1&key=longer-secret",
+        "websocket_headers": {"X-Site": "2"},
+    }
+
+    assert mask("12 frames, longer-secret", secrets_of(Config(mqtt=mqtt))) == "12 frames, ***"
+
+
 SECRETIVE = {
     "cameras": {
         "door": {"source": "rtsp://anna:hunter2@camera.local/stream?channel=1&token=hunter3"},

@@ -102,6 +102,16 @@ def test_no_planted_secret_is_in_any_file(tmp_path, config):
     assert "username: '***'" in files["config.yaml"]
 
 
+@pytest.mark.parametrize("password", ["päss wort", 'pass"word', "pass\\word", "1234"])
+def test_a_password_is_masked_in_whatever_form_json_gives_its_characters(tmp_path, config, password):
+    (tmp_path / "password").write_text(f"{password}\n", encoding="utf-8")
+    finding = Finding("broker", "wrong", f"refuses {password}", exit_code=75)
+
+    (found,) = json.loads(bundled(tmp_path, config, findings=[finding])["doctor.json"])
+
+    assert found["message"] == "refuses ***"
+
+
 def test_the_bundle_has_all_files(tmp_path, config):
     outbox = AlertStore(config.store_file, boot_id="boot")
     put(outbox, "telemetry", alerts_today=3)
