@@ -1,4 +1,4 @@
-"""Command line: commands with their help, exit status (sysexits.h) and error messages."""
+"""Command line: commands with their help, exit status (sysexits.h), error messages and progress."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import logging
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_agent.errors import AgentError
 from edge_agent.foreign_text import safe_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+Item = TypeVar("Item")
 
 INTERRUPTED = 130
 """What shells report for Ctrl-C."""
 BUG = 70
 """EX_SOFTWARE of sysexits.h: distinguishes a bug from bad input, which exits with 1."""
+QUIET_SECONDS = 2.0
+REDRAW_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +62,9 @@ def number(*, least: float, most: float = math.inf, kind: type[int] | type[float
 def run_command(action: Callable[[], int], *, program: str) -> int:
     """Run a command and return its exit status; an error is one sentence on stderr, a bug is logged."""
     try:
-        return int(action())
+        status = int(action())
+        # A pipe that its reader has closed fails here, and not at the end of the interpreter.
+        sys.stdout.flush()
     except AgentError as error:
         sys.stderr.write(safe_lines(f"{program}: {error}") + "\n")
         return error.exit_code
@@ -70,3 +77,25 @@ def run_command(action: Callable[[], int], *, program: str) -> int:
     except Exception:
         log.exception("%s failed; please report this", program)
         return BUG
+    return status
+
+
+def with_progress(items: Sequence[Item], *, unit: str) -> Iterator[Item]:
+    """Iterate; shows the progress on a terminal after QUIET_SECONDS."""
+    began = shown = time.monotonic()
+    for number, item in enumerate(items, 1):
+        now = time.monotonic()
+        if now - began > QUIET_SECONDS and now - shown > REDRAW_SECONDS:
+            shown = now
+            left = (now - began) / number * (len(items) - number)
+            show_step(f"{number} of {len(items)} {unit}, {left:.0f} s left ")
+        yield item
+    if shown != began:
+        show_step("")
+
+
+def show_step(text: str) -> None:
+    """Show what is being done on a terminal, in place of the last step; empty: nothing any more."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()

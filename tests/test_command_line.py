@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -71,17 +72,18 @@ def test_wrong_usage_has_its_own_status(arguments, capsys):
     assert arguments[1] in capsys.readouterr().err
 
 
-def test_a_closed_pipe_is_not_a_failure():
+@pytest.mark.parametrize("prints", ["while True:\n        print('line', flush=True)", "print('line')\n    return 0"])
+def test_a_closed_pipe_is_not_a_failure(prints):
     program = (
         "import sys\nfrom edge_agent.command_line import run_command\n"
-        "def action():\n    while True:\n        print('line', flush=True)\n"
+        f"def action():\n    sys.stdin.read()\n    {prints}\n"
         "sys.exit(run_command(action, program='program'))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", program], env=buffered, **pipes) as process:
         process.stdout.close()
+        process.stdin.close()
 
         assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.alerts.export import Exported, export_faces, reviewed_alerts
 from edge_agent.alerts.history import REVIEWS
-from edge_agent.command_line import number
+from edge_agent.command_line import number, with_progress
 from edge_agent.commands.options import (
     accept_json,
     add_command,
@@ -20,7 +20,6 @@ from edge_agent.commands.options import (
     day,
     print_json,
     stored_history,
-    with_progress,
 )
 from edge_agent.config.model import NAME_PATTERN
 from edge_agent.domain import LABELS

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.command_line import number
-from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.model import shipped
 from edge_agent.config.redaction import shown_source
 from edge_agent.diagnosis.measurement import (
@@ -88,15 +87,11 @@ def bench(options: argparse.Namespace) -> int:
     config = configured(options)
     source, frames, decoding_seconds = _frames(config, options)
     # First, because the models of the candidates would count as its memory.
-    path = measure_whole_path(
-        config, frames, decoding_seconds=decoding_seconds, with_progress=partial(with_progress, unit="frames")
-    )
+    path = measure_whole_path(config, frames, decoding_seconds=decoding_seconds)
     together = measure_cameras(config, frames, cameras=options.cameras)
     start = measure_start(config, shipped("examples") / EXAMPLE, watch_seconds=WATCH_SECONDS)
     chosen = frames[:: max(1, len(frames) // SIDE_BY_SIDE_PICTURES)][:SIDE_BY_SIDE_PICTURES]
-    candidates = measure_candidates(
-        config, [frame.image for frame in chosen], with_progress=partial(with_progress, unit="pictures side by side")
-    )
+    candidates = measure_candidates(config, [frame.image for frame in chosen])
     measured = _Measured(source, path, together, start, tuple(candidates))
     if options.json:
         print_json(_as_json(config, measured))

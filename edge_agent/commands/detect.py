@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from edge_agent.camera.pictures import picture_paths
-from edge_agent.commands.options import accept_json, add_command, configured, print_json, with_progress
+from edge_agent.command_line import with_progress
+from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.annotation import WORDS, annotate

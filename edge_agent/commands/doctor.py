@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.command_line import show_step
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
 from edge_agent.config.load import default_file
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
@@ -65,8 +66,10 @@ def doctor(options: argparse.Namespace) -> int:
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     now = datetime.now(timezone.utc)
-    examination = examine(options.config, overrides=options.set, now=now, progress=_print_progress)
-    _print_progress("")
+    examination = examine(
+        options.config, overrides=options.set, now=now, progress=lambda name: show_step(f"checking {name} ...")
+    )
+    show_step("")
     if options.json:
         for finding in examination.findings:
             print_json(asdict(finding))
@@ -136,9 +139,3 @@ def _fitted(line: str, margin: int) -> list[str]:
 
 def _counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {severity: sum(finding.severity == severity for finding in findings) for severity in SEVERITIES}
-
-
-def _print_progress(name: str) -> None:
-    """Print the current check on a terminal: a camera or broker that does not answer takes ten seconds."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{f'checking {name} ...' if name else ''}", end="", file=sys.stderr, flush=True)

@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,10 @@ from edge_agent.config.load import default_file, load_config
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import date
 
     from edge_agent.config.model import Config
-
-QUIET_SECONDS = 2.0
-REDRAW_SECONDS = 0.2
 
 
 def add_command(
@@ -121,18 +117,3 @@ def alert_line(message: Mapping[str, Any]) -> str:
         f"({message['score']:.0%} over {message['readings']} readings), "
         f"crop {crop['file'] if crop else 'missing: ' + message['crop_error']}"
     )
-
-
-def with_progress(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Iterate; prints the progress on a terminal after QUIET_SECONDS."""
-    began = shown = time.monotonic()
-    drew = False
-    for number, item in enumerate(items, 1):
-        now = time.monotonic()
-        if sys.stderr.isatty() and now - began > QUIET_SECONDS and now - shown > REDRAW_SECONDS:
-            shown, drew = now, True
-            left = (now - began) / number * (len(items) - number)
-            print(f"\r{number} of {len(items)} {unit}, {left:.0f} s left \x1b[K", end="", file=sys.stderr, flush=True)
-        yield item
-    if drew:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

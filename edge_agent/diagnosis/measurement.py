@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.replay import recorded_frames
+from edge_agent.command_line import with_progress
 from edge_agent.config.redaction import shown_source
 from edge_agent.domain import Box, Frame
 from edge_agent.errors import CameraError, UnavailableError
@@ -27,7 +28,7 @@ from edge_agent.vision.tflite import open_interpreter, probe_runtimes
 from edge_agent.wiring import build_pipeline, is_at_work, open_models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edge_agent.config.model import Config
@@ -129,13 +130,7 @@ def frames_of_recording(path: Path, *, count: int) -> tuple[list[Frame], float]:
     return frames, time.perf_counter() - began
 
 
-def measure_whole_path(
-    config: Config,
-    frames: Sequence[Frame],
-    *,
-    decoding_seconds: float,
-    with_progress: Callable[[Sequence[Frame]], Iterable[Frame]],
-) -> WholePath:
+def measure_whole_path(config: Config, frames: Sequence[Frame], *, decoding_seconds: float) -> WholePath:
     """Run every frame through the pipeline of the first camera, as fast as possible.
 
     `decoding_seconds` is the time that decoding the frames took; 0: unknown, as with a live camera.
@@ -143,7 +138,7 @@ def measure_whole_path(
     name, pipeline = _fast_pipeline(config, *open_models(config))
     metrics = Metrics([name])
     began = time.perf_counter()
-    for frame in with_progress(frames):
+    for frame in with_progress(frames, unit="frames"):
         metrics.record(name, pipeline.process(frame))
     seconds = time.perf_counter() - began
     counts = metrics.totals()
@@ -223,12 +218,7 @@ def _bare_run_seconds(config: Config, content: bytes) -> float:
     return float(np.median(times))
 
 
-def measure_candidates(
-    config: Config,
-    images: Sequence[Image],
-    *,
-    with_progress: Callable[[Sequence[Image]], Iterable[Image]],
-) -> list[Candidate]:
+def measure_candidates(config: Config, images: Sequence[Image]) -> list[Candidate]:
     """Time each working runtime with 1 thread up to the number of cores, alternating on the same pictures."""
     runtimes = [probe.runtime for probe in probe_runtimes(model_bytes(config.mask_model)) if probe.works]
     cores = min(len(os.sched_getaffinity(0)), MAX_THREADS)
@@ -241,7 +231,7 @@ def measure_candidates(
     for detector, classifier in models.values():
         _timed(images[0], detector, classifier)  # The first run of a model also prepares it.
     order = list(models)
-    for image in with_progress(images):
+    for image in with_progress(images, unit="pictures side by side"):
         # Rotate the order, so that heat, caches and other programs affect all candidates alike.
         order = [*order[1:], order[0]]
         for key in order:

@@ -54,7 +54,7 @@ def test_a_slow_runtime_is_not_preferred_for_using_one_thread():
 def test_every_runtime_is_measured_with_every_number_of_threads(tmp_path):
     images = [np.zeros((180, 320, 3), np.uint8)] * 2
 
-    found = measure_candidates(Config(state_dir=tmp_path), images, with_progress=iter)
+    found = measure_candidates(Config(state_dir=tmp_path), images)
 
     assert {one.threads for one in found} == set(range(1, len(os.sched_getaffinity(0)) + 1))
     assert len({(one.runtime, one.threads) for one in found}) == len(found)
@@ -64,9 +64,7 @@ def test_every_runtime_is_measured_with_every_number_of_threads(tmp_path):
 def test_the_whole_path_is_measured_as_fast_as_it_can_run(tmp_path):
     frames, decoding_seconds = frames_of_recording(EXAMPLE, count=12)
 
-    measured = measure_whole_path(
-        Config(state_dir=tmp_path), frames, decoding_seconds=decoding_seconds, with_progress=iter
-    )
+    measured = measure_whole_path(Config(state_dir=tmp_path), frames, decoding_seconds=decoding_seconds)
 
     assert measured.frames == len(frames) == 12
     assert measured.frames_per_second > 0
@@ -80,7 +78,7 @@ def test_decoding_counts_towards_the_limit_share(tmp_path):
     config = Config(state_dir=tmp_path)
 
     # Pretend that decoding took an hour: the time of the pipeline is negligible.
-    slow = measure_whole_path(config, frames, decoding_seconds=3600.0, with_progress=iter)
+    slow = measure_whole_path(config, frames, decoding_seconds=3600.0)
 
     assert decoding_seconds > 0
     assert slow.limit_share == pytest.approx(1.0, abs=0.01)
