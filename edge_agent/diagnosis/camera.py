@@ -15,6 +15,7 @@ from edge_agent.camera.health import NOTHING_LEVELS, contrast_levels
 from edge_agent.camera.transform import transform
 from edge_agent.config.redaction import shown_source
 from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.groups import device_files
 from edge_agent.domain import Frame
 from edge_agent.errors import CameraError
 from edge_agent.vision.detector import open_detector
@@ -31,7 +32,7 @@ CAPTURE_SECONDS = 1.0
 MAX_PICTURES = 30
 
 
-def check_camera(config: Config, name: str) -> Finding:
+def check_camera(config: Config, name: str, *, root: Path = Path("/")) -> Finding:
     """Open a camera for a second and describe its picture; a warning if nothing is visible.
 
     Raises:
@@ -40,8 +41,8 @@ def check_camera(config: Config, name: str) -> Finding:
     """
     camera = config.cameras[name]
     check, shown = f"camera {name}", shown_source(camera.source)
-    if camera.source.startswith("/dev/") and Path(camera.source).exists() and is_at_work(config.state):
-        # A V4L2 device gives its pictures to one program at a time.
+    if any(device_files(camera.source, root)) and is_at_work(config.state):
+        # A V4L2 device or CSI camera gives its pictures to one program at a time.
         return Finding(
             check, "ok", f"{shown}: not opened, because an agent is running; see 'systemctl status edge-agent'"
         )

@@ -60,7 +60,7 @@ def fix_camera(source: str, _error: Exception) -> str:
         source = shlex.split(source)[-1]
     if "://" in source:
         return f"ping -c 3 {_host_of(source)}"
-    if source.startswith("/dev/"):
+    if source.startswith("/dev/") or source.isdecimal():
         return "v4l2-ctl --list-devices"
     return f"ls -l {shlex.quote(source)}"
 

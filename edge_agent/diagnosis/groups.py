@@ -67,7 +67,7 @@ def user_name() -> str:
 
 def check_groups(config: Config, user: AgentUser, *, root: Path = Path("/")) -> Iterator[Finding]:
     """Check access to all existing device files of cameras and signals; no finding if there are none."""
-    cameras = {file for camera in config.cameras.values() for file in _device_files(camera.source, root)}
+    cameras = {file for camera in config.cameras.values() for file in device_files(camera.source, root)}
     files = sorted({*cameras, *_gpio_files(config.signals, root)})
     closed = [file for file in files if not _may_open(user, file.stat())]
     for file in closed:
@@ -105,7 +105,7 @@ def check_gpio_chips(config: Config, service: Service | None, *, root: Path = Pa
         )
 
 
-def _device_files(source: str, root: Path) -> Iterator[Path]:
+def device_files(source: str, root: Path) -> Iterator[Path]:
     """The existing device files below /dev of a camera."""
     if (named := named_source(source)) is not None:
         if named[0] in ("rpicam", "picamera2"):

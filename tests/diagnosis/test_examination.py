@@ -8,6 +8,8 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
+from edge_agent.config.model import Config
+from edge_agent.diagnosis.camera import check_camera
 from edge_agent.diagnosis.examination import examine
 from edge_agent.wiring import alone_in
 from tests.mosquitto import Mosquitto, free_port
@@ -28,6 +30,7 @@ def examined(tmp_path, **keys):
     ("source", "fix"),
     [
         ("/dev/video97", "v4l2-ctl --list-devices"),
+        ("97", "v4l2-ctl --list-devices"),
         ("rtsp://me:secret@127.0.0.1:1/live", "ping -c 3 127.0.0.1"),
         ("/nowhere/door.mp4", "ls -l /nowhere/door.mp4"),
         ("ffmpeg: -stream_loop 1 '/nowhere/front door.mp4'", "ls -l '/nowhere/front door.mp4'"),
@@ -47,6 +50,18 @@ def test_beside_an_agent_a_device_is_not_opened_but_a_missing_one_is_reported(tm
         found = examined(tmp_path, cameras={"door": {"source": "/dev/null"}, "yard": {"source": "/dev/video97"}})
 
     assert (found["camera door"].severity, found["camera yard"].severity) == ("ok", "wrong")
+
+
+@pytest.mark.parametrize("source", ["0", "/dev/video0", "rpicam", "picamera2: 1"])
+def test_beside_an_agent_no_camera_is_opened_that_only_one_program_can_use(tmp_path, source):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/video0").touch()
+    keys = {"state_dir": str(tmp_path / "state"), "cameras": {"door": {"source": source}}}
+
+    with alone_in(tmp_path / "state"):
+        found = check_camera(Config.model_validate(keys), "door", root=tmp_path)
+
+    assert (found.severity, "not opened" in found.message) == ("ok", True)
 
 
 @pytest.mark.parametrize(
