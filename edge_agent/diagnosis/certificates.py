@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 
-from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.finding import Finding, quoted
 from edge_agent.errors import ConfigError
 from edge_agent.mqtt.tls import tls_context
 
@@ -59,11 +59,13 @@ def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
         until = expiry(file.read_bytes())
     except OSError as error:
         message = f"{file}: cannot be read: {error.strerror}"
-        return Finding(check, "wrong", message, f"ls -l {file}", ConfigError.exit_code)
+        return Finding(check, "wrong", message, f"ls -l {quoted(file)}", ConfigError.exit_code)
     except ValueError as error:
         message = f"{file}: {error}"
-        return Finding(check, "wrong", message, f"openssl x509 -in {file} -noout -text", ConfigError.exit_code)
-    return _judge(check, str(file), until, now=now, fix=f"openssl x509 -in {file} -noout -subject -issuer -dates")
+        return Finding(check, "wrong", message, f"openssl x509 -in {quoted(file)} -noout -text", ConfigError.exit_code)
+    return _judge(
+        check, str(file), until, now=now, fix=f"openssl x509 -in {quoted(file)} -noout -subject -issuer -dates"
+    )
 
 
 def _judge(check: str, name: str, until: datetime, *, now: datetime, fix: str) -> Finding:

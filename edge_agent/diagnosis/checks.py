@@ -21,7 +21,7 @@ from edge_agent.alerts.history import AlertHistory
 from edge_agent.diagnosis.broker import check_broker
 from edge_agent.diagnosis.camera import check_camera
 from edge_agent.diagnosis.console import check_console
-from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.finding import Finding, quoted
 from edge_agent.diagnosis.fixes import (
     as_root,
     fix_broker,
@@ -149,12 +149,16 @@ def _writable(folder: Path) -> str:
     if not is_there(folder):
         above = next(parent for parent in folder.parents if is_there(parent))
         if not above.is_dir():
-            raise UnavailableError(f"{folder}: Not a directory: {above} is in its place", fix=f"mv {above} {above}.old")
+            raise UnavailableError(
+                f"{folder}: Not a directory: {above} is in its place", fix=f"mv {quoted(above)} {quoted(above)}.old"
+            )
         if not os.access(above, os.W_OK | os.X_OK):
             raise UnavailableError(f"{folder}: cannot be created: Permission denied in {above}")
         return "does not exist yet; the agent creates it"
     if not folder.is_dir():
-        raise UnavailableError(f"{folder}: File exists, and is not a folder", fix=f"mv {folder} {folder}.old")
+        raise UnavailableError(
+            f"{folder}: File exists, and is not a folder", fix=f"mv {quoted(folder)} {quoted(folder)}.old"
+        )
     if os.geteuid() == 0:
         return _writable_for_owner(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -168,7 +172,7 @@ def _writable_for_owner(folder: Path) -> str:
     if owner == 0 and parent_owner != 0:
         raise UnavailableError(
             f"{folder}: belongs to root, so that the agent cannot write there",
-            fix=f"sudo chown --reference={folder.parent} {folder}",
+            fix=f"sudo chown --reference={quoted(folder.parent)} {quoted(folder)}",
         )
     if not os.access(folder, os.W_OK):
         raise UnavailableError(f"{folder}: cannot be written: the disk is read-only")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.alerts.database import files_set_aside
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.finding import Finding, quoted
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised
 
@@ -178,5 +178,5 @@ def _set_aside(file: Path) -> Iterator[Finding]:
             "set aside",
             "warning",
             f"the alert store was damaged and recreated {len(files)} times, possibly by a failing SD card",
-            f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(str, files))}",
+            f"sudo dmesg --level=err,warn | grep -i mmc; rm {' '.join(map(quoted, files))}",
         )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.model import is_loopback
 from edge_agent.config.redaction import secret_files
-from edge_agent.diagnosis.finding import Finding
+from edge_agent.diagnosis.finding import Finding, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +40,11 @@ def _readable(config: Config, file: Path | None) -> Iterator[Finding]:
         secrets["the configuration, with a camera password"] = file
     for key, path in secrets.items():
         if _mode(path) & stat.S_IROTH:
-            yield _exposed(f"{key}: {path} is readable by all users of this machine", f"chmod o-r {path}")
+            yield _exposed(f"{key}: {path} is readable by all users of this machine", f"chmod o-r {quoted(path)}")
     for folder in dict.fromkeys((config.state, config.crops_folder)):
         if _mode(folder) & stat.S_IRWXO:
             message = f"{folder}: alerts and pictures are readable by all users of this machine"
-            yield _exposed(message, f"chmod -R o-rwx {folder}")
+            yield _exposed(message, f"chmod -R o-rwx {quoted(folder)}")
 
 
 def _mode(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ from edge_agent.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 Severity: TypeAlias = Literal["wrong", "warning", "ok"]
 
@@ -32,6 +34,11 @@ class Finding:
     message: str
     fix: str = ""
     exit_code: int = UnavailableError.exit_code
+
+
+def quoted(file: Path | None) -> str:
+    """The name of a configured file or folder, which may contain spaces, for a command."""
+    return shlex.quote(str(file))
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

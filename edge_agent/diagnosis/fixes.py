@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edge_agent.config.model import is_loopback, shipped
+from edge_agent.diagnosis.finding import quoted
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def as_root(message: str) -> str:
 
 def fix_configuration(file: Path | None, message: str) -> str:
     """Edit what holds the mistakes."""
-    return as_root(message) or (f"sudoedit {file}" if file else "correct the --set options")
+    return as_root(message) or (f"sudoedit {quoted(file)}" if file else "correct the --set options")
 
 
 def fix_model(file: Path) -> str:
@@ -47,7 +48,7 @@ def fix_model(file: Path) -> str:
 
 def fix_folder(folder: Path, *, user: str) -> str:
     """Create a folder, and give it to the user of the agent."""
-    return f"sudo mkdir -p {folder} && sudo chown -R {user} {folder}"
+    return f"sudo mkdir -p {quoted(folder)} && sudo chown -R {user} {quoted(folder)}"
 
 
 def fix_camera(source: str, _error: Exception) -> str:
@@ -68,7 +69,7 @@ def fix_camera(source: str, _error: Exception) -> str:
 def fix_webhook(webhook: WebhookConfig, error: Exception) -> str:
     """Write a new secret, or look its host up."""
     if isinstance(error, ConfigError):
-        return f"echo whsec_$(openssl rand -base64 32) | sudo tee {webhook.secret_file}"
+        return f"echo whsec_$(openssl rand -base64 32) | sudo tee {quoted(webhook.secret_file)}"
     return f"getent ahosts {urlsplit(webhook.url).hostname}"
 
 
@@ -79,9 +80,9 @@ def fix_console(console: ConsoleConfig, error: Exception) -> str:
         return "sudo systemctl start maskwatch-console"
     for key, file in (("password_file", console.password_file), ("token_file", console.token_file)):
         if f"console.{key}" in message:
-            return f"openssl rand -hex 16 | sudo tee {file}"
+            return f"openssl rand -hex 16 | sudo tee {quoted(file)}"
     if "certificate" in message:
-        return f"openssl x509 -in {console.cert_file} -noout -text"
+        return f"openssl x509 -in {quoted(console.cert_file)} -noout -text"
     return f"ss -tlnp 'sport = :{console.port}'"
 
 
@@ -91,9 +92,9 @@ def fix_broker(mqtt: MqttConfig, error: Exception) -> str:
     if CREDENTIALS in message:
         return "sudo systemctl start edge-agent"
     if "password" in message and mqtt.password_file is not None:
-        return f"sudoedit {mqtt.password_file}"
+        return f"sudoedit {quoted(mqtt.password_file)}"
     if "certificate" in message and mqtt.ca_file is not None:
-        return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {mqtt.ca_file} </dev/null"
+        return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {quoted(mqtt.ca_file)} </dev/null"
     if is_loopback(mqtt.host):
         return "sudo systemctl enable --now mosquitto"
     return f"ping -c 3 {mqtt.host}"

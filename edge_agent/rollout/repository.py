@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -131,14 +132,15 @@ def check_root(file: Path) -> bytes:
     Raises:
         ConfigError: the file cannot be read, or is not root metadata.
     """
+    look = f"ls -l {shlex.quote(str(file))}"
     try:
         content = file.read_bytes()
         Metadata[Root].from_bytes(content)
     except OSError as error:
-        raise ConfigError(f"rollout.root_file: {file}: {error.strerror}", fix=f"ls -l {file}") from error
+        raise ConfigError(f"rollout.root_file: {file}: {error.strerror}", fix=look) from error
     except (RepositoryError, ValueError) as error:
         message = f"rollout.root_file: {file}: is no root.json of a repository: {error}"
-        raise ConfigError(message, fix=f"ls -l {file}") from error
+        raise ConfigError(message, fix=look) from error
     return content
 
 

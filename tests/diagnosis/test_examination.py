@@ -89,6 +89,13 @@ def test_a_folder_that_cannot_be_created_has_a_command(tmp_path):
     assert (found["crops"].severity, found["crops"].fix) == ("wrong", found["outbox"].fix)
 
 
+def test_a_name_with_spaces_is_one_word_of_a_command(tmp_path):
+    state = tmp_path / "state of; the door"
+    state.touch()
+
+    assert examined(tmp_path, state_dir=str(state))["outbox"].fix == f"mv '{state}' '{state}'.old"
+
+
 def test_a_public_key_that_is_not_one_has_its_own_command(tmp_path):
     pytest.importorskip("pyrage")
 
