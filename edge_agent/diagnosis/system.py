@@ -53,10 +53,10 @@ class System:
 
 
 def read_system(*, root: Path = Path("/")) -> System:
-    """Read hardware and software versions from the file system below `root`."""
+    """Read hardware and software versions; the board's name from the file system below `root`."""
     return System(
         model=next((name for file in MODEL_FILES if (name := _text(root / file))), "unnamed machine"),
-        operating_system=_pretty_name(_text(root / "etc/os-release")),
+        operating_system=_operating_system(),
         kernel=platform.release(),
         architecture=platform.machine(),
         cores=len(os.sched_getaffinity(0)),
@@ -76,12 +76,11 @@ def installed_packages() -> dict[str, str]:
     return found
 
 
-def _pretty_name(os_release: str) -> str:
-    for line in os_release.splitlines():
-        key, _, value = line.partition("=")
-        if key == "PRETTY_NAME":
-            return value.strip('"')
-    return "unnamed system"
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "unnamed system"
 
 
 def _text(file: Path) -> str:
