@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import UnavailableError
+from edge_agent.host.stats import bytes_in
 
 if TYPE_CHECKING:
     from edge_agent.config.model import Config
@@ -28,7 +29,7 @@ READY_SECONDS = 120.0
 NO_BROKER_PORT = 9
 """The discard service, which practically no machine offers: messages stay in the temporary outbox."""
 POLL_SECONDS = 0.1
-KIBIBYTE = 1024
+MAX_MESSAGE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _await_ready(notify: socket.socket, process: subprocess.Popen[bytes], *, unt
     notify.settimeout(0.1)
     while time.monotonic() < until and process.poll() is None:
         try:
-            if b"READY=1" in notify.recv(KIBIBYTE):
+            if b"READY=1" in notify.recv(MAX_MESSAGE_BYTES):
                 return
         except TimeoutError:
             continue
@@ -120,15 +121,13 @@ def _peak_memory_bytes(process: subprocess.Popen[bytes], *, until: float) -> int
 
     getrusage is unsuitable: its peak starts at that of the parent process.
     """
-    peak_kib = 0
+    peak_bytes = 0
     while time.monotonic() < until and process.poll() is None:
-        for line in Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            # Missing once the process has ended.
-            if name == "VmHWM":
-                peak_kib = int(value.split()[0])
+        # Not stated once the process has ended.
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        peak_bytes = bytes_in(status, "VmHWM") or peak_bytes
         time.sleep(POLL_SECONDS)
-    return peak_kib * KIBIBYTE
+    return peak_bytes
 
 
 def _cpu_seconds_of(command: list[str]) -> float:

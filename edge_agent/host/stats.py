@@ -44,8 +44,8 @@ class HostStats:
             temperature_celsius=self._temperature_celsius(),
             throttling=now,
             throttled_since_boot=since_boot,
-            memory_bytes=self._kibibytes("proc/self/status", "VmRSS"),
-            memory_available_bytes=self._kibibytes("proc/meminfo", "MemAvailable"),
+            memory_bytes=bytes_in(self._read("proc/self/status"), "VmRSS"),
+            memory_available_bytes=bytes_in(self._read("proc/meminfo"), "MemAvailable"),
             disk_free_bytes=self._disk_free_bytes.get(),
             uptime_seconds=_number(self._read("proc/uptime").partition(" ")[0]),
         )
@@ -67,19 +67,21 @@ class HostStats:
             return (), ()
         return _named(bits), _named(bits >> SINCE_BOOT_SHIFT)
 
-    def _kibibytes(self, file: str, key: str) -> int | None:
-        for line in self._read(file).splitlines():
-            name, _, value = line.partition(":")
-            if name == key:
-                return int(value.split()[0]) * KIBIBYTE
-        return None
-
     def _read(self, file: str) -> str:
         try:
             return (self._root / file).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             # The machine has no such file, or its sensor does not respond.
             return ""
+
+
+def bytes_in(text: str, key: str) -> int | None:
+    """A size in kB of /proc/meminfo or /proc/PID/status; None if the kernel does not state it."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) * KIBIBYTE
+    return None
 
 
 def _named(bits: int) -> Throttling:
