@@ -21,7 +21,7 @@ from edge_agent.commands.options import (
     print_json,
     stored_history,
 )
-from edge_agent.config.model import NAME_PATTERN
+from edge_agent.config.model import NAME_ERROR, NAME_PATTERN
 from edge_agent.domain import LABELS
 from edge_agent.mqtt.subscriber import follow_alerts
 from edge_agent.vision.card import read_classifier_card
@@ -131,5 +131,5 @@ def _print_summary(exported: Exported, options: argparse.Namespace) -> None:
 
 def _device(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
-        raise argparse.ArgumentTypeError(f"{name!r}: the name of a device holds letters, digits, '.', '_' and '-' only")
+        raise argparse.ArgumentTypeError(f"{name!r}: the name of a device {NAME_ERROR}")
     return name

@@ -98,15 +98,10 @@ def _section(model: type[Section]) -> Any:
 class DeviceConfig(Section):
     """Device."""
 
-    id: str = Field("", description="Name of this device in topics and alerts; empty: the host name")
+    id: Annotated[str, Form(f"^$|{NAME_PATTERN}", NAME_ERROR)] = Field(
+        "", description="Name of this device in topics and alerts; empty: the host name"
+    )
     title: Title = Field("", description="Friendly name, such as Front door of the library; empty: the id")
-
-    @field_validator("id")
-    @classmethod
-    def _fits_a_topic(cls, value: str) -> str:
-        if value and not re.fullmatch(NAME_PATTERN, value):
-            raise ValueError(NAME_ERROR)
-        return value
 
     @property
     def name(self) -> str:
