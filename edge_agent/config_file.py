@@ -166,19 +166,13 @@ def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] =
         _set(override, model, data, lines, problems)
     try:
         context = {"folder": file.absolute().parent} if file is not None else {}
-        config: Model | None = model.model_validate(data, context=context)
+        config = model.model_validate(data, context=context)
     except ValidationError as error:
         problems += [_explain(detail, model, lines) for detail in error.errors() if not _is_consequence(detail)]
-        config = None
-    if problems or config is None:
-        raise ConfigError(_report(file, problems))
-    return config
-
-
-def _section_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
-    """The section at `path`; None if there is none."""
-    here = _annotation_at(path, model)
-    return here if _is_section(here) else None
+    else:
+        if not problems:
+            return config
+    raise ConfigError(_report(file, problems))
 
 
 def _annotation_at(path: KeyPath, model: type[BaseModel]) -> Any:
@@ -191,11 +185,10 @@ def _annotation_at(path: KeyPath, model: type[BaseModel]) -> Any:
         elif get_origin(here) is tuple:
             here = get_args(here)[0]
         elif _is_section(here) and str(part) in here.model_fields:
-            annotation = here.model_fields[str(part)].annotation
-            # The section of `RecipeSection | None`.
-            here = (
-                next(filter(_is_section, get_args(annotation)), annotation) if _is_optional(annotation) else annotation
-            )
+            here = here.model_fields[str(part)].annotation
+            if type(None) in get_args(here):
+                # The section of `RecipeSection | None`.
+                here = next(filter(_is_section, get_args(here)), here)
         else:
             return None
     return here
@@ -203,10 +196,6 @@ def _annotation_at(path: KeyPath, model: type[BaseModel]) -> Any:
 
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _is_optional(annotation: Any) -> bool:
-    return type(None) in get_args(annotation)
 
 
 def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -371,8 +360,8 @@ def _may_be_secret(path: KeyPath, detail: ErrorDetails) -> bool:
 
 
 def _suggestion(path: KeyPath, model: type[BaseModel]) -> str:
-    section = _section_at(path[:-1], model)
-    candidates = list(section.model_fields) if section else []
+    section = _annotation_at(path[:-1], model)
+    candidates = list(section.model_fields) if _is_section(section) else []
     nearest = difflib.get_close_matches(str(path[-1]), candidates, n=1)
     if nearest:
         return f"; did you mean '{nearest[0]}'?"
