@@ -87,6 +87,8 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
         epilog="example: edge-agent run --demo",
     )
     parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
+    # Of the options that commands share: see commands/options.py.
+    parser.set_defaults(config=None, set=[], json=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in names:
         import_module(f"edge_agent.commands.{name}").add_to(commands)

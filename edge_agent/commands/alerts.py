@@ -55,7 +55,6 @@ def _add_export_to(commands: Any) -> None:
         export,
         summary="export the faces of reviewed alerts into one folder per label",
         example="edge-agent alerts export reviewed/ --since 2026-03-01",
-        is_below=True,
     )
     parser.add_argument(
         "folder",
@@ -66,7 +65,7 @@ def _add_export_to(commands: Any) -> None:
     parser.add_argument("--all", action="store_true", help="include alerts without a review, under their own label")
     parser.add_argument("--camera", default=argparse.SUPPRESS, help="only alerts of this camera")
     parser.add_argument("--since", type=day, metavar="DAY", help="only alerts from YYYY-MM-DD on")
-    accept_json(parser, is_below=True)
+    accept_json(parser)
 
 
 def follow(options: argparse.Namespace) -> int:

@@ -30,36 +30,33 @@ def add_command(
     *,
     summary: str,
     example: str,
-    is_below: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command with the common options; its `--help` ends with the example.
-
-    `is_below`: for subcommands, whose options default to those given before the subcommand.
-    """
+    """Add a command with the common options, whose defaults are in cli.py; its `--help` ends with the example."""
     parser = command_line.add_command(commands, name, action, summary=summary, example=example)
     parser.add_argument(
         "--config",
         type=Path,
-        default=argparse.SUPPRESS if is_below else None,
+        # Otherwise that of a subcommand would replace what was given before the subcommand.
+        default=argparse.SUPPRESS,
         metavar="FILE",
         help="configuration file (default: /etc/maskwatch/config.yaml, if it exists)",
     )
     parser.add_argument(
         "--set",
         action="append",
-        default=argparse.SUPPRESS if is_below else [],
+        default=argparse.SUPPRESS,
         metavar="KEY=VALUE",
         help="set one key, such as faces.min_score=0.5",
     )
     return parser
 
 
-def accept_json(parser: argparse._ActionsContainer, *, is_below: bool = False) -> None:
-    """Add --json; `is_below` as in `add_command`."""
+def accept_json(parser: argparse._ActionsContainer) -> None:
+    """Add --json."""
     parser.add_argument(
         "--json",
         action="store_true",
-        default=argparse.SUPPRESS if is_below else False,
+        default=argparse.SUPPRESS,
         help="print JSON lines and nothing else on stdout",
     )
 
