@@ -96,9 +96,7 @@ class _CommandLineLoader(yaml.SafeLoader):
     """Loads the value of --set, with its texts marked as such."""
 
 
-_CommandLineLoader.add_constructor(
-    "tag:yaml.org,2002:str", lambda loader, node: CommandLineText(loader.construct_scalar(node))
-)
+_CommandLineLoader.add_constructor("tag:yaml.org,2002:str", lambda _loader, node: CommandLineText(node.value))
 
 
 def beside_the_file(value: Any, info: ValidationInfo) -> Any:
