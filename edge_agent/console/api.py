@@ -167,11 +167,10 @@ async def frame(
     """The newest frame as JPEG; encoded once for all clients."""
     if name not in context.config.cameras:
         raise HTTPException(404, f"no camera of this name; known: {', '.join(context.config.cameras)}")
-    newest = await context.live.frame(name)
-    if newest is None:
+    shown = await context.live.picture(name, width_px=width_px, drawn=drawn)
+    if shown is None:
         raise HTTPException(404, "the camera has delivered no frame yet, or is paused; see /api/v1/status")
-    shown = await context.live.picture(newest, width_px=width_px, drawn=drawn)
-    return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": str(shown.head["when"])})
+    return Response(shown.jpeg, media_type="image/jpeg", headers={"X-Taken": shown.when})
 
 
 @device.get("/status", summary="Status of the device")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -150,12 +151,9 @@ class _Screen:
             await send(self._socket, message)
 
     async def _send_picture(self) -> None:
-        try:
-            frame = await self._context.live.frame(self._camera)
-            if frame is None or frame.head.number == self._sent_frame:
-                return
-            picture = await self._context.live.picture(frame, width_px=self._width_px, drawn=False)
-        except (BusyError, UnansweredError):
-            return
-        self._sent_frame, self._is_drawing = frame.head.number, True
-        await send(self._socket, picture.jpeg)
+        with suppress(BusyError, UnansweredError):
+            live = self._context.live
+            picture = await live.picture(self._camera, width_px=self._width_px, drawn=False, after=self._sent_frame)
+            if picture is not None:
+                self._sent_frame, self._is_drawing = picture.number, True
+                await send(self._socket, picture.jpeg)

@@ -19,8 +19,6 @@ from edge_agent.console.drawing import draw, fit
 from edge_agent.vision.detection import PLACE_DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edge_agent.bridge.client import AgentClient
     from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
     from edge_agent.console.worker import Worker
@@ -35,34 +33,31 @@ JPEG_QUALITY = 75
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnnotatedFrame:
-    """A frame (height, width, 3; uint8 BGR) as the agent has described it."""
-
-    camera: str
-    head: FrameReply
-    image: Image
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class LivePicture:
-    """An annotated frame as JPEG; `head` describes it (JSON)."""
+    """A frame as JPEG. `number` and `when` are those of the frame."""
 
+    number: int
+    when: str
     jpeg: bytes
-    head: Mapping[str, Any]
     message: bytes
-    """The length of the head as a big-endian uint32, the head as JSON, and the JPEG."""
+    """The length of a description as a big-endian uint32, the description as JSON, and the JPEG."""
 
 
 @dataclass(slots=True, eq=False)
 class _Camera:
-    newest: AnnotatedFrame | None = None
+    """What is known of a camera: its newest frame (height, width, 3; uint8 BGR), and the pictures of that frame."""
+
+    newest: tuple[FrameReply, Image] | None = None
+    pictures: dict[tuple[int, bool], asyncio.Task[LivePicture]] = field(default_factory=dict)
     asked_at: float = float("-inf")
     asking: asyncio.Task[None] | None = None
-    pictures: dict[tuple[int, bool], tuple[AnnotatedFrame, asyncio.Task[LivePicture]]] = field(default_factory=dict)
+
+    def show(self, newest: tuple[FrameReply, Image] | None) -> None:
+        self.newest, self.pictures = newest, {}
 
 
 class Live:
-    """The newest frame of each camera, and its pictures. Owned by the event loop."""
+    """The newest frame of each camera as pictures. Owned by the event loop."""
 
     def __init__(self, agent: AgentClient, worker: Worker) -> None:
         """Frames are fetched from `agent`; `worker` draws and encodes them."""
@@ -74,11 +69,16 @@ class Live:
         self.viewers = 0
         """Open WebSockets: live pages, displays and webcams together."""
 
-    async def frame(self, camera: str) -> AnnotatedFrame | None:
-        """The current frame of a camera, shared by all viewers, at most MAX_FPS a second; None: there is none.
+    async def picture(
+        self, camera: str, *, width_px: int = WIDTHS_PX[-1], drawn: bool = True, after: int = 0
+    ) -> LivePicture | None:
+        """The current frame of a camera, at most MAX_FPS a second, as JPEG of about this width, but never enlarged.
+
+        Encoded once for all viewers. None: there is no frame, or it is still the one with the number `after`.
 
         Raises:
             UnansweredError: the agent does not answer.
+            BusyError: the worker's queue is full.
         """
         known = self._cameras.setdefault(camera, _Camera())
         if known.asking is None and time.monotonic() - known.asked_at >= 1 / MAX_FPS:
@@ -87,7 +87,15 @@ class Live:
         if known.asking is not None:
             # A viewer who leaves must not cancel the request of the others.
             await asyncio.shield(known.asking)
-        return known.newest
+        if known.newest is None or known.newest[0].number == after:
+            return None
+        kind = next((width for width in WIDTHS_PX if width >= width_px), WIDTHS_PX[-1]), drawn
+        picture = known.pictures.get(kind)
+        if picture is None or _has_failed(picture):
+            self.encoded += 1
+            picture = asyncio.ensure_future(self._worker.do(_encode, camera, *known.newest, *kind))
+            known.pictures[kind] = picture
+        return await asyncio.shield(picture)
 
     async def tick(self) -> None:
         """Wait until there may be a new frame; one timer for all viewers."""
@@ -95,61 +103,44 @@ class Live:
             self._tick = asyncio.ensure_future(asyncio.sleep(TICK_SECONDS))
         await asyncio.shield(self._tick)
 
-    async def picture(self, frame: AnnotatedFrame, *, width_px: int = WIDTHS_PX[-1], drawn: bool = True) -> LivePicture:
-        """A frame as JPEG of about this width, but never enlarged; encoded once for all viewers.
-
-        Raises:
-            BusyError: the worker's queue is full.
-        """
-        width_px = next((width for width in WIDTHS_PX if width >= width_px), WIDTHS_PX[-1])
-        pictures = self._cameras.setdefault(frame.camera, _Camera()).pictures
-        known = pictures.get((width_px, drawn))
-        if known is None or known[0] is not frame or _has_failed(known[1]):
-            self.encoded += 1
-            work = asyncio.ensure_future(self._worker.do(_encode, frame, width_px, drawn))
-            known = pictures[width_px, drawn] = (frame, work)
-        return await asyncio.shield(known[1])
-
     def forget_frames(self) -> None:
         """Release all frames, once no viewer is left."""
         self._cameras.clear()
 
     async def _ask(self, camera: str, known: _Camera) -> None:
+        number = known.newest[0].number if known.newest else 0
         try:
-            reply, pixels = await self._agent.frame(camera, after=known.newest.head.number if known.newest else 0)
-            if not reply.number:
-                known.newest = None
-            elif pixels:
-                image = np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)
-                known.newest = AnnotatedFrame(camera, reply, image)
-            elif known.newest is not None and known.newest.head.number != reply.number:
-                # The agent was restarted and numbers its frames from 1.
-                known.newest = None
+            reply, pixels = await self._agent.frame(camera, after=number)
+            if pixels:
+                known.show((reply, np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)))
+            elif reply.number != number:
+                # There is no frame, or the agent was restarted and numbers its frames from 1.
+                known.show(None)
         except Exception:
-            known.newest = None
+            known.show(None)
             raise
         finally:
             known.asking = None
 
 
-def _encode(frame: AnnotatedFrame, width_px: int, drawn: bool) -> LivePicture:
-    image, scale = fit(frame.image, width_px=width_px)
-    if drawn and frame.head.faces:
-        image = draw(image, frame.head.faces, scale=scale)
+def _encode(camera: str, frame: FrameReply, image: Image, width_px: int, drawn: bool) -> LivePicture:
+    image, scale = fit(image, width_px=width_px)
+    if drawn and frame.faces:
+        image = draw(image, frame.faces, scale=scale)
     done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise RuntimeError(f"a picture of shape {image.shape} cannot be encoded as JPEG")
     jpeg = content.tobytes()
     head = {
-        "camera": frame.camera,
-        "index": frame.head.index,
-        "when": frame.head.when,
+        "camera": camera,
+        "index": frame.index,
+        "when": frame.when,
         "width": int(image.shape[1]),
         "height": int(image.shape[0]),
-        "faces": [_scaled(face, scale) for face in frame.head.faces],
+        "faces": [_scaled(face, scale) for face in frame.faces],
     }
     text = json.dumps(head).encode()
-    return LivePicture(jpeg, head, struct.pack(">I", len(text)) + text + jpeg)
+    return LivePicture(frame.number, frame.when, jpeg, struct.pack(">I", len(text)) + text + jpeg)
 
 
 def _scaled(face: AnnotatedFace, scale: float) -> dict[str, Any]:

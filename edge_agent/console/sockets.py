@@ -28,6 +28,8 @@ from edge_agent.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from starlette.types import Message
+
     from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.console.auth import Client
     from edge_agent.console.context import Context
@@ -161,26 +163,20 @@ class _LiveViewer:
             self._known_alerts = {entry.id for entry in newest}
 
     async def _send_frame(self, camera: str) -> None:
-        try:
-            frame = await self._context.live.frame(camera)
-            if frame is None or frame.head.number == self._sent.get(camera):
-                return
-            shown = await self._context.live.picture(frame, width_px=self._width_px)
-        except (BusyError, UnansweredError):
-            return
-        if camera in self._sent:
-            self._sent[camera] = frame.head.number
-            self._unshown.add(camera)
-            await send(self._socket, shown.message)
+        with suppress(BusyError, UnansweredError):
+            sent = self._sent.get(camera, 0)
+            shown = await self._context.live.picture(camera, width_px=self._width_px, after=sent)
+            if shown is not None and camera in self._sent:
+                self._sent[camera] = shown.number
+                self._unshown.add(camera)
+                await send(self._socket, shown.message)
 
 
 async def _answer_webcam(socket: WebSocket, context: Context) -> None:
     """Answer one picture after the other; while one is analysed, uvicorn buffers the next."""
     client: Client = socket.state.client
     while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", GOING))
+        message = await _receive(socket)
         if not context.auth.is_still_valid(client):
             raise ClosedError(LOGGED_OUT, "logged out")
         content = message.get("bytes")
@@ -209,10 +205,7 @@ async def receive_json(socket: WebSocket) -> dict[str, Any]:
         WebSocketDisconnect: the client has disconnected.
         ClosedError: the message is too long or not a JSON object.
     """
-    message = await socket.receive()
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", GOING))
-    text = message.get("text")
+    text = (await _receive(socket)).get("text")
     if text is None or len(text) > MAX_TEXT_CHARACTERS:
         raise ClosedError(TOO_LONG, f"send JSON of {MAX_TEXT_CHARACTERS} characters at most")
     try:
@@ -222,6 +215,13 @@ async def receive_json(socket: WebSocket) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
     return content
+
+
+async def _receive(socket: WebSocket) -> Message:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", GOING))
+    return message
 
 
 async def send(socket: WebSocket, content: bytes | Mapping[str, Any]) -> None:
