@@ -19,8 +19,7 @@ from converter.cli import build_parser as edge_convert
 from docs.site.documents import MESSAGES, command_schema, message_schema
 from edge_agent.cli import build_parser as edge_agent_parser
 from edge_agent.config.model import Config
-from edge_agent.console import api as console_api
-from edge_agent.console import monitoring
+from edge_agent.console.app import include_api
 from edge_agent.errors import AgentError
 from fleet.cli import build_parser as maskwatch_fleet
 from training.cli import build_parser as edge_train
@@ -165,8 +164,7 @@ def openapi() -> dict[str, Any]:
     auth = SimpleNamespace(needs_login=True, cookie_name=lambda *_: "maskwatch")
     context = cast("Context", SimpleNamespace(auth=auth, config=Config()))
     app = FastAPI(title="maskwatch", version=version("maskwatch"))
-    app.include_router(console_api.router(context))
-    app.include_router(monitoring.router(context))
+    include_api(app, context)
     return app.openapi()
 
 

@@ -20,7 +20,7 @@ from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current
 from edge_agent.console.parameters import Day, LocalMoment, Parameters
-from edge_agent.console.problems import bytes_of, problem
+from edge_agent.console.responses import bytes_of, problem
 from edge_agent.domain import Label
 from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
@@ -113,14 +113,6 @@ PICTURE = bytes_of("image/jpeg", "application/octet-stream", description="A JPEG
 pictures = APIRouter(prefix=PREFIX, tags=["pictures"])
 device = APIRouter(prefix=PREFIX, tags=["device"])
 history = APIRouter(prefix=PREFIX, tags=["alerts"])
-
-
-def router(context: Context) -> APIRouter:
-    """All endpoints of the API."""
-    api = APIRouter(dependencies=security(context), responses=PROBLEMS)
-    for part in (pictures, device, history):
-        api.include_router(part)
-    return api
 
 
 def security(context: Context) -> list[Any]:

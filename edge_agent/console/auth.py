@@ -7,6 +7,7 @@ a browser, so Host and Origin are checked.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from edge_agent.config.model import is_loopback
 from edge_agent.console.limits import Attempts, Rate, client_network
-from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, Sessions, is_same, new_cookie
+from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, Sessions, User, is_same, new_cookie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from edge_agent.config.model import ConsoleConfig
     from edge_agent.config.secrets import ConsoleSecrets
+    from edge_agent.console.limits import Credential
 
 HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -64,6 +66,8 @@ class Auth:
     Every `check_` raises an HTTPException that refuses the request.
     """
 
+    wrong_login = "Wrong password."
+
     def __init__(
         self,
         config: ConsoleConfig,
@@ -79,6 +83,8 @@ class Auth:
         self.sessions = Sessions()
         self._rate = Rate(config.max_requests_per_second)
         self._attempts = Attempts()
+        self.login_lock = asyncio.Lock()
+        """Held while a password is checked: guesses at once would all precede the first recorded failure."""
 
     @property
     def needs_login(self) -> bool:
@@ -183,14 +189,18 @@ class Auth:
         """How long until this client may try a password again; 0: now."""
         return self._attempts.wait_seconds(client.address, "password", at=self._clock())
 
-    def log_in(self, client: Client, password: str) -> str:
+    async def log_in(self, client: Client, name: str, password: str) -> str:
         """Check a password; returns the new cookie, or an empty string if the password is wrong."""
-        if not self._secrets.password or not is_same(password, self._secrets.password):
-            self._attempts.record_failure(client.address, "password", at=self._clock())
+        user = await self._user(name, password)
+        self._record(client.address, "password", is_right=user is not None)
+        if user is None:
             return ""
-        self._attempts.record_success(client.address, "password")
         self.sessions.end(client.cookie)
-        return self.sessions.begin(at=self._clock())
+        return self.sessions.begin(at=self._clock(), user=user)
+
+    async def _user(self, _name: str, password: str) -> User | None:
+        """The user with this password; the only user of a console has no name."""
+        return User() if _is_secret(password, self._secrets.password) else None
 
     def accepts_display(self, client: Client, token: str) -> bool:
         """Whether a display is authenticated: by its own token, valid for nothing else, or by a user's session.
@@ -199,24 +209,32 @@ class Auth:
         """
         if client.is_authenticated:
             return True
-        at = self._clock()
-        if self._attempts.wait_seconds(client.address, "display", at=at):
+        if self._attempts.wait_seconds(client.address, "display", at=self._clock()):
             return False
-        if self._secrets.display_token and is_same(token, self._secrets.display_token):
-            self._attempts.record_success(client.address, "display")
-            return True
-        self._attempts.record_failure(client.address, "display", at=at)
-        return False
+        is_right = _is_secret(token, self._secrets.display_token)
+        self._record(client.address, "display", is_right=is_right)
+        return is_right
 
     def _program(self, token: str, address: str) -> Client:
         if wait_seconds := self._attempts.wait_seconds(address, "token", at=self._clock()):
             # Delay the right token too: otherwise the missing delay would reveal it.
             raise HTTPException(429, "too many wrong tokens or passwords; wait", _retry_after(wait_seconds))
-        if self._secrets.token and is_same(token, self._secrets.token):
-            self._attempts.record_success(address, "token")
-            return Client("program", "", "", address)
-        self._attempts.record_failure(address, "token", at=self._clock())
-        raise HTTPException(401, "wrong token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        is_right = _is_secret(token, self._secrets.token)
+        self._record(address, "token", is_right=is_right)
+        if not is_right:
+            raise HTTPException(401, "wrong token", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return Client("program", "", "", address)
+
+    def _record(self, address: str, credential: Credential, *, is_right: bool) -> None:
+        if is_right:
+            self._attempts.record_success(address, credential)
+        else:
+            self._attempts.record_failure(address, credential, at=self._clock())
+
+
+def _is_secret(given: str, secret: str) -> bool:
+    """Whether a secret is set, and is this one."""
+    return bool(secret) and is_same(given, secret)
 
 
 def set_cookie(name: str, value: str, *, scheme: str) -> str:

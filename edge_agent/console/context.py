@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection  # noqa: TC002  (FastAPI reads it)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.templating import Jinja2Templates
-
     from edge_agent.alerts.history import AlertHistory
     from edge_agent.bridge.client import AgentClient
     from edge_agent.config.model import Config
@@ -48,9 +42,3 @@ async def _context(connection: HTTPConnection) -> Context:
 
 Current = Annotated[Context, Depends(_context)]
 """The context of the application, as an argument of an endpoint."""
-
-
-def page(request: Request, template: str, values: Mapping[str, Any] | None = None, status: int = 200) -> Response:
-    """Render an HTML page."""
-    templates: Jinja2Templates = request.app.state.templates
-    return templates.TemplateResponse(request, template, dict(values or {}), status)

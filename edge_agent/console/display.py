@@ -17,8 +17,9 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.exceptions import HTTPException
 
 from edge_agent.bridge.client import UnansweredError
-from edge_agent.console.context import Current, page
+from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
 from edge_agent.console.live import WIDTHS_PX
+from edge_agent.console.responses import page
 from edge_agent.console.sockets import LOGGED_OUT, ClosedError, receive_json, send, serve
 from edge_agent.console.worker import BusyError
 from edge_agent.domain import Sign

@@ -1,4 +1,4 @@
-"""Login: starts and ends the session of a user."""
+"""Login: starts and ends the session of a user, of a console or of a fleet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from edge_agent.console.auth import safe_target, set_cookie
-from edge_agent.console.context import Current, page
+from edge_agent.console.responses import page
 from edge_agent.console.sessions import is_same
 
 CsrfToken = Annotated[str, Form()]
@@ -26,7 +26,7 @@ async def form(
         return RedirectResponse("/", status_code=303)
     match problem:
         case "wrong":
-            message = "Wrong password."
+            message = request.app.state.auth.wrong_login
         case "expired":
             message = "This page has expired. Try again."
         case "wait":
@@ -39,36 +39,37 @@ async def form(
 
 @router.post("/login")
 async def log_in(
-    context: Current,
     request: Request,
     *,
+    name: Annotated[str, Form()] = "",
     password: Annotated[str, Form()] = "",
     csrf: CsrfToken = "",
     target: Annotated[str, Form(alias="next")] = "",
 ) -> Response:
-    """Check the password; each wrong one delays the next attempt."""
-    client, auth = request.state.client, context.auth
+    """Check the password; each wrong one delays the next attempt. Only users of a fleet have names."""
+    client, auth = request.state.client, request.app.state.auth
     target = safe_target(target)
-    if wait_seconds := auth.wait_seconds(client):
-        return _again(target, problem="wait", seconds=str(wait_seconds))
     if not is_same(csrf, client.csrf):
         return _again(target, problem="expired")
-    cookie = auth.log_in(client, password)
+    async with auth.login_lock:
+        if wait_seconds := auth.wait_seconds(client):
+            return _again(target, problem="wait", seconds=str(wait_seconds))
+        cookie = await auth.log_in(client, name, password)
     if not cookie:
         return _again(target, problem="wrong")
     scheme = request.scope["scheme"]
-    name = auth.cookie_name(scheme, request.state.base_path)
     response = RedirectResponse(target, status_code=303)
-    response.headers.append("Set-Cookie", set_cookie(name, cookie, scheme=scheme))
+    cookie_name = auth.cookie_name(scheme, request.state.base_path)
+    response.headers.append("Set-Cookie", set_cookie(cookie_name, cookie, scheme=scheme))
     return response
 
 
 @router.post("/logout")
-async def log_out(context: Current, request: Request, csrf: CsrfToken = "") -> Response:
+async def log_out(request: Request, csrf: CsrfToken = "") -> Response:
     """End the session; a client who has already logged out, perhaps in another tab, is only redirected."""
     client = request.state.client
     if is_same(csrf, client.csrf):
-        context.auth.sessions.end(client.cookie)
+        request.app.state.auth.sessions.end(client.cookie)
     return RedirectResponse("/login", status_code=303)
 
 

@@ -1,4 +1,4 @@
-"""Middleware: authenticates and limits requests and sockets, and adds headers to responses."""
+"""Middleware: authenticates and limits requests and sockets, adapts them to a base path, and adds response headers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from edge_agent.console.auth import OPEN_FOLDER, set_cookie
+from edge_agent.console.base_path import base_path_of, is_ingress, path_below
 from edge_agent.host.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -35,10 +36,18 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+FRAMED_HEADERS = {
+    "Content-Security-Policy": SECURITY_HEADERS["Content-Security-Policy"].replace(
+        "frame-ancestors 'none'", "frame-ancestors 'self'"
+    ),
+    "X-Frame-Options": "SAMEORIGIN",
+}
+"""In place of these, if Home Assistant's ingress shows the page in a frame."""
 HSTS = "max-age=31536000"
 STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
 """Short, so that an upgrade takes effect within minutes."""
 UNKNOWN_ADDRESS = "unknown"
+DOCUMENT = "/openapi.json"
 UPLOAD_PATH = "/api/v1/detect"
 """It has its own limit of bytes, see `uploads`."""
 MAX_BODY_BYTES = 65_536
@@ -49,31 +58,34 @@ log = logging.getLogger(__name__)
 
 
 class Middleware:
-    """ASGI middleware. Sets `request.state.client` of requests that it lets through."""
+    """ASGI middleware. Sets `request.state.client` and `request.state.base_path` of requests that it lets through."""
 
-    def __init__(self, app: ASGIApp, *, auth: Auth) -> None:
-        """`auth` authenticates and authorises."""
-        self._app, self._auth = app, auth
+    def __init__(self, app: ASGIApp, *, auth: Auth, base_path: str = "") -> None:
+        """`auth` authenticates and authorises; `base_path` is console.base_path."""
+        self._app, self._auth, self._base_path = app, auth, base_path
         self._logged = TokenBucket(LOGGED_PER_SECOND, burst=LOGGED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        response = _ResponseSender(send, scope=scope)
+        headers = Headers(scope=scope)
+        base_path = base_path_of(headers, configured=self._base_path)
+        path = path_below(base_path, scope["path"])
+        # FastAPI lists the root path of its document under `servers`.
+        root = {"root_path": base_path} if path == DOCUMENT else {}
+        scope = {**scope, **root, "path": path, "state": {**scope.get("state", {}), "base_path": base_path}}
+        response = _ResponseSender(send, scope=scope, is_framed=is_ingress(headers, base_path))
         try:
-            client = self._authorise(scope)
+            client = self._authorise(scope, headers)
         except HTTPException as refusal:
             body = {"detail": refusal.detail}
             await JSONResponse(body, refusal.status_code, refusal.headers)(scope, receive, response.send)
             return
         if client.kind != "program" and not client.cookie:
             client = self._auth.with_cookie(client)
-            name = self._auth.cookie_name(scope["scheme"], scope["state"]["base_path"])
+            name = self._auth.cookie_name(scope["scheme"], base_path)
             response.page_cookie = set_cookie(name, client.cookie, scheme=scope["scheme"])
         scope["state"]["client"] = client
-        is_bounded = scope["type"] == "http" and scope["path"] != UPLOAD_PATH
+        is_bounded = scope["type"] == "http" and path != UPLOAD_PATH
         try:
             await self._app(scope, _bounded(receive) if is_bounded else receive, response.send)
         except ClientDisconnect:
@@ -86,13 +98,13 @@ class Middleware:
             if not response.is_whole:
                 raise
 
-    def _authorise(self, scope: Scope) -> Client:
+    def _authorise(self, scope: Scope, headers: Headers) -> Client:
         """Identify the client. Cheap checks come first, against floods.
 
         Raises:
             HTTPException: the request is refused.
         """
-        auth, headers, scheme = self._auth, Headers(scope=scope), scope["scheme"]
+        auth, scheme = self._auth, scope["scheme"]
         address = scope["client"][0] if scope.get("client") else UNKNOWN_ADDRESS
         auth.check_rate(address)
         auth.check_host(headers)
@@ -151,8 +163,10 @@ class _ResponseSender:
     `page_cookie` is set with pages unless empty: their CSRF token belongs to it.
     """
 
-    def __init__(self, send: Send, *, scope: Scope) -> None:
+    def __init__(self, send: Send, *, scope: Scope, is_framed: bool) -> None:
         self._send, self.page_cookie = send, ""
+        self._base_path = scope["state"]["base_path"]
+        self._security = {**SECURITY_HEADERS, **FRAMED_HEADERS} if is_framed else SECURITY_HEADERS
         self._is_secure = scope["scheme"] == "https"
         self._is_static = scope["path"].startswith(OPEN_FOLDER)
         self.is_whole = False
@@ -165,8 +179,11 @@ class _ResponseSender:
 
     def _add_headers(self, message: MutableMapping[str, Any]) -> None:
         headers = MutableHeaders(scope=message)
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in self._security.items():
             headers.setdefault(name, value)
+        location = headers.get("location", "")
+        if location.startswith("/") and not location.startswith("//"):
+            headers["location"] = self._base_path + location
         # Camera pictures must not be cached.
         is_cacheable = self._is_static and message["status"] < HTTPStatus.BAD_REQUEST
         headers.setdefault("Cache-Control", STATIC_CACHE if is_cacheable else "no-store")

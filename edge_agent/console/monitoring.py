@@ -9,22 +9,14 @@ from fastapi.responses import JSONResponse
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console import schemas
-from edge_agent.console.api import PROBLEMS, security
-from edge_agent.console.context import Context, Current
+from edge_agent.console.context import Current
 from edge_agent.console.exposition import TEXT_FORMAT
-from edge_agent.console.problems import bytes_of
 from edge_agent.console.prometheus import metrics_text
+from edge_agent.console.responses import bytes_of
 
-probes = APIRouter()
-figures = APIRouter()
-
-
-def router(context: Context) -> APIRouter:
-    """All endpoints for monitoring; those of `probes` need no login."""
-    monitoring = APIRouter(tags=["monitoring"], responses=PROBLEMS)
-    monitoring.include_router(probes)
-    monitoring.include_router(figures, dependencies=security(context))
-    return monitoring
+probes = APIRouter(tags=["monitoring"])
+"""These need no login."""
+figures = APIRouter(tags=["monitoring"])
 
 
 def _or_503(description: str) -> dict[int | str, dict[str, Any]]:

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from edge_agent.alerts.people import as_csv, beginning_of, following, grouped, midnight_of, parse_day
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state, scene_state
-from edge_agent.console.context import Current, page
+from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
+from edge_agent.console.responses import page
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.vision.annotation import WORDS

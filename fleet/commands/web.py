@@ -62,7 +62,6 @@ async def _serve(config: FleetConfig) -> None:
     end, notifier = asyncio.Event(), Notifier()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
-    auth = FleetAuth(config.web, clock=time.monotonic)
     pool = ConnectionPool(
         config.database.conninfo,
         kwargs=database.parameters(config.database, application="maskwatch-fleet web"),
@@ -71,6 +70,7 @@ async def _serve(config: FleetConfig) -> None:
         timeout=WAIT_SECONDS,
         open=False,
     )
+    auth = FleetAuth(config.web, pool, clock=time.monotonic)
     pool.open()
     feeding = asyncio.ensure_future(_feed(notifier))
     try:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from edge_agent.console.exposition import TEXT_FORMAT, exposition
-from edge_agent.console.problems import bytes_of, problem
+from edge_agent.console.responses import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
 from fleet.web.context import Admin, CountsQuery, Database, DevicesQuery, Operator, Review, check_session, hours, or_404

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
 
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.config.secrets import MIN_CHARACTERS, ConsoleSecrets, read_password
-from edge_agent.console.auth import Auth, Client
+from edge_agent.console.auth import Auth
+from fleet.web.users import user_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from psycopg_pool import ConnectionPool
 
     from edge_agent.console.sessions import User
     from fleet.config import WebConfig
@@ -22,10 +26,12 @@ def console_config(config: WebConfig) -> ConsoleConfig:
 
 
 class FleetAuth(Auth):
-    """Sessions with user name and role. Owned by the event loop."""
+    """Sessions with user name and role. Owned by the event loop; the database answers in threads."""
 
-    def __init__(self, config: WebConfig, *, clock: Callable[[], float]) -> None:
-        """Read the token, if one is configured.
+    wrong_login = "Wrong user name or password."
+
+    def __init__(self, config: WebConfig, pool: ConnectionPool, *, clock: Callable[[], float]) -> None:
+        """Read the token, if one is configured; users are in the database.
 
         Raises:
             ConfigError: it cannot be read, or is too short.
@@ -33,20 +39,16 @@ class FleetAuth(Auth):
         file = config.token_file
         token = read_password(file, key="web.token_file", min_characters=MIN_CHARACTERS) if file else ""
         super().__init__(console_config(config), ConsoleSecrets(token=token), clock=clock)
-        self.login_lock = asyncio.Lock()
-        """Held while a password is checked: guesses at once would all precede the first recorded failure."""
+        self._pool = pool
 
     @property
     def needs_login(self) -> bool:
         """Always true: the pages show data of many people."""
         return True
 
-    def begin(self, client: Client, user: User) -> str:
-        """Start a session after a correct password; returns the new cookie."""
-        self._attempts.record_success(client.address, "password")
-        self.sessions.end(client.cookie)
-        return self.sessions.begin(at=self._clock(), user=user)
+    async def _user(self, name: str, password: str) -> User | None:
+        def find() -> User | None:
+            with self._pool.connection() as connection:
+                return user_of(connection, name, password)
 
-    def record_failure(self, client: Client) -> None:
-        """Record a wrong password; further attempts are delayed."""
-        self._attempts.record_failure(client.address, "password", at=self._clock())
+        return await run_in_threadpool(find)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from edge_agent.console.responses import page
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
 from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery, check_session, hours, or_404
@@ -24,7 +25,7 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response, depe
 
 
 @pages.get("/")
-def devices(request: Request, connection: Database, query: Annotated[DevicesQuery, Query()]) -> Any:
+def devices(request: Request, connection: Database, query: Annotated[DevicesQuery, Query()]) -> Response:
     """All devices with their state."""
     found = queries.devices(connection, **query.model_dump())
     values = {
@@ -38,22 +39,22 @@ def devices(request: Request, connection: Database, query: Annotated[DevicesQuer
         else "",
         "is_later": bool(query.after),
     }
-    return request.app.state.templates.TemplateResponse(request, "devices.html", values)
+    return page(request, "devices.html", values)
 
 
 @pages.get("/devices/{name}")
-def device(request: Request, connection: Database, name: str) -> Any:
+def device(request: Request, connection: Database, name: str) -> Response:
     """One device with its history."""
     values = {
         "one": or_404(queries.device(connection, queries.clean(name))),
         "silent_seconds": request.app.state.silent_seconds,
         "days": queries.HISTORY_DAYS,
     }
-    return request.app.state.templates.TemplateResponse(request, "device.html", values)
+    return page(request, "device.html", values)
 
 
 @pages.get("/alerts")
-def alerts(request: Request, connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> Any:
+def alerts(request: Request, connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> Response:
     """The alerts that match a filter."""
     found = queries.alerts(connection, query)
     sites = queries.sites(connection)
@@ -69,20 +70,18 @@ def alerts(request: Request, connection: Database, query: Annotated[queries.Aler
         "first": urlencode(kept),
         "is_filtered": bool(kept),
     }
-    return request.app.state.templates.TemplateResponse(request, "alerts.html", values)
+    return page(request, "alerts.html", values)
 
 
 @pages.get("/alerts/{alert_id}")
-def alert(request: Request, connection: Database, alert_id: Uuid7) -> Any:
+def alert(request: Request, connection: Database, alert_id: Uuid7) -> Response:
     """One alert, and its review."""
     found = or_404(queries.alert(connection, alert_id))
-    return request.app.state.templates.TemplateResponse(
-        request, "alert.html", {"alert": found, "reviews": REVIEW_WORDS}
-    )
+    return page(request, "alert.html", {"alert": found, "reviews": REVIEW_WORDS})
 
 
 @pages.get("/counts")
-def counts(request: Request, connection: Database, query: Annotated[CountsQuery, Query()]) -> Any:
+def counts(request: Request, connection: Database, query: Annotated[CountsQuery, Query()]) -> Response:
     """People by site and hour."""
     values = {
         "hours": queries.counts(connection, **hours(query)),
@@ -90,4 +89,4 @@ def counts(request: Request, connection: Database, query: Annotated[CountsQuery,
         "site": query.site,
         "days": COUNTED_DAYS,
     }
-    return request.app.state.templates.TemplateResponse(request, "counts.html", values)
+    return page(request, "counts.html", values)

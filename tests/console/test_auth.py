@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.cookies
 import re
 from contextlib import suppress
@@ -201,7 +202,7 @@ def test_a_session_expires(locked):
     auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD), clock=lambda: now[0])
     headers = Headers({"host": "camera.example"})
     client = auth.authenticate(headers, scheme="http", address="192.0.2.1")
-    cookie = auth.log_in(client, PASSWORD)
+    cookie = asyncio.run(auth.log_in(client, "", PASSWORD))
     headers = Headers({"host": "camera.example", "cookie": f"other=1; {auth.cookie_name('http')}={cookie}"})
 
     client = auth.authenticate(headers, scheme="http", address="192.0.2.1")

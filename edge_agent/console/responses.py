@@ -1,8 +1,8 @@
-"""Problems: the responses to requests that fail, and their description, as that of bytes, for OpenAPI documents."""
+"""Responses: pages, the responses to requests that fail, and what an OpenAPI document says of them and of bytes."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from edge_agent.console.auth import PROGRAM_PATHS
+
+if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
 
 
 class Problem(BaseModel):
@@ -34,13 +37,19 @@ def bytes_of(*kinds: str, description: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": content, "description": description}}
 
 
+def page(request: Request, template: str, values: Mapping[str, Any] | None = None, status: int = 200) -> Response:
+    """Render an HTML page."""
+    templates: Jinja2Templates = request.app.state.templates
+    return templates.TemplateResponse(request, template, dict(values or {}), status)
+
+
 def error_response(request: Request, text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """An HTML page for browsers, JSON for programs and sockets."""
     is_page = request.scope.get("method") == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
     if not is_page or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": text}, status, headers)
     values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
-    response: Response = request.app.state.templates.TemplateResponse(request, "error.html", values, status)
+    response = page(request, "error.html", values, status)
     response.headers.update(headers or {})
     if retry_after := response.headers.get("Retry-After"):
         response.headers["Refresh"] = retry_after
