@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +24,7 @@ from edge_agent.bridge.protocol import (
     ReviewRequest,
     StatusRequest,
 )
+from edge_agent.bridge.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,17 +64,11 @@ class AgentClient:
         self._reader: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self._waiting: dict[bytes, asyncio.Future[list[bytes]]] = {}
-        self._status: asyncio.Task[DeviceStatus] | None = None
-        self._status_at = float("-inf")
+        self._status = Shared(lambda: self._reply(DeviceStatus, StatusRequest()), seconds=STATUS_SECONDS)
 
     async def status(self) -> DeviceStatus:
         """The status of the device; requested at most once a second."""
-        at = time.monotonic()
-        if self._status is None or (self._status.done() and at - self._status_at >= STATUS_SECONDS):
-            self._status_at = at
-            self._status = asyncio.ensure_future(self._reply(DeviceStatus, StatusRequest()))
-        # A caller that is cancelled must not cancel the request of the others.
-        return await asyncio.shield(self._status)
+        return await self._status.get()
 
     async def metrics(self) -> MetricsReply:
         """The agent's counters."""

@@ -9,13 +9,13 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection  # noqa: TC002  (FastAPI reads it)
 
 if TYPE_CHECKING:
-    from edge_agent.alerts.history import AlertHistory
+    from edge_agent.alerts.history import AlertHistory, HistoryEntry
     from edge_agent.bridge.client import AgentClient
+    from edge_agent.bridge.shared import Shared
     from edge_agent.config.model import Config
     from edge_agent.console.auth import Auth
     from edge_agent.console.inference import Inference
     from edge_agent.console.live import Live
-    from edge_agent.console.new_alerts import NewAlerts
     from edge_agent.console.uploads import Uploads
     from edge_agent.console.worker import Worker
 
@@ -32,7 +32,7 @@ class Context:
     worker: Worker
     inference: Inference
     live: Live
-    new_alerts: NewAlerts
+    newest_alerts: Shared[list[HistoryEntry]]
     uploads: Uploads
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from edge_agent.bridge.shared import Shared
 from edge_agent.console.drawing import draw, fit
 from edge_agent.vision.detection import PLACE_DIGITS
 
@@ -43,17 +43,32 @@ class LivePicture:
     """The length of a description as a big-endian uint32, the description as JSON, and the JPEG."""
 
 
-@dataclass(slots=True, eq=False)
-class _Camera:
-    """What is known of a camera: its newest frame (height, width, 3; uint8 BGR), and the pictures of that frame."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """A frame (height, width, 3; uint8 BGR) as the agent has described it, and its pictures by width and drawing."""
 
-    newest: tuple[FrameReply, Image] | None = None
+    head: FrameReply
+    image: Image
     pictures: dict[tuple[int, bool], asyncio.Task[LivePicture]] = field(default_factory=dict)
-    asked_at: float = float("-inf")
-    asking: asyncio.Task[None] | None = None
 
-    def show(self, newest: tuple[FrameReply, Image] | None) -> None:
-        self.newest, self.pictures = newest, {}
+
+class _Camera:
+    """Fetches the frames of a camera, while somebody wants them, and keeps the newest."""
+
+    def __init__(self, name: str, agent: AgentClient) -> None:
+        self._name, self._agent = name, agent
+        self._known: _Frame | None = None
+        self.newest = Shared(self._fetch, seconds=1 / MAX_FPS)
+
+    async def _fetch(self) -> _Frame | None:
+        number = self._known.head.number if self._known else 0
+        head, pixels = await self._agent.frame(self._name, after=number)
+        if pixels:
+            self._known = _Frame(head, np.frombuffer(pixels, np.uint8).reshape(head.height, head.width, 3))
+        elif head.number != number:
+            # There is no frame, or the agent was restarted and numbers its frames from 1.
+            self._known = None
+        return self._known
 
 
 class Live:
@@ -63,7 +78,7 @@ class Live:
         """Frames are fetched from `agent`; `worker` draws and encodes them."""
         self._agent, self._worker = agent, worker
         self._cameras: dict[str, _Camera] = {}
-        self._tick: asyncio.Future[None] | None = None
+        self._tick = Shared(lambda: asyncio.sleep(TICK_SECONDS), seconds=0.0)
         self.encoded = 0
         """Pictures encoded so far, for all viewers."""
         self.viewers = 0
@@ -80,47 +95,26 @@ class Live:
             UnansweredError: the agent does not answer.
             BusyError: the worker's queue is full.
         """
-        known = self._cameras.setdefault(camera, _Camera())
-        if known.asking is None and time.monotonic() - known.asked_at >= 1 / MAX_FPS:
-            known.asked_at = time.monotonic()
-            known.asking = asyncio.ensure_future(self._ask(camera, known))
-        if known.asking is not None:
-            # A viewer who leaves must not cancel the request of the others.
-            await asyncio.shield(known.asking)
-        if known.newest is None or known.newest[0].number == after:
+        known = self._cameras.setdefault(camera, _Camera(camera, self._agent))
+        frame = await known.newest.get()
+        if frame is None or frame.head.number == after:
             return None
         kind = next((width for width in WIDTHS_PX if width >= width_px), WIDTHS_PX[-1]), drawn
-        picture = known.pictures.get(kind)
+        picture = frame.pictures.get(kind)
         if picture is None or _has_failed(picture):
             self.encoded += 1
-            picture = asyncio.ensure_future(self._worker.do(_encode, camera, *known.newest, *kind))
-            known.pictures[kind] = picture
+            picture = asyncio.ensure_future(self._worker.do(_encode, camera, frame.head, frame.image, *kind))
+            frame.pictures[kind] = picture
+        # A viewer who leaves must not cancel the work for the others.
         return await asyncio.shield(picture)
 
     async def tick(self) -> None:
         """Wait until there may be a new frame; one timer for all viewers."""
-        if self._tick is None or self._tick.done():
-            self._tick = asyncio.ensure_future(asyncio.sleep(TICK_SECONDS))
-        await asyncio.shield(self._tick)
+        await self._tick.get()
 
     def forget_frames(self) -> None:
         """Release all frames, once no viewer is left."""
         self._cameras.clear()
-
-    async def _ask(self, camera: str, known: _Camera) -> None:
-        number = known.newest[0].number if known.newest else 0
-        try:
-            reply, pixels = await self._agent.frame(camera, after=number)
-            if pixels:
-                known.show((reply, np.frombuffer(pixels, np.uint8).reshape(reply.height, reply.width, 3)))
-            elif reply.number != number:
-                # There is no frame, or the agent was restarted and numbers its frames from 1.
-                known.show(None)
-        except Exception:
-            known.show(None)
-            raise
-        finally:
-            known.asking = None
 
 
 def _encode(camera: str, frame: FrameReply, image: Image, width_px: int, drawn: bool) -> LivePicture:

@@ -16,6 +16,7 @@ from edge_agent.console.alert_view import crop_state, scene_state
 from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
 from edge_agent.console.responses import page
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
+from edge_agent.errors import AgentError
 from edge_agent.messages.counts import PeopleCounts
 from edge_agent.vision.annotation import WORDS
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.history import AlertHistory, HistoryEntry, Review
     from edge_agent.config.model import Config
+    from edge_agent.console.context import Context
     from edge_agent.domain import Label
 
 PAGE_SIZE = 24
@@ -108,13 +110,13 @@ class AlertFilter(BaseModel):
 @router.get("/")
 async def live(context: Current, request: Request) -> Response:
     """The current pictures, and the newest alerts."""
-    return page(request, "live.html", {"newest": await context.new_alerts.newest()})
+    return page(request, "live.html", {"newest": await _newest(context)})
 
 
 @router.get("/newest")
 async def newest(context: Current, request: Request) -> Response:
     """The newest alerts, as part of the live page."""
-    return page(request, "newest.html", {"newest": await context.new_alerts.newest()})
+    return page(request, "newest.html", {"newest": await _newest(context)})
 
 
 @router.get("/webcam")
@@ -166,6 +168,14 @@ async def alert(context: Current, request: Request, alert_id: str) -> Response:
         return page(request, "error.html", values, 404)
     around = await context.worker.do(_neighbours, context.history, entry)
     return page(request, "alert.html", _alert(entry, context.config.crops_folder) | around)
+
+
+async def _newest(context: Context) -> list[HistoryEntry]:
+    """The newest alerts; none while the history cannot be read."""
+    try:
+        return await context.newest_alerts.get()
+    except AgentError:
+        return []
 
 
 def _alerts(history: AlertHistory, cameras: tuple[str, ...], filters: AlertFilter) -> dict[str, Any]:

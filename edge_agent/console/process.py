@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.bridge.client import AgentClient
 from edge_agent.bridge.protocol import SOCKET_NAME
+from edge_agent.bridge.shared import Shared
 from edge_agent.config.secrets import read_console_secrets
 from edge_agent.console import server
 from edge_agent.console.app import build
@@ -16,7 +17,6 @@ from edge_agent.console.auth import Auth
 from edge_agent.console.context import Context
 from edge_agent.console.inference import Inference
 from edge_agent.console.live import Live
-from edge_agent.console.new_alerts import NewAlerts
 from edge_agent.console.uploads import Uploads
 from edge_agent.console.worker import Worker
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 64
 """Tasks of a few milliseconds each; all viewers of a camera share its encoded pictures."""
+NEWEST_ALERTS = 12
+"""Length of the strip on the live page."""
+NEWEST_SECONDS = 1.0
+"""How often open pages look for new alerts, all together."""
 
 
 async def serve(
@@ -56,7 +60,7 @@ async def serve(
             worker=worker,
             inference=inference,
             live=Live(agent, worker),
-            new_alerts=NewAlerts(history, worker),
+            newest_alerts=Shared(lambda: worker.do(history.find, limit=NEWEST_ALERTS), seconds=NEWEST_SECONDS),
             uploads=Uploads(max_bytes=settings.largest_upload_bytes),
         )
         try:

@@ -153,8 +153,8 @@ class _LiveViewer:
             await send(self._socket, {"overview": status.model_dump(mode="json")})
 
     async def _send_alerts(self) -> None:
-        with suppress(BusyError):
-            newest = await self._context.new_alerts.newest()
+        with suppress(BusyError, AgentError):
+            newest = await self._context.newest_alerts.get()
             known = self._known_alerts
             new = [] if known is None else list(takewhile(lambda entry: entry.id not in known, newest))
             for entry in reversed(new):

@@ -106,6 +106,22 @@ def test_a_page_gets_alerts_and_the_status(console):
     assert (alert["id"], alert["label"], alert["crop"]) == (alert_id, "without_mask", "none")
 
 
+def test_alerts_are_not_new_when_the_history_can_be_read_again(console):
+    console.keep_alert()
+    store = console.config.store_file
+    with Page(console) as page:
+        page.receive("overview")
+        aside = store.rename(store.with_name("aside"))
+        store.mkdir()
+        for _ in range(3):
+            page.receive("overview")
+        store.rmdir()
+        aside.rename(store)
+        newest = console.keep_alert()
+
+        assert page.receive("alert")["id"] == newest
+
+
 def test_a_hanging_agent_is_reported_to_the_page(console):
     with Page(console) as page:
         page.receive("overview")
