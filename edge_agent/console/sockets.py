@@ -26,10 +26,11 @@ from edge_agent.console.worker import BusyError
 from edge_agent.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Set
 
     from starlette.types import Message
 
+    from edge_agent.alerts.history import HistoryEntry
     from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.console.auth import Client
     from edge_agent.console.context import Context
@@ -156,7 +157,7 @@ class _LiveViewer:
         with suppress(BusyError, AgentError):
             newest = await self._context.newest_alerts.get()
             known = self._known_alerts
-            new = [] if known is None else list(takewhile(lambda entry: entry.id not in known, newest))
+            new = [] if known is None else _news(newest, known)
             for entry in reversed(new):
                 alert = await self._context.worker.do(alert_as_json, entry, self._context.config.crops_folder)
                 await send(self._socket, {"alert": alert})
@@ -170,6 +171,12 @@ class _LiveViewer:
                 self._sent[camera] = shown.number
                 self._unshown.add(camera)
                 await send(self._socket, shown.message)
+
+
+def _news(newest: Iterable[HistoryEntry], known: Set[str]) -> list[HistoryEntry]:
+    """The alerts raised since those with the known ids. When alerts are deleted, older ones move up: not news."""
+    oldest = min(known, default="")
+    return list(takewhile(lambda entry: entry.id not in known and entry.id > oldest, newest))
 
 
 async def _answer_webcam(socket: WebSocket, context: Context) -> None:

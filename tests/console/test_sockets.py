@@ -6,8 +6,10 @@ import base64
 import json
 import os
 import socket
+import sqlite3
 import struct
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +106,17 @@ def test_a_page_gets_alerts_and_the_status(console):
         alert = page.receive("alert")
 
     assert (alert["id"], alert["label"], alert["crop"]) == (alert_id, "without_mask", "none")
+
+
+def test_alerts_that_move_up_when_newer_ones_are_deleted_are_not_new(console):
+    ids = [console.keep_alert() for _ in range(15)]
+    with Page(console) as page:
+        page.receive("overview")
+        with closing(sqlite3.connect(console.config.store_file)) as database, database:
+            database.executemany("DELETE FROM alerts WHERE id = ?", [(alert_id,) for alert_id in ids[3:]])
+        newest = console.keep_alert()
+
+        assert page.receive("alert")["id"] == newest
 
 
 def test_alerts_are_not_new_when_the_history_can_be_read_again(console):
