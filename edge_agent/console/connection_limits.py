@@ -1,7 +1,7 @@
 """Connection limits: bounds open connections, and closes those that make no progress.
 
 uvicorn alone sets no limit on connections, and waits indefinitely for the rest of a header, or for the client to read
-the response. The agent needs file descriptors for its cameras: a hostile client must not exhaust them.
+the response: a hostile client could take all file descriptors of the console.
 """
 
 from __future__ import annotations
@@ -54,18 +54,19 @@ class TimedProtocol(H11Protocol):
     """uvicorn's protocol that records the time of the last data, and requires CRLF as line ending in headers."""
 
     received_at = 0.0
-    _last_byte = b""
+    _tail = b""
+    """The end of the data before, in which the end of a header may have begun."""
 
     def data_received(self, data: bytes) -> None:
         """Record the time; refuse bare LF line endings, which a proxy may parse differently (RFC 9112, 2.2)."""
         self.received_at = self.loop.time()
         if self.conn.their_state is h11.IDLE:
-            head = (self._last_byte + data).partition(END_OF_HEAD)[0]
-            if BARE_LF.search(head):
+            head = (self._tail + data).partition(END_OF_HEAD)[0]
+            if BARE_LF.search(head, len(self._tail)):
                 self.transport.write(BARE_LF_RESPONSE)
                 self.transport.close()
                 return
-        self._last_byte = b"\r" if data.endswith(b"\r") else b""
+        self._tail = (self._tail + data)[1 - len(END_OF_HEAD) :]
         super().data_received(data)
 
 

@@ -240,6 +240,17 @@ def test_ambiguous_requests_are_rejected(console, head):
     assert answer.count(b"HTTP/1.1 200") <= 1
 
 
+def test_a_header_may_end_in_another_packet(console, client):
+    """Then the line feeds of a body are not taken for those of the header."""
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\n"
+    for received in range(len(head) - 4, len(head)):
+        with socket.create_connection(("127.0.0.1", console.config.console.port), timeout=TIMEOUT_SECONDS) as line:
+            line.sendall(head[:received])
+            assert client.get("/health").status_code == 200, "the server has read the first packet"
+            line.sendall(head[received:] + b"a\nb")
+            assert line.recv(65_536).startswith(b"HTTP/1.1 303 "), received
+
+
 def test_sequential_requests_on_one_connection_are_answered(console):
     one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
