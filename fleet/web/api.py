@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from edge_agent.console.exposition import TEXT_FORMAT, exposition
+from edge_agent.console.exposition import TEXT_FORMAT, exposition, gauge, labelled
 from edge_agent.console.responses import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
@@ -160,18 +160,15 @@ def _read_and_clear(out: io.BytesIO) -> bytes:
 
 
 def _metrics_text(found: Mapping[str, Any]) -> bytes:
-    devices = GaugeMetricFamily("maskwatch_fleet_devices", "Devices by state", labels=["state"])
-    for state, count in (found["states"] or {}).items():
-        devices.add_metric([state], count)
-    missing = GaugeMetricFamily("maskwatch_fleet_missing_messages", "Messages missing in sequences", labels=["state"])
-    for state in ("lost", "on_its_way"):
-        missing.add_metric([state], found[state])
-    families = [
-        devices,
-        missing,
-        GaugeMetricFamily("maskwatch_fleet_silent_devices", "Devices that send nothing", value=found["silent"]),
-        GaugeMetricFamily(
-            "maskwatch_fleet_alerts_last_hour", "Alerts of the last hour", value=found["alerts_of_last_hour"]
-        ),
-    ]
-    return exposition(families)
+    devices = {(state,): count for state, count in (found["states"] or {}).items()}
+    missing = {(state,): found[state] for state in ("lost", "on_its_way")}
+    return exposition(
+        [
+            labelled(GaugeMetricFamily, "maskwatch_fleet_devices", "Devices by state", devices, "state"),
+            labelled(
+                GaugeMetricFamily, "maskwatch_fleet_missing_messages", "Messages missing in sequences", missing, "state"
+            ),
+            gauge("maskwatch_fleet_silent_devices", "Devices that send nothing", found["silent"]),
+            gauge("maskwatch_fleet_alerts_last_hour", "Alerts of the last hour", found["alerts_of_last_hour"]),
+        ]
+    )
