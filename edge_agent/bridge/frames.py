@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from edge_agent.bridge.protocol import AnnotatedFace, FrameReply, PersonSign
 from edge_agent.domain import timestamp
-from edge_agent.vision.detection import PLACE_DIGITS, SCORE_DIGITS
 
 if TYPE_CHECKING:
     from edge_agent.domain import Decision, Frame, Outcome, Reading, Track
@@ -80,16 +80,11 @@ class AnnotatedFrames:
 def _annotated(
     track: Track, reading: Reading | None, decision: Decision | None, before: AnnotatedFace | None
 ) -> AnnotatedFace:
-    box, classified = track.face.box, reading or before
+    classified = reading or before
     return AnnotatedFace(
-        box=(
-            round(box.x1, PLACE_DIGITS),
-            round(box.y1, PLACE_DIGITS),
-            round(box.x2, PLACE_DIGITS),
-            round(box.y2, PLACE_DIGITS),
-        ),
+        box=astuple(track.face.box),
         track=track.id,
         label=classified.label if classified else None,
-        score=round(classified.score, SCORE_DIGITS) if classified else 0.0,
+        score=classified.score if classified else 0.0,
         decision=decision or (before.decision if before else "undecided"),
     )

@@ -17,6 +17,7 @@ from edge_agent.messages.result import Delivery
 from edge_agent.messages.status import Reason
 from edge_agent.messages.telemetry import Figures
 from edge_agent.metrics import CameraMetrics, StageMetrics
+from edge_agent.vision.detection import Score, Sides
 
 SOCKET_NAME = "console.sock"
 """In the state folder, which the console's user can access."""
@@ -111,11 +112,10 @@ class DeviceStatus(_Part):
 class AnnotatedFace(_Part):
     """A face in a frame with its last reading and decision; `label` is None until it has been classified."""
 
-    box: tuple[float, float, float, float]
-    """Left, top, right, bottom in pixels of the frame."""
+    box: Sides
     track: int
     label: Label | None
-    score: float
+    score: Score
     decision: Decision
 
 

@@ -11,6 +11,7 @@ import cv2
 from edge_agent.camera.pictures import picture_paths
 from edge_agent.command_line import with_progress
 from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.annotation import WORDS, annotate
@@ -67,9 +68,9 @@ def detect(options: argparse.Namespace) -> int:
 
 def _print_seen(path: Path, seen: Detection, *, as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(path), **seen.as_json()})
+        print_json({"path": str(path), **seen.model_dump(mode="json")})
         return
-    words = [f"{WORDS[reading.label]} {reading.score:.0%} at {face.box.as_ints()}" for face, reading in seen.faces]
+    words = [f"{WORDS[face.label]} {face.label_score:.0%} at {Box(*face.box).as_ints()}" for face in seen.faces]
     print(safe(f"{path}: {'; '.join(words) or 'no face'}"))
 
 
@@ -91,12 +92,10 @@ def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> 
     target = folder / originals.name / f"{path.stem}.jpg"
     if target.parent.exists() and target.parent.samefile(originals):
         raise ConfigError(f"--annotate {folder}: would replace pictures in {originals}; choose another folder")
-    drawn = annotate(image, [(face.box, reading.label, reading.score) for face, reading in seen.faces])
+    drawn = annotate(image, [(Box(*face.box), face.label, face.label_score) for face in seen.faces])
     done, content = cv2.imencode(".jpg", drawn)
     if not done:
-        raise PictureError(
-            f"{path}: {seen.width_px}x{seen.height_px} pixels cannot be drawn as JPEG; cut it into pieces"
-        )
+        raise PictureError(f"{path}: {seen.width}x{seen.height} pixels cannot be drawn as JPEG; cut it into pieces")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.tobytes())

@@ -24,6 +24,7 @@ from edge_agent.console.responses import bytes_of, problem
 from edge_agent.domain import Label
 from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
 from edge_agent.messages.result import ResultMessage
+from edge_agent.vision.detection import Detection
 
 PREFIX = "/api/v1"
 MAX_NAME_CHARACTERS = 63
@@ -130,15 +131,14 @@ def security(context: Context) -> list[Any]:
 
 @pictures.post(
     "/detect",
-    response_model=schemas.Detection,
     responses={413: problem("Too many bytes"), 415: problem("Not a JPEG, PNG, WebP or BMP")},
     summary="Detect the faces in a picture and classify their masks",
     openapi_extra={"requestBody": PICTURE_BODY},
 )
-async def detect(context: Current, request: Request) -> Response:
+async def detect(context: Current, request: Request) -> Detection:
     """Send a JPEG, PNG, WebP or BMP picture in the form's field `file`, or as base64 in JSON."""
     async with context.uploads.picture(request) as content:
-        return JSONResponse(await context.inference.detect(content))
+        return await context.inference.detect(content)
 
 
 @pictures.get(

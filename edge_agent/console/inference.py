@@ -5,7 +5,7 @@ Detector, classifier and configuration are those of the agent, loaded in this pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.console.worker import Worker
 from edge_agent.vision.detection import detect
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_agent.vision.classifier import MaskClassifier
+    from edge_agent.vision.detection import Detection
     from edge_agent.vision.detector import FaceDetector
 
     OpenModels: TypeAlias = Callable[[], tuple[FaceDetector, MaskClassifier]]
@@ -32,8 +33,8 @@ class Inference:
         self._worker = Worker("inference", max_waiting=MAX_WAITING)
         self._models: tuple[FaceDetector, MaskClassifier] | None = None
 
-    async def detect(self, content: bytes) -> dict[str, Any]:
-        """Analyse an encoded picture; the result is that of `edge-agent detect --json` without the path.
+    async def detect(self, content: bytes) -> Detection:
+        """Analyse an encoded picture.
 
         Raises:
             BusyError: too many pictures are queued.
@@ -46,8 +47,8 @@ class Inference:
         """Stop the thread."""
         self._worker.close()
 
-    def _detect(self, content: bytes) -> dict[str, Any]:
+    def _detect(self, content: bytes) -> Detection:
         image = decode_picture(content, max_pixels=self._max_pixels)
         if self._models is None:
             self._models = self._open()
-        return detect(image, *self._models).as_json()
+        return detect(image, *self._models)

@@ -16,7 +16,6 @@ import numpy as np
 
 from edge_agent.bridge.shared import Shared
 from edge_agent.console.drawing import draw, fit
-from edge_agent.vision.detection import PLACE_DIGITS
 
 if TYPE_CHECKING:
     from edge_agent.bridge.client import AgentClient
@@ -138,7 +137,8 @@ def _encode(camera: str, frame: FrameReply, image: Image, width_px: int, drawn: 
 
 
 def _scaled(face: AnnotatedFace, scale: float) -> dict[str, Any]:
-    return {**face.model_dump(mode="json"), "box": [round(side * scale, PLACE_DIGITS) for side in face.box]}
+    box = tuple(side * scale for side in face.box)
+    return face.model_copy(update={"box": box}).model_dump(mode="json")
 
 
 def _has_failed(task: asyncio.Task[LivePicture]) -> bool:

@@ -15,25 +15,6 @@ class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class DetectedFace(_Response):
-    """A face in a picture."""
-
-    box: tuple[float, float, float, float] = Field(description="Left, top, right, bottom in pixels of the picture")
-    face_score: float = Field(description="Score of the detection, 0..1")
-    label: Label = Field(description="How the mask is worn")
-    label_score: float = Field(description="Probability of the label, 0..1")
-    scores: dict[Label, float] = Field(description="Probability of each label")
-
-
-class Detection(_Response):
-    """The faces of a picture, as `edge-agent detect --json` prints them."""
-
-    width: int = Field(description="Pixels")
-    height: int = Field(description="Pixels")
-    faces: list[DetectedFace]
-    elapsed_ms: dict[str, float] = Field(description="Duration of `faces` and `masks`")
-
-
 class Resolved(_Response):
     """How and when a violation ended."""
 

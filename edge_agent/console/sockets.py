@@ -196,7 +196,7 @@ async def _answer_webcam(socket: WebSocket, context: Context) -> None:
 async def _analysed(context: Context, content: bytes) -> dict[str, Any]:
     try:
         check_kind(content)
-        return await context.inference.detect(content)
+        return (await context.inference.detect(content)).model_dump(mode="json")
     except BusyError:
         return {"error": "the device is too busy; trying again"}
     except HTTPException as error:

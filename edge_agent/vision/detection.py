@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from edge_agent.domain import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from edge_agent.domain import Face, Image
-    from edge_agent.vision.classifier import Classification, MaskClassifier
+    from edge_agent.domain import Image
+    from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
 
-# More digits would be false precision.
-SCORE_DIGITS, PLACE_DIGITS, ELAPSED_DIGITS = 4, 1, 2
+# JSON has no more digits than these: they would be false precision.
+Score = Annotated[float, PlainSerializer(lambda score: round(score, 4), return_type=float)]
+Place = Annotated[float, PlainSerializer(lambda pixels: round(pixels, 1), return_type=float)]
+Elapsed = Annotated[float, PlainSerializer(lambda elapsed_ms: round(elapsed_ms, 2), return_type=float)]
+Sides: TypeAlias = tuple[Place, Place, Place, Place]
+"""Left, top, right, bottom in pixels of the picture."""
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """All faces of one picture, including small ones; `elapsed_ms` are the durations of `faces` and `masks`."""
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width_px: int
-    height_px: int
-    faces: tuple[tuple[Face, Classification], ...]
-    elapsed_ms: Mapping[str, float]
 
-    def as_json(self) -> dict[str, Any]:
-        """The JSON of `edge-agent detect --json` and the console's API; boxes in pixels of the picture."""
-        return {
-            "width": self.width_px,
-            "height": self.height_px,
-            "faces": [_as_json(*face) for face in self.faces],
-            "elapsed_ms": {stage: round(value, ELAPSED_DIGITS) for stage, value in self.elapsed_ms.items()},
-        }
+class DetectedFace(_Part):
+    """A face in a picture."""
+
+    box: Sides = Field(description="Left, top, right, bottom in pixels of the picture")
+    face_score: Score = Field(description="Score of the detection, 0..1")
+    label: Label = Field(description="How the mask is worn")
+    label_score: Score = Field(description="Probability of the label, 0..1")
+    scores: dict[Label, Score] = Field(description="Probability of each label")
+
+
+class Detection(_Part):
+    """The faces of a picture, including small ones, as `edge-agent detect --json` prints them."""
+
+    width: int = Field(description="Pixels")
+    height: int = Field(description="Pixels")
+    faces: tuple[DetectedFace, ...]
+    elapsed_ms: dict[str, Elapsed] = Field(description="Duration of `faces` and `masks`")
 
 
 def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> Detection:
@@ -44,19 +54,18 @@ def detect(image: Image, detector: FaceDetector, classifier: MaskClassifier) -> 
     readings = [classifier.classify(image, face.box) for face in faces]
     read = time.perf_counter()
     return Detection(
-        width_px=image.shape[1],
-        height_px=image.shape[0],
-        faces=tuple(pair for pair in zip(faces, readings, strict=True) if pair[1].is_face),
+        width=image.shape[1],
+        height=image.shape[0],
+        faces=tuple(
+            DetectedFace(
+                box=astuple(face.box),
+                face_score=face.score,
+                label=reading.label,
+                label_score=reading.score,
+                scores=dict(reading.scores),
+            )
+            for face, reading in zip(faces, readings, strict=True)
+            if reading.is_face
+        ),
         elapsed_ms={"faces": 1000 * (found - began), "masks": 1000 * (read - found)},
     )
-
-
-def _as_json(face: Face, reading: Classification) -> dict[str, Any]:
-    box = face.box
-    return {
-        "box": [round(side, PLACE_DIGITS) for side in (box.x1, box.y1, box.x2, box.y2)],
-        "face_score": round(face.score, SCORE_DIGITS),
-        "label": reading.label,
-        "label_score": round(reading.score, SCORE_DIGITS),
-        "scores": {label: round(score, SCORE_DIGITS) for label, score in reading.scores.items()},
-    }

@@ -42,17 +42,17 @@ class LargeOnesAreBare:
 def test_every_face_has_a_reading_small_ones_too():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare())  # type: ignore[arg-type]
 
-    assert [(one.label, one.score) for _, one in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
+    assert [(face.label, face.label_score) for face in seen.faces] == [("without_mask", 0.987654), ("with_mask", 0.75)]
 
 
 def test_false_detections_are_omitted():
     seen = detect(PICTURE, TwoFaces(), LargeOnesAreBare(rejects_small=True))  # type: ignore[arg-type]
 
-    assert [one.label for _, one in seen.faces] == ["without_mask"]
+    assert [face.label for face in seen.faces] == ["without_mask"]
 
 
 def test_json_output_is_in_pixels_and_rounded():
-    written = detect(PICTURE, TwoFaces(), LargeOnesAreBare()).as_json()  # type: ignore[arg-type]
+    written = detect(PICTURE, TwoFaces(), LargeOnesAreBare()).model_dump(mode="json")  # type: ignore[arg-type]
 
     assert (written["width"], written["height"]) == (64, 48)
     assert written["faces"][0] == {
