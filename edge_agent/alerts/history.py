@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 from edge_agent.alerts.database import beside, transaction
 from edge_agent.alerts.people import day_of, midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
-from edge_agent.domain import timestamp
+from edge_agent.domain import Label, timestamp
 from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class DayCount:
     """Number of alerts with a label on a day; `day` is YYYY-MM-DD in the device's time zone."""
 
     day: str
-    label: str
+    label: Label
     count: int
 
 

@@ -7,10 +7,12 @@ from collections import OrderedDict
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.domain import Label  # noqa: TC001  (the API's document reads it)
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edge_agent.domain import Alert, Label, Outcome, Resolved
+    from edge_agent.domain import Alert, Outcome, Resolved
 
 # As many as a plot on a phone can show; the first minute and a half at two readings a second.
 MAX_POINTS = 200

@@ -15,10 +15,10 @@ from pydantic import Field
 from edge_agent.alerts.crops import find_crop, find_scene
 from edge_agent.alerts.history import HistoryEntry, Review
 from edge_agent.alerts.people import By, grouped, values_of
-from edge_agent.bridge.protocol import ChangeReply, DeviceStatus
+from edge_agent.bridge.protocol import DeviceStatus
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
-from edge_agent.console.context import Context, Current
+from edge_agent.console.context import Context, Current, check_camera
 from edge_agent.console.parameters import Day, LocalMoment, Parameters
 from edge_agent.console.responses import bytes_of, problem
 from edge_agent.domain import Label
@@ -85,6 +85,11 @@ class AlertQuery(_Camera):
     review: Review | Literal["unreviewed"] = Field("", description="Only with this review; empty: all")
     before: str = Field("", pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")
     limit: int = Field(50, ge=1, le=MAX_ALERTS, description="Maximum number of alerts")
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Keywords of AlertHistory.find."""
+        return {**dict(self), "review": "" if self.review == "unreviewed" else self.review or None}
 
 
 class DaysQuery(_Last):
@@ -157,8 +162,7 @@ async def frame(
     width_px: Annotated[int, Query(ge=1, le=100_000, description="Approximate width; at most 960")] = 960,
 ) -> Response:
     """The newest frame as JPEG; encoded once for all clients."""
-    if name not in context.config.cameras:
-        raise HTTPException(404, f"no camera of this name; known: {', '.join(context.config.cameras)}")
+    check_camera(context, name)
     shown = await context.live.picture(name, width_px=width_px, drawn=drawn)
     if shown is None:
         raise HTTPException(404, "the camera has delivered no frame yet, or is paused; see /api/v1/status")
@@ -180,19 +184,12 @@ async def status(context: Current) -> DeviceStatus:
 )
 async def command(context: Current, name: CommandName, request: Request) -> Response:
     """The body is the payload of the MQTT command (docs/mqtt.md); an empty one means the defaults."""
-    payload = b""
-    async for chunk in request.stream():
-        payload += chunk
-        if len(payload) > MAX_REQUEST_BYTES:
-            raise HTTPException(413, f"a command has {MAX_REQUEST_BYTES} bytes at most", {"Connection": "close"})
+    payload = await request.body()
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise HTTPException(413, f"a command has {MAX_REQUEST_BYTES} bytes at most")
     result = await context.agent.command(name, payload)
-    match result["state"]:
-        case "done":
-            return JSONResponse(result)
-        case "refused":
-            raise HTTPException(409, str(result["reason"]))
-        case _:
-            raise HTTPException(503, str(result["reason"]), {"Retry-After": "10"})
+    _check(str(result["state"]), str(result["reason"]))
+    return JSONResponse(result)
 
 
 @history.get("/alerts", response_model=schemas.Alerts, summary="List alerts, the newest first")
@@ -201,10 +198,9 @@ async def alerts(context: Current, query: Annotated[AlertQuery, Query()]) -> Res
 
     Times are written as 2026-03-01T08:00Z; without a zone they are local to the device.
     """
-    wanted: Review | None = "" if query.review == "unreviewed" else query.review or None
 
     def find() -> dict[str, Any]:
-        found = context.history.find(**{**query.model_dump(), "review": wanted, "limit": query.limit + 1})
+        found = context.history.find(**{**query.conditions, "limit": query.limit + 1})
         shown = found[: query.limit]
         return {
             "alerts": [alert_as_json(entry, context.config.crops_folder) for entry in shown],
@@ -233,7 +229,8 @@ async def alert(context: Current, alert_id: AlertId) -> Response:
 )
 async def remove(context: Current, alert_id: AlertId) -> Response:
     """Messages already published are not recalled."""
-    _check(await context.agent.delete(alert_id))
+    reply = await context.agent.delete(alert_id)
+    _check(reply.state, reply.reason)
     return Response(status_code=204)
 
 
@@ -267,16 +264,16 @@ async def scene(context: Current, alert_id: AlertId, download: Download = False)
 )
 async def review(context: Current, alert_id: AlertId, request: schemas.ReviewRequest) -> Response:
     """`edge-agent alerts export` creates a data set from reviewed alerts."""
-    _check(await context.agent.review(alert_id, request.review))
+    reply = await context.agent.review(alert_id, request.review)
+    _check(reply.state, reply.reason)
     return await _respond(context, alert_id, alert_as_json)
 
 
-@history.get("/days", response_model=schemas.Days, summary="Count alerts by day and label")
-async def days(context: Current, query: Annotated[DaysQuery, Query()]) -> Response:
+@history.get("/days", summary="Count alerts by day and label")
+async def days(context: Current, query: Annotated[DaysQuery, Query()]) -> schemas.Days:
     """Days without alerts are omitted."""
     today = datetime.now().astimezone().date()
-    found = await context.worker.do(context.history.days, **query.model_dump(), today=today)
-    return JSONResponse({"days": [{"day": day.day, "label": day.label, "count": day.count} for day in found]})
+    return schemas.Days(days=await context.worker.do(context.history.days, **query.model_dump(), today=today))
 
 
 @history.get("/counts", response_model=schemas.PeopleCounted, summary="Count people by what they wear")
@@ -336,18 +333,18 @@ async def _picture(
     return Response(content, media_type=kind, headers=headers)
 
 
-def _check(reply: ChangeReply) -> None:
-    """Check that the agent has made a change.
+def _check(state: str, reason: str) -> None:
+    """Check the state of a command or of a change, which the agent was asked for.
 
     Raises:
-        HTTPException: 404, 409 or 503: it has not.
+        HTTPException: 404, 409 or 503: it is not done.
     """
-    match reply.state:
+    match state:
         case "done":
             return
         case "missing":
             raise HTTPException(404, NO_ALERT)
         case "refused":
-            raise HTTPException(409, reply.reason)
-        case "failed":
-            raise HTTPException(503, reply.reason, {"Retry-After": "60"})
+            raise HTTPException(409, reason)
+        case _:
+            raise HTTPException(503, reason, {"Retry-After": "10"})

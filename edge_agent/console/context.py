@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import Depends
+from fastapi import Depends, HTTPException
 from fastapi.requests import HTTPConnection  # noqa: TC002  (FastAPI reads it)
 
 if TYPE_CHECKING:
@@ -42,3 +42,13 @@ async def _context(connection: HTTPConnection) -> Context:
 
 Current = Annotated[Context, Depends(_context)]
 """The context of the application, as an argument of an endpoint."""
+
+
+def check_camera(context: Context, camera: str) -> None:
+    """Check that a camera is configured.
+
+    Raises:
+        HTTPException: 404: it is not.
+    """
+    if camera not in context.config.cameras:
+        raise HTTPException(404, f"no such camera; known: {', '.join(context.config.cameras)}")

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.exceptions import HTTPException
 
 from edge_agent.bridge.client import UnansweredError
-from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
+from edge_agent.console.context import Current, check_camera
 from edge_agent.console.live import WIDTHS_PX
 from edge_agent.console.responses import page
 from edge_agent.console.sockets import LOGGED_OUT, ClosedError, receive_json, send, serve
@@ -49,7 +49,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/display/{camera}")
 async def display(context: Current, request: Request, camera: str, lang: str = "") -> Response:
     """The page of a camera's display."""
-    _check_camera(context, camera)
+    check_camera(context, camera)
     words, language = _words(), lang or context.config.display.language
     if language not in words:
         raise HTTPException(400, f"lang: unsupported language; supported are {', '.join(words)}")
@@ -66,7 +66,7 @@ async def display(context: Current, request: Request, camera: str, lang: str = "
 @router.websocket("/display/{camera}/socket")
 async def connect(context: Current, socket: WebSocket, camera: str) -> None:
     """Send the sign of the nearest person, and their picture."""
-    _check_camera(context, camera)
+    check_camera(context, camera)
     screen = _Screen(socket, context, camera)
     await serve(socket, context, screen.receive, screen.send_updates)
 
@@ -75,11 +75,6 @@ async def connect(context: Current, socket: WebSocket, camera: str) -> None:
 def _words() -> Mapping[str, Mapping[str, str]]:
     words: Mapping[str, Mapping[str, str]] = json.loads(WORDS_FILE.read_text(encoding="utf-8"))
     return words
-
-
-def _check_camera(context: Context, camera: str) -> None:
-    if camera not in context.config.cameras:
-        raise HTTPException(404, "no camera of this name is configured")
 
 
 class _Screen:

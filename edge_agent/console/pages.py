@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from starlette.responses import Response
 
-from edge_agent.alerts.people import as_csv, beginning_of, following, grouped, midnight_of, parse_day
+from edge_agent.alerts.people import as_csv, beginning_of, following, grouped, midnight_of
 from edge_agent.console import charts
 from edge_agent.console.alert_view import crop_state, scene_state
-from edge_agent.console.context import Current  # noqa: TC001  (FastAPI reads it)
+from edge_agent.console.api import AlertQuery
+from edge_agent.console.context import Current, check_camera
+from edge_agent.console.parameters import Day
 from edge_agent.console.responses import page
 from edge_agent.domain import COUNTED_AS, LABELS, timestamp
 from edge_agent.errors import AgentError
@@ -46,7 +48,8 @@ REVIEW_FILTERS = (
     ("unreviewed", "not reviewed yet"),
     *((value, text.lower()) for value, text, _ in REVIEWS),
 )
-WANTED_REVIEWS: dict[str, Review] = {"unreviewed": "", **{value: value for value, _, _ in REVIEWS}}
+NOT_CHOSEN = ("before", "limit")
+"""The fields of an alert filter that people do not choose."""
 ENCRYPTED = "encrypted"
 GONE = "deleted by age or size (crops.keep_days, keep_bytes)"
 
@@ -54,57 +57,46 @@ router = APIRouter(include_in_schema=False, default_response_class=Response)
 """The routes of the pages. The worker reads the history and the disk."""
 
 
-def _day(text: str) -> str:
-    """An ISO day; empty if the text is not one."""
-    try:
-        return parse_day(text).isoformat()
-    except ValueError:
-        return ""
+class _Lenient(BaseModel):
+    """The parameters of a page. Unknown and invalid ones are ignored, because people edit URLs."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_if_invalid(cls, value: Any, validate: Callable[[Any], Any], field: ValidationInfo) -> Any:
+        try:
+            return validate(value)
+        except ValueError:
+            return cls.model_fields[str(field.field_name)].default
 
 
-def _time(text: str) -> str:
-    """A local time, to the minute; empty if the text is not one, or out of range."""
-    try:
-        local = datetime.fromisoformat(text).replace(tzinfo=None).isoformat(timespec="minutes")
-        _moment_of(local)
-    except (ValueError, OverflowError):
-        return ""
-    return local
-
-
-def _moment_of(text: str) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone() if text else None
-
-
-Day = Annotated[str, BeforeValidator(_day)]
-LocalTime = Annotated[str, BeforeValidator(_time)]
-"""YYYY-MM-DDTHH:MM in the device's time zone, as <input type="datetime-local"> sends it."""
-
-
-class AlertFilter(BaseModel):
-    """Filter of the alerts page; empty fields match all. `before` is the last id of the previous page.
-
-    Invalid days and times are ignored, because people edit URLs.
-    """
-
-    camera: str = ""
-    label: str = ""
-    day: Day = ""
-    since: LocalTime = ""
-    until: LocalTime = ""
-    review: str = ""
-    before: str = ""
+class AlertFilter(AlertQuery, _Lenient):
+    """Filter of the alerts page; empty fields match all. `before` is the last id of the previous page."""
 
     @property
     def is_set(self) -> bool:
         """Whether any filter is set."""
-        return any(value for name, value in self if name != "before")
+        return any(value for name, value in self if name not in NOT_CHOSEN)
 
     def url(self, **changes: str) -> str:
         """The URL of the page with this filter and these changes."""
-        fields = self.model_dump(exclude={"before"}) | changes
+        fields = {name: value for name, value in self if name not in NOT_CHOSEN}
+        fields |= {"since": local_time(self.since), "until": local_time(self.until), **changes}
         query = urlencode({name: value for name, value in fields.items() if value})
         return f"/alerts?{query}" if query else "/alerts"
+
+
+class CountsFilter(_Lenient):
+    """What the counts page shows; by default all cameras, and today."""
+
+    camera: str = ""
+    day: Day = ""
+
+
+def local_time(when: datetime | None) -> str:
+    """A time as <input type="datetime-local"> reads and sends it: in the device's time zone, to the minute."""
+    return f"{when.astimezone():%Y-%m-%dT%H:%M}" if when else ""
 
 
 @router.get("/")
@@ -126,10 +118,9 @@ async def webcam(request: Request) -> Response:
 
 
 @router.get("/counts")
-async def counts(context: Current, request: Request, camera: str = "", day: Day = "") -> Response:
+async def counts(context: Current, request: Request, filters: Annotated[CountsFilter, Query()]) -> Response:
     """The number of people by day and hour."""
-    cameras = tuple(context.config.cameras)
-    values = await context.worker.do(_counts, context.history, cameras, camera=camera, day=day)
+    values = await context.worker.do(_counts, context.history, tuple(context.config.cameras), **dict(filters))
     return page(request, "counts.html", values)
 
 
@@ -146,9 +137,7 @@ async def counts_as_csv(context: Current, camera: str = "") -> Response:
 @router.get("/zones/{camera}")
 async def zones(context: Current, request: Request, camera: str) -> Response:
     """Draw the exclusion zones of a camera."""
-    if camera not in context.config.cameras:
-        values = {"title": "No such camera", "text": f"Known are {', '.join(context.config.cameras)}."}
-        return page(request, "error.html", values, 404)
+    check_camera(context, camera)
     return page(request, "zones.html", {"camera": camera, "zones": context.config.rules_of(camera).exclusion_zones})
 
 
@@ -181,16 +170,7 @@ async def _newest(context: Context) -> list[HistoryEntry]:
 def _alerts(history: AlertHistory, cameras: tuple[str, ...], filters: AlertFilter) -> dict[str, Any]:
     """Values of the alerts page."""
     # One more than is shown reveals whether there are older ones.
-    found = history.find(
-        camera=filters.camera,
-        label=filters.label,
-        day=filters.day,
-        since=_moment_of(filters.since),
-        until=_moment_of(filters.until),
-        review=WANTED_REVIEWS.get(filters.review),
-        before=filters.before,
-        limit=PAGE_SIZE + 1,
-    )
+    found = history.find(**{**filters.conditions, "limit": PAGE_SIZE + 1})
     entries = found[:PAGE_SIZE]
     days = _last_days()
     counted = history.days(camera=filters.camera, label=filters.label, last=CHART_DAYS, today=days[-1])
@@ -348,6 +328,7 @@ def template_filters(config: Config) -> dict[str, Callable[..., str]]:
     """The filters of the templates. Times are local to the device."""
     return {
         "words": lambda label: WORDS.get(label, label.replace("_", " ")),
+        "local_time": local_time,
         "percent": lambda fraction: f"{fraction:.0%}",
         "iso": lambda when: when.isoformat(timespec="milliseconds"),
         "moment": _moment,

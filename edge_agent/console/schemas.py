@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_agent.alerts.history import Review
+from edge_agent.alerts.history import DayCount, Review
+from edge_agent.alerts.timeline import TimelinePoint
 from edge_agent.console.alert_view import CropState, SceneState
 from edge_agent.domain import Label
 from edge_agent.messages.alert import AlertMessage
@@ -44,16 +45,6 @@ class Alert(_Response):
     )
 
 
-class TimelinePoint(_Response):
-    """A reading, and the evidence after it."""
-
-    seconds: float = Field(description="Time relative to the alert; negative: before it")
-    llr: float = Field(description="Log-likelihood ratio; positive speaks for a violation")
-    label: Label
-    score: float
-    quality: float
-
-
 class AlertDetail(Alert):
     """An alert with its timeline."""
 
@@ -68,14 +59,6 @@ class Alerts(_Response):
 
     alerts: list[Alert]
     next: str | None = Field(description="`before` of the next page; null: there are no more")
-
-
-class DayCount(_Response):
-    """Number of alerts of a day."""
-
-    day: str = Field(description="In the device's time zone")
-    label: Label
-    count: int
 
 
 class PeopleCount(_Response):
