@@ -280,12 +280,13 @@ async def days(context: Current, query: Annotated[DaysQuery, Query()]) -> schema
 async def counts(context: Current, query: Annotated[CountsQuery, Query()]) -> Response:
     """People who have left, by local day, hour (UTC) or camera; rows without people are omitted."""
     today = datetime.now().astimezone().date()
-    rows = await context.worker.do(
-        context.history.people, camera=query.camera, first=today - timedelta(days=query.last - 1), last=today
-    )
-    return JSONResponse(
-        {"counts": [{"of": key, **values_of(counts)} for key, counts in grouped(rows, query.by).items()]}
-    )
+    first = today - timedelta(days=query.last - 1)
+
+    def count() -> list[dict[str, Any]]:
+        rows = context.history.people(camera=query.camera, first=first, last=today)
+        return [{"of": key, **values_of(counts)} for key, counts in grouped(rows, query.by).items()]
+
+    return JSONResponse({"counts": await context.worker.do(count)})
 
 
 def _entry(context: Context, alert_id: str) -> HistoryEntry:

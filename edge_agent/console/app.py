@@ -11,7 +11,7 @@ from edge_agent.console.middleware import Middleware
 from edge_agent.console.responses import error_response
 from edge_agent.console.site import open_site
 from edge_agent.console.worker import BusyError
-from edge_agent.errors import ModelError, PictureError, UnavailableError
+from edge_agent.errors import CropError, ModelError, PictureError, UnavailableError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -43,7 +43,7 @@ def build(context: Context) -> ASGIApp:
         filters=pages.template_filters(context.config),
         handlers={
             PictureError: _handle_picture,
-            **dict.fromkeys((BusyError, UnansweredError, UnavailableError, ModelError), _handle_unavailable),
+            **dict.fromkeys((BusyError, UnansweredError, UnavailableError, CropError, ModelError), _handle_unavailable),
         },
     )
     app.state.context = context

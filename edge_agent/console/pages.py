@@ -54,7 +54,7 @@ ENCRYPTED = "encrypted"
 GONE = "deleted by age or size (crops.keep_days, keep_bytes)"
 
 router = APIRouter(include_in_schema=False, default_response_class=Response)
-"""The routes of the pages. The worker reads the history and the disk."""
+"""The routes of the pages. The worker reads the history, and renders alerts: templates look for their pictures."""
 
 
 class _Lenient(BaseModel):
@@ -102,13 +102,13 @@ def local_time(when: datetime | None) -> str:
 @router.get("/")
 async def live(context: Current, request: Request) -> Response:
     """The current pictures, and the newest alerts."""
-    return page(request, "live.html", {"newest": await _newest(context)})
+    return await context.worker.do(page, request, "live.html", {"newest": await _newest(context)})
 
 
 @router.get("/newest")
 async def newest(context: Current, request: Request) -> Response:
     """The newest alerts, as part of the live page."""
-    return page(request, "newest.html", {"newest": await _newest(context)})
+    return await context.worker.do(page, request, "newest.html", {"newest": await _newest(context)})
 
 
 @router.get("/webcam")
@@ -120,8 +120,10 @@ async def webcam(request: Request) -> Response:
 @router.get("/counts")
 async def counts(context: Current, request: Request, filters: Annotated[CountsFilter, Query()]) -> Response:
     """The number of people by day and hour."""
-    values = await context.worker.do(_counts, context.history, tuple(context.config.cameras), **dict(filters))
-    return page(request, "counts.html", values)
+    cameras = tuple(context.config.cameras)
+    return await context.worker.do(
+        lambda: page(request, "counts.html", _counts(context.history, cameras, **dict(filters)))
+    )
 
 
 @router.get("/counts.csv")
@@ -129,9 +131,13 @@ async def counts_as_csv(context: Current, camera: str = "") -> Response:
     """The number of people by hour, for spreadsheets."""
     today = datetime.now().astimezone().date()
     first = today - timedelta(days=EXPORTED_DAYS)
-    rows = await context.worker.do(context.history.people, camera=camera, first=first, last=today)
+
+    def export() -> str:
+        rows = context.history.people(camera=camera, first=first, last=today)
+        return as_csv(grouped(rows, "hour"), "hour")
+
     headers = {"Content-Disposition": "attachment; filename=counts.csv"}
-    return Response(as_csv(grouped(rows, "hour"), "hour"), media_type="text/csv", headers=headers)
+    return Response(await context.worker.do(export), media_type="text/csv", headers=headers)
 
 
 @router.get("/zones/{camera}")
@@ -144,19 +150,23 @@ async def zones(context: Current, request: Request, camera: str) -> Response:
 @router.get("/alerts")
 async def alerts(context: Current, request: Request, filters: Annotated[AlertFilter, Query()]) -> Response:
     """The alerts that match a filter."""
-    values = await context.worker.do(_alerts, context.history, tuple(context.config.cameras), filters)
-    return page(request, "alerts.html", values)
+    cameras = tuple(context.config.cameras)
+    return await context.worker.do(lambda: page(request, "alerts.html", _alerts(context.history, cameras, filters)))
 
 
 @router.get("/alerts/{alert_id}")
 async def alert(context: Current, request: Request, alert_id: str) -> Response:
     """One alert with its evidence."""
-    entry = await context.worker.do(context.history.entry, alert_id)
-    if entry is None:
-        values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
-        return page(request, "error.html", values, 404)
-    around = await context.worker.do(_neighbours, context.history, entry)
-    return page(request, "alert.html", _alert(entry, context.config.crops_folder) | around)
+
+    def show() -> Response:
+        entry = context.history.entry(alert_id)
+        if entry is None:
+            values = {"title": "No such alert", "text": "It has expired, was deleted, or never existed."}
+            return page(request, "error.html", values, 404)
+        around = _neighbours(context.history, entry)
+        return page(request, "alert.html", _alert(entry, context.config.crops_folder) | around)
+
+    return await context.worker.do(show)
 
 
 async def _newest(context: Context) -> list[HistoryEntry]:

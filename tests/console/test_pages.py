@@ -116,6 +116,16 @@ def test_an_unreadable_history_gives_an_error_page(console: Served, client):
     assert client.get("/alerts", headers={"Accept": "text/html"}).headers["Refresh"] == "2"
 
 
+def test_a_folder_of_crops_that_cannot_be_read_is_reported(console: Served, client):
+    console.keep_alert()
+    folder = console.config.crops_folder
+    # Leads to itself.
+    folder.symlink_to(folder)
+
+    assert str(folder) in page(client, "/alerts", status=503)
+    assert str(folder) in client.get("/api/v1/alerts").json()["detail"]
+
+
 def test_scripts_and_style_may_be_cached_and_pages_may_not(client):
     script = client.get("/static/live.js")
     assert script.headers["content-type"].startswith(("text/javascript", "application/javascript"))
