@@ -19,13 +19,12 @@ HELD_SECONDS = 1.0
 class AnnotatedFrames:
     """The newest annotated frame of each camera.
 
-    Each camera's thread records its frames and the bridge's thread reads them: a single reference changes, which needs
-    no lock. Pixels are neither copied nor encoded here.
+    The main thread records frames and the bridge's thread reads them: a single reference changes, which needs no lock.
+    Pixels are neither copied nor encoded here.
     """
 
     def __init__(self) -> None:
         self._newest: dict[str, tuple[FrameReply, Frame]] = {}
-        self._known: dict[str, dict[int, AnnotatedFace]] = {}
         self._numbers = itertools.count(1)
 
     def record(self, frame: Frame, outcome: Outcome) -> None:
@@ -37,7 +36,6 @@ class AnnotatedFrames:
             return
         else:
             faces = ()
-            self._known.pop(frame.camera, None)
         who = outcome.nearest
         head = FrameReply(
             number=next(self._numbers),
@@ -53,7 +51,6 @@ class AnnotatedFrames:
     def forget(self, camera: str) -> None:
         """Remove the frame of a camera."""
         self._newest.pop(camera, None)
-        self._known.pop(camera, None)
 
     def newest(self, camera: str) -> tuple[FrameReply, Frame] | None:
         """The newest frame of a camera and its description; None if there is none."""
@@ -66,15 +63,14 @@ class AnnotatedFrames:
 
     def _faces(self, camera: str, outcome: Outcome) -> tuple[AnnotatedFace, ...]:
         """The tracks of a frame. Decided ones are not classified in every frame and keep their last reading."""
-        before = self._known.get(camera, {})
+        newest = self._newest.get(camera)
+        before = {face.track: face for face in newest[0].faces} if newest else {}
         readings = {reading.track.id: reading for reading in outcome.readings}
         decisions = {verdict.track.id: verdict.decision for verdict in outcome.verdicts}
-        faces = tuple(
+        return tuple(
             _annotated(track, readings.get(track.id), decisions.get(track.id), before.get(track.id))
             for track in outcome.tracks
         )
-        self._known[camera] = {face.track: face for face in faces}
-        return faces
 
 
 def _annotated(
