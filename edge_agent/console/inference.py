@@ -5,6 +5,7 @@ Detector, classifier and configuration are those of the agent, loaded in this pr
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.console.worker import Worker
@@ -29,9 +30,8 @@ class Inference:
 
     def __init__(self, open_models: OpenModels, *, max_pixels: int) -> None:
         """Pictures of more than `max_pixels` are refused."""
-        self._open, self._max_pixels = open_models, max_pixels
+        self._models, self._max_pixels = cache(open_models), max_pixels
         self._worker = Worker("inference", max_waiting=MAX_WAITING)
-        self._models: tuple[FaceDetector, MaskClassifier] | None = None
 
     async def detect(self, content: bytes) -> Detection:
         """Analyse an encoded picture.
@@ -49,6 +49,4 @@ class Inference:
 
     def _detect(self, content: bytes) -> Detection:
         image = decode_picture(content, max_pixels=self._max_pixels)
-        if self._models is None:
-            self._models = self._open()
-        return detect(image, *self._models)
+        return detect(image, *self._models())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
@@ -51,15 +52,11 @@ class Rate:
 
     def __init__(self, per_second: float) -> None:
         """`per_second` is the rate and the burst."""
-        self._per_second = per_second
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._bucket = lru_cache(MAX_ADDRESSES)(lambda _address: TokenBucket(per_second))
 
     def wait_seconds(self, address: str, *, at: float) -> float:
         """Count a request; returns 0 if it is allowed, otherwise the seconds until the next one is."""
-        bucket = self._buckets.setdefault(address, TokenBucket(self._per_second))
-        self._buckets.move_to_end(address)
-        if len(self._buckets) > MAX_ADDRESSES:
-            self._buckets.popitem(last=False)
+        bucket = self._bucket(address)
         return 0.0 if bucket.take(at=at) else bucket.wait_seconds(at=at)
 
 

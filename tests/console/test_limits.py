@@ -38,7 +38,7 @@ def test_a_million_addresses_use_bounded_memory():
         rate.wait_seconds(f"address {number}", at=0.0)
         attempts.record_failure(f"address {number}", "token", at=0.0)
 
-    assert len(rate._buckets) == MAX_ADDRESSES
+    assert rate._bucket.cache_info().currsize == MAX_ADDRESSES
     assert len(attempts._failures) == MAX_ADDRESSES
 
 
