@@ -128,35 +128,34 @@ def metrics(request: Request, connection: Database) -> Response:
 
 def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
     """Stream a zip file, with at most one picture in memory."""
-    out = io.BytesIO()
-    with pool.connection() as connection, zipfile.ZipFile(_Unseekable(out), "w", zipfile.ZIP_STORED) as archive:
+    out = _Unread()
+    with pool.connection() as connection, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for kind in queries.REVIEWS:
             for alert_id, device, content in queries.reviewed_pictures(connection, kind):
                 suffix = ".jpg" if content.startswith(JPEG_MAGIC) else ".jpg.age"
                 archive.writestr(f"{kind}/{device}_{alert_id}{suffix}", content)
-                yield _read_and_clear(out)
-    yield _read_and_clear(out)
+                yield out.take()
+    yield out.take()
 
 
-class _Unseekable(io.RawIOBase):
-    """A stream for zipfile that cannot seek."""
+class _Unread(io.RawIOBase):
+    """What zipfile has written and nobody has taken yet. It cannot seek."""
 
-    def __init__(self, out: io.BytesIO) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._out = out
+        self._content = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, content: Any) -> int:
-        return self._out.write(content)
+        self._content += content
+        return len(content)
 
-
-def _read_and_clear(out: io.BytesIO) -> bytes:
-    content = out.getvalue()
-    out.seek(0)
-    out.truncate()
-    return content
+    def take(self) -> bytes:
+        content = bytes(self._content)
+        self._content.clear()
+        return content
 
 
 def _metrics_text(found: Mapping[str, Any]) -> bytes:
