@@ -70,19 +70,21 @@ class Agent:
         while not stop.is_set():
             # Checked first: a worker that has ended has delivered all its results.
             are_done = not any(worker.is_alive for worker in self.workers.values())
-            result = self._next_result(wait_seconds=0.0 if are_done else SUPERVISE_SECONDS)
+            try:
+                result = self.results.get(block=not are_done, timeout=SUPERVISE_SECONDS)
+            except queue.Empty:
+                result = None
+            for worker in self.workers.values():
+                if worker.failure is not None:
+                    raise worker.failure
             if result is not None:
                 self._take(result)
             elif are_done:
                 break
-            self._supervise()
+            if time.monotonic() - self._supervised_at >= SUPERVISE_SECONDS:
+                self._supervised_at = time.monotonic()
+                self._run_periodic_tasks()
         self._run_periodic_tasks()
-
-    def _next_result(self, *, wait_seconds: float) -> FrameResult | None:
-        try:
-            return self.results.get(timeout=wait_seconds) if wait_seconds else self.results.get_nowait()
-        except queue.Empty:
-            return None
 
     def _take(self, result: FrameResult) -> None:
         """Count a frame and hand it to the console's bridge."""
@@ -97,15 +99,6 @@ class Agent:
                 self.bridge.record_frame(result.frame, outcome)
             self.metrics.record(camera, outcome)
             self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
-
-    def _supervise(self) -> None:
-        """Raise the error that ended a worker, if any, and run the periodic tasks a few times a second."""
-        for worker in self.workers.values():
-            if worker.failure is not None:
-                raise worker.failure
-        if time.monotonic() - self._supervised_at >= SUPERVISE_SECONDS:
-            self._supervised_at = time.monotonic()
-            self._run_periodic_tasks()
 
     def _run_periodic_tasks(self) -> None:
         # First, so that a status exists once READY is sent.

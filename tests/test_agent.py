@@ -213,8 +213,9 @@ def test_the_status_is_not_rebuilt_for_every_frame(store, tmp_path):
     assert reporter.reports < 50
 
 
-def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path):
-    agent = an_agent(store, tmp_path, results(1), workers={"door": Worker(failure=ZeroDivisionError("ours"))})
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path, waiting):
+    agent = an_agent(store, tmp_path, results(waiting), workers={"door": Worker(failure=ZeroDivisionError("ours"))})
 
     with pytest.raises(ZeroDivisionError, match="ours"):
         agent.run(threading.Event())
