@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.crops import Crops
     from edge_agent.alerts.retention import Retention
     from edge_agent.config.model import Config
-    from edge_agent.domain import Box, Frame
+    from edge_agent.domain import Box, Face, Frame, Picture
     from edge_agent.messages.alert import CropFile
     from edge_agent.messages.command import Request
     from edge_agent.messages.result import CommandResult, State
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from edge_agent.mqtt.publisher import Publisher
     from edge_agent.pauses import Pauses
     from edge_agent.status import StatusReporter
-    from edge_agent.vision.detector import FaceDetector
 
 Answer: TypeAlias = "tuple[State, str, CommandResult]"
 """State, reason if the command was not executed, and result."""
@@ -89,19 +88,18 @@ class Control:
         reporter: StatusReporter,
         pictures: Crops,
         snapshots: Retention,
-        open_detector: Callable[[], FaceDetector],
+        find_faces: Callable[[Picture], list[Face]],
         reload: Callable[[], None],
     ) -> None:
         """`pictures` stores snapshots in a separate folder, within the limits of `snapshots`.
 
-        `open_detector` loads the detector of faces to hide in a snapshot. `reload` requests a configuration reload, and
-        raises a ConfigError if the new configuration is invalid.
+        `find_faces` detects the faces to hide in a snapshot. `reload` requests a configuration reload, and raises a
+        ConfigError if the new configuration is invalid.
         """
         self._config, self._device = config, config.device.name
         self._publisher, self._pauses, self._reporter = publisher, pauses, reporter
         self._pictures, self._snapshots = pictures, snapshots
-        self._open_detector, self._reload = open_detector, reload
-        self._detector: FaceDetector | None = None
+        self._find_faces, self._reload = find_faces, reload
         self._disk: DiskThread[tuple[CropFile, bytes] | None] = DiskThread(timeout_seconds=DISK_SECONDS)
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
@@ -216,10 +214,7 @@ class Control:
         if frame is None or at - frame.taken_at > NEWEST_SECONDS:
             raise CommandError(f"camera {camera} has given no picture within {NEWEST_SECONDS:.0f} s")
         picture_id = uuid7(when)
-        if self._detector is None:
-            # Not a worker's detector: each of those belongs to its thread.
-            self._detector = self._open_detector()
-        faces = [face.box for face in self._detector.detect(frame.picture)]
+        faces = [face.box for face in self._find_faces(frame.picture)]
         snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, at=at, when=when))
         if snapshot is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")

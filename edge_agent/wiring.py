@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.scene import DrawScene
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config, SignalName
+    from edge_agent.domain import Face, Picture
     from edge_agent.host.systemd import Notifier
     from edge_agent.messages.message import Kind
     from edge_agent.signals.signals import OutputPin
@@ -191,7 +192,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             at=at,
         )
         results: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
-        scenes = open_scenes(config)
+        scenes = scenes_of(config, detector)
         workers = {
             name: Worker(
                 cameras.feeds[name],
@@ -229,7 +230,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
                 reporter=reporter,
                 pictures=Crops(config.snapshots_folder, crops),
                 snapshots=snapshots,
-                open_detector=lambda: open_hiding_detector(config),
+                find_faces=hiding_detection(config, detector),
                 reload=lambda: _reload(reload, recorder),
             ),
             bridge=bridge,
@@ -385,27 +386,16 @@ def open_models(config: Config, *, users: int = 1) -> tuple[FaceDetector, MaskCl
     return detector, open_mask_classifier(config, copies=copies)
 
 
-def open_hiding_detector(config: Config) -> FaceDetector:
-    """Load a face detector with a low score threshold, to hide all possible faces in a picture.
-
-    Raises:
-        ModelError: as `open_models`.
-    """
-    faces = config.faces
-    least = HIDING_SCORE if faces.min_score is None else min(faces.min_score, HIDING_SCORE)
-    faces = faces.model_copy(update={"min_score": least})
-    return open_detector(faces, runtime=config.runtime, threads=config.threads, checked=True)
+def hiding_detection(config: Config, detector: FaceDetector) -> Callable[[Picture], list[Face]]:
+    """Face detection with a low score threshold, to hide all possible faces in a picture."""
+    return partial(detector.detect, min_score=min(config.faces.least_score, HIDING_SCORE))
 
 
-def open_scenes(config: Config) -> DrawScene:
-    """Build the renderer of alert scenes, for all cameras: alerts are rare.
-
-    Raises:
-        ModelError: as `open_models`.
-    """
+def scenes_of(config: Config, detector: FaceDetector) -> DrawScene:
+    """The renderer of alert scenes, for all cameras."""
     if config.crops.picture != "scene":
         return lambda *_scene: None
-    return partial(draw_scene, open_hiding_detector(config).detect)
+    return partial(draw_scene, hiding_detection(config, detector))
 
 
 def open_mask_classifier(config: Config, *, copies: int = 1) -> MaskClassifier:

@@ -92,7 +92,7 @@ class Device:
             reporter=StatusReporter(),  # type: ignore[arg-type]
             pictures=Crops(folder / "crops", self.config.crops),
             snapshots=Retention(folder / "crops", keep_days=30.0, keep_bytes=SNAPSHOTS_BYTES),
-            open_detector=lambda: self.detector,
+            find_faces=self.detector.detect,
             reload=self._reload,
         )
 

@@ -13,7 +13,7 @@ from edge_agent.config.model import Config
 from edge_agent.domain import Box, Face, Frame, Image, Track
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.images import decode_picture
-from edge_agent.wiring import open_hiding_detector, open_scenes
+from edge_agent.wiring import hiding_detection, scenes_of
 from tests.faces import COLLINS, HOPPER, scene
 from tests.values import NOON, a_track
 
@@ -33,7 +33,7 @@ def finds(*boxes: Box) -> Callable[[object], list[Face]]:
 @pytest.fixture(scope="module")
 def hiding() -> Callable[[Picture], list[Face]]:
     """What a device hides by."""
-    return open_hiding_detector(Config()).detect
+    return hiding_detection(Config(), open_detector(Config().faces))
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +90,15 @@ def test_a_face_too_faint_for_alerts_is_hidden(two_people):
     image, covered = image.copy(), x1 + round(0.7 * (x2 - x1))
     image[y1:y2, x1:covered] = image[: y2 - y1, : covered - x1]
     config = Config()
-    detector, alerting = open_hiding_detector(config), open_detector(config.faces, runtime=config.runtime, threads=1)
+    alerting = open_detector(config.faces)
+    hiding = hiding_detection(config, alerting)
     found, alerted = (
-        [face for face in one.detect(image) if face.box.overlap(collins) > 0.2] for one in (detector, alerting)
+        [face for face in detect(image) if face.box.overlap(collins) > 0.2] for detect in (hiding, alerting.detect)
     )
     assert found
     assert not alerted
 
-    shown = drawn(detector.detect, image, hopper)
+    shown = drawn(hiding, image, hopper)
 
     assert difference(shown, image, Box(covered, y1, x2, y2)) > 15
 
@@ -124,7 +125,7 @@ def test_a_large_frame_is_scaled_down_with_its_hidden_faces(two_people):
 
 def test_nothing_is_drawn_if_scenes_are_disabled(two_people):
     image, (hopper, _) = two_people
-    draw = open_scenes(Config())
+    draw = scenes_of(Config(), open_detector(Config().faces))
 
     assert draw(a_frame(image), 1, tracks(hopper)) is None
 

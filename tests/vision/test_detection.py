@@ -19,7 +19,7 @@ PICTURE = np.zeros((48, 64, 3), np.uint8)
 class TwoFaces:
     """Finds a large face and a tiny one."""
 
-    def detect(self, picture: Picture) -> list[Face]:
+    def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
         return [Face(Box(1.23, 2.34, 41.0, 44.56), 0.98765), Face(Box(50, 1, 54, 6), 0.61)]
 
 

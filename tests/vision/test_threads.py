@@ -110,7 +110,7 @@ def test_no_more_models_are_opened_than_threads_use_and_cores_can_run(monkeypatc
 def test_threads_get_the_same_faces_as_a_single_thread(detector):
     config = Config.model_validate({"faces": {"detector": detector}}).faces
     images = [np.ascontiguousarray(portrait(COLLINS)[:, shift:]) for shift in range(0, 60, 10)]
-    alone, shared = open_detector(config, checked=True), open_detector(config, copies=2, checked=True)
+    alone, shared = open_detector(config), open_detector(config, copies=2)
 
     with ThreadPoolExecutor(6) as threads:
         found = list(threads.map(shared.detect, images))

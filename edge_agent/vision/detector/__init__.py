@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 class FaceDetector(Protocol):
     """A face detector; one of `open_detector` is thread-safe."""
 
-    def detect(self, picture: Picture) -> list[Face]:
-        """Detect the faces of a picture, highest score first; boxes in its pixels, clipped to it."""
+    def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
+        """Detect the faces of a picture, highest score first; boxes in its pixels, clipped to it.
+
+        `min_score`, 0..1, replaces that of the configuration.
+        """
         ...
 
 
 def open_detector(
-    config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, copies: int = 1, checked: bool = False
+    config: FacesConfig, *, runtime: RuntimeChoice = "auto", threads: int = 1, copies: int = 1
 ) -> FaceDetector:
     """Build the configured detector; `runtime` and `threads` are for TFLite only.
 
-    `copies` is the number of threads that can use it at once. `checked`: the same detector was opened before, so its
-    golden faces are not checked again.
+    `copies` is the number of threads that can use it at once.
 
     Raises:
         ModelError: its network is missing, is not a detector, or cannot be run by this OpenCV or runtime.
@@ -50,7 +52,6 @@ def open_detector(
             runtime=runtime,
             threads=threads,
             copies=copies,
-            checked=checked,
         )
     return _PooledDetector([_open_opencv_detector(config) for _ in range(copies)])
 
@@ -84,6 +85,6 @@ class _PooledDetector:
     def __init__(self, copies: Sequence[OpenCVDetector]) -> None:
         self._copies = Pool(copies)
 
-    def detect(self, picture: Picture) -> list[Face]:
+    def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
         with self._copies.taken() as detector:
-            return detector.detect(np.asarray(picture))
+            return detector.detect(np.asarray(picture), min_score=min_score)

@@ -41,8 +41,9 @@ class HaarDetector:
         self._min_face_px = min_face_px
         self._longer_side_px = longer_side_px
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Image, *, min_score: float | None = None) -> list[Face]:
         """Detect frontal faces, as `FaceDetector`."""
+        least = self._min_score if min_score is None else min_score
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         grey = cv2.equalizeHist(cv2.cvtColor(scaled, cv2.COLOR_BGR2GRAY))
         smallest = max(1, round(self._min_face_px / back))
@@ -57,6 +58,6 @@ class HaarDetector:
         found = [
             (Box(x * back, y * back, (x + w) * back, (y + h) * back), float(score))
             for (x, y, w, h), score in zip(np.asarray(boxes).reshape(-1, 4), scores, strict=True)
-            if score >= self._min_score
+            if score >= least
         ]
         return faces_inside(found, image)

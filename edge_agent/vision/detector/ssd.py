@@ -42,15 +42,16 @@ class SsdDetector:
             reason = " ".join(str(error).split())[:160]
             raise ModelError(f"{model}: not the res10 face detector: {reason}") from error
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Image, *, min_score: float | None = None) -> list[Face]:
         """Detect faces, as `FaceDetector`."""
+        least = self._min_score if min_score is None else min_score
         height, width = image.shape[:2]
         self._network.setInput(cv2.dnn.blobFromImage(image, 1.0, (INPUT_PX, INPUT_PX), MEAN_BGR))
         rows = np.asarray(self._network.forward()).reshape(-1, ROW)
         found = [
             (Box(x1 * width, y1 * height, x2 * width, y2 * height), min(1.0, max(0.0, score)))
             for _, _, score, x1, y1, x2, y2 in rows.tolist()
-            if score >= self._min_score
+            if score >= least
         ]
         faces = faces_inside(found, image)
         return [face for face in faces if face.box.shorter_side_px >= self._min_face_px]

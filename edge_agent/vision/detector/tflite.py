@@ -64,7 +64,7 @@ class TfliteDetector:
         self._networks: dict[int, _Network] = {}
         self._opening = threading.Lock()
 
-    def detect(self, picture: Picture) -> list[Face]:
+    def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
         """Detect faces, as `FaceDetector`; none in an empty picture.
 
         Raises:
@@ -83,7 +83,7 @@ class TfliteDetector:
         with self._opening:
             if chosen not in self._networks:
                 self._networks[chosen] = self._opened(chosen)
-        return self._networks[chosen].detect(picture, min_score=self._min_score)
+        return self._networks[chosen].detect(picture, min_score=self._min_score if min_score is None else min_score)
 
     def _opened(self, number: int) -> _Network:
         file = self.card.files[number]
@@ -159,9 +159,8 @@ def open_tflite_detector(
     runtime: RuntimeChoice = "auto",
     threads: int = 1,
     copies: int = 1,
-    checked: bool = False,
 ) -> TfliteDetector:
-    """Load a card with its networks, and check the golden faces unless they were `checked` before.
+    """Load a card with its networks, and check the golden faces.
 
     `min_score` None: that of the card. `copies` is the number of threads that can use it at once.
 
@@ -185,8 +184,7 @@ def open_tflite_detector(
         ]
         return TfliteDetector(card, openers, name=str(card_file), min_score=least, min_face_px=min_face_px)
 
-    if not checked:
-        opened(copies=1).check_golden()
+    opened(copies=1).check_golden()
     return opened(copies)
 
 

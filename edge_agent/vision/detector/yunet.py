@@ -42,7 +42,6 @@ class YuNetDetector:
                 np.frombuffer(content, np.uint8),
                 np.zeros(0, np.uint8),
                 (64, 64),
-                score_threshold=min_score,
                 nms_threshold=OVERLAP_ALLOWED,
                 top_k=MAX_CANDIDATES,
             )
@@ -50,11 +49,13 @@ class YuNetDetector:
         except cv2.error as error:
             reason = " ".join(str(error.err).split())[:160]
             raise ModelError(f"{model}: not a YuNet face detector that OpenCV can run: {reason}") from error
+        self._min_score = min_score
         self._min_face_px = min_face_px
         self._longer_side_px = longer_side_px
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Image, *, min_score: float | None = None) -> list[Face]:
         """Detect faces, as `FaceDetector`."""
+        self._detector.setScoreThreshold(self._min_score if min_score is None else min_score)
         scaled, back = scaled_down(image, longer_side_px=self._longer_side_px)
         self._detector.setInputSize((scaled.shape[1], scaled.shape[0]))
         # None if there is no face, contrary to OpenCV's annotation.

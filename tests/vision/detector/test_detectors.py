@@ -47,6 +47,15 @@ def test_boxes_of_a_large_picture_are_in_its_pixels(detector):
     assert detector.detect(large)[0].box.overlap(face_box(COLLINS, scale=3)) > 0.4
 
 
+def test_another_minimum_score_applies_to_one_call(detector):
+    image = portrait(COLLINS)
+    usual = detector.detect(image)
+
+    assert detector.detect(image, min_score=1.0) == []
+    assert len(detector.detect(image, min_score=0.02)) >= len(usual)
+    assert detector.detect(image) == usual
+
+
 def test_a_picture_without_people_has_no_face(detector):
     assert detector.detect(np.full((240, 320, 3), 128, np.uint8)) == []
 
