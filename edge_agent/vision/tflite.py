@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -30,6 +31,8 @@ RuntimeChoice: TypeAlias = Literal["auto", "litert", "tflite-runtime"]
 PREFERENCE: tuple[RuntimeName, ...] = ("litert", "tflite-runtime")
 
 STDERR = 2
+# Two threads at once would restore each other's null device: workers open networks when they first need them.
+_redirected = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +139,21 @@ def probe_runtimes(content: bytes) -> list[Probe]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Redirect file descriptor 2: the runtimes log the created delegate to stderr, and no setting disables that."""
-    sys.stderr.flush()
-    try:
-        kept = os.dup(STDERR)
-    except OSError:  # a service may have none
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, STDERR)
-        yield
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(nowhere)
-        os.close(kept)
+    with _redirected:
+        sys.stderr.flush()
+        try:
+            kept = os.dup(STDERR)
+        except OSError:  # a service may have none
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, STDERR)
+            yield
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(nowhere)
+            os.close(kept)
 
 
 def _interpreter_class(runtime: RuntimeName) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,6 +59,28 @@ class Native:
 
 
 MEETINGS = {b"alone": threading.Barrier(1), b"pairs": threading.Barrier(2)}
+
+
+def test_the_log_is_not_lost_if_two_threads_open_models_at_once():
+    began, both, ended = threading.Event(), threading.Event(), threading.Event()
+    before = os.fstat(tflite.STDERR)
+
+    def first() -> None:
+        with tflite._quiet():
+            began.set()
+            both.wait(0.5)
+        ended.set()
+
+    def second() -> None:
+        began.wait(TIMEOUT_SECONDS)
+        with tflite._quiet():
+            both.set()
+            ended.wait(TIMEOUT_SECONDS)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda open_model: open_model(), (first, second)))
+
+    assert os.path.samestat(os.fstat(tflite.STDERR), before)
 
 
 @pytest.fixture
