@@ -37,6 +37,7 @@ CHUNK_BYTES = 65536
 PAGES = ("text/html", "application/xhtml+xml", "application/json")
 WEB_PAGE = "answers with a web page instead of a picture or a video; check the path of the address"
 NOTHING = "answers with an empty response; check the path of the address, and restart the camera"
+NOT_SENT = "calls a picture unchanged that it has not sent (304); restart the camera"
 # JPEG, PNG and WebP: many cameras send a generic content type, or none.
 _PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP", re.DOTALL)
 _NEXT_PICTURE = re.compile(rb"\xff\xd9.{0,1000}?\xff\xd8\xff", re.DOTALL)
@@ -85,6 +86,8 @@ class StillCamera(EagerCamera):
                 self._is_trusted = content in (None, self._content)
                 self._verify_at = time.monotonic() + self._verify_seconds
                 self._verify_seconds = min(2 * self._verify_seconds, MAX_VERIFY_SECONDS)
+            if content is None and not self._content:
+                raise CameraError(f"{self._shown}: {NOT_SENT}")
             # Unchanged: if that lasts, the camera counts as frozen, like any other.
             if content is None:
                 return True

@@ -334,6 +334,14 @@ def test_a_camera_that_always_answers_not_modified_is_polled_unconditionally():
         assert len({next_picture(camera).tobytes() for _ in range(10)}) == 10
 
 
+def test_a_camera_that_answers_not_modified_before_its_first_picture_is_lost():
+    with serving() as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
+        server.raw = lambda handler: handler.answer(304, b"")
+
+        with pytest.raises(CameraError, match="304"):
+            next_picture(camera)
+
+
 def test_a_self_signed_certificate_of_a_camera_is_accepted(tmp_path):
     folder = make_certificates(tmp_path)
     with serving() as server:
