@@ -11,12 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Alert, Frame, Outcome, Person, Reading, Resolved, Track, TrackedFrame
+from edge_agent.domain import Alert, Frame, Outcome, Reading, Resolved, Track, TrackedFrame
 from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from edge_agent.decision.liveness import LivenessFilter
     from edge_agent.decision.nearest import NearestPerson
@@ -47,14 +46,17 @@ class Pipeline:
     margin_fraction: float
     """Margin around the face in the cutout of a reading, as a fraction of the face."""
 
-    def process(self, frame: Frame) -> Outcome:
-        """Take one frame through every stage."""
+    def process(self, frame: Frame, *, is_paused: bool = False) -> Outcome:
+        """Take one frame through every stage; while paused, it is not analysed, and all people count as having left."""
         at, when = frame.taken_at, frame.taken_when
         watch = _Stopwatch()
 
+        if is_paused:
+            self.tracker.reset()
         # A person standing still stops moving but has not left: the gate stays
         # open for as long as a person is being followed, and does not learn them.
-        analysed = self.rate.wants(at) and (self.tracker.is_following or self.motion.sees_change(frame))
+        is_due = not is_paused and self.rate.wants(at)
+        analysed = is_due and (self.tracker.is_following or self.motion.sees_change(frame))
         watch.lap("motion")
         faces = self.detector.detect(frame.picture) if analysed else []
         watch.lap("faces")
@@ -91,20 +93,6 @@ class Pipeline:
             people,
             nearest,
         )
-
-    def skip(self, frame: Frame) -> Outcome:
-        """Drop all tracks without analysing the frame: open alerts are resolved, and people counted, as left."""
-        empty = TrackedFrame(size=(frame.width_px, frame.height_px), at=frame.taken_at, when=frame.taken_when)
-        self.tracker.reset()
-        self.sequential_test.update((), following=empty.following)
-        self.liveness.update((), following=empty.following)
-        self.nearest.update(empty)
-        resolved = tuple(event for event in self.rules.evaluate(empty) if isinstance(event, Resolved))
-        return Outcome(False, (), (), (), (), resolved, {}, self.people.update(empty))
-
-    def flush_people(self, when: datetime) -> tuple[Person, ...]:
-        """Count the people in view as having left, at the end of a recording."""
-        return self.people.flush(when)
 
     def _wants_reading(self, track: Track, at: float) -> bool:
         # The liveness check must not delay an alert longer than necessary.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.scene import DrawScene
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
-    from edge_agent.domain import Frame, Outcome, Person, Resolved
+    from edge_agent.domain import Frame, Outcome, Person
     from edge_agent.pauses import Pauses
     from edge_agent.pipeline import Pipeline
 
@@ -116,35 +116,29 @@ class Worker:
                     self._queue_result(frame, self._watch(frame))
                 elif self._feed.state().finished:
                     # After the end of a recording no people are in view.
-                    self._record_people(self._pipeline.flush_people(datetime.now(timezone.utc)))
+                    self._record_people(self._pipeline.people.flush(datetime.now(timezone.utc)))
                     return
         # Raised again by the supervising thread; it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             self.failure = error
 
     def _watch(self, frame: Frame) -> Outcome | None:
-        """Run a frame through the pipeline, unless the camera is paused."""
-        if self._pauses.is_paused(frame.camera, at=time.monotonic()):
+        """Run a frame through the pipeline and record what it finds; None while the camera is paused."""
+        is_paused = self._pauses.is_paused(frame.camera, at=time.monotonic())
+        if is_paused:
             self._glance_at = frame.taken_at + self._paused_seconds
-            # Now, not after the pause: a resolution hours later would include unobserved time in its duration.
-            left = self._pipeline.skip(frame)
-            self._record_resolved(left.resolved)
-            self._record_people(left.people)
-            return None
-        outcome = self._pipeline.process(frame)
+        # Also then: a resolution after a pause of hours would include unobserved time in its duration.
+        outcome = self._pipeline.process(frame, is_paused=is_paused)
         self._timelines.observe(outcome)
         for alert in outcome.alerts:
             timeline = self._timelines.up_to(alert, at=frame.taken_at)
             # Now, because the frame is released soon; other faces are hidden first, as a hanging disk delays the queue.
             scene = self._draw_scene(frame, alert.verdict.track.id, outcome.tracks)
             self._recorder.record_alert(alert, timeline, scene=scene)
-        self._record_resolved(outcome.resolved)
-        self._record_people(outcome.people)
-        return outcome
-
-    def _record_resolved(self, resolutions: tuple[Resolved, ...]) -> None:
-        for resolved in resolutions:
+        for resolved in outcome.resolved:
             self._recorder.record_resolved(resolved, self._timelines.since(resolved))
+        self._record_people(outcome.people)
+        return None if is_paused else outcome
 
     def _record_people(self, people: tuple[Person, ...]) -> None:
         for person in people:

@@ -182,17 +182,18 @@ def test_the_outcome_has_the_duration_of_each_stage():
     assert min(outcome.stage_seconds.values()) >= 0
 
 
-def test_a_skipped_frame_resolves_open_alerts_and_ends_tracks():
+def test_a_frame_of_a_paused_camera_resolves_open_alerts_and_ends_tracks():
     pipeline = a_pipeline(Faces(a_face()))
     alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
     assert len(alerts) == 1
 
-    left = pipeline.skip(textured(2.0))
+    left = pipeline.process(textured(2.0), is_paused=True)
     (resolved,) = left.resolved
 
     assert (resolved.track.id, resolved.reason) == (alerts[0].verdict.track.id, "left")
     assert [person.counted_as for person in left.people] == ["without_mask"]
-    assert pipeline.skip(textured(2.1)).resolved == ()
+    assert not left.analysed
+    assert pipeline.process(textured(2.1), is_paused=True).resolved == ()
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
 
 

@@ -73,25 +73,28 @@ class Recorder:
         self.people.append(person)
 
 
+class People:
+    """One person who left."""
+
+    def flush(self, when: datetime) -> tuple[Person, ...]:
+        return (Person("door", "without_mask", False, when),)
+
+
 class Alerting:
     """A pipeline that alerts in every frame, or in the first; a pause resolves the alerts."""
 
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
-        self.rate = self._pipeline.rate
+        self.rate, self.people = self._pipeline.rate, People()
         self._always, self._frames = always, 0
 
-    def process(self, frame: Frame) -> Outcome:
+    def process(self, frame: Frame, *, is_paused: bool) -> Outcome:
+        if is_paused:
+            resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
+            return Outcome(False, (), (), (), (), (resolved,), {}, self.people.flush(NOON))
         self._frames += 1
         alerts = (replace(an_alert(), id=uuid7(NOON)),) if self._always or self._frames == 1 else ()
         return replace(self._pipeline.process(frame), alerts=alerts)
-
-    def skip(self, _frame: Frame) -> Outcome:
-        resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
-        return Outcome(False, (), (), (), (), (resolved,), {}, self.flush_people(NOON))
-
-    def flush_people(self, when: datetime) -> tuple[Person, ...]:
-        return (Person("door", "without_mask", False, when),)
 
 
 def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.SimpleQueue[FrameResult]]:
