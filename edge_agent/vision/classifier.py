@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 class Classification:
     """The result for one detection.
 
-    `scores` holds one probability per label in use and sums to 1. `no_face`, 0..1, is the probability of a false
-    detection; above the card's threshold `is_face` is false, and the label is meaningless.
+    `scores` holds one probability per label in use and sums to 1. `is_face` is false for a probable false detection,
+    whose label is meaningless.
     """
 
     label: Label
     scores: Mapping[Label, float]
-    no_face: float = 0.0
     is_face: bool = True
 
     @property
@@ -59,14 +58,10 @@ class MaskClassifier:
             )
         self._name = name
         self._interpreter = interpreter
+        self.runtime = interpreter.runtime
         _check_tensors(interpreter, card, name=name)
         tensor = interpreter.inputs[0]
         self._table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
-
-    @property
-    def runtime(self) -> str:
-        """The runtime of the model."""
-        return self._interpreter.runtime
 
     def classify(self, picture: Picture, box: Box) -> Classification:
         """Classify one detection in a picture."""
@@ -102,8 +97,8 @@ class MaskClassifier:
         total = sum(by_label[label] for label in self.labels)
         scores = {label: by_label[label] / total for label in self.labels}
         threshold = self.card.no_face_threshold
-        no_face = 0.0 if threshold is None else float(outputs[-1])
-        return Classification(self.card.decide(scores), scores, no_face, threshold is None or no_face <= threshold)
+        is_face = threshold is None or float(outputs[-1]) <= threshold
+        return Classification(self.card.decide(scores), scores, is_face)
 
     def check_golden(self) -> None:
         """Classify the card's pictures and compare the scores with those of the card.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,15 +28,6 @@ GOLDEN_OVERLAP = 0.7
 """Least IoU with a golden box: rounding changes it by far less, a wrong scale or colour order by far more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The indices of one level's outputs."""
-
-    stride: int
-    logits: int
-    boxes: int
-
-
 class TfliteDetector:
     """The networks of one card, one per input size; thread-safe."""
 
@@ -59,7 +49,8 @@ class TfliteDetector:
         self._open_interpreters = tuple(open_interpreters)
         self._name = name
         self._min_score = min_score
-        self._min_face_px = min_face_px
+        # The smallest face to detect is then just large enough for the network.
+        self._wanted_scale = card.smallest_px / min_face_px
         self._sizes = [(file.input.width, file.input.height) for file in card.files]
         self._networks: dict[int, _Network] = {}
         self._opening = threading.Lock()
@@ -91,11 +82,6 @@ class TfliteDetector:
             file.input, self.card.strides, self._open_interpreters[number](), name=f"{self._name}: {file.file}"
         )
 
-    @property
-    def _wanted_scale(self) -> float:
-        """The scale at which the smallest face to detect is just large enough for the network."""
-        return self.card.smallest_px / self._min_face_px
-
     def check_golden(self) -> None:
         """Run every network on the card's picture, and compare the faces with those of the card.
 
@@ -121,14 +107,10 @@ class _Network:
     def __init__(self, card: InputCard, strides: Sequence[int], interpreter: Interpreter, *, name: str) -> None:
         self._card = card
         self._interpreter = interpreter
+        self.runtime = interpreter.runtime
         self._pairs = _paired(interpreter, card, strides, name=name)
         tensor = interpreter.inputs[0]
         self._table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
-
-    @property
-    def runtime(self) -> str:
-        """The runtime of the network."""
-        return self._interpreter.runtime
 
     def detect(self, picture: Picture, *, min_score: float) -> list[Face]:
         """Detect the faces of a picture, in its pixels."""
@@ -136,16 +118,8 @@ class _Network:
         if self._card.colour_order == "rgb":
             pixels = pixels[..., ::-1]
         tensor = pixels if self._table is None else self._table[pixels]
-        outputs = self._interpreter.run(tensor[np.newaxis])
-        tensors = self._interpreter.outputs
-        levels = [
-            Level(
-                pair.stride,
-                _real(outputs[pair.logits], tensors[pair.logits]),
-                _real(outputs[pair.boxes], tensors[pair.boxes]),
-            )
-            for pair in self._pairs
-        ]
+        outputs = [*map(_real, self._interpreter.run(tensor[np.newaxis]), self._interpreter.outputs)]
+        levels = [Level(stride, outputs[logits], outputs[boxes]) for stride, logits, boxes in self._pairs]
         boxes, scores = decode(levels, min_score=min_score)
         found = [(Box(*box), score) for box, score in zip((boxes * back).tolist(), scores.tolist(), strict=True)]
         return faces_inside(found, picture)
@@ -203,8 +177,10 @@ def choose_input(inputs: Sequence[tuple[int, int]], image_size: tuple[int, int],
     return min(range(len(inputs)), key=rank)
 
 
-def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str) -> list[Pair]:
-    """Identify the outputs by their shapes, because converters order them arbitrarily.
+def _paired(
+    interpreter: Interpreter, card: InputCard, strides: Sequence[int], *, name: str
+) -> list[tuple[int, int, int]]:
+    """For each stride the numbers of its outputs, logits and boxes, by their shapes: converters order them arbitrarily.
 
     Raises:
         ModelError: input or outputs do not match the card.
@@ -224,7 +200,7 @@ def _paired(interpreter: Interpreter, card: InputCard, strides: Sequence[int], *
         if logits is None or boxes is None:
             shapes = ", ".join(str(shape) for shape in by_shape)
             raise ModelError(f"{name}: no face detector with stride {stride}: its outputs are {shapes}; reinstall both")
-        pairs.append(Pair(stride, logits, boxes))
+        pairs.append((stride, logits, boxes))
     return pairs
 
 
