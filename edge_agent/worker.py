@@ -101,6 +101,8 @@ class Worker:
         """Stop the thread; one that hangs in a frame is abandoned."""
         self.ask_to_stop()
         self._thread.join(timeout_seconds)
+        # After a reload the camera goes on: it must not keep this worker's models while the next loads its own.
+        self._feed.convert_only_what_is_due(lambda: float("inf"))
 
     def _due_at(self) -> float:
         """The time from which the next picture is wanted. Called by the camera's thread."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import queue
 import threading
 import time
+import weakref
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.camera.cameras import Cameras
-from edge_agent.camera.feed import FeedState
+from edge_agent.camera.feed import CameraFeed, FeedState
 from edge_agent.config.model import CameraConfig, CropsConfig
 from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
@@ -178,6 +180,19 @@ def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
     assert feed.due_at() == pytest.approx(taken_at + next_look_seconds)
     pauses.resume(["door"], at=0.0, when=NOON)
     assert feed.due_at() <= taken_at
+
+
+def test_a_closed_worker_and_its_models_are_freed_while_its_camera_goes_on(tmp_path):
+    feed = CameraFeed("door", CameraConfig())
+    worker, _ = a_worker(tmp_path, feed)
+    worker.start()
+    kept = weakref.ref(worker)
+
+    worker.close()
+    del worker
+    gc.collect()
+
+    assert kept() is None
 
 
 def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
