@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,6 +97,22 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
             from edge_agent.camera.picamera2 import CsiCamera
 
             return CsiCamera(config)
+
+
+def first_pictures(config: CameraConfig, *, count: int, seconds: float = math.inf) -> list[Picture]:
+    """Open a camera and take its first pictures, transformed: `count`, or those of `seconds` but at least one.
+
+    Raises:
+        CameraError: as `open_camera` and `Camera`.
+    """
+    from edge_agent.camera.transform import transform
+
+    pictures: list[Picture] = []
+    with closing(open_camera(config)) as camera:
+        until = time.monotonic() + seconds
+        while len(pictures) < count and (not pictures or time.monotonic() < until) and camera.grab():
+            pictures.append(transform(camera.retrieve(), config))
+    return pictures
 
 
 def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.camera import open_camera
+from edge_agent.camera import first_pictures
 from edge_agent.camera.health import NOTHING_LEVELS, contrast_levels
-from edge_agent.camera.transform import transform
 from edge_agent.config.redaction import shown_source
 from edge_agent.diagnosis.finding import Finding
 from edge_agent.diagnosis.groups import device_files
@@ -46,7 +43,7 @@ def check_camera(config: Config, name: str, *, root: Path = Path("/")) -> Findin
         return Finding(
             check, "ok", f"{shown}: not opened, because an agent is running; see 'systemctl status edge-agent'"
         )
-    images = _pictures(config, name)
+    images = [np.asarray(one) for one in first_pictures(camera, count=MAX_PICTURES, seconds=CAPTURE_SECONDS)]
     if not images:
         raise CameraError(f"{shown}: opens, but contains no picture")
     image = images[-1]
@@ -59,16 +56,6 @@ def check_camera(config: Config, name: str, *, root: Path = Path("/")) -> Findin
     if levels < NOTHING_LEVELS:
         return Finding(check, "warning", f"{digest}: nothing is visible", "uncover the lens, or light the room")
     return Finding(check, "ok", digest)
-
-
-def _pictures(config: Config, name: str) -> list[Image]:
-    camera = config.cameras[name]
-    images: list[Image] = []
-    with closing(open_camera(camera)) as opened:
-        until = time.monotonic() + CAPTURE_SECONDS
-        while len(images) < MAX_PICTURES and (not images or time.monotonic() < until) and opened.grab():
-            images.append(np.asarray(transform(opened.retrieve(), camera)))
-    return images
 
 
 def _moves(config: Config, images: list[Image]) -> bool:

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_agent.camera import open_camera
+from edge_agent.camera import first_pictures
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.command_line import with_progress
 from edge_agent.config.redaction import shown_source
@@ -111,8 +110,7 @@ def frames_of_camera(config: Config, name: str, *, count: int) -> list[Frame]:
             f"{shown_source(camera.source)}: a running agent uses the camera; stop it first "
             "('sudo systemctl stop edge-agent'), or measure without --camera"
         )
-    with closing(open_camera(camera)) as opened:
-        images = [opened.retrieve() for _ in range(FIRST_PICTURES + count) if opened.grab()]
+    images = first_pictures(camera, count=FIRST_PICTURES + count)
     if not images:
         raise CameraError(f"{shown_source(camera.source)}: delivers no picture; see 'edge-agent doctor'")
     when = datetime.now(timezone.utc)

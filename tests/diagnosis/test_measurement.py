@@ -109,6 +109,14 @@ def test_an_interrupted_measurement_does_not_use_all_frames(tmp_path):
     assert frames.used < len(frames)
 
 
+def test_frames_of_a_camera_are_rotated_and_cropped_as_the_agent_analyses_them(tmp_path):
+    door = {"source": str(EXAMPLE), "rotate": 90, "roi": (0, 0, 1, 0.5)}
+
+    (frame,) = frames_of_camera(Config(state_dir=tmp_path, cameras={"door": door}), "door", count=1)
+
+    assert (frame.width_px, frame.height_px) == (360, 320)
+
+
 def test_frames_of_a_camera_are_its_last_ones_unless_an_agent_uses_it(tmp_path):
     config = Config(state_dir=tmp_path, cameras={"door": {"source": str(EXAMPLE)}})
 
