@@ -181,14 +181,18 @@ def serve() -> None:
         # Pillow's own plug-ins only.
         Image.preinit()
         base_bytes = _address_space_bytes()
+        _, most_bytes = resource.getrlimit(resource.RLIMIT_AS)
         connection.settimeout(IDLE_SECONDS)
         while True:
             try:
                 size_bytes, max_pixels = _REQUEST.unpack(_received(requests, _REQUEST.size))
             except (OSError, EOFError):
                 return
-            memory_bytes = max(MIN_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
-            resource.setrlimit(resource.RLIMIT_AS, (base_bytes + size_bytes + memory_bytes, resource.RLIM_INFINITY))
+            limit_bytes = base_bytes + size_bytes + max(MIN_MEMORY_BYTES, MEMORY_BYTES_PER_PIXEL * max_pixels)
+            # Where the process has a hard limit, as of LimitAS= or ulimit -v, it cannot raise it.
+            if most_bytes != resource.RLIM_INFINITY:
+                limit_bytes = min(limit_bytes, most_bytes)
+            resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, most_bytes))
             # By default its signal ends the process, even inside a decoder.
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             try:

@@ -4,6 +4,8 @@ import io
 import os
 import resource
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -200,3 +202,20 @@ def test_a_decoder_that_cannot_be_started_is_an_error_of_the_picture():
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     assert decode_picture(KINDS["jpeg"]).shape == NOISE.shape
+
+
+def test_pictures_are_decoded_under_a_hard_limit_of_memory():
+    program = """
+import resource, sys
+from edge_agent.vision.images import decode_picture
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+print(decode_picture(sys.stdin.buffer.read()).shape)
+"""
+    # Only a process without this capability cannot raise the limit again.
+    unprivileged = ["setpriv", "--bounding-set", "-sys_resource"] if os.geteuid() == 0 else []
+
+    done = subprocess.run(
+        [*unprivileged, sys.executable, "-c", program], input=KINDS["png"], capture_output=True, timeout=60, check=False
+    )
+
+    assert (done.stdout.decode(), done.stderr.decode()) == (f"{NOISE.shape}\n", "")
