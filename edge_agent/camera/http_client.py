@@ -57,13 +57,18 @@ class HttpClient:
         path, query = (quote(part, safe=NOT_QUOTED) for part in (parts.path or "/", parts.query))
         self._address = urlunsplit((parts.scheme.lower(), parts.netloc.rpartition("@")[2], path, query, ""))
         self._login = _Login(unquote(parts.username or ""), unquote(parts.password or ""), address=self._address)
-        self._opener = urllib.request.build_opener(
-            # Cameras are in the local network: no proxy.
-            urllib.request.ProxyHandler({}),
-            urllib.request.HTTPCookieProcessor(),
+        # Not `build_opener`, which adds a proxy, though cameras are in the local network, and follows redirects to FTP.
+        self._opener = urllib.request.OpenerDirector()
+        for handler in (
             _Handler(context=_unverified()),
             self._login,
-        )
+            urllib.request.HTTPCookieProcessor(),
+            urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.UnknownHandler(),
+        ):
+            self._opener.add_handler(handler)
 
     @contextmanager
     def get(self, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse | None]:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import re
+import socket
 import ssl
 import threading
 import time
@@ -194,6 +195,18 @@ def test_a_redirect_is_followed_with_credentials_only_for_the_same_host(place):
             assert seen == [""]
         else:
             assert next_picture(open_camera(CameraConfig(source=source))).shape == (48, 64, 3)
+
+
+def test_a_redirect_to_another_protocol_is_not_followed():
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere, serving() as server:
+        elsewhere.setblocking(False)
+        server.redirect = f"ftp://127.0.0.1:{elsewhere.getsockname()[1]}/door.jpg"
+
+        with pytest.raises(CameraError, match="unknown url type"):
+            open_camera(CameraConfig(source=address(server), read_timeout_seconds=1.0))
+
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 def test_a_session_cookie_is_kept():
