@@ -18,6 +18,7 @@ import pytest
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
+from edge_agent.camera import EagerCamera
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import CameraFeed, FeedState
 from edge_agent.config.model import CameraConfig, CropsConfig
@@ -213,11 +214,10 @@ def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
     assert [result.frame is not None for result in kept] == [True] * MAX_FRAMES + [False] * (MAX_RESULTS - MAX_FRAMES)
 
 
-class Ticking:
+class Ticking(EagerCamera):
     """A camera that delivers a picture every few milliseconds, or blocks in its read until it is released."""
 
-    position_seconds = None
-    age_seconds = 0.0
+    grabbed = np.zeros((12, 16, 3), np.uint8)
 
     def __init__(self, blocks: threading.Event | None) -> None:
         self._blocks = blocks
@@ -227,12 +227,6 @@ class Ticking:
             self._blocks.wait(120.0)
         time.sleep(0.002)
         return True
-
-    def retrieve(self) -> Any:
-        return np.zeros((12, 16, 3), np.uint8)
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
 
 
 @pytest.mark.parametrize("trouble", ["camera", "disk", "broker"])

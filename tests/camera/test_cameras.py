@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edge_agent.camera import EagerCamera
 from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import CLOSE_SECONDS
 from edge_agent.config.model import CameraConfig
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from edge_agent.domain import Frame
 
 
-class Ticker:
+class Ticker(EagerCamera):
     """A live camera with a picture every `seconds`; None: it fails repeatedly."""
 
-    position_seconds = None
-    age_seconds = 0.0
+    grabbed = np.zeros((12, 16, 3), np.uint8)
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -34,9 +34,6 @@ class Ticker:
             raise CameraError("fake: silent")
         time.sleep(self.seconds)
         return True
-
-    def retrieve(self):
-        return np.zeros((12, 16, 3), np.uint8)
 
     def close(self):
         self.is_closed = True

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from edge_agent.camera import stream
+from edge_agent.camera import EagerCamera, stream
 from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed
 from edge_agent.config.model import CameraConfig
@@ -22,11 +22,8 @@ from tests.rtsp_server import RtspServer
 TIMEOUT_SECONDS = 60.0
 
 
-class FakeCamera:
+class FakeCamera(EagerCamera):
     """A live camera that delivers its pictures at once, then is lost, or hangs until `released`."""
-
-    position_seconds = None
-    age_seconds = 0.0
 
     def __init__(self, pictures, *, hangs=False):
         self.left = list(range(pictures))
@@ -36,7 +33,7 @@ class FakeCamera:
 
     def grab(self):
         if self.left:
-            self.picture = np.full((12, 16, 3), self.left.pop(0), np.uint8)
+            self.grabbed = np.full((12, 16, 3), self.left.pop(0), np.uint8)
             return True
         if self.hangs:
             self.released.wait()
@@ -44,7 +41,7 @@ class FakeCamera:
 
     def retrieve(self):
         self.retrieved += 1
-        return self.picture
+        return self.grabbed
 
     def close(self):
         self.closed += 1
@@ -290,24 +287,16 @@ def test_a_camera_lost_while_stopping_is_not_logged(caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-class Film:
+class Film(EagerCamera):
     """A live camera whose pictures are chosen by the test."""
-
-    position_seconds = None
-    age_seconds = 0.0
 
     def __init__(self, picture):
         self.picture = picture
 
     def grab(self):
         time.sleep(0.005)
+        self.grabbed = self.picture()
         return True
-
-    def retrieve(self):
-        return self.picture()
-
-    def close(self):
-        """There is nothing to close."""
 
 
 def moving():
