@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -70,10 +71,9 @@ class Agent:
         while not stop.is_set():
             # Checked first: a worker that has ended has delivered all its results.
             are_done = not any(worker.is_alive for worker in self.workers.values())
-            try:
+            result: FrameResult | None = None
+            with suppress(queue.Empty):
                 result = self.results.get(block=not are_done, timeout=SUPERVISE_SECONDS)
-            except queue.Empty:
-                result = None
             for worker in self.workers.values():
                 if worker.failure is not None:
                     raise worker.failure
