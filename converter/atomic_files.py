@@ -30,18 +30,32 @@ def check_no_overwrite(targets: Iterable[Path]) -> None:
 def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] = lambda: None) -> None:
     """Replace all files, or leave all previous ones untouched.
 
-    Everything is written to temporary files and synced before the first rename. Previous files are kept as `.bak`
+    Everything is written to temporary files and synced before the first rename. Copies of the previous files are kept
     until `verify`, which reads the new files, has returned.
 
     Raises:
         ConfigError: the folder cannot be written, or the disk is full.
     """
-    temporary = {target: target.with_name(f".{target.name}.{os.getpid()}.part") for target in files}
+    new, previous = ({target: _hidden(target, kind) for target in files} for kind in ("new", "previous"))
     try:
-        for target, content in files.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(temporary[target], content)
-        _rename_all(temporary, verify)
+        # Left in the opposite order: first the previous files are put back, unless all went well.
+        with contextlib.ExitStack() as leftovers, contextlib.ExitStack() as reverted:
+            for target, content in files.items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                leftovers.callback(_remove, new[target])
+                _write_durably(new[target], content)
+            for target in files:
+                if target.is_file():
+                    leftovers.callback(_remove, previous[target])
+                    shutil.copy2(target, previous[target])
+                    reverted.callback(previous[target].replace, target)
+                else:
+                    reverted.callback(_remove, target)
+                new[target].replace(target)
+            verify()
+            reverted.pop_all()
+        for folder in {target.parent for target in files}:
+            sync_folder(folder)
     except OSError as error:
         what = error.strerror or str(error)
         folder = next(iter(files)).parent
@@ -49,10 +63,11 @@ def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] 
         raise ConfigError(
             f"{folder}: nothing was written, what was there is unchanged: {what}; {advice}, or choose another folder"
         ) from error
-    finally:
-        for temporary_path in temporary.values():
-            with contextlib.suppress(OSError):
-                temporary_path.unlink(missing_ok=True)
+
+
+def _hidden(target: Path, kind: str) -> Path:
+    """A file beside the target that belongs to this process alone."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -62,31 +77,6 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _rename_all(temporary: Mapping[Path, Path], verify: Callable[[], None]) -> None:
-    """Rename all temporary files; if a rename or the verification fails, all renames are reverted."""
-    previous = {target: target.with_name(f"{target.name}.bak") for target in temporary}
-    done: list[Path] = []
-    try:
-        for target in temporary:
-            if target.is_file():
-                shutil.copy2(target, previous[target])
-        for target, temporary_path in temporary.items():
-            temporary_path.replace(target)
-            done.append(target)
-        verify()
-    except BaseException:
-        for target in done:
-            _restore(target, previous[target])
-        raise
-    finally:
-        for copy in previous.values():
-            copy.unlink(missing_ok=True)
-    for folder in {target.parent for target in temporary}:
-        sync_folder(folder)
-
-
-def _restore(target: Path, previous: Path) -> None:
-    if previous.is_file():
-        previous.replace(target)
-    else:
-        target.unlink()
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

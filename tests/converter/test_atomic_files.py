@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -50,8 +51,24 @@ def test_existing_files_are_kept_until_the_new_ones_are_verified(tmp_path):
     with pytest.raises(ModelError):
         write_atomically({tmp_path / "a.tflite": b"new", tmp_path / "a.json": b"card"}, verify=refuse)
 
-    assert during == {"a.tflite": b"new", "a.tflite.bak": b"old", "a.json": b"card"}
+    assert (during["a.tflite"], during["a.json"]) == (b"new", b"card")
+    assert b"old" in during.values()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_copy_that_the_user_made_is_neither_deleted_nor_put_in_place(tmp_path, fails):
+    (tmp_path / "a.tflite.bak").write_bytes(b"mine")
+
+    def load():
+        if fails:
+            raise ModelError("cannot be loaded")
+
+    with contextlib.suppress(ModelError):
+        write_atomically({tmp_path / "a.tflite": b"new"}, verify=load)
+
+    kept = {"a.tflite.bak": b"mine"} | ({} if fails else {"a.tflite": b"new"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path):
