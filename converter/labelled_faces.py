@@ -15,7 +15,7 @@ from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_region
 from training.annotations import read_annotations
 from training.label_names import label_of
-from training.masks.examples import SUFFIXES, class_folders, list_pictures
+from training.masks.examples import labelled_pictures, pictures_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class LabelledFace:
     """One face of a picture. `box` is None if the whole picture is the face, `label` if unknown.
 
-    `domain` and `pose` are annotations of the picture and the face; `ignore`: excluded from all counts.
+    `domain` and `pose` are annotations of the picture and the face.
     """
 
     path: Path
@@ -34,7 +34,6 @@ class LabelledFace:
     box: Box | None = None
     domain: str | None = None
     pose: str | None = None
-    ignore: bool = False
 
     def region(self, image: Image, *, margin_fraction: float) -> Box:
         """The input region of a model: the whole picture, or a square around the box."""
@@ -69,26 +68,9 @@ def faces_in(folder: Path) -> list[LabelledFace]:
     Raises:
         ConfigError: there is no such folder, it has no pictures, a label's folder is empty, or there is only one label.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
-    classes = class_folders(folder)
-    if not classes:
-        pictures = list_pictures(folder)
-        if not pictures:
-            raise ConfigError(f"{folder}: no pictures in it ({', '.join(SUFFIXES)})")
-        return [LabelledFace(path, None) for path in pictures]
-    faces = []
-    for child, label in classes:
-        pictures = list_pictures(child)
-        if not pictures:
-            raise ConfigError(f"{child}: no pictures of '{label}' in it; fill or remove the folder")
-        faces += [LabelledFace(path, label) for path in pictures]
-    if len({label for _, label in classes}) == 1:
-        raise ConfigError(
-            f"{folder}: pictures of '{classes[0][1]}' only; one label alone distinguishes nothing: "
-            "add a folder of another label"
-        )
-    return faces
+    if labelled := labelled_pictures(folder):
+        return [LabelledFace(path, label) for path, label in labelled]
+    return [LabelledFace(path, None) for path in pictures_in(folder, advice="give a folder of pictures")]
 
 
 def labelled_faces_in(folder: Path) -> list[LabelledFace]:
@@ -122,30 +104,18 @@ def faces_of_scenes(
     source: str | None = None,
     min_side_px: float = 0.0,
     labelled: bool = True,
-    with_ignored: bool = False,
 ) -> list[LabelledFace]:
     """Annotated faces of COCO scenes, optionally of one split and source; `labelled`: only those with a known label.
-
-    `with_ignored` includes faces marked as undecidable, of any size.
 
     Raises:
         ConfigError: the file is missing or not COCO, or no face matches.
     """
-    annotated = read_annotations(annotations)
-    faces = []
-    for face in annotated:
-        label = label_of(face.name) if face.name is not None else None
-        # Pictures without a split belong to training.
-        wanted = split in {None, face.split} and source in {None, face.source}
-        counts = (label is not None or not labelled) and face.box.shorter_side_px >= max(min_side_px, 1.0)
-        if wanted and (with_ignored if face.ignore else counts):
-            faces.append(
-                LabelledFace(face.path, label, face.box, domain=face.domain, pose=face.pose, ignore=face.ignore)
-            )
-    if all(face.ignore for face in faces):
-        splits, sources = ({face.split for face in annotated}, {str(face.source) for face in annotated})
-        raise ConfigError(
-            f"{annotations}: no face of {min_side_px:g} px or more with split {split or 'any'} and source "
-            f"{source or 'any'}; splits there: {', '.join(sorted(splits))}; sources: {', '.join(sorted(sources))}"
-        )
+    faces = [
+        LabelledFace(face.path, label, face.box, domain=face.domain, pose=face.pose)
+        for face in read_annotations(annotations, sources=[source] if source else (), splits=[split] if split else ())
+        for label in [label_of(face.name or "")]
+        if not face.ignore and (label is not None or not labelled) and face.box.shorter_side_px >= max(min_side_px, 1.0)
+    ]
+    if not faces:
+        raise ConfigError(f"{annotations}: no face of a known label and {min_side_px:g} px or more in what was chosen")
     return sorted(faces, key=lambda face: str(face.path))

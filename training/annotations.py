@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge_agent.domain import Box
+from edge_agent.domain import Box, Class
 from edge_agent.errors import ConfigError, mistakes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_ERRORS_SHOWN = 5
 UNUSED_KEYS = {"area", "segmentation"}
 """Standard COCO keys that are not needed for faces."""
+
+Correction: TypeAlias = Class | Literal["ignore"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class AnnotatedFace:
 
     number: int
     path: Path
-    source: str | None
+    source: str
     split: str
     domain: str | None
     pose: str | None
@@ -77,14 +79,51 @@ class _Coco(BaseModel):
     categories: list[_Category]
 
 
-def read_annotations(path: Path) -> list[AnnotatedFace]:
-    """Read every box of a COCO file, in file order; pictures without a `split` belong to training.
+def read_annotations(
+    path: Path,
+    *,
+    sources: Iterable[str] = (),
+    splits: Iterable[str] = (),
+    corrections: Mapping[int, Correction] | None = None,
+) -> list[AnnotatedFace]:
+    """Read the boxes of some sources and splits of a COCO file, in file order; none given: all.
 
-    Boxes outside their picture are skipped; these and unknown keys are logged.
+    The source of a picture defaults to the folder of the file, its split to `train`. `corrections` maps annotation ids
+    to another label, or to "ignore". Boxes outside their picture are skipped; these and unknown keys are logged.
 
     Raises:
-        ConfigError: the file is missing or not COCO, or an annotation has no category or no picture.
+        ConfigError: the file is missing or not COCO, an annotation has no category or no picture, a correction has an
+            unknown id, or there is no face of the sources and splits.
     """
+    faces = _read_all(path)
+    corrected = corrections or {}
+    if unknown_ids := set(corrected) - {face.number for face in faces}:
+        raise ConfigError(f"{path}: has no annotation {min(unknown_ids)}, which the corrections name")
+    wanted_sources, wanted_splits = set(sources), set(splits)
+    found = [
+        _corrected(face, corrected.get(face.number))
+        for face in faces
+        if (not wanted_sources or face.source in wanted_sources) and (not wanted_splits or face.split in wanted_splits)
+    ]
+    if not found:
+        raise ConfigError(
+            f"{path}: no face of source {_names(wanted_sources) or 'any'} and split {_names(wanted_splits) or 'any'}; "
+            f"sources there: {_names(face.source for face in faces)}; splits: {_names(face.split for face in faces)}"
+        )
+    return found
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
+
+
+def _corrected(face: AnnotatedFace, correction: Correction | None) -> AnnotatedFace:
+    if correction is None:
+        return face
+    return replace(face, name=correction, ignore=correction == "ignore")
+
+
+def _read_all(path: Path) -> list[AnnotatedFace]:
     content = _load(path)
     names = {category.id: category.name for category in content.categories}
     images = {image.id: image for image in content.images}
@@ -101,7 +140,7 @@ def read_annotations(path: Path) -> list[AnnotatedFace]:
                 number=annotation.id,
                 # Normalised, so that a picture named by two files is recognised as the same.
                 path=Path(os.path.normpath(path.parent / image.file_name)),
-                source=image.source,
+                source=image.source or path.parent.name,
                 split=image.split,
                 domain=image.domain,
                 pose=annotation.pose,

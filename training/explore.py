@@ -97,7 +97,7 @@ def _collect_statistics(examples: Sequence[Example]) -> _Statistics:
 def _examples(dataset: Path) -> list[Example]:
     """Faces of any split: exploring is not training."""
     if dataset.is_file():
-        examples = read_scenes(dataset, sources=(), splits=("train", "test"), min_face_px=0)
+        examples = read_scenes(dataset, splits=())
         return sorted(examples, key=lambda example: str(example.path))
     labelled = [(path, label_of(path.parent.name)) for path in list_pictures(dataset)]
     examples = [Example(path, label, path.parent.parent.name) for path, label in labelled if label is not None]

@@ -26,7 +26,7 @@ class RecipeSection(BaseModel):
 
 
 class HeldOutRecipe(RecipeSection):
-    """Protection of validation and evaluation against pictures used for training."""
+    """Held-out data, and their protection against pictures used for training."""
 
     duplicate_bits: int = Field(
         6,
@@ -39,6 +39,7 @@ class HeldOutRecipe(RecipeSection):
         description="COCO files (their test split) and folders used for evaluation; these pictures and near-duplicates "
         "are used neither for training nor for validation",
     )
+    fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures held out for validation")
 
 
 def read_recipe(path: Path, model: type[Recipe], *, changes: Sequence[str] = ()) -> Recipe:

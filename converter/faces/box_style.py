@@ -16,7 +16,7 @@ from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from edge_agent.vision.detector.scaling import faces_inside
 from edge_agent.vision.images import read_picture
-from training.faces.boxes import pairwise_iou
+from training.faces.boxes import as_array, pairwise_iou
 from training.faces.recipe import StyleRecipe
 from training.faces.scenes import converted_to_style
 
@@ -46,7 +46,7 @@ def with_moved_boxes(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> D
 
     def detect(image: Image) -> list[Face]:
         faces = candidate.detect(image)
-        boxes = converted_to_style(_boxes(faces), style).tolist()
+        boxes = converted_to_style(as_array(face.box for face in faces), style).tolist()
         return faces_inside([(Box(*box), face.score) for box, face in zip(boxes, faces, strict=True)], image)
 
     return DetectorCandidate(f"{candidate.name}, moved", detect, candidate.min_score, candidate.classifier)
@@ -63,7 +63,7 @@ def fit_box_style(candidate: DetectorCandidate, scenes: Sequence[Scene]) -> Styl
         confident = [face for face in candidate.detect(read_picture(scene.path)) if face.score >= MIN_SCORE]
         large = [box for box in scene.faces if min(box[2:] - box[:2]) >= MIN_FACE_PX]
         if confident and large:
-            rows += _differences(_boxes(confident), np.array(large, np.float32))
+            rows += _differences(as_array(face.box for face in confident), np.array(large, np.float32))
     if len(rows) < MIN_FACES:
         raise ConfigError(
             f"{candidate.name}: finds {len(rows)} annotated faces, too few to fit its box style "
@@ -85,7 +85,3 @@ def _differences(detections: NDArray[np.float32], faces: NDArray[np.float32]) ->
         down = (face[1] + face[3] - detection[1] - detection[3]) / 2 / height
         rows.append((float(down), float((face[2] - face[0]) / width), float((face[3] - face[1]) / height)))
     return rows
-
-
-def _boxes(faces: Sequence[Face]) -> NDArray[np.float32]:
-    return np.array([(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces], np.float32).reshape(-1, 4)

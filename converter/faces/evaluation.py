@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converter.bands import SIZE_BANDS, grouped, size_band
-from converter.labelled_faces import faces_of_scenes
 from converter.progress import with_progress
 from edge_agent.domain import LABELS
 from edge_agent.vision.images import read_picture
+from training.faces.boxes import as_array
 from training.faces.metrics import SceneDetections, match, report
-from training.faces.scenes import Scene
+from training.faces.scenes import annotated_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from converter.faces.candidates import DetectorCandidate
-    from converter.labelled_faces import LabelledFace
     from edge_agent.domain import Face, Image, Label
     from training.faces.metrics import Match
+    from training.faces.scenes import Scene
 
 MIN_IOU, MIN_FACE_PX = 0.5, 16.0
 MIN_POSED_FACE_PX = 48.0
@@ -77,56 +74,27 @@ class Band:
 class Detections:
     """Detections in one scene, and those that the device would accept as faces."""
 
-    scene: AnnotatedScene
+    scene: Scene
     all: SceneDetections
     accepted: SceneDetections
     labels: tuple[Label, ...] | None
     """Of the kept detections; None without a classifier."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnnotatedScene(Scene):
-    """A scene with the annotated attributes of the picture and its faces."""
-
-    domain: str | None = None
-    poses: tuple[str | None, ...] = ()
-    labels: tuple[Label | None, ...] = ()
-
-
-def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> list[AnnotatedScene]:
+def scenes_of(annotations: Path, *, split: str | None, source: str | None) -> list[Scene]:
     """The annotated pictures of COCO scenes.
 
     Raises:
         ConfigError: the file is missing or not COCO, or no face matches.
     """
-    all_faces = faces_of_scenes(annotations, split=split, source=source, labelled=False, with_ignored=True)
-    scenes = []
-    for path, group in groupby(all_faces, key=lambda face: face.path):
-        faces = list(group)
-        counted = [face for face in faces if not face.ignore]
-        scenes.append(
-            AnnotatedScene(
-                path=path,
-                source=source or "scenes",
-                faces=_boxes(counted),
-                ignored=_boxes(face for face in faces if face.ignore),
-                sampling_probability=0.0,
-                domain=faces[0].domain,
-                poses=tuple(face.pose for face in counted),
-                labels=tuple(face.label for face in counted),
-            )
-        )
-    return scenes
-
-
-def _boxes(faces: Iterable[LabelledFace]) -> NDArray[np.float32]:
-    corners = [(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces if face.box is not None]
-    return np.array(corners, np.float32).reshape(-1, 4)
+    return annotated_scenes(
+        annotations, sources=[source] if source else (), splits=[split] if split else (), any_category=True
+    )
 
 
 def evaluate_detectors(
     candidates: Sequence[DetectorCandidate],
-    scenes: Sequence[AnnotatedScene],
+    scenes: Sequence[Scene],
     empty: Sequence[Path],
 ) -> list[DetectorReport]:
     """Evaluate detectors on the same pictures, alternating, so that disturbances affect the timing of all alike.
@@ -254,9 +222,8 @@ def _bands(faces: Sequence[_FaceResult]) -> dict[str, dict[str, Band]]:
 
 def detections_in(scene: Scene, faces: Sequence[Face]) -> SceneDetections:
     """Detections in the form that the matching code takes."""
-    boxes = [(face.box.x1, face.box.y1, face.box.x2, face.box.y2) for face in faces]
-    scores = [face.score for face in faces]
-    return SceneDetections(scene, np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
+    boxes = as_array(face.box for face in faces)
+    return SceneDetections(scene, boxes, np.array([face.score for face in faces], np.float32))
 
 
 def above_score(detections: SceneDetections, min_score: float) -> SceneDetections:

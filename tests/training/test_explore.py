@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
+from tests.training.faces.conftest import write_scenes
 from training.explore import explore
 
 
@@ -42,6 +43,13 @@ def test_a_data_set_of_unreadable_pictures_is_reported(tmp_path):
 
     with pytest.raises(ConfigError, match="none of its 1 faces can be read"):
         explore(tmp_path, output=None, duplicate_bits=6)
+
+
+def test_the_faces_of_every_split_are_counted(tmp_path):
+    scenes = write_scenes(tmp_path / "scenes", count=3, split="validation")
+    faces = len(json.loads(scenes.read_text())["annotations"])
+
+    assert f"with_mask {faces:>22}" in explore(scenes, output=None, duplicate_bits=0)
 
 
 @pytest.mark.reference_data

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+    from edge_agent.domain import Box
+
+
+def as_array(boxes: Iterable[Box]) -> NDArray[np.float32]:
+    """The boxes as an array of shape (n, 4)."""
+    return np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float32).reshape(-1, 4)
 
 
 def pairwise_iou(boxes: NDArray[np.float32], other_boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,7 +24,8 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
-from training.masks.examples import list_pictures, read_ignored, read_scenes
+from training.faces.scenes import annotated_scenes
+from training.masks.examples import list_pictures
 from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.domain import Image
+    from training.faces.scenes import Scene
 
-    Annotated: TypeAlias = dict[Path, list[tuple[float, float, float, float]]]
     Detect: TypeAlias = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 SPLITS = ("train", "validation", "test")
@@ -92,8 +93,10 @@ def write_empty(
     objects = [path for folder in folders for path in list_pictures(folder)]
     candidates = [path for folder in uncurated for path in _chosen(list_pictures(folder), seed)]
     written: dict[str, dict[str, int]] = {}
-    train, test = (_annotated(scenes, split) for split in ("train", "test"))
-    scenes_of = {"train": _every_other(train, 0), "validation": _every_other(train, 1), "test": test}
+    train, test = (
+        sorted(annotated_scenes(scenes, splits=(split,)), key=lambda scene: scene.path) for split in ("train", "test")
+    )
+    scenes_of = {"train": train[::2], "validation": train[1::2], "test": test}
     for number, split in enumerate(SPLITS):
         random = np.random.default_rng([seed, number])
         kinds = {
@@ -196,30 +199,15 @@ def _samples() -> Iterator[Image]:
                 yield read_picture(path)
 
 
-def _annotated(scenes: Path, split: str) -> Annotated:
-    """The pictures of a split with their boxes."""
-    boxes: Annotated = {}
-    for face in read_scenes(scenes, sources=(), splits=(split,), min_face_px=0):
-        if face.box is not None:
-            boxes.setdefault(face.path, []).append((face.box.x1, face.box.y1, face.box.x2, face.box.y2))
-    for path, ignored in read_ignored(scenes, sources=(), splits=(split,)).items():
-        boxes.setdefault(path, []).extend((box.x1, box.y1, box.x2, box.y2) for box in ignored)
-    return boxes
-
-
-def _every_other(boxes: Annotated, first: int) -> Annotated:
-    return {path: boxes[path] for path in sorted(boxes)[first::2]}
-
-
-def _backgrounds(boxes: Annotated, detect: Detect, random: np.random.Generator) -> Iterator[Image]:
+def _backgrounds(scenes: Sequence[Scene], detect: Detect, random: np.random.Generator) -> Iterator[Image]:
     """Parts of scenes without annotated or detected faces, a few per picture."""
-    paths = sorted(boxes)
-    for index in tqdm(random.permutation(len(paths)), desc="backgrounds", unit="picture", leave=False, disable=None):
+    for index in tqdm(random.permutation(len(scenes)), desc="backgrounds", unit="picture", leave=False, disable=None):
+        scene = scenes[index]
         try:
-            image = read_picture(paths[index])
+            image = read_picture(scene.path)
         except PictureError:
             continue
-        faces = np.concatenate([np.array(boxes[paths[index]], np.float32), detect(image)[0]])
+        faces = np.concatenate([scene.faces, scene.ignored, detect(image)[0]])
         for _ in range(CROPS_PER_PICTURE):
             part = background_crop(image, faces, random)
             if part is None:

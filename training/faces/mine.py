@@ -20,7 +20,8 @@ from training.coco import CocoFile
 from training.faces.boxes import pairwise_iou, shorter_sides
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
-from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
+from training.faces.scenes import annotated_scenes
+from training.masks.examples import list_pictures, read_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Image
+    from edge_agent.domain import Image, Label
 
     Boxes: TypeAlias = NDArray[np.float32]
 
@@ -77,16 +78,10 @@ def mine_detections(
         ModelError: detector or teacher are missing or invalid.
     """
     corrected_labels = read_corrections(corrections) if corrections else None
-    faces_of: dict[Path, list[tuple[Boxes, Class]]] = {}
-    sources: dict[Path, str] = {}
-    for face in read_scenes(scenes, sources=(), splits=("train",), min_face_px=0.0, corrections=corrected_labels):
-        if face.box is not None:
-            box = np.array([[face.box.x1, face.box.y1, face.box.x2, face.box.y2]], np.float32)
-            faces_of.setdefault(face.path, []).append((box, face.label))
-            sources[face.path] = face.source
-    ignored = {
-        path: np.array([(box.x1, box.y1, box.x2, box.y2) for box in boxes], np.float32)
-        for path, boxes in read_ignored(scenes, sources=(), splits=("train",), corrections=corrected_labels).items()
+    annotated = {
+        scene.path: scene
+        for scene in annotated_scenes(scenes, splits=("train",), corrections=corrected_labels)
+        if len(scene.faces)
     }
     without_people = {path: folder.name for folder in empty for path in list_pictures(folder)}
     detectors = [
@@ -94,20 +89,23 @@ def mine_detections(
     ]
     suspected_faces = _teacher_regions(teacher)
     detections_of: dict[Path, list[Detection]] = {}
-    for path in tqdm(sorted({*faces_of, *without_people}), desc="detecting", unit="picture", leave=False, disable=None):
+    for path in tqdm(
+        sorted({*annotated, *without_people}), desc="detecting", unit="picture", leave=False, disable=None
+    ):
         try:
             image = read_picture(path)
         except PictureError as error:
             log.warning("%s", error)
             continue
         detections = np.concatenate([detect(image)[0] for detect in detectors])
-        if path in faces_of:
-            excluded = np.concatenate([ignored.get(path, _NOTHING), suspected_faces(image)])
-            detections_of[path] = label_detections(
-                detections, faces_of[path], excluded=excluded, min_face_px=MIN_FACE_PX
-            )
+        scene = annotated.get(path)
+        if scene is None:
+            detections_of[path] = label_detections(detections, _NOTHING, (), excluded=_NOTHING)
         else:
-            detections_of[path] = label_detections(detections, [], excluded=_NOTHING)
+            excluded = np.concatenate([scene.ignored, suspected_faces(image)])
+            detections_of[path] = label_detections(
+                detections, scene.faces, scene.labels, excluded=excluded, min_face_px=MIN_FACE_PX
+            )
     counts = {
         name: sum(detection.label == name for detections in detections_of.values() for detection in detections)
         for name in CLASSES
@@ -115,6 +113,7 @@ def mine_detections(
     if not any(counts.values()):
         raise ConfigError(f"{scenes}: the detector finds nothing in its pictures")
     output.mkdir(parents=True, exist_ok=True)
+    sources = {path: scene.source for path, scene in annotated.items()}
     _write(output / "annotations.json", detections_of, sources | without_people)
     return counts
 
@@ -133,26 +132,28 @@ def _teacher_regions(teacher: Path) -> Callable[[Image], Boxes]:
 
 
 def label_detections(
-    detections: Boxes, faces: Sequence[tuple[Boxes, Class]], *, excluded: Boxes, min_face_px: float = 0.0
+    detections: Boxes, faces: Boxes, labels: Sequence[Label | None], *, excluded: Boxes, min_face_px: float = 0.0
 ) -> list[Detection]:
     """Label the detections of a picture, (n, 4): the face with the largest overlap, `no_face`, or discarded if unclear.
 
-    Each of `faces` is a box, (1, 4), with its label. Detections that overlap `excluded`, (m, 4), or have a shorter side
-    below `min_face_px` may be unannotated faces and never become `no_face`.
+    `labels` are those of the annotated faces, (m, 4). Detections that overlap `excluded`, (k, 4), or have a shorter
+    side below `min_face_px` may be unannotated faces and never become `no_face`.
     """
-    boxes = np.concatenate([box for box, _ in faces]) if faces else np.zeros((0, 4), np.float32)
-    iou = pairwise_iou(detections, boxes)
+    iou = pairwise_iou(detections, faces)
     is_unclear = (pairwise_iou(detections, excluded).max(axis=1, initial=0.0) > NEGATIVE_IOU) | (
         shorter_sides(detections) < min_face_px
     )
     labelled = []
     for box, row, unclear in zip(detections, iou, is_unclear, strict=True):
         best = float(row.max(initial=0.0))
-        x1, y1, x2, y2 = box.tolist()
+        label: Class | None = None
         if best >= POSITIVE_IOU:
-            labelled.append(Detection((x1, y1, x2, y2), faces[int(row.argmax())][1]))
+            label = labels[int(row.argmax())]
         elif best <= NEGATIVE_IOU and not unclear:
-            labelled.append(Detection((x1, y1, x2, y2), NO_FACE))
+            label = NO_FACE
+        if label is not None:
+            x1, y1, x2, y2 = box.tolist()
+            labelled.append(Detection((x1, y1, x2, y2), label))
     return labelled
 
 

@@ -67,7 +67,6 @@ class DataRecipe(RecipeSection):
 class ValidationRecipe(HeldOutRecipe):
     """Held-out data that select the best epoch."""
 
-    fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of the pictures of each of `sources`")
     sources: tuple[str, ...] = Field(("street", "groups"), description="Sources used for validation")
     selection_sources: tuple[str, ...] = Field(
         ("street",), description="Those of them that choose the best epoch; none: all"

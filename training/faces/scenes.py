@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from edge_agent.domain import LABELS
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
-from training.faces.boxes import fraction_inside, pairwise_iou
-from training.masks.examples import list_pictures, read_corrections, read_ignored, read_scenes
-from training.masks.split import choose_held_out, duplicate_groups, hashes_of_test_sets, perceptual_hash
+from training.annotations import read_annotations
+from training.faces.boxes import as_array, fraction_inside, pairwise_iou
+from training.label_names import label_of
+from training.masks.examples import list_pictures, read_corrections
+from training.masks.split import assign_splits, hashes_of_test_sets, perceptual_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Image
+    from edge_agent.domain import Image, Label
+    from training.annotations import Correction
     from training.faces.recipe import DataRecipe, FaceRecipe, StyleRecipe
 
     Boxes: TypeAlias = NDArray[np.float32]
@@ -34,8 +39,6 @@ PART_FRACTION = 0.5
 """A detection with this fraction inside an annotated face is part of it, and must not be detected."""
 
 _T = TypeVar("_T")
-
-Split: TypeAlias = Literal["train", "validation", "excluded"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +53,10 @@ class Scene:
     sampling_probability: float
     """Sums to 1 over the training scenes."""
     annotated: bool = True
+    labels: tuple[Label | None, ...] = ()
+    """Of each annotated face; None if unknown."""
+    poses: tuple[str | None, ...] = ()
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,17 +96,27 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     scenes = [(scene, data) for data in recipe.data for scene in _read_source(data)]
     hashes, unreadable = _hash_pictures([scene.path for scene, _ in scenes])
     readable = [(scene, data) for scene, data in scenes if scene.path in hashes]
-    splits = _assign_splits(readable, hashes, hashes_of_test_sets(recipe.validation.test_sets, folder=folder), recipe)
-    train: list[Scene] = []
+    splits = assign_splits(
+        hashes,
+        {
+            scene.path: scene.source
+            for scene, data in readable
+            if data.scenes is not None and scene.source in recipe.validation.sources
+        },
+        hashes_of_test_sets(recipe.validation.test_sets, folder=folder),
+        recipe.validation,
+        seed=recipe.seed,
+    )
     pairs = [(scene, data) for scene, data in readable if splits[scene.path] == "train"]
-    for scene, data in tqdm(
-        pairs, desc="teacher", unit="picture", disable=True if teacher is None else None, leave=False
-    ):
-        count = sum(1 for _, other in pairs if other is data)
-        if teacher is not None and data.empty is None:
-            scene = _with_teacher_detections(scene, recipe, teacher)  # noqa: PLW2901
-        if scene.annotated or len(scene.faces):
-            train.append(replace(scene, sampling_probability=data.share / count))
+    if teacher is not None:
+        progress = tqdm(pairs, desc="teacher", unit="picture", disable=None, leave=False)
+        pairs = [(_with_teacher_detections(scene, data, recipe, teacher), data) for scene, data in progress]
+    pictures_of = Counter(id(data) for _, data in pairs)
+    train = [
+        replace(scene, sampling_probability=data.share / pictures_of[id(data)])
+        for scene, data in pairs
+        if scene.annotated or len(scene.faces)
+    ]
     total = sum(scene.sampling_probability for scene in train) or 1.0
     opened = SceneSet(
         tuple(replace(scene, sampling_probability=scene.sampling_probability / total) for scene in train),
@@ -111,6 +128,46 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
         if not any(len(scene.faces) for scene in part):
             raise ConfigError(f"no {split} faces; add annotated pictures, or change validation in the recipe")
     return opened
+
+
+def annotated_scenes(
+    annotations: Path,
+    *,
+    sources: Iterable[str] = (),
+    splits: Iterable[str] = (),
+    corrections: Mapping[int, Correction] | None = None,
+    any_category: bool = False,
+) -> list[Scene]:
+    """The pictures of COCO scenes with their faces and the ignored ones, sorted by path.
+
+    Faces are annotations named after a label or, with `any_category`, all of them; the label is then None if unknown.
+
+    Raises:
+        ConfigError: as for `read_annotations`, or there is no face.
+    """
+    annotated = read_annotations(annotations, sources=sources, splits=splits, corrections=corrections)
+    scenes = []
+    for path, of_picture in groupby(sorted(annotated, key=lambda face: str(face.path)), key=lambda face: face.path):
+        all_faces = list(of_picture)
+        faces = [
+            face
+            for face in all_faces
+            if not face.ignore and face.box.shorter_side_px >= 1 and (any_category or face.name in LABELS)
+        ]
+        scene = Scene(
+            path,
+            all_faces[0].source,
+            faces=as_array(face.box for face in faces),
+            ignored=as_array(face.box for face in all_faces if face.ignore),
+            sampling_probability=0.0,
+            labels=tuple(label_of(face.name or "") for face in faces),
+            poses=tuple(face.pose for face in faces),
+            domain=all_faces[0].domain,
+        )
+        scenes.append(scene)
+    if not any(len(scene.faces) for scene in scenes):
+        raise ConfigError(f"{annotations}: no face of {', '.join(LABELS)}")
+    return scenes
 
 
 def converted_to_style(boxes: Boxes, style: StyleRecipe) -> Boxes:
@@ -132,29 +189,16 @@ def _read_source(data: DataRecipe) -> list[Scene]:
         if not paths:
             raise ConfigError(f"{folder}: no pictures; fill the folder or take it out of the recipe")
         return [Scene(path, folder.name, nothing, nothing, 0.0, annotated=data.empty is not None) for path in paths]
-    corrections = read_corrections(data.corrections) if data.corrections else None
-    examples = read_scenes(
-        data.scenes, sources=data.sources, splits=data.splits, min_face_px=0.0, corrections=corrections
-    )
-    ignored_boxes = read_ignored(data.scenes, sources=data.sources, splits=data.splits, corrections=corrections)
-    scenes = []
-    for path, faces in groupby(
-        sorted(examples, key=lambda example: str(example.path)), key=lambda example: example.path
-    ):
-        of_picture = list(faces)
-        if data.labels and not any(example.label in data.labels for example in of_picture):
-            continue
-        boxes = np.array(
-            [
-                (example.box.x1, example.box.y1, example.box.x2, example.box.y2)
-                for example in of_picture
-                if example.box is not None
-            ],
-            np.float32,
+    scenes = [
+        replace(scene, faces=converted_to_style(scene.faces, data.style))
+        for scene in annotated_scenes(
+            data.scenes,
+            sources=data.sources,
+            splits=data.splits,
+            corrections=read_corrections(data.corrections) if data.corrections else None,
         )
-        ignored = np.array([(box.x1, box.y1, box.x2, box.y2) for box in ignored_boxes.get(path, ())], np.float32)
-        boxes = converted_to_style(boxes, data.style)
-        scenes.append(Scene(path, of_picture[0].source, boxes, ignored.reshape(-1, 4), 0.0))
+        if len(scene.faces) and (not data.labels or set(data.labels) & set(scene.labels))
+    ]
     if not scenes:
         raise ConfigError(f"{data.scenes}: no picture has a face of {', '.join(data.labels)}; correct labels")
     return _evenly_spaced(scenes, data.max_pictures)
@@ -177,48 +221,10 @@ def _hash_pictures(paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.uint8]]
     return hashes, unreadable
 
 
-def _assign_splits(
-    scenes: Sequence[tuple[Scene, DataRecipe]],
-    hashes: dict[Path, NDArray[np.uint8]],
-    test_hashes: NDArray[np.uint8],
-    recipe: FaceRecipe,
-) -> dict[Path, Split]:
-    """The split of each picture, the same for near-duplicates.
-
-    Near-duplicates of test pictures, whose hashes are `test_hashes`, (n, 8), are excluded.
-    """
-    validation = recipe.validation
-    sources = {scene.path: scene.source for scene, data in scenes if data.scenes is not None}
-    paths = list(dict.fromkeys(scene.path for scene, _ in scenes))
-    groups = duplicate_groups(
-        np.array([*(hashes[path] for path in paths), *test_hashes]).reshape(-1, 8),
-        duplicate_bits=validation.duplicate_bits,
-    )
-    test_groups, groups = set(groups[len(paths) :].tolist()), groups[: len(paths)]
-    candidates = [index for index, path in enumerate(paths) if sources.get(path) in validation.sources]
-    held_out = choose_held_out(
-        groups[candidates],
-        [sources[paths[index]] for index in candidates],
-        fraction=validation.fraction,
-        seed=recipe.seed,
-    )
-    validation_groups = {int(groups[index]) for index, is_held in zip(candidates, held_out, strict=True) if is_held}
-    validation_candidates = set(candidates)
-    splits: dict[Path, Split] = {}
-    for index, path in enumerate(paths):
-        group = int(groups[index])
-        if group in test_groups:
-            splits[path] = "excluded"
-        elif group in validation_groups:
-            # Near-duplicates of validation pictures, from sources not used for validation, are excluded.
-            splits[path] = "validation" if index in validation_candidates else "excluded"
-        else:
-            splits[path] = "train"
-    return splits
-
-
-def _with_teacher_detections(scene: Scene, recipe: FaceRecipe, teacher: Teacher) -> Scene:
+def _with_teacher_detections(scene: Scene, data: DataRecipe, recipe: FaceRecipe, teacher: Teacher) -> Scene:
     """Add a teacher's detections: faces of unannotated pictures, and regions that may not be background."""
+    if data.empty is not None:
+        return scene
     if recipe.teacher is None:
         raise AssertionError("a teacher comes from the recipe")
     boxes, scores = teacher(read_picture(scene.path), scene.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edge_agent.foreign_text import safe
 from training.masks import examples
 from training.masks.landmarks import LandmarkDetector
 from training.masks.pack import Pack, open_pack
-from training.masks.split import choose_held_out, duplicate_groups, hashes_of_test_sets
+from training.masks.split import Split, assign_splits, hashes_of_test_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from training.masks.recipe import DataRecipe, MaskRecipe
 
 MIN_DETECTION_SCORE = 0.6
-
-Split: TypeAlias = Literal["train", "validation", "excluded", "not_evaluated"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +97,9 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     """
     detector = LandmarkDetector(recipe.detector, min_score=MIN_DETECTION_SCORE) if recipe.detector else None
     packs = tuple(_open(data, recipe, detector, packs_folder) for data in recipe.data)
-    test_hashes = hashes_of_test_sets(recipe.validation.test_sets, folder=packs_folder)
-    split_of_picture = _assign_splits(packs, test_hashes, recipe)
+    split_of_picture = _splits_of(packs, recipe, packs_folder)
     rows, targets, weights = [], [], []
-    splits: list[Split] = []
+    splits: list[Split | Literal["not_evaluated"]] = []
     evaluated: set[tuple[object, ...]] = set()
     for number, (pack, data) in enumerate(zip(packs, recipe.data, strict=True)):
         of_pack = [split_of_picture[example.path] for example in pack.examples]
@@ -134,7 +131,7 @@ def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | Non
     classes = [name for name in recipe.labels if name in data.labels]
     labels = [label for label in LABELS if label in classes]
     if data.scenes:
-        found = examples.from_scenes(
+        found = examples.read_scenes(
             data.scenes,
             sources=data.sources,
             splits=data.splits,
@@ -157,12 +154,8 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name == "train" else folder.name
 
 
-def _assign_splits(packs: Sequence[Pack], test_hashes: NDArray[np.uint8], recipe: MaskRecipe) -> dict[Path, Split]:
-    """The split of each picture, the same for near-duplicates.
-
-    Pictures of data with `held_out: false` are for training. Near-duplicates of test pictures, whose hashes are
-    `test_hashes`, (n, 8), are excluded.
-    """
+def _splits_of(packs: Sequence[Pack], recipe: MaskRecipe, packs_folder: Path) -> dict[Path, Split]:
+    """The split of each picture; those of data with `held_out: false` are for training."""
     hashes: dict[Path, NDArray[np.uint8]] = {}
     sources: dict[Path, str] = {}
     train_only: set[Path] = set()
@@ -172,21 +165,8 @@ def _assign_splits(packs: Sequence[Pack], test_hashes: NDArray[np.uint8], recipe
             sources.setdefault(example.path, example.source)
             if not data.held_out:
                 train_only.add(example.path)
-    paths = list(hashes)
-    groups = duplicate_groups(
-        np.array([*(hashes[path] for path in paths), *test_hashes]), duplicate_bits=recipe.validation.duplicate_bits
-    )
-    test_groups, groups = set(groups[len(paths) :].tolist()), groups[: len(paths)]
-    held_out = choose_held_out(
-        groups, [sources[path] for path in paths], fraction=recipe.validation.fraction, seed=recipe.seed
-    )
-    train_groups = {int(groups[index]) for index, path in enumerate(paths) if path in train_only}
-    splits: dict[Path, Split] = {}
-    for index, path in enumerate(paths):
-        group = int(groups[index])
-        is_validation = bool(held_out[index]) and group not in train_groups
-        splits[path] = "excluded" if group in test_groups else "validation" if is_validation else "train"
-    return splits
+    test_hashes = hashes_of_test_sets(recipe.validation.test_sets, folder=packs_folder)
+    return assign_splits(hashes, sources, test_hashes, recipe.validation, seed=recipe.seed, train_only=train_only)
 
 
 def _is_large_enough(example: Example, recipe: MaskRecipe) -> bool:

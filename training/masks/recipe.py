@@ -86,7 +86,6 @@ class DataRecipe(RecipeSection):
 class ValidationRecipe(HeldOutRecipe):
     """Held-out data that select the best epoch."""
 
-    fraction: float = Field(0.2, gt=0.0, lt=0.9, description="Share of each source's pictures")
     sources: tuple[str, ...] = Field((), description="Sources that select the best epoch; none: all")
     min_face_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
 

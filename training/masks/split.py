@@ -8,22 +8,29 @@ Perceptual Image Hash Functions", 2010).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
 import numpy as np
 
+from edge_agent.host.atomic_files import write_whole
 from edge_agent.vision.images import read_picture
-from training.masks.examples import list_pictures, read_scenes
+from training.annotations import read_annotations
+from training.masks.examples import list_pictures
+from training.run_folder import FILE_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from edge_agent.domain import Image
+    from training.recipe_file import HeldOutRecipe
+
+Split: TypeAlias = Literal["train", "validation", "excluded"]
 
 HASH_SIDE = 8
 SCALED_SIDE = 32
@@ -43,25 +50,63 @@ def perceptual_hash(image: Image) -> NDArray[np.uint8]:
 def hashes_of_test_sets(test_sets: Sequence[Path], *, folder: Path) -> NDArray[np.uint8]:
     """The hashes of all pictures of test sets: shape (n, 8).
 
-    A test set is the test split of a COCO file, or every picture of a folder. The hashes are cached in `folder`.
+    A test set is the test split of a COCO file, or every picture of a folder. The hashes are cached in `folder`, until
+    a picture is added, removed or changed.
 
     Raises:
-        ConfigError: a test set does not exist.
+        ConfigError: a test set does not exist, or a COCO file has no test split.
     """
-    key = hashlib.sha256(json.dumps([str(test_set) for test_set in test_sets]).encode()).hexdigest()[:16]
-    cache = folder / f"test-hashes-{key}.npy"
+    pictures = sorted({path for test_set in test_sets for path in _test_pictures(test_set)})
+    states = [(str(path), path.stat().st_mtime_ns if path.is_file() else 0) for path in pictures]
+    cache = folder / f"test-hashes-{hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]}.npy"
     if not cache.is_file():
-        pictures = sorted({path for test_set in test_sets for path in _test_pictures(test_set)})
-        hashes = np.array([perceptual_hash(read_picture(path)) for path in pictures], np.uint8).reshape(-1, HASH_SIDE)
+        hashes = np.array([perceptual_hash(read_picture(path)) for path in pictures], np.uint8)
+        content = io.BytesIO()
+        np.save(content, hashes.reshape(-1, HASH_SIDE))
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(cache, hashes)
+        write_whole(cache, content.getvalue(), mode=FILE_MODE)
     return np.asarray(np.load(cache), np.uint8)
 
 
 def _test_pictures(test_set: Path) -> Iterable[Path]:
     if test_set.is_dir():
         return list_pictures(test_set)
-    return (example.path for example in read_scenes(test_set, sources=(), splits=("test",), min_face_px=0))
+    return (face.path for face in read_annotations(test_set, splits=("test",)))
+
+
+def assign_splits(
+    hashes: Mapping[Path, NDArray[np.uint8]],
+    sources: Mapping[Path, str],
+    test_hashes: NDArray[np.uint8],
+    recipe: HeldOutRecipe,
+    *,
+    seed: int,
+    train_only: Collection[Path] = (),
+) -> dict[Path, Split]:
+    """The split of each picture in `hashes`, the same for near-duplicates.
+
+    `sources` names the source of each picture that may be held out for validation; near-duplicates of those that are,
+    and pictures like those of a test set, whose hashes are `test_hashes`, (n, 8), are excluded. Pictures in
+    `train_only`, and their near-duplicates, are for training.
+    """
+    paths = list(hashes)
+    all_groups = duplicate_groups(np.array([*hashes.values(), *test_hashes]), duplicate_bits=recipe.duplicate_bits)
+    groups, test_groups = all_groups[: len(paths)], set(all_groups[len(paths) :].tolist())
+    candidates = [index for index, path in enumerate(paths) if path in sources]
+    held_out = choose_held_out(
+        groups[candidates], [sources[paths[index]] for index in candidates], fraction=recipe.fraction, seed=seed
+    )
+    train_groups = {group for path, group in zip(paths, groups.tolist(), strict=True) if path in train_only}
+    validation_groups = set(groups[candidates][held_out].tolist()) - train_groups
+    splits: dict[Path, Split] = {}
+    for path, group in zip(paths, groups.tolist(), strict=True):
+        if group in test_groups:
+            splits[path] = "excluded"
+        elif group not in validation_groups:
+            splits[path] = "train"
+        else:
+            splits[path] = "validation" if path in sources else "excluded"
+    return splits
 
 
 def duplicate_groups(hashes: NDArray[np.uint8], *, duplicate_bits: int) -> NDArray[np.int64]:

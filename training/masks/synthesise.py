@@ -100,7 +100,7 @@ def synthesise(
 
 def _bare_faces(place: Path) -> list[Example]:
     if place.is_file():
-        return read_scenes(place, sources=(), splits=("train",), min_face_px=MIN_FACE_PX, labels=("without_mask",))
+        return read_scenes(place, min_face_px=MIN_FACE_PX, labels=("without_mask",))
     return [Example(path, "without_mask", place.name) for path in list_pictures(place)]
 
 

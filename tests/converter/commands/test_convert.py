@@ -266,7 +266,7 @@ def test_an_empty_class_folder_is_named(colour_model, convert, tmp_path, capsys)
     (tmp_path / "half" / "without_mask").mkdir()
 
     assert convert(colour_model, calibration=tmp_path / "half") == 78
-    assert "half/without_mask: no pictures of 'without_mask' in it; fill or remove the folder" in said(capsys)
+    assert "half/without_mask: no pictures" in said(capsys)
 
 
 @pytest.mark.usefixtures("previous")

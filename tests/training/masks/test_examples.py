@@ -11,12 +11,11 @@ import pytest
 
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
+from training.faces.scenes import annotated_scenes
 from training.masks.examples import (
     from_class_folders,
     from_one_label,
-    from_scenes,
     read_corrections,
-    read_ignored,
     read_scenes,
 )
 
@@ -98,24 +97,23 @@ def test_a_test_folder_is_refused(tmp_path):
 
 
 def test_scenes_give_boxes_of_the_chosen_sources_and_sizes(tmp_path):
-    examples = from_scenes(some_scenes(tmp_path), sources=["street"], min_face_px=16)
+    examples = read_scenes(some_scenes(tmp_path), sources=["street"], min_face_px=16)
 
     assert [(example.path.name, example.label) for example in examples] == [("1.jpg", "with_mask")]
     assert examples[0].box is not None
     assert examples[0].box.as_ints() == (5, 6, 35, 46)
 
 
-def test_the_test_split_is_never_used_for_training(tmp_path):
+def test_only_the_train_split_is_read_unless_another_is_named(tmp_path):
     path = some_scenes(tmp_path)
 
-    assert "2.jpg" not in {example.path.name for example in from_scenes(path)}
-    with pytest.raises(ConfigError, match="for evaluation only"):
-        from_scenes(path, splits=["test"])
+    assert "2.jpg" not in {example.path.name for example in read_scenes(path)}
+    assert "2.jpg" in {example.path.name for example in read_scenes(path, splits=())}
 
 
 def test_scenes_without_any_face_left_are_reported(tmp_path):
     with pytest.raises(ConfigError, match="no face of"):
-        from_scenes(some_scenes(tmp_path), sources=["nowhere"])
+        read_scenes(some_scenes(tmp_path), sources=["nowhere"])
 
 
 def test_a_file_that_is_not_coco_is_reported(tmp_path):
@@ -123,7 +121,7 @@ def test_a_file_that_is_not_coco_is_reported(tmp_path):
     path.write_text('{"images": []}')
 
     with pytest.raises(ConfigError, match="not a COCO file"):
-        from_scenes(path)
+        read_scenes(path)
 
 
 def test_a_truncated_picture_is_reported(tmp_path):
@@ -153,26 +151,26 @@ UNDECIDABLE = {"bbox": [50, 10, 30, 30], "ignore": 1}
 def test_an_undecidable_face_is_neither_learnt_nor_counted_but_ignored(tmp_path):
     scenes = annotated(tmp_path, FACE, UNDECIDABLE | {"category_id": 2}, UNDECIDABLE)
 
-    assert [example.label for example in from_scenes(scenes)] == ["with_mask"]
-    ((path, boxes),) = read_ignored(scenes, sources=(), splits=("train",)).items()
-    assert (path.name, [box.x1 for box in boxes]) == ("1.jpg", [50, 50])
+    assert [example.label for example in read_scenes(scenes)] == ["with_mask"]
+    (scene,) = annotated_scenes(scenes)
+    assert (scene.path.name, scene.ignored[:, 0].tolist(), scene.labels) == ("1.jpg", [50, 50], ("with_mask",))
 
 
 def test_an_annotation_without_a_category_is_an_error_unless_ignored(tmp_path):
     with pytest.raises(ConfigError, match="annotation 2 has neither category_id nor ignore"):
-        from_scenes(annotated(tmp_path, FACE, {"bbox": [50, 10, 30, 30]}))
+        read_scenes(annotated(tmp_path, FACE, {"bbox": [50, 10, 30, 30]}))
 
 
 def test_a_box_outside_its_picture_is_omitted_and_reported(tmp_path, caplog):
     scenes = annotated(tmp_path, FACE, FACE | {"bbox": [120, 10, 30, 30]}, FACE | {"bbox": [10, 10, 0, 30]})
 
-    assert len(from_scenes(scenes)) == 1
+    assert len(read_scenes(scenes)) == 1
     assert "2 boxes" in caplog.text
     assert "annotation 2" in caplog.text
 
 
 def test_unknown_keys_of_annotations_are_reported_once(tmp_path, caplog):
-    from_scenes(annotated(tmp_path, FACE | {"colour": "red"}, FACE | {"colour": "blue", "pose": "frontal"}))
+    read_scenes(annotated(tmp_path, FACE | {"colour": "red"}, FACE | {"colour": "blue", "pose": "frontal"}))
 
     assert caplog.text.count("colour") == 1
     assert "pose" not in caplog.text
@@ -183,7 +181,7 @@ def test_corrections_change_labels_and_remove_faces(tmp_path):
     file = tmp_path / "corrections.yaml"
     file.write_text("2: without_mask  # bare\n3: ignore\n")
 
-    corrected = read_scenes(scenes, sources=(), splits=("train",), min_face_px=0, corrections=read_corrections(file))
+    corrected = read_scenes(scenes, corrections=read_corrections(file))
 
     assert [example.label for example in corrected] == ["with_mask", "without_mask"]
 
@@ -199,4 +197,4 @@ def test_an_invalid_list_of_corrections_is_refused(tmp_path, text):
 
 def test_a_correction_of_a_missing_annotation_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no annotation 7"):
-        read_scenes(annotated(tmp_path, FACE), sources=(), splits=("train",), min_face_px=0, corrections={7: "ignore"})
+        read_scenes(annotated(tmp_path, FACE), corrections={7: "ignore"})

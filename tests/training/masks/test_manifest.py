@@ -23,7 +23,7 @@ def test_the_listed_faces_are_those_of_the_evaluation(tiny_recipe, tmp_path):
 
     write_manifest(data_set, recipe, path)
 
-    faces = read_scenes(path, sources=(), splits=("validation",), min_face_px=0)
+    faces = read_scenes(path, splits=("validation",))
     assert len(faces) == len(validation)
     side = recipe.model.input_size
     for face, pixels, row in zip(faces, unaugmented_pixels(validation, recipe), range(len(validation)), strict=True):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import resource
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from edge_agent.vision.images import decode_picture
-from training.masks.split import choose_held_out, duplicate_groups, perceptual_hash
+from tests.training.faces.conftest import write_scenes
+from training.masks.split import choose_held_out, duplicate_groups, hashes_of_test_sets, perceptual_hash
 
 
 def textured(seed: int) -> np.ndarray[Any, Any]:
@@ -65,3 +69,40 @@ def test_an_additional_source_does_not_change_the_held_out_pictures():
     beside = choose_held_out(np.arange(90), ["one"] * 40 + ["another"] * 50, fraction=0.25, seed=1)
 
     assert (alone == beside[:40]).all()
+
+
+def test_a_picture_that_is_added_to_a_test_set_is_kept_out_of_later_runs_too(tmp_path):
+    test_set = tmp_path / "elsewhere"
+    test_set.mkdir()
+    cv2.imwrite(str(test_set / "1.png"), textured(1))
+    before = hashes_of_test_sets([test_set], folder=tmp_path / "packs")
+    cv2.imwrite(str(test_set / "2.png"), textured(2))
+
+    after = hashes_of_test_sets([test_set], folder=tmp_path / "packs")
+
+    assert (len(before), len(after)) == (1, 2)
+    assert np.array_equal(after[1], perceptual_hash(textured(2)))
+
+
+def test_every_picture_of_a_test_split_is_kept_out_whatever_its_faces(tmp_path):
+    scenes = write_scenes(tmp_path / "scenes", count=3, split="test")
+    content = json.loads(scenes.read_text())
+    content["categories"][0]["name"] = "face"
+    scenes.write_text(json.dumps(content))
+
+    assert len(hashes_of_test_sets([scenes], folder=tmp_path)) == 3
+
+
+def test_an_interrupted_run_leaves_no_partial_hashes(tmp_path):
+    test_set = tmp_path / "elsewhere"
+    test_set.mkdir()
+    cv2.imwrite(str(test_set / "1.png"), textured(1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            hashes_of_test_sets([test_set], folder=tmp_path / "packs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert len(hashes_of_test_sets([test_set], folder=tmp_path / "packs")) == 1

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from edge_agent.errors import ConfigError, ModelError
-from training.masks.examples import from_class_folders, from_scenes
+from training.masks.examples import from_class_folders, read_scenes
 from training.masks.landmarks import LandmarkDetector
 from training.masks.synthesise import synthesise
 
@@ -42,7 +42,7 @@ def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces,
     assert done.without_face == 1
     assert "broken.jpg" in done.unreadable[0]
     assert Counter(example.label for example in from_class_folders(output, source="drawn")) == done.written
-    scenes = from_scenes(output / "annotations.json")
+    scenes = read_scenes(output / "annotations.json")
     assert Counter(example.label for example in scenes) == done.written
     portrait = cv2.imread(str(scenes[0].path))
     assert portrait is not None
