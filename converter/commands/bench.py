@@ -13,7 +13,7 @@ from converter.faces.files import detector_card_of, networks_of
 from converter.measurement import Cost, measure_in_subprocess
 from converter.model_kind import ONNX_SUFFIX, TFLITE_SUFFIX
 from converter.progress import with_progress
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.tflite import PREFERENCE
@@ -54,7 +54,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=number(least=1, kind=int),
         nargs="+",
         default=sorted({1, min(2, os.cpu_count() or 1)}),
         metavar="N",
@@ -69,7 +69,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--longer-side",
-        type=int,
+        type=number(least=32, kind=int),
         default=DEFAULT_LONGER_SIDE_PX,
         metavar="PX",
         help="longer side to which pictures are scaled for YuNet (default: %(default)d)",

@@ -17,7 +17,7 @@ from converter.masks.preprocessing import PIXEL_RANGES
 from converter.model_kind import TFLITE_SUFFIX, is_detector
 from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.errors import ModelError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import model_bytes
@@ -46,7 +46,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--size",
-        type=int,
+        type=number(least=8, kind=int),
         metavar="PX",
         help="input size of a float model, if the file does not determine it",
     )

@@ -10,12 +10,15 @@ from converter.labelled_faces import faces_of_scenes, labelled_faces_in
 from converter.masks.outputs import IGNORE, SINGLE_OUTPUTS, LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
+from edge_agent.command_line import number
 from edge_agent.domain import CLASSES, LABELS, Label
 from edge_agent.vision.card import RESAMPLINGS
 
 if TYPE_CHECKING:
     from converter.labelled_faces import LabelledFace
 
+fraction = number(least=0, most=1)
+"""The type of an option from 0 to 1."""
 MIN_SIDE_PX = 16.0
 """On smaller faces a mask is not visible."""
 
@@ -59,7 +62,9 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="margin around the face used in training, as a fraction of the face (default: the value in "
         "run.json next to the model, or 0)",
     )
-    group.add_argument("--size", type=int, metavar="PX", help="input size, if the file does not determine it")
+    group.add_argument(
+        "--size", type=number(least=8, kind=int), metavar="PX", help="input size, if the file does not determine it"
+    )
 
 
 def overrides_of(options: argparse.Namespace) -> ModelOverrides:
@@ -126,15 +131,4 @@ def share_above_zero(text: str) -> float:
     value = fraction(text)
     if value == 0:
         raise argparse.ArgumentTypeError("0 cannot be measured; give a small share, such as 0.01")
-    return value
-
-
-def fraction(text: str) -> float:
-    """Parse a number of 0..1."""
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from error
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0..1")
     return value

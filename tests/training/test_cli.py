@@ -46,6 +46,24 @@ def test_help_does_not_load_tensorflow():
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["empty", "out", "--scenes", "a.json", "--detector", "a.onnx", "--seed", "-1"],
+        ["synthesise", "faces", "--output", "out", "--detector", "a.onnx", "--seed", "-1"],
+        ["synthesise", "faces", "--output", "out", "--detector", "a.onnx", "--wrong-share", "2"],
+        ["merge", "one", "two", "--output", "both", "--share", "2"],
+        ["explore", "faces", "--duplicate-bits", "65"],
+    ],
+)
+def test_a_number_out_of_range_is_an_error_of_the_command_line(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "is not a" in capsys.readouterr().err
+
+
 def test_an_invalid_recipe_gives_one_message_and_status_78(tmp_path, class_folders, capsys):
     assert main(["masks", str(a_recipe(tmp_path, class_folders, epohcs=3))]) == 78
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--max-backgrounds",
-        type=int,
+        type=number(least=0, kind=int),
         default=250,
         help="maximum number of parts of scenes in each folder (default: 250)",
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=number(least=0, kind=int), default=1)
 
 
 def write_pictures(options: argparse.Namespace) -> int:

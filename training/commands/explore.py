@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--output", type=Path, metavar="SHEET.png", help="contact sheet (default: none)")
     parser.add_argument(
         "--duplicate-bits",
-        type=int,
+        type=number(least=0, most=64, kind=int),
         default=6,
         help="bits in which the hashes of near-duplicates may differ (default: %(default)d)",
     )

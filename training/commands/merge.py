@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ def add_to(commands: Any) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("other", type=Path, metavar="OTHER", help="folder of a run of the same network")
     parser.add_argument(
-        "--share", type=float, default=0.5, help="weight of OTHER in the average (default: %(default)g)"
+        "--share",
+        type=number(least=0, most=1),
+        default=0.5,
+        help="weight of OTHER in the average (default: %(default)g)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="new folder")
 
 
 def merge_runs(options: argparse.Namespace) -> int:
     """Write the merged run, and print the number of remaining validation faces."""
-    from edge_agent.errors import ConfigError
     from training.masks.merge import merge
 
-    if not 0 <= options.share <= 1:
-        raise ConfigError(f"--share {options.share:g}: has to be between 0 and 1")
     count = merge(options.run, options.other, options.output, share=options.share)
     print(safe(f"{options.output / 'model.keras'}: {count} validation faces held out by both runs"))
     return 0

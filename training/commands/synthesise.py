@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
@@ -30,12 +30,22 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--detector", type=Path, required=True, metavar="YUNET.onnx", help="detector of faces and landmarks"
     )
-    parser.add_argument("--min-score", type=float, default=0.6, help="minimum score of a face, 0..1 (default: 0.6)")
     parser.add_argument(
-        "--wrong-share", type=float, default=0.6, help="share of masks worn incorrectly, 0..1 (default: 0.6)"
+        "--min-score", type=number(least=0, most=1), default=0.6, help="minimum score of a face, 0..1 (default: 0.6)"
     )
-    parser.add_argument("--max-pictures", type=int, default=5000, help="maximum number of pictures (default: 5000)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--wrong-share",
+        type=number(least=0, most=1),
+        default=0.6,
+        help="share of masks worn incorrectly, 0..1 (default: 0.6)",
+    )
+    parser.add_argument(
+        "--max-pictures",
+        type=number(least=1, kind=int),
+        default=5000,
+        help="maximum number of pictures (default: 5000)",
+    )
+    parser.add_argument("--seed", type=number(least=0, kind=int), default=1)
 
 
 def draw_masks(options: argparse.Namespace) -> int:

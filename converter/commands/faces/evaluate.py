@@ -23,6 +23,7 @@ from converter.faces.candidates import (
 from converter.faces.evaluation import MIN_FACE_PX, Band, DetectorReport, evaluate_detectors, scenes_of
 from converter.labelled_faces import faces_in
 from converter.model_kind import CARD_SUFFIX
+from edge_agent.command_line import number
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.classifier import open_classifier
@@ -71,7 +72,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--longer-side",
-        type=int,
+        type=number(least=32, kind=int),
         default=DEFAULT_LONGER_SIDE_PX,
         metavar="PX",
         help="longer side to which pictures are scaled for YuNet and haar (default: %(default)d)",

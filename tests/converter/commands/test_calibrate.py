@@ -65,7 +65,7 @@ def test_thresholds_are_chosen_for_a_share_of_false_alarms(model, hard_faces):
     assert card.thresholds["without_mask"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("share", "complaint"), [("0", "0 cannot be measured"), ("2", "2 is not within 0..1")])
+@pytest.mark.parametrize(("share", "complaint"), [("0", "0 cannot be measured"), ("2", "'2' is not a number, 0 to 1")])
 def test_a_share_of_false_alarms_is_above_zero_and_at_most_one(model, hard_faces, capsys, share, complaint):
     with pytest.raises(SystemExit):
         main(["calibrate", str(model), "--folders", str(hard_faces), "--false-alarms", share])
