@@ -1,4 +1,4 @@
-"""Model kind: distinguishes face detectors from mask classifiers.
+"""Model kind: distinguishes face detectors from mask classifiers, and finds the converted one of a run.
 
 Commands detect the kind themselves. Files that cannot be identified count as classifiers, whose loader then reports
 what is missing.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from edge_agent.errors import ConfigError
 from edge_agent.vision.card import DetectorCard
 
 if TYPE_CHECKING:
@@ -44,6 +45,35 @@ def is_detector_run(model: Path) -> bool:
 def run_file_of(model: Path) -> Path:
     """The metadata of a training run, given its folder or its model."""
     return (model if model.is_dir() else model.parent) / RUN_FILE
+
+
+def converted_model_of(run: Path) -> Path:
+    """The converted classifier in a run's folder; names with a format, such as `masks.float32.tflite`, are ignored.
+
+    Raises:
+        ConfigError: there is no such folder, no model, or more than one.
+    """
+    return _only_one([path for path in run.glob(f"*{TFLITE_SUFFIX}") if len(path.suffixes) == 1], run)
+
+
+def converted_card_of(run: Path) -> Path:
+    """The card of the converted detector in a run's folder.
+
+    Raises:
+        ConfigError: there is no such folder, no card, or more than one.
+    """
+    return _only_one([path for path in run.glob(f"*{CARD_SUFFIX}") if path.name != RUN_FILE and is_detector(path)], run)
+
+
+def _only_one(found: list[Path], run: Path) -> Path:
+    if not run.is_dir():
+        raise ConfigError(f"{run}: no such training run")
+    if len(found) != 1:
+        raise ConfigError(
+            f"{run}: holds {len(found)} converted models instead of one; make it with 'edge-convert convert {run} "
+            f"--output {run}' (with --calibration FOLDER, if the run has no pictures of its own), or remove the others"
+        )
+    return found[0]
 
 
 def _kind_in(path: Path) -> str:

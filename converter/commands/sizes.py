@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.commands.options import MIN_SIDE_PX, labels_of
-from converter.masks.run_files import converted_model_of
+from converter.model_kind import converted_model_of
 from converter.progress import with_progress
 from converter.sizes import as_table, evaluate_run, plot_sizes
 from edge_agent.command_line import add_command

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converter.masks.metrics import find_swapped_order
 from edge_agent.errors import ConfigError
@@ -17,20 +16,10 @@ MAX_RECALL_LOSS = 0.01
 """Recall of `without_mask` may drop by one point; quantization costs a healthy model far less."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The reasons against the models; empty if all pass."""
+def check_accuracy(evaluation: Evaluation) -> list[str]:
+    """The reasons against the models, compared with the last one, the float model that they were made from.
 
-    against: str
-    objections: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The form used in `--json`."""
-        return {"against": self.against, "passed": not self.objections, "objections": list(self.objections)}
-
-
-def check_accuracy(evaluation: Evaluation) -> CheckResult:
-    """Compare every model with the last one, the float model that they were made from.
+    Empty if they pass.
 
     Raises:
         ConfigError: the faces or a model lack `without_mask`.
@@ -50,7 +39,7 @@ def check_accuracy(evaluation: Evaluation) -> CheckResult:
                 f"{reference.candidate.path.name}, more than {MAX_RECALL_LOSS:.0%} lower; calibrate with more and more "
                 "varied faces, or keep the float model"
             )
-    return CheckResult(str(reference.candidate.path), tuple(objections))
+    return objections
 
 
 def _swapped(result: ModelResult, order: tuple[Label, ...]) -> str:

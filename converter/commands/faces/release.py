@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from converter.atomic_files import write_atomically
-from converter.errors import AccuracyError
+from converter.errors import check_passed
 from converter.faces.accuracy_check import check_detector
 from converter.faces.candidates import DetectorCandidate, DetectorSettings, float_detect, open_detector_candidates
 from converter.faces.evaluation import evaluate_detectors, scenes_of
 from converter.faces.verification import detector_files, renamed, verify_detector
 from converter.model_card import detector_model_card, replace_section
-from converter.model_kind import CARD_SUFFIX
+from converter.model_kind import CARD_SUFFIX, converted_card_of
 from converter.progress import print_message
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import DetectorCard
 
 DEFAULT_NAME = "faces"
-NOT_CARDS = ("run.json", "report.json", "teacher_detections.json", "scenes.json")
-"""Other JSON files in a run's folder that are not cards."""
 
 
 def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     """Compare with the float network, and write only if the accuracy check passes."""
     if options.scenes is None:
         raise ConfigError("no test data; give --scenes, with pictures that the detector was not trained on")
-    card_file = _converted_card(options.run)
+    card_file = converted_card_of(options.run)
     card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
     print_message(f"evaluating on {title}")
@@ -44,9 +42,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     )
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     reports = evaluate_detectors([converted, original], scenes, [])
-    objections = check_detector(reports[0], reports[1], [len(content) for content in contents])
-    if objections:
-        raise AccuracyError("\n  ".join((f"{title}: accuracy check failed", *objections)))
+    check_passed(check_detector(reports[0], reports[1], [len(content) for content in contents]), title=title)
     name = options.name or DEFAULT_NAME
     evaluation = {title: _summary(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
     card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": evaluation}})
@@ -61,16 +57,6 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     for path in (*files, model_card):
         print(safe(str(path)))
     return 0
-
-
-def _converted_card(run: Path) -> Path:
-    cards = sorted(path for path in run.glob(f"*{CARD_SUFFIX}") if path.name not in NOT_CARDS)
-    if len(cards) != 1:
-        raise ConfigError(
-            f"{run}: holds {len(cards)} cards of converted detectors instead of one; make it with "
-            f"'edge-convert convert {run} --output {run}', or remove the others"
-        )
-    return cards[0]
 
 
 def _networks(card_file: Path) -> set[Path]:

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from converter.commands.options import faces_of, overrides_of
-from converter.errors import AccuracyError
-from converter.masks.accuracy_check import CheckResult, check_accuracy
+from converter.errors import check_passed
+from converter.masks.accuracy_check import check_accuracy
 from converter.masks.candidates import open_candidates
 from converter.masks.evaluation import Evaluation, ModelResult, evaluate
 from converter.masks.metrics import Metrics, find_swapped_order
@@ -29,17 +29,20 @@ def evaluate_classifiers(options: argparse.Namespace) -> int:
     evaluation = evaluate(candidates, faces, only=options.only, with_bands=options.scenes is not None)
     for error in evaluation.unreadable:
         print_message(f"skipped: {error}")
-    check = check_accuracy(evaluation) if against else None
+    objections = check_accuracy(evaluation) if against else []
+    reference = str(evaluation.results[-1].candidate.path)
     if options.json:
-        print(json.dumps(evaluation.as_json() | ({"gate": check.as_json()} if check else {})))
+        gate = {"gate": {"against": reference, "passed": not objections, "objections": objections}}
+        print(json.dumps(evaluation.as_json() | (gate if against else {})))
     else:
-        _print_evaluation(evaluation, check)
-    if check and check.objections:
-        raise AccuracyError("\n  ".join(("accuracy check failed", *check.objections)))
+        _print_evaluation(evaluation)
+        if against and not objections:
+            print(safe(f"accuracy check passed against {reference}"))
+    check_passed(objections)
     return 0
 
 
-def _print_evaluation(evaluation: Evaluation, check: CheckResult | None) -> None:
+def _print_evaluation(evaluation: Evaluation) -> None:
     for result in evaluation.results:
         print(safe(f"{result.candidate.path} ({result.candidate.runtime})"))
         for line in describe_settings(result.candidate.settings) if result.candidate.settings else ():
@@ -57,8 +60,6 @@ def _print_evaluation(evaluation: Evaluation, check: CheckResult | None) -> None
             f"{agreement.faces} faces ({share:.2%}); largest difference of a score "
             f"{agreement.largest_score_difference:.3f}"
         )
-    if check and not check.objections:
-        print(safe(f"accuracy check passed against {check.against}"))
 
 
 def _print_metrics(metrics: Metrics) -> None:

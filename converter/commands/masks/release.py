@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from converter.atomic_files import write_atomically
 from converter.commands.options import MIN_SIDE_PX
-from converter.errors import AccuracyError
+from converter.errors import check_passed
 from converter.labelled_faces import LabelledFace, faces_of_scenes, labelled_faces_in
 from converter.masks.accuracy_check import check_accuracy
 from converter.masks.candidates import open_candidates
 from converter.masks.evaluation import Evaluation, evaluate
-from converter.masks.run_files import converted_model_of
 from converter.masks.verification import verify
 from converter.model_card import classifier_model_card, replace_section
-from converter.model_kind import TFLITE_SUFFIX
+from converter.model_kind import TFLITE_SUFFIX, converted_model_of
 from converter.progress import print_message
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
@@ -36,9 +35,7 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
         evaluation = evaluate(candidates, faces, with_bands=faces[0].box is not None)
         for error in evaluation.unreadable:
             print_message(f"skipped: {error}")
-        check = check_accuracy(evaluation)
-        if check.objections:
-            raise AccuracyError("\n  ".join((f"{title}: accuracy check failed", *check.objections)))
+        check_passed(check_accuracy(evaluation), title=title)
         evaluations.append((title, evaluation))
     name = options.name or converted.stem
     content = model_bytes(converted)
