@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edge_agent.domain import CLASSES
 from edge_agent.errors import ConfigError
+from training.annotations import read_annotations
+from training.coco import CocoFile
 from training.masks.run import LAST, MANIFEST, SUMMARY
 from training.run_folder import check_new_folder
 from training.weight_averaging import average_weights
@@ -33,23 +36,29 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
     network, other_network = (keras.models.load_model(folder / LAST, compile=False) for folder in (run, other))
     average_weights(network, other_network, share=share, name=str(other))
     summaries = [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in (run, other)]
-    manifest, count = _common_validation(*(json.loads((folder / MANIFEST).read_text()) for folder in (run, other)))
     output.mkdir(parents=True, exist_ok=True)
     network.save(output / "model.keras")
     shutil.copy(output / "model.keras", output / LAST)
     training_data = sorted({name for summary in summaries for name in summary["training_data"]})
     summary = {**summaries[1], "name": output.name, "training_data": training_data, "validation": {}}
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    (output / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    return count
+    return _write_manifest(run, other, output)
 
 
-def _common_validation(run: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The other manifest, with only the validation pictures that both runs held out, and their number of faces."""
-    held_out = {image["file_name"] for image in run["images"] if image["split"] == "validation"}
-    trained_on = {image["file_name"] for image in run["images"] + other["images"] if image["split"] != "validation"}
-    for image in other["images"]:
-        if image["split"] == "validation" and image["file_name"] not in held_out - trained_on:
-            image["split"] = "train"
-    ids = {image["id"] for image in other["images"] if image["split"] == "validation"}
-    return other, sum(face["image_id"] in ids for face in other["annotations"])
+def _write_manifest(run: Path, other: Path, output: Path) -> int:
+    """Write the faces of the other run, with only the pictures that both held out for validation.
+
+    Returns the number of faces in these.
+    """
+    # Absolute, as the runs may be in different folders.
+    faces, other_faces = (read_annotations(folder.resolve() / MANIFEST) for folder in (run, other))
+    trained_on = {face.path for face in faces + other_faces if face.split != "validation"}
+    held_out = {face.path for face in faces} - trained_on
+    manifest = CocoFile(output.resolve() / MANIFEST, CLASSES)
+    for face in other_faces:
+        split = "validation" if face.path in held_out else "train"
+        manifest.add_picture(face.path, source=face.source, split=split)
+        box = face.box
+        manifest.add_face(face.path, (box.x1, box.y1, box.x2, box.y2), category=str(face.name), ignore=face.ignore)
+    manifest.write()
+    return sum(face.path in held_out for face in other_faces)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
 from training.cli import main
+from training.coco import CocoFile
+from training.masks.examples import read_scenes
 from training.masks.merge import merge
 
 pytestmark = pytest.mark.tensorflow
+
+PICTURES = Path("/pictures")
 
 
 def a_run(folder, *, weight, split, units=2):
     """A complete run of one layer whose weights are all the same; `split` is that of each picture."""
     import keras
 
-    folder.mkdir()
+    folder.mkdir(parents=True)
     network = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(units)])
     network.set_weights([np.full_like(one, weight) for one in network.get_weights()])
     network.save(folder / "last.keras")
     (folder / "run.json").write_text(json.dumps({"name": folder.name, "training_data": [folder.name]}))
-    images = [{"id": number, "file_name": name, "split": one} for number, (name, one) in enumerate(split.items())]
-    faces = [{"image_id": image["id"]} for image in images]
-    (folder / "faces.json").write_text(json.dumps({"images": images, "annotations": faces}))
+    manifest = CocoFile(folder / "faces.json", ["with_mask", "without_mask"])
+    for picture, one in split.items():
+        manifest.add_picture(PICTURES / picture, source="street", split=one)
+        manifest.add_face(PICTURES / picture, (10, 10, 40, 40), category="without_mask")
+    manifest.write()
     return folder
 
 
@@ -47,8 +55,18 @@ def test_weights_are_the_mean_and_validation_is_what_both_kept_apart(runs, tmp_p
     assert all(np.allclose(one, 1.5) for one in weights)
     summary = json.loads((output / "run.json").read_text())
     assert (summary["name"], summary["training_data"]) == ("both", ["one", "two"])
-    images = json.loads((output / "faces.json").read_text())["images"]
-    assert {image["file_name"] for image in images if image["split"] == "validation"} == {"a"}
+    (face,) = read_scenes(output / "faces.json", splits=("validation",), labels=("without_mask",))
+    assert (face.path, face.box) == (PICTURES / "a", Box(10, 10, 40, 40))
+
+
+def test_runs_in_different_folders_hold_out_the_same_pictures(runs, tmp_path, monkeypatch):
+    elsewhere = a_run(tmp_path / "other" / "folder" / "two", weight=3.0, split={"a": "validation", "b": "train"})
+    monkeypatch.chdir(tmp_path)
+
+    assert merge(runs[0].relative_to(tmp_path), elsewhere, Path("deep") / "er" / "both", share=0.5) == 1
+
+    (face,) = read_scenes(Path("deep/er/both/faces.json").resolve(), splits=("validation",))
+    assert face.path == PICTURES / "a"
 
 
 def test_runs_of_other_networks_are_refused(runs, tmp_path):
@@ -64,4 +82,3 @@ def test_incomplete_runs_and_full_folders_are_refused(runs, tmp_path):
     (runs[1] / "last.keras").unlink()
     with pytest.raises(ConfigError, match=r"no complete run: last\.keras"):
         merge(runs[0], runs[1], tmp_path / "both", share=0.5)
-    assert main(["merge", *map(str, runs), "--share", "2", "--output", str(tmp_path / "both")]) == 78
