@@ -34,21 +34,26 @@ def build_network(recipe: ModelRecipe, *, labels: int) -> keras.Model:
 def _mobilenet(recipe: ModelRecipe, *, labels: int) -> keras.Model:
     import keras
 
-    backbone = keras.applications.MobileNetV2(
-        input_shape=(recipe.input_size, recipe.input_size, 3),
-        alpha=recipe.alpha,
-        include_top=False,
-        weights=None,
-        pooling="avg",
-    )
-    network = _with_head(keras, backbone.input, backbone.output, recipe, labels=labels)
-    match recipe.weights:
-        case "scratch":
-            return network
-        case "imagenet":
-            _download(keras, backbone, recipe)
-        case file:
-            _load_weights(keras, network, backbone, Path(file))
+    is_downloaded = recipe.weights == "imagenet"
+    try:
+        backbone = keras.applications.MobileNetV2(
+            input_shape=(recipe.input_size, recipe.input_size, 3),
+            alpha=recipe.alpha,
+            include_top=False,
+            weights="imagenet" if is_downloaded else None,
+            pooling="avg",
+        )
+    # Download errors and an alpha without weights in Keras need the same reaction.
+    except Exception as error:
+        if not is_downloaded:
+            raise
+        raise ModelError(
+            f"ImageNet weights for alpha {recipe.alpha:g} cannot be downloaded ({error}); "
+            "give a file as model.weights, or 'scratch'"
+        ) from error
+    network = _with_head(backbone.input, backbone.output, recipe, labels=labels)
+    if not is_downloaded:
+        _load_weights(network, backbone, recipe.weights)
     return network
 
 
@@ -62,36 +67,26 @@ def _plain_cnn(recipe: ModelRecipe, *, labels: int) -> keras.Model:
         values = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(values)
         values = keras.layers.MaxPooling2D()(values)
     values = keras.layers.GlobalAveragePooling2D()(values)
-    network = _with_head(keras, inputs, values, recipe, labels=labels)
-    if recipe.weights not in {"scratch", "imagenet"}:
-        _load_weights(keras, network, network, Path(recipe.weights))
+    network = _with_head(inputs, values, recipe, labels=labels)
+    if recipe.weights != "imagenet":
+        _load_weights(network, network, recipe.weights)
     return network
 
 
-def _with_head(keras: Any, inputs: Any, features: Any, recipe: ModelRecipe, *, labels: int) -> keras.Model:
+def _with_head(inputs: Any, features: Any, recipe: ModelRecipe, *, labels: int) -> keras.Model:
+    import keras
+
     values = keras.layers.Dropout(recipe.dropout)(features)
     return keras.Model(inputs, keras.layers.Dense(labels, activation="softmax", name=HEAD)(values))
 
 
-def _download(keras: Any, backbone: keras.Model, recipe: ModelRecipe) -> None:
-    try:
-        source = keras.applications.MobileNetV2(
-            input_shape=(recipe.input_size, recipe.input_size, 3),
-            alpha=recipe.alpha,
-            include_top=False,
-            weights="imagenet",
-            pooling="avg",
-        )
-    # Download errors and an alpha without weights in Keras need the same reaction.
-    except Exception as error:
-        raise ModelError(
-            f"ImageNet weights for alpha {recipe.alpha:g} cannot be downloaded ({error}); "
-            "give a file as model.weights, or 'scratch'"
-        ) from error
-    backbone.set_weights(source.get_weights())
+def _load_weights(network: keras.Model, backbone: keras.Model, weights: str) -> None:
+    """Load the weights of a file into the network or its backbone; none if they are 'scratch'."""
+    import keras
 
-
-def _load_weights(keras: Any, network: keras.Model, backbone: keras.Model, file: Path) -> None:
+    if weights == "scratch":
+        return
+    file = Path(weights)
     if not file.is_file():
         raise ModelError(f"{file}: no such weights; correct model.weights, or write 'imagenet' or 'scratch'")
     try:
