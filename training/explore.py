@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from edge_agent.domain import LABELS, Box, Class, Image
-from edge_agent.errors import ConfigError, PictureError
+from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
-from edge_agent.vision.images import read_picture
 from training.label_names import label_of
-from training.masks.examples import Example, list_pictures, read_scenes
+from training.masks.examples import Example, list_pictures, read_scenes, with_pictures
 from training.masks.jitter import FaceCropper
 from training.masks.split import duplicate_groups, perceptual_hash
+from training.plotting import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,23 +72,16 @@ def _collect_statistics(examples: Sequence[Example]) -> _Statistics:
     """Open every picture once; faces of one picture are adjacent."""
     statistics = _Statistics()
     on_sheet = _choose_for_sheet(examples)
-    by_path = groupby(
-        tqdm(enumerate(examples), total=len(examples), desc="reading", unit="face", disable=None),
-        lambda item: item[1].path,
-    )
-    for path, faces in by_path:
-        try:
-            image = read_picture(path)
-        except PictureError as error:
-            statistics.unreadable.append(str(error))
-            continue
-        statistics.hashes[path] = perceptual_hash(image)
-        for number, example in faces:
-            box = example.box or Box(0, 0, image.shape[1], image.shape[0])
-            statistics.sides[number] = box.shorter_side_px
-            if number in on_sheet:
-                tile = TILE.crop(image, box, whole=example.box is None)
-                statistics.tiles.setdefault(example.label, []).append(tile)
+    progress = tqdm(enumerate(examples), total=len(examples), desc="reading", unit="face", disable=None)
+    pictures = with_pictures(progress, unreadable=statistics.unreadable, path_of=lambda item: item[1].path)
+    for (number, example), image in pictures:
+        if example.path not in statistics.hashes:
+            statistics.hashes[example.path] = perceptual_hash(image)
+        box = example.box or Box(0, 0, image.shape[1], image.shape[0])
+        statistics.sides[number] = box.shorter_side_px
+        if number in on_sheet:
+            tile = TILE.crop(image, box, whole=example.box is None)
+            statistics.tiles.setdefault(example.label, []).append(tile)
     return statistics
 
 
@@ -158,6 +149,5 @@ def _write_sheet(tiles: dict[Class, list[Image]], output: Path) -> None:
             row = of_label[start : start + SHEET_COLUMNS]
             row += [np.zeros_like(row[0])] * (SHEET_COLUMNS - len(row))
             rows.append(np.hstack(row))
-    _, data = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(data.tobytes())
+    write_png(output, np.vstack(rows)[..., ::-1])

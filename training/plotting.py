@@ -1,13 +1,19 @@
-"""Plotting: figures of matplotlib."""
+"""Plotting: figures of matplotlib, and pictures as PNG files."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
+
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+
+    from edge_agent.domain import Image
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:
@@ -24,3 +30,13 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write a picture (BGR, uint8). Unlike `cv2.imwrite`, it reports a full disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _, data = cv2.imencode(".png", image)
+    path.write_bytes(data.tobytes())

@@ -11,38 +11,33 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
 PREFETCH_PER_WORKER = 3
 """Batches that each worker may be ahead, so that a slow worker does not delay the others."""
 
-Batch_co = TypeVar("Batch_co", covariant=True)
+Batch = TypeVar("Batch")
 
 
-class BatchSource(Protocol[Batch_co]):
-    """Makes the batch of an epoch and a number, deterministically. Sent to other processes (pickle)."""
+class Workers(Generic[Batch]):
+    """One process per core that makes batches. Owned by one thread; closed by `with`."""
 
-    def make(self, epoch: int, number: int) -> Batch_co:
-        """Make one batch."""
-        ...
+    def __init__(self, make: Callable[[int, int], Batch], *, count: int | None = None) -> None:
+        """Start the processes, which import and receive `make` meanwhile. `count` None: one per core.
 
-
-class Workers(Generic[Batch_co]):
-    """One process per core that makes batches of a source. Owned by one thread; closed by `with`."""
-
-    def __init__(self, source: BatchSource[Batch_co], *, count: int | None = None) -> None:
-        """Start the processes, which import and receive the source meanwhile. `count` None: one per core."""
+        `make` gives the batch of an epoch and a number, always the same; it is sent to the processes (pickle).
+        """
         self._count = count or len(os.sched_getaffinity(0))
         # Not forked: threads of a process that has loaded a network would be missing in the copy.
-        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _init_worker, (source,))
+        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _init_worker, (make,))
 
-    def __enter__(self) -> Workers[Batch_co]:
+    def __enter__(self) -> Workers[Batch]:
         """Return self; the processes already run."""
         return self
 
@@ -50,9 +45,9 @@ class Workers(Generic[Batch_co]):
         """Cancel pending batches and end the processes."""
         self._pool.shutdown(cancel_futures=True)
 
-    def batches(self, *, epoch: int, count: int) -> Iterator[Batch_co]:
+    def batches(self, *, epoch: int, count: int) -> Iterator[Batch]:
         """The batches of an epoch, in order."""
-        pending: deque[Future[Batch_co]] = deque()
+        pending: deque[Future[Batch]] = deque()
         for number in range(count):
             pending.append(self._pool.submit(_make, epoch, number))
             if len(pending) > PREFETCH_PER_WORKER * self._count:
@@ -61,13 +56,13 @@ class Workers(Generic[Batch_co]):
             yield pending.popleft().result()
 
 
-_source: BatchSource[Any] | None = None
-"""The batch source of this process; set once, in workers."""
+_make_batch: Callable[[int, int], Any] | None = None
+"""What makes the batches of this process; set once, in workers."""
 
 
-def _init_worker(source: BatchSource[Any]) -> None:
-    global _source  # noqa: PLW0603  (what a pool gives its processes has no other place)
-    _source = source
+def _init_worker(make: Callable[[int, int], Any]) -> None:
+    global _make_batch  # noqa: PLW0603  (what a pool gives its processes has no other place)
+    _make_batch = make
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     # There already is a process per core.
     cv2.setNumThreads(1)
@@ -81,6 +76,6 @@ def _exit_with_parent() -> None:
 
 
 def _make(epoch: int, number: int) -> Any:
-    if _source is None:
-        raise AssertionError("a worker begins with its source")
-    return _source.make(epoch, number)
+    if _make_batch is None:
+        raise AssertionError("set when the process starts")
+    return _make_batch(epoch, number)

@@ -12,26 +12,23 @@ from training.workers import Workers
 
 PATIENCE_SECONDS = 60.0
 HELD_UP = """
-from tests.training.test_workers import Processes
+from tests.training.test_workers import process_of
 from training.workers import Workers
 
 if __name__ == "__main__":
-    with Workers(Processes(), count=2) as workers:
+    with Workers(process_of, count=2) as workers:
         for process in workers.batches(epoch=0, count=10**6):
             print(process, flush=True)
 """
 
 
-class Processes:
-    """A source whose batches are the ids of the processes that make them."""
-
-    def make(self, epoch: int, number: int) -> int:
-        return os.getpid()
+def process_of(epoch: int, number: int) -> int:
+    """A batch that is the id of the process that makes it."""
+    return os.getpid()
 
 
-class Numbers:
-    def make(self, epoch: int, number: int) -> tuple[int, int]:
-        return epoch, number
+def numbers(epoch: int, number: int) -> tuple[int, int]:
+    return epoch, number
 
 
 def is_running(process: int) -> bool:
@@ -43,7 +40,7 @@ def is_running(process: int) -> bool:
 
 
 def test_batches_come_in_order():
-    with Workers(Numbers(), count=2) as workers:
+    with Workers(numbers, count=2) as workers:
         assert list(workers.batches(epoch=3, count=20)) == [(3, number) for number in range(20)]
 
 

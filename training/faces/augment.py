@@ -16,6 +16,7 @@ import numpy as np
 from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.tensors import resize
 from training.faces.boxes import areas, shorter_sides
+from training.masks.jitter import compressed_as_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,9 +130,7 @@ def degraded(image: Image, recipe: AugmentationRecipe, random: Random) -> Image:
     if is_night or random.random() < recipe.noise_share:
         adjusted = _noisy(adjusted, random.uniform(2, 14), random)
     if random.random() < recipe.jpeg_share:
-        quality = int(random.integers(recipe.jpeg_quality, 96))
-        _, data = cv2.imencode(".jpg", adjusted, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        adjusted = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        adjusted = compressed_as_jpeg(adjusted, quality=int(random.integers(recipe.jpeg_quality, 96)))
     return adjusted
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.faces.recipe import FaceRecipe
+    from training.faces.recipe import AugmentationRecipe, FaceRecipe
     from training.faces.scenes import Scene
 
 MOSAIC_PICTURES = 4
@@ -39,32 +39,32 @@ class Batch:
     """Likewise: shape (n, most regions, 4)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SceneBatches:
-    """Source of batches, which depend only on the recipe's seed, the epoch and the batch number."""
+def draw_batch(scenes: Sequence[Scene], recipe: FaceRecipe, epoch: int, number: int) -> Batch:
+    """Draw a batch, which depends only on the recipe's seed, the epoch and the number of the batch."""
+    random = np.random.default_rng([recipe.seed, epoch, number])
+    probabilities = np.array([scene.sampling_probability for scene in scenes])
+    samples = [
+        _draw_canvas(scenes, probabilities, recipe.augmentation, random) for _ in range(recipe.schedule.batch_size)
+    ]
+    return Batch(
+        np.stack([sample.pixels for sample in samples]),
+        _padded([sample.faces for sample in samples]),
+        _padded([sample.ignored for sample in samples]),
+    )
 
-    scenes: Sequence[Scene]
-    recipe: FaceRecipe
 
-    def make(self, epoch: int, number: int) -> Batch:
-        """Draw one batch."""
-        random = np.random.default_rng([self.recipe.seed, epoch, number])
-        probabilities = np.array([scene.sampling_probability for scene in self.scenes])
-        samples = [self._draw_canvas(probabilities, random) for _ in range(self.recipe.schedule.batch_size)]
-        return Batch(
-            np.stack([sample.pixels for sample in samples]),
-            _padded([sample.faces for sample in samples]),
-            _padded([sample.ignored for sample in samples]),
-        )
-
-    def _draw_canvas(self, probabilities: NDArray[np.float64], random: np.random.Generator) -> Sample:
-        """Draw one canvas, of one picture or four."""
-        recipe = self.recipe.augmentation
-        is_mosaic = random.random() < recipe.mosaic_share
-        chosen = random.choice(len(self.scenes), MOSAIC_PICTURES if is_mosaic else 1, p=probabilities)
-        samples = [rotated(flipped(_read(self.scenes[index]), recipe, random), recipe, random) for index in chosen]
-        canvas = mosaic(samples, recipe, random) if is_mosaic else single_picture(samples[0], recipe, random)
-        return Sample(degraded(canvas.pixels, recipe, random), canvas.faces, canvas.ignored)
+def _draw_canvas(
+    scenes: Sequence[Scene],
+    probabilities: NDArray[np.float64],
+    recipe: AugmentationRecipe,
+    random: np.random.Generator,
+) -> Sample:
+    """Draw one canvas, of one picture or four."""
+    is_mosaic = random.random() < recipe.mosaic_share
+    chosen = random.choice(len(scenes), MOSAIC_PICTURES if is_mosaic else 1, p=probabilities)
+    samples = [rotated(flipped(_read(scenes[index]), recipe, random), recipe, random) for index in chosen]
+    canvas = mosaic(samples, recipe, random) if is_mosaic else single_picture(samples[0], recipe, random)
+    return Sample(degraded(canvas.pixels, recipe, random), canvas.faces, canvas.ignored)
 
 
 def _read(scene: Scene) -> Sample:

@@ -26,10 +26,11 @@ from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.faces.scenes import annotated_scenes
 from training.masks.examples import list_pictures
+from training.plotting import write_png
 from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -121,21 +122,14 @@ def texture(random: np.random.Generator, kind: int) -> Image:
 
 
 def on_plain_colour(paths: Sequence[Path], random: np.random.Generator) -> Iterator[Image]:
-    """Each picture, at most 640 px, with a random colour behind transparent areas."""
-    for path in paths:
-        yield _limited(_opaque(path, random))
+    """Each picture, at most 640 px, with a random colour behind transparent areas; damaged ones are left out."""
+    return map(_limited, _opaque(paths, random))
 
 
 def without_detections(paths: Sequence[Path], detect: Detect, random: np.random.Generator) -> Iterator[Image]:
     """Pictures in which `detect` finds nothing, and a random part of each large one, at most 640 px."""
     nowhere = np.zeros((0, 4), np.float32)
-    for path in tqdm(paths, desc="uncurated", unit="picture", leave=False, disable=None):
-        try:
-            picture = _opaque(path, random)
-        # Pillow raises SyntaxError for some damaged files.
-        except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-            log.warning("%s: skipped: %s", safe(str(path)), safe(str(error)))
-            continue
+    for picture in _opaque(tqdm(paths, desc="uncurated", unit="picture", leave=False, disable=None), random):
         parts = [picture]
         if min(picture.shape[:2]) >= LARGE_SIDE_PX:
             parts += [part for part in [background_crop(picture, nowhere, random)] if part is not None]
@@ -173,11 +167,17 @@ def _chosen(paths: list[Path], seed: int) -> list[Path]:
     return [paths[index] for index in np.random.default_rng(seed).permutation(len(paths))[:count]]
 
 
-def _opaque(path: Path, random: np.random.Generator) -> Image:
-    """A picture with a random colour behind transparent areas."""
-    picture = Pillow.open(path).convert("RGBA")
-    behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
-    return np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
+def _opaque(paths: Iterable[Path], random: np.random.Generator) -> Iterator[Image]:
+    """Pictures with a random colour behind transparent areas; damaged ones are logged and left out."""
+    for path in paths:
+        try:
+            picture = Pillow.open(path).convert("RGBA")
+        # Pillow raises SyntaxError for some damaged files.
+        except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+            log.warning("%s: skipped: %s", safe(str(path)), safe(str(error)))
+            continue
+        behind = Pillow.new("RGBA", picture.size, (*_colour(random), 255))
+        yield np.asarray(Pillow.alpha_composite(behind, picture).convert("RGB"))[..., ::-1]
 
 
 def _limited(picture: Image) -> Image:
@@ -220,7 +220,7 @@ def _backgrounds(scenes: Sequence[Scene], detect: Detect, random: np.random.Gene
 def _write(folder: Path, kind: str, pictures: Iterator[Image]) -> int:
     count = 0
     for count, picture in enumerate(pictures, 1):
-        cv2.imwrite(str(folder / f"{kind}-{count:04}.png"), picture)
+        write_png(folder / f"{kind}-{count:04}.png", picture)
     return count
 
 

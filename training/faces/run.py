@@ -11,10 +11,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from training.faces.keras_detector import KerasDetector
-from training.faces.manifest import write_manifest
 from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_detections, draw_misses, write_history, write_reports
-from training.faces.scenes import SceneSet, open_scenes
+from training.faces.scenes import SceneSet, open_scenes, write_manifest
 from training.faces.teacher import Teacher
 from training.faces.training_loop import BEST, detect_all, fit
 from training.run_folder import data_name, log_data, prepare_run_folder, save_model, versions

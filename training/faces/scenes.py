@@ -11,17 +11,18 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.domain import LABELS
-from edge_agent.errors import ConfigError, PictureError
+from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.annotations import read_annotations
+from training.coco import CocoFile
 from training.faces.boxes import as_array, fraction_inside, pairwise_iou
 from training.label_names import label_of
-from training.masks.examples import list_pictures, read_corrections
+from training.masks.examples import list_pictures, read_corrections, with_pictures
 from training.masks.split import assign_splits, hashes_of_test_sets, perceptual_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,6 +38,9 @@ MATCHING_IOU = 0.2
 """A teacher's detection with this overlap (IoU) is the annotated face, whatever the box style."""
 PART_FRACTION = 0.5
 """A detection with this fraction inside an annotated face is part of it, and must not be detected."""
+
+CATEGORY = "face"
+"""Of all faces in a run's scenes.json."""
 
 _T = TypeVar("_T")
 
@@ -94,7 +98,13 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
         ConfigError: a source is missing or empty, or there is no annotated face for training or for validation.
     """
     scenes = [(scene, data) for data in recipe.data for scene in _read_source(data)]
-    hashes, unreadable = _hash_pictures([scene.path for scene, _ in scenes])
+    paths = dict.fromkeys(scene.path for scene, _ in scenes)
+    progress = tqdm(paths, desc="pictures", unit="picture", leave=False, disable=None)
+    unreadable: list[str] = []
+    hashes = {
+        path: perceptual_hash(image)
+        for path, image in with_pictures(progress, unreadable=unreadable, path_of=lambda path: path)
+    }
     readable = [(scene, data) for scene, data in scenes if scene.path in hashes]
     splits = assign_splits(
         hashes,
@@ -128,6 +138,21 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
         if not any(len(scene.faces) for scene in part):
             raise ConfigError(f"no {split} faces; add annotated pictures, or change validation in the recipe")
     return opened
+
+
+def write_manifest(scenes: SceneSet, path: Path) -> None:
+    """Write the scenes as a COCO file for the conversion, with splits `train` and `validation`.
+
+    Boxes are in the style of training.
+    """
+    manifest = CocoFile(path, [CATEGORY])
+    for split, part in (("train", scenes.train), ("validation", scenes.validation)):
+        for scene in part:
+            manifest.add_picture(scene.path, source=scene.source, split=split)
+            for ignore, boxes in ((False, scene.faces), (True, scene.ignored)):
+                for corners in boxes.tolist():
+                    manifest.add_face(scene.path, corners, category=CATEGORY, ignore=ignore)
+    manifest.write()
 
 
 def annotated_scenes(
@@ -208,17 +233,6 @@ def _evenly_spaced(items: list[_T], max_count: int) -> list[_T]:
     """At most `max_count` items of a list, evenly spread."""
     indices = np.linspace(0, len(items) - 1, min(max_count, len(items))).round().astype(int)
     return [items[index] for index in indices]
-
-
-def _hash_pictures(paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.uint8]], list[str]]:
-    """The hash of every readable picture, and an error for each unreadable one."""
-    hashes, unreadable = {}, []
-    for path in tqdm(dict.fromkeys(paths), desc="pictures", unit="picture", leave=False, disable=None):
-        try:
-            hashes[path] = perceptual_hash(read_picture(path))
-        except PictureError as error:
-            unreadable.append(str(error))
-    return hashes, unreadable
 
 
 def _with_teacher_detections(scene: Scene, data: DataRecipe, recipe: FaceRecipe, teacher: Teacher) -> Scene:

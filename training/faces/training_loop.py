@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from edge_agent.host.atomic_files import write_whole
 from edge_agent.vision.images import read_picture
-from training.faces.batches import Batch, SceneBatches
+from training.faces.batches import Batch, draw_batch
 from training.faces.keras_detector import KerasDetector
 from training.faces.metrics import SceneDetections, report
 from training.faces.network import open_network
@@ -113,7 +114,7 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     Raises:
         ModelError: initial weights or the distillation model are missing or do not fit.
     """
-    with Workers(SceneBatches(scenes.train, recipe)) as workers:
+    with Workers(partial(draw_batch, scenes.train, recipe)) as workers:
         return _fit(recipe, scenes, workers, folder=folder)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge_agent.domain import LABELS, Box
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
+from training.coco import CocoFile
 from training.masks import examples
 from training.masks.landmarks import LandmarkDetector
 from training.masks.pack import Pack, open_pack
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edge_agent.domain import Class
+    from edge_agent.domain import Class, Image
     from training.masks.examples import Example
     from training.masks.recipe import DataRecipe, MaskRecipe
 
@@ -46,15 +47,22 @@ class Faces:
 
     def example(self, row: int) -> Example:
         """The example of a row."""
-        pack, index = self.rows[row]
-        return self.packs[int(pack)].examples[int(index)]
+        pack, index = self._at(row)
+        return pack.examples[index]
+
+    def crop(self, row: int) -> tuple[Image, Box, bool]:
+        """A face with its surroundings, its box in these, and whether it is the whole picture."""
+        pack, index = self._at(row)
+        return pack.crop(index), pack.box(index), bool(pack.whole[index])
 
     def location(self, row: int) -> tuple[Box, bool]:
         """The box of a face in its picture, and whether it is the whole picture."""
-        pack, index = self.rows[row]
-        return Box(*self.packs[int(pack)].boxes_in_picture[int(index)].tolist()), bool(
-            self.packs[int(pack)].whole[int(index)]
-        )
+        pack, index = self._at(row)
+        return Box(*pack.boxes_in_picture[index].tolist()), bool(pack.whole[index])
+
+    def _at(self, row: int) -> tuple[Pack, int]:
+        number, index = self.rows[row].tolist()
+        return self.packs[number], index
 
     def sources(self) -> list[str]:
         """The source of each face."""
@@ -125,6 +133,24 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     )
     _check_every_label_occurs(data_set)
     return data_set
+
+
+def write_manifest(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
+    """Write the faces as a COCO file for the conversion of the model, with splits `train` and `validation`.
+
+    A picture that is a whole face gets a box that, grown by the recipe's margin, is the picture again.
+    """
+    manifest = CocoFile(path, recipe.labels)
+    for split, faces in (("train", data_set.train), ("validation", data_set.validation)):
+        for row in range(len(faces)):
+            example = faces.example(row)
+            manifest.add_picture(example.path, source=example.source, split=split)
+            box, is_whole = faces.location(row)
+            if is_whole:
+                # The box b is the picture w without margin m: w = (1 + 2m) * b, so b = w - 2 * (m / (1 + 2m)) * w.
+                box = box.grown(-recipe.margin_fraction / (1 + 2 * recipe.margin_fraction))
+            manifest.add_face(example.path, (box.x1, box.y1, box.x2, box.y2), category=example.label)
+    manifest.write()
 
 
 def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | None, folder: Path) -> Pack:

@@ -8,19 +8,25 @@ data for evaluation must never be used for training.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import yaml
 
 from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
-from edge_agent.errors import ConfigError
-from edge_agent.vision.images import SUFFIXES
+from edge_agent.errors import ConfigError, PictureError
+from edge_agent.vision.images import SUFFIXES, read_picture
 from training.annotations import MAX_ERRORS_SHOWN, Correction, read_annotations
 from training.label_names import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from edge_agent.domain import Image
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,23 @@ def pictures_in(folder: Path, *, advice: str) -> list[Path]:
     if not pictures:
         raise ConfigError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))}); {advice}")
     return pictures
+
+
+def with_pictures(
+    items: Iterable[Item], *, unreadable: list[str], path_of: Callable[[Item], Path] = attrgetter("path")
+) -> Iterator[tuple[Item, Image]]:
+    """Items with their pictures, (height, width, 3), BGR, uint8; adjacent ones of one picture share it.
+
+    Those of unreadable pictures are left out, and the error of each picture is added to `unreadable`.
+    """
+    for path, of_picture in groupby(items, key=path_of):
+        try:
+            image = read_picture(path)
+        except PictureError as error:
+            unreadable.append(str(error))
+            continue
+        for item in of_picture:
+            yield item, image
 
 
 def labelled_pictures(folder: Path, *, labels: Sequence[Label] = LABELS) -> list[tuple[Path, Label]]:

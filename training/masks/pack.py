@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.domain import Box, Image
-from edge_agent.errors import ConfigError, PictureError
-from edge_agent.vision.images import read_picture
+from edge_agent.errors import ConfigError
 from edge_agent.vision.tensors import cut_region, face_region
+from training.masks.examples import with_pictures
 from training.masks.split import perceptual_hash
 
 if TYPE_CHECKING:
@@ -107,23 +107,16 @@ def open_pack(
 
 def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
-    numbers, boxes, boxes_in_picture, whole, shapes, hashes, unreadable = [], [], [], [], [], [], []
+    numbers, boxes, boxes_in_picture, whole, shapes, hashes = [], [], [], [], [], []
+    unreadable: list[str] = []
     # Faces of one picture are adjacent, so that it is opened once.
-    order = sorted(range(len(examples)), key=lambda number: str(examples[number].path))
-    opened: tuple[Path | None, Image | None] = (None, None)
+    ordered = sorted(enumerate(examples), key=lambda item: str(item[1].path))
+    progress = tqdm(ordered, desc=f"reading {examples[0].source}", unit="face", leave=False, disable=None)
     unfinished = index.with_suffix(f".{os.getpid()}.part")
     with unfinished.open("wb") as file:
-        for number in tqdm(order, desc=f"reading {examples[0].source}", unit="face", leave=False, disable=None):
-            example = examples[number]
-            if opened[0] != example.path:
-                try:
-                    opened = (example.path, read_picture(example.path))
-                except PictureError as error:
-                    opened = (example.path, None)
-                    unreadable.append(str(error))
-            image = opened[1]
-            if image is None:
-                continue
+        for (number, example), image in with_pictures(
+            progress, unreadable=unreadable, path_of=lambda item: item[1].path
+        ):
             for box, is_whole in _faces_of(example, image, detector, every_face=every_face):
                 pixels, box_in_crop = _crop_with_context(image, box)
                 file.write(np.ascontiguousarray(pixels).tobytes())

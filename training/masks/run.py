@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_agent.foreign_text import safe
 from training.masks.batches import unaugmented_pixels
-from training.masks.dataset import open_data_set
-from training.masks.manifest import write_manifest
+from training.masks.dataset import open_data_set, write_manifest
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
 from training.masks.training_loop import fit, predict, read_state, trained_network

@@ -10,13 +10,14 @@ import json
 import logging
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from edge_agent.host.atomic_files import write_whole
-from training.masks.batches import FaceBatches, to_input, unaugmented_pixels
+from training.masks.batches import draw_batch, to_input, unaugmented_pixels
 from training.masks.metrics import Predictions
 from training.masks.network import HEAD, build_network
 from training.run_folder import FILE_MODE, save_model
@@ -77,7 +78,7 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
     """
     state = read_state(folder)
     validation_pixels = unaugmented_pixels(data_set.validation, recipe)
-    with Workers(FaceBatches(data_set.train, recipe)) as workers:
+    with Workers(partial(draw_batch, data_set.train, recipe)) as workers:
         return _fit(recipe, data_set, validation_pixels, workers, state=state, folder=folder, teacher=teacher)
 
 

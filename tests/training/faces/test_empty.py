@@ -113,6 +113,16 @@ def test_transparent_pixels_get_a_colour(tmp_path):
     assert drawn[0, 0].tolist() not in ([0, 0, 255], [0, 0, 0])
 
 
+def test_a_damaged_picture_of_an_object_is_left_out(tmp_path, caplog):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((40, 30, 3), 90, np.uint8))
+
+    (drawn,) = on_plain_colour([tmp_path / "a.png", tmp_path / "b.png"], np.random.default_rng(1))
+
+    assert drawn.shape == (40, 30, 3)
+    assert "a.png: skipped" in caplog.text
+
+
 def test_a_folder_with_content_is_not_overwritten(tmp_path):
     (tmp_path / "a.png").touch()
 

@@ -15,7 +15,7 @@ import yaml
 
 from edge_agent.errors import ConfigError
 from tests.training.faces.conftest import RELEASED, a_tiny_recipe, write_scenes
-from training.faces.batches import SceneBatches
+from training.faces.batches import draw_batch
 from training.faces.run import run
 from training.faces.scenes import open_scenes
 from training.faces.training_loop import learning_rate
@@ -96,9 +96,9 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
 
 def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
     recipe = tiny_recipe()
-    batches = SceneBatches(open_scenes(recipe, folder=tmp_path).train, recipe)
+    scenes = open_scenes(recipe, folder=tmp_path).train
 
-    one, same, other = (batches.make(3, number) for number in (7, 7, 8))
+    one, same, other = (draw_batch(scenes, recipe, 3, number) for number in (7, 7, 8))
 
     np.testing.assert_array_equal(one.pixels, same.pixels)
     np.testing.assert_array_equal(one.faces, same.faces)

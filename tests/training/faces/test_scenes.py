@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +15,9 @@ from edge_agent.vision.images import read_picture
 from tests.training.faces.conftest import write_scenes
 from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import converted_to_style, open_scenes
+from training.faces.scenes import Scene, SceneSet, converted_to_style, open_scenes, write_manifest
 
+NOTHING = np.zeros((0, 4), np.float32)
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
 
 
@@ -161,3 +163,26 @@ def test_an_undecidable_face_has_no_loss(tiny_recipe, tmp_path, scenes_file):
     scenes = (*opened.train, *opened.validation)
     assert sum(len(scene.faces) for scene in scenes) == count
     assert all(scene.ignored.tolist() == [[1, 1, 10, 10]] for scene in scenes)
+
+
+def test_pictures_are_named_from_the_folder_of_the_file_with_their_boxes(tmp_path):
+    train = Scene(
+        tmp_path / "a.png",
+        "street",
+        np.array([[10, 20, 30, 60]], np.float32),
+        np.array([[1, 1, 3, 4]], np.float32),
+        1.0,
+    )
+    validation = Scene(tmp_path / "b.png", "groups", NOTHING, NOTHING, 0.0)
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "scenes.json"
+
+    write_manifest(SceneSet((train,), (validation,), (), 0), path)
+
+    content = json.loads(path.read_text())
+    assert [(one["file_name"], one["split"], one["source"]) for one in content["images"]] == [
+        (str(Path("..") / "a.png"), "train", "street"),
+        (str(Path("..") / "b.png"), "validation", "groups"),
+    ]
+    assert [one["bbox"] for one in content["annotations"]] == [[10, 20, 20, 40], [1, 1, 2, 3]]
+    assert [one.get("ignore") for one in content["annotations"]] == [None, 1]
