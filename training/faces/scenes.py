@@ -22,7 +22,7 @@ from training.masks.examples import list_pictures, read_corrections, with_pictur
 from training.masks.split import assign_splits, hashes_of_test_sets, perceptual_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -95,7 +95,8 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     Expensive results are cached in `folder`.
 
     Raises:
-        ConfigError: a source is missing or empty, or there is no annotated face for training or for validation.
+        ConfigError: a source is missing or empty, or there is no annotated face for training, for validation or for
+            the selection of the best epoch.
     """
     scenes = [(scene, data) for data in recipe.data for scene in _read_source(data)]
     paths = dict.fromkeys(scene.path for scene, _ in scenes)
@@ -137,7 +138,18 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     for split, part in (("training", opened.train), ("validation", opened.validation)):
         if not any(len(scene.faces) for scene in part):
             raise ConfigError(f"no {split} faces; add annotated pictures, or change validation in the recipe")
+    if not any(len(scene.faces) for scene in selection_scenes(opened.validation, recipe)):
+        raise ConfigError(
+            f"validation.selection_sources: no validation faces of {', '.join(recipe.validation.selection_sources)}, "
+            f"only of {', '.join(sorted({scene.source for scene in opened.validation}))}; correct it in the recipe"
+        )
     return opened
+
+
+def selection_scenes(validation: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:
+    """The validation scenes that select the best epoch."""
+    sources = recipe.validation.selection_sources
+    return [scene for scene in validation if not sources or scene.source in sources]
 
 
 def write_manifest(scenes: SceneSet, path: Path) -> None:

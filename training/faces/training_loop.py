@@ -23,6 +23,7 @@ from training.faces.batches import Batch, draw_batch
 from training.faces.keras_detector import KerasDetector
 from training.faces.metrics import SceneDetections, report
 from training.faces.network import open_network
+from training.faces.scenes import selection_scenes
 from training.run_folder import FILE_MODE, save_model
 from training.weight_averaging import average_weights
 from training.workers import Workers
@@ -114,29 +115,25 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     Raises:
         ModelError: initial weights or the distillation model are missing or do not fit.
     """
-    with Workers(partial(draw_batch, scenes.train, recipe)) as workers:
-        return _fit(recipe, scenes, workers, folder=folder)
-
-
-def _fit(recipe: FaceRecipe, scenes: SceneSet, workers: Workers[Batch], *, folder: Path) -> tuple[Epoch, ...]:
-    trainer = _Trainer(recipe)
-    history = _load_state(trainer, folder)
-    if history:
-        log.info("continues after epoch %d", len(history))
     width, height = recipe.validation.width, recipe.validation.height
-    detect = KerasDetector(trainer.ema_network, longer_px=width, shorter_px=height)
-    for epoch in range(len(history), recipe.schedule.epochs):
-        started = time.monotonic()
-        loss = _train_epoch(trainer, recipe, workers, epoch=epoch)
-        rate = float(trainer.optimizer.learning_rate)
-        ap = report(detect_all(detect, selection_scenes(scenes.validation, recipe)))
-        row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)
-        bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
-        log.info("epoch %d: loss %.3f, %s (%.0f s)", epoch, loss, bands, row.seconds)
-        if row.selection_metric > max((previous.selection_metric for previous in history), default=-1.0):
-            save_model(trainer.ema_network, folder / BEST)
-        history = (*history, row)
-        _save_state(trainer, history, folder)
+    with Workers(partial(draw_batch, scenes.train, recipe)) as workers:
+        trainer = _Trainer(recipe)
+        history = _load_state(trainer, folder)
+        if history:
+            log.info("continues after epoch %d", len(history))
+        detect = KerasDetector(trainer.ema_network, longer_px=width, shorter_px=height)
+        for epoch in range(len(history), recipe.schedule.epochs):
+            started = time.monotonic()
+            loss = _train_epoch(trainer, recipe, workers, epoch=epoch)
+            rate = float(trainer.optimizer.learning_rate)
+            ap = report(detect_all(detect, selection_scenes(scenes.validation, recipe)))
+            row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)
+            bands = ", ".join(f"{name} {value:.3f}" for name, value in ap.items())
+            log.info("epoch %d: loss %.3f, %s (%.0f s)", epoch, loss, bands, row.seconds)
+            if row.selection_metric > max((previous.selection_metric for previous in history), default=-1.0):
+                save_model(trainer.ema_network, folder / BEST)
+            history = (*history, row)
+            _save_state(trainer, history, folder)
     return history
 
 
@@ -144,12 +141,6 @@ def detect_all(detect: KerasDetector, scenes: Sequence[Scene]) -> list[SceneDete
     """The detections in every scene."""
     progress = tqdm(scenes, desc="validating", unit="picture", leave=False, disable=None)
     return [SceneDetections(scene, *detect(read_picture(scene.path))) for scene in progress]
-
-
-def selection_scenes(scenes: Sequence[Scene], recipe: FaceRecipe) -> list[Scene]:
-    """The validation scenes that select the best epoch."""
-    sources = recipe.validation.selection_sources
-    return [scene for scene in scenes if not sources or scene.source in sources]
 
 
 def learning_rate(recipe: FaceRecipe, *, step: int) -> float:

@@ -101,7 +101,8 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     """Read all sources of a recipe, group near-duplicates, and split.
 
     Raises:
-        ConfigError: a source is missing or empty, or a label has no training or no validation faces.
+        ConfigError: a source is missing or empty, a label has no training or no validation faces, or no validation
+            face selects the best epoch.
     """
     detector = LandmarkDetector(recipe.detector, min_score=MIN_DETECTION_SCORE) if recipe.detector else None
     packs = tuple(_open(data, recipe, detector, packs_folder) for data in recipe.data)
@@ -132,6 +133,12 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
         splits.count("excluded"),
     )
     _check_every_label_occurs(data_set)
+    wanted, present = set(recipe.validation.sources), set(data_set.validation.sources())
+    if wanted and not wanted & present:
+        raise ConfigError(
+            f"validation.sources: no validation faces of {', '.join(sorted(wanted))}, only of "
+            f"{', '.join(sorted(present))}; correct it in the recipe"
+        )
     return data_set
 
 

@@ -76,59 +76,45 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
 
     Resumes after the last epoch in the folder.
     """
-    state = read_state(folder)
+    schedule, state = recipe.schedule, read_state(folder)
     validation_pixels = unaugmented_pixels(data_set.validation, recipe)
     with Workers(partial(draw_batch, data_set.train, recipe)) as workers:
-        return _fit(recipe, data_set, validation_pixels, workers, state=state, folder=folder, teacher=teacher)
-
-
-def _fit(
-    recipe: MaskRecipe,
-    data_set: DataSet,
-    validation_pixels: NDArray[np.uint8],
-    workers: Workers[tuple[NDArray[np.uint8], NDArray[np.int64]]],
-    *,
-    state: TrainingState,
-    folder: Path,
-    teacher: Teacher | None,
-) -> tuple[Epoch, ...]:
-    schedule = recipe.schedule
-    network = (
-        _load_model(folder / state.model) if state.model else build_network(recipe.model, labels=len(recipe.labels))
-    )
-    if state.history:
-        log.info("continues after epoch %d", len(state.history))
-    for epoch in range(len(state.history), head_epochs(recipe) + schedule.epochs):
-        best = state.best
-        if best is not None and epoch - best.epoch > schedule.patience:
-            log.info("stops: no better validation for %d epochs", schedule.patience)
-            break
-        stage: Literal["head", "whole"] = "head" if epoch < head_epochs(recipe) else "whole"
-        if epoch in {0, head_epochs(recipe)}:
-            _compile(network, recipe, stage)
-        started = time.monotonic()
-        loss, accuracy = _train_epoch(network, recipe, data_set, workers, epoch=epoch, teacher=teacher)
-        predictions = predict(network, validation_pixels, data_set.validation, recipe)
-        selection = for_model_selection(predictions, data_set.validation, recipe)
-        row = Epoch(
-            epoch,
-            stage,
-            float(network.optimizer.learning_rate),
-            loss,
-            accuracy,
-            selection.balanced_loss(),
-            selection.accuracy(),
-            time.monotonic() - started,
+        network = (
+            _load_model(folder / state.model) if state.model else build_network(recipe.model, labels=len(recipe.labels))
         )
-        log.info(
-            "epoch %d (%s): loss %.4f, validation loss %.4f, accuracy %.4f",
-            epoch,
-            stage,
-            loss,
-            row.validation_loss,
-            row.validation_accuracy,
-        )
-        state = _save_state(network, TrainingState((*state.history, row), state.model), folder)
+        if state.history:
+            log.info("continues after epoch %d", len(state.history))
+        for epoch in range(len(state.history), head_epochs(recipe) + schedule.epochs):
+            best = state.best
+            if best is not None and epoch - best.epoch > schedule.patience:
+                log.info("stops: no better validation for %d epochs", schedule.patience)
+                break
+            stage: Literal["head", "whole"] = "head" if epoch < head_epochs(recipe) else "whole"
+            if epoch in {0, head_epochs(recipe)}:
+                _compile(network, recipe, stage)
+            started = time.monotonic()
+            loss, accuracy = _train_epoch(network, recipe, data_set, workers, epoch=epoch, teacher=teacher)
+            predictions = predict(network, validation_pixels, data_set.validation, recipe)
+            selection = for_model_selection(predictions, data_set.validation, recipe)
+            row = Epoch(
+                epoch,
+                stage,
+                float(network.optimizer.learning_rate),
+                loss,
+                accuracy,
+                selection.balanced_loss(),
+                selection.accuracy(),
+                time.monotonic() - started,
+            )
+            log.info(
+                "epoch %d (%s): loss %.4f, validation loss %.4f, accuracy %.4f",
+                epoch,
+                stage,
+                loss,
+                row.validation_loss,
+                row.validation_accuracy,
+            )
+            state = _save_state(network, TrainingState((*state.history, row), state.model), folder)
     return state.history
 
 

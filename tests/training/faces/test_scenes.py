@@ -152,6 +152,13 @@ def test_an_evaluation_without_faces_is_reported(tiny_recipe, tmp_path):
         open_scenes(tiny_recipe(validation={"sources": ["street"]}), folder=tmp_path)
 
 
+def test_a_selection_of_the_best_epoch_on_nothing_is_refused(tiny_recipe, tmp_path):
+    validation = {"sources": ["drawn"], "selection_sources": ["street"], "duplicate_bits": 0}
+
+    with pytest.raises(ConfigError, match="no validation faces of street, only of drawn"):
+        open_scenes(tiny_recipe(validation=validation), folder=tmp_path)
+
+
 def test_an_undecidable_face_has_no_loss(tiny_recipe, tmp_path, scenes_file):
     content = json.loads(scenes_file.read_text())
     count = len(content["annotations"])

@@ -92,6 +92,13 @@ def test_a_label_without_faces_to_evaluate_is_reported(tiny_recipe, tmp_path):
         open_data_set(recipe, packs_folder=tmp_path / "packs")
 
 
+def test_a_selection_of_the_best_epoch_on_nothing_is_refused(tiny_recipe, tmp_path):
+    recipe = tiny_recipe(validation={"sources": ["stret"], "duplicate_bits": 0})
+
+    with pytest.raises(ConfigError, match="no validation faces of stret, only of faces"):
+        open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+
 def test_the_listed_faces_are_those_of_the_evaluation(tiny_recipe, tmp_path):
     recipe = tiny_recipe(margin_fraction=0.25)
     data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
