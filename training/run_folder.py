@@ -10,6 +10,7 @@ import yaml
 
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
+from edge_agent.host.atomic_files import write_whole
 from training.label_names import label_of
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     path = folder / RECIPE
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    if not path.is_file():
+        write_whole(path, text.encode(), mode=FILE_MODE)
+    elif path.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"{folder}: holds a run of another recipe ({RECIPE} differs); give another --output or remove it"
         )
-    path.write_text(text, encoding="utf-8")
 
 
 def check_new_folder(folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from converter.data_sources import source_of
-from training.run_folder import data_name
+from training.masks.recipe import MaskRecipe
+from training.run_folder import data_name, prepare_run_folder
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,18 @@ from training.run_folder import data_name
 def test_the_source_of_a_folder_of_pictures_is_its_name(folder, name, source):
     assert data_name(Path(folder)) == name
     assert source_of(name).name == source
+
+
+def test_a_run_that_a_full_disk_stopped_at_its_start_can_begin_again(tmp_path):
+    recipe = MaskRecipe.model_validate({"name": "one", "data": [{"folders": "faces"}]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            prepare_run_folder(tmp_path, recipe)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    prepare_run_folder(tmp_path, recipe)
+
+    assert (tmp_path / "recipe.yaml").read_text().startswith("name: one")
