@@ -9,6 +9,7 @@ from converter.commands import bench, calibrate, card, convert, evaluate, inspec
 from converter.progress import show_progress
 from edge_agent.command_line import run_command
 from edge_agent.foreign_text import SafeArgumentParser
+from training.disk_errors import disk_errors_as_config_errors
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
 
     def action() -> int:
-        with show_progress("working"):
+        with show_progress("working"), disk_errors_as_config_errors():
             return int(options.action(options))
 
     return run_command(action, program="edge-convert")

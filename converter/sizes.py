@@ -19,7 +19,7 @@ from converter.model_kind import RUN_FILE
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import read_classifier_card
-from training.plotting import new_figure
+from training.plotting import new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def plot_sizes(sizes: Sequence[RunSize], path: Path) -> None:
     against_time.legend(loc="lower right")
     for axes in (against_time, against_bytes):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _titled(sizes: Sequence[RunSize]) -> list[tuple[str, RunSize]]:

@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from edge_agent.command_line import run_command
-from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter
 from training.commands import empty, explore, merge, mine, synthesise, train
+from training.disk_errors import disk_errors_as_config_errors
 
 if TYPE_CHECKING:
     import argparse
@@ -28,13 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         try:
-            return int(options.action(options))
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            # Errors of HDF5 have a message, but neither file name nor errno.
-            where, what = error.filename or "disk", error.strerror or str(error)
-            raise ConfigError(f"{where}: {what}; make room, or choose another folder") from error
+            with disk_errors_as_config_errors():
+                return int(options.action(options))
         except KeyboardInterrupt:
             sys.stderr.write("edge-train: interrupted; to resume a training run, give the same command again\n")
             raise

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from edge_agent.domain import Image
 
+DPI = 110
+
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:
     """An empty figure, without pyplot, which would need a display and keep global state.
@@ -30,6 +32,16 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, into a new folder if needed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
 
 
 def write_png(path: Path, image: Image) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.plotting import new_figure
+from training.plotting import new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,4 +46,4 @@ def draw_bands(reports: Sequence[DetectorReport], path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.axes[0].set(ylabel="% of the annotated faces")
     figure.axes[0].legend(loc="lower right", fontsize=8)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

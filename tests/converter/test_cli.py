@@ -33,3 +33,9 @@ def test_help_does_not_load_tensorflow():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+def test_a_path_that_the_disk_refuses_is_one_sentence_and_status_78(capsys):
+    assert main(["evaluate", "a" * 300, "--folders", "faces"]) == 78
+
+    assert "File name too long; correct the path" in capsys.readouterr().err

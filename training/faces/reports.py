@@ -17,7 +17,7 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
 from training.faces.metrics import SceneDetections, match, report
-from training.plotting import new_figure, write_png
+from training.plotting import new_figure, save_figure, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         precisions.legend()
     for axes in (losses, precisions):
         axes.grid(alpha=0.3)
-    figure.savefig(folder / "curves.png", dpi=110)
+    save_figure(figure, folder / "curves.png")
 
 
 def write_reports(all_detections: Sequence[SceneDetections], folder: Path) -> dict[str, Any]:

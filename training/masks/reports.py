@@ -15,7 +15,7 @@ import numpy as np
 from edge_agent.foreign_text import safe
 from training.masks.metrics import Predictions, calibration_error, report_text
 from training.masks.training_loop import Epoch
-from training.plotting import new_figure
+from training.plotting import new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MAX_ERRORS_SHOWN = 40
 COLUMNS = 8
 DARK_SHADE = 0.5
-DPI = 110
 
 
 def write_history(history: Sequence[Epoch], folder: Path) -> None:
@@ -47,7 +46,7 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
     for axes in (losses, accuracies):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(folder / "curves.png", dpi=DPI)
+    save_figure(figure, folder / "curves.png")
 
 
 def write_reports(predictions: Predictions, sources: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def draw_confusion(predictions: Predictions, path: Path) -> None:
                 column, row, str(table[row, column]), ha="center", va="center",
                 color="white" if shares[row, column] > DARK_SHADE else "black",
             )  # fmt: skip
-    figure.savefig(path, dpi=DPI)
+    save_figure(figure, path)
 
 
 def draw_reliability(predictions: Predictions, path: Path) -> None:
@@ -96,7 +95,7 @@ def draw_reliability(predictions: Predictions, path: Path) -> None:
         title=f"expected calibration error {calibration_error(rows):.3f}",
     )  # fmt: skip
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=DPI)
+    save_figure(figure, path)
 
 
 def draw_mistakes(predictions: Predictions, pixels: NDArray[np.uint8], sources: Sequence[str], path: Path) -> None:
@@ -117,4 +116,4 @@ def draw_mistakes(predictions: Predictions, pixels: NDArray[np.uint8], sources: 
     figure.suptitle(
         f"{len(misclassified)} of {len(predictions.targets)} misclassified, the most confident first", fontsize=9
     )
-    figure.savefig(path, dpi=DPI)
+    save_figure(figure, path)

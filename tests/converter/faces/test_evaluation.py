@@ -15,6 +15,7 @@ from converter.faces.evaluation import Band, evaluate_detectors, scenes_of
 from edge_agent.domain import Box, Face, Image, Label
 from edge_agent.vision.classifier import Classification
 from edge_agent.vision.images import read_picture
+from training.coco import CocoFile
 
 WIDTH, HEIGHT = 100, 80
 LEFT, RIGHT = Box(10, 10, 30, 30), Box(60, 10, 90, 45)
@@ -28,18 +29,15 @@ def a_detector(*faces: Face, name: str = "a detector") -> DetectorCandidate:
 @pytest.fixture
 def coco_file(tmp_path):
     """Two pictures, one of either split, each with two faces."""
-    images, boxes = [], []
-    for number, split in enumerate(("train", "test")):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-        images.append({"id": number, "file_name": f"{number}.png", "split": split, "source": "street"})
-        boxes += [
-            {"image_id": number, "category_id": 1, "bbox": [box.x1, box.y1, box.width_px, box.height_px]}
-            for box in (LEFT, RIGHT)
-        ]
     path = tmp_path / "annotations.json"
-    path.write_text(
-        json.dumps({"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "with_mask"}]})
-    )
+    scenes = CocoFile(path, ["with_mask"])
+    for number, split in enumerate(("train", "test")):
+        picture = tmp_path / f"{number}.png"
+        cv2.imwrite(str(picture), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        scenes.add_picture(picture, source="street", split=split)
+        for box in (LEFT, RIGHT):
+            scenes.add_face(picture, (box.x1, box.y1, box.x2, box.y2), category="with_mask")
+    scenes.write()
     return path
 
 
@@ -137,6 +135,6 @@ def test_with_a_classifier_faces_count_as_the_device_decides(coco_file, tmp_path
     assert evaluated.bands["size_px"] == {"16-24": Band(1, 1.0, 1.0), "24-32": Band(1, 1.0, 0.0)}
     assert evaluated.ap["ap_50_16px"] == pytest.approx(2 / 3), "of the detector alone"
 
-    draw_bands([evaluated], tmp_path / "bands.png")
+    draw_bands([evaluated], tmp_path / "new" / "bands.png")
 
-    assert read_picture(tmp_path / "bands.png").shape[0] > 300
+    assert read_picture(tmp_path / "new" / "bands.png").shape[0] > 300
