@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from training.coco import CocoFile
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,16 +67,14 @@ def a_scene(*, red: int = 255) -> Image:
 def write_scenes(folder: Path, *, splits: tuple[str, ...] = ("train", "test"), count: int = 2) -> Path:
     """Write this many scenes of each split and their COCO file."""
     folder.mkdir(parents=True)
-    images, annotations = [], []
-    x1, y1, x2, y2 = FACE
-    for number in range(count * len(splits)):
-        cv2.imwrite(str(folder / f"{number}.png"), a_scene())
-        split = splits[number % len(splits)]
-        images.append({"id": number, "file_name": f"{number}.png", "split": split, "source": "street"})
-        annotations.append({"image_id": number, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]})
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
     path = folder / "annotations.json"
-    path.write_text(json.dumps(content))
+    scenes = CocoFile(path, ["face"])
+    for number in range(count * len(splits)):
+        picture = folder / f"{number}.png"
+        cv2.imwrite(str(picture), a_scene())
+        scenes.add_picture(picture, source="street", split=splits[number % len(splits)])
+        scenes.add_face(picture, FACE, category="face")
+    scenes.write()
     return path
 
 

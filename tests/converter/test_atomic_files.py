@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import subprocess
 
 import pytest
 
 from converter.atomic_files import write_atomically
 from edge_agent.errors import ConfigError, ModelError
+from tests.file_sizes import limited_file_size
 
 
 def test_files_and_their_folder_are_created(tmp_path):
@@ -80,13 +80,8 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
 
 def test_a_file_that_grows_too_large_changes_nothing(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(ConfigError, match="File too large; make room there"):
-            write_atomically({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited_file_size(1000), pytest.raises(ConfigError, match="File too large; make room there"):
+        write_atomically({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
 

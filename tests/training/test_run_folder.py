@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import pytest
 
 from converter.data_sources import source_of
+from tests.file_sizes import limited_file_size
 from training.masks.recipe import MaskRecipe
 from training.run_folder import data_name, prepare_run_folder
 
@@ -27,13 +27,8 @@ def test_the_source_of_a_folder_of_pictures_is_its_name(folder, name, source):
 
 def test_a_run_that_a_full_disk_stopped_at_its_start_can_begin_again(tmp_path):
     recipe = MaskRecipe.model_validate({"name": "one", "data": [{"folders": "faces"}]})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            prepare_run_folder(tmp_path, recipe)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited_file_size(100), pytest.raises(OSError, match="too large"):
+        prepare_run_folder(tmp_path, recipe)
 
     prepare_run_folder(tmp_path, recipe)
 

@@ -120,8 +120,10 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
     )
     pairs = [(scene, data) for scene, data in readable if splits[scene.path] == "train"]
     if teacher is not None:
-        progress = tqdm(pairs, desc="teacher", unit="picture", disable=None, leave=False)
-        pairs = [(_with_teacher_detections(scene, data, recipe, teacher), data) for scene, data in progress]
+        pairs = [
+            (_with_teacher_detections(scene, data, recipe, teacher), data)
+            for scene, data in tqdm(pairs, desc="teacher", unit="picture", disable=None, leave=False)
+        ]
     pictures_of = Counter(id(data) for _, data in pairs)
     train = [
         replace(scene, sampling_probability=data.share / pictures_of[id(data)])

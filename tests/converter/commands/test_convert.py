@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
 import sys
 
@@ -26,6 +24,8 @@ from tests.converter.colour_classifier import (
     own_layer,
     write_pictures,
 )
+from tests.file_sizes import limited_file_size
+from training.coco import CocoFile
 
 pytestmark = pytest.mark.tensorflow
 
@@ -187,21 +187,12 @@ def test_a_training_run_brings_its_faces_labels_and_margin(colour_model, faces, 
     told = {"name": "street", "labels": ["with_mask", "without_mask"], "margin_fraction": 0.2, "pixels": "-1..1"}
     (run / "run.json").write_text(json.dumps(told))
     pictures = sorted(faces.rglob("*.png"))
-    splits = ["validation" if number % 3 == 0 else "train" for number in range(len(pictures))]
-    names = ["with_mask", "without_mask"]
-    content = {
-        "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
-        "images": [
-            {"id": number, "file_name": os.path.relpath(path, run), "split": split}
-            for number, (path, split) in enumerate(zip(pictures, splits, strict=True))
-        ],
-        "annotations": [
-            {"image_id": number, "category_id": names.index(path.parent.name), "bbox": [9, 9, 30, 30]}
-            for number, path in enumerate(pictures)
-        ]
-        * 3,
-    }
-    (run / "faces.json").write_text(json.dumps(content))
+    listed = CocoFile(run / "faces.json", ["with_mask", "without_mask"])
+    for number, path in enumerate(pictures):
+        listed.add_picture(path, source="faces", split="train" if number % 3 else "validation")
+        for _ in range(3):
+            listed.add_face(path, (9, 9, 39, 39), category=path.parent.name)
+    listed.write()
 
     assert main(["convert", str(run), "--output", str(run)]) == 0
 
@@ -314,12 +305,8 @@ def test_an_unknown_layer_is_refused_by_name(keras_3, convert, tmp_path, capsys)
 def test_a_full_disk_leaves_no_partial_model(colour_model, converted, convert, capsys, larger):
     """Room for neither of model and card, and room for the smaller one only."""
     sizes = sorted(path.stat().st_size for path in converted.parent.iterdir())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[larger] - 100, hard))
-    try:
+    with limited_file_size(sizes[larger] - 100):
         status = convert(colour_model)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert status == 78
     assert "nothing was written, what was there is unchanged" in said(capsys)

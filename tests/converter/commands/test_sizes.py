@@ -12,6 +12,7 @@ from converter.masks.metrics import Share
 from converter.sizes import RunSize, as_table
 from edge_agent.vision.card import card_path
 from edge_agent.vision.images import read_picture
+from training.coco import CocoFile
 
 pytestmark = pytest.mark.tensorflow
 
@@ -24,16 +25,12 @@ def run(converted, faces, tmp_path):
     for path in (converted, card_path(converted)):
         shutil.copy(path, folder)
     (folder / "run.json").write_text(json.dumps({"name": "sizes", "network": "MobileNetV2 0.5"}))
-    images, annotations = [], []
-    labels = ("with_mask", "without_mask")
-    for number, path in enumerate(sorted(faces.rglob("*.png"))):
+    listed = CocoFile(folder / "faces.json", ["with_mask", "without_mask"])
+    for path in sorted(faces.rglob("*.png")):
         height, width = read_picture(path).shape[:2]
-        images.append({"id": number, "file_name": str(path), "split": "validation"})
-        label = labels.index(path.parent.name)
-        annotations.append({"id": number, "image_id": number, "category_id": label, "bbox": [0, 0, width, height]})
-    categories = [{"id": number, "name": label} for number, label in enumerate(labels)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "faces.json").write_text(json.dumps(content))
+        listed.add_picture(path, source="faces", split="validation")
+        listed.add_face(path, (0, 0, width, height), category=path.parent.name)
+    listed.write()
     return folder
 
 

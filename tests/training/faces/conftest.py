@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from training.coco import CocoFile
 from training.faces.recipe import FaceRecipe
 
 if TYPE_CHECKING:
@@ -44,20 +44,16 @@ def draw_scene(seed: int) -> tuple[Image, list[list[int]]]:
 def write_scenes(folder: Path, *, count: int, split: str = "train", source: str = "drawn") -> Path:
     """Drawn scenes and their COCO file."""
     folder.mkdir(parents=True)
-    images, annotations = [], []
+    path = folder / "annotations.json"
+    scenes = CocoFile(path, ["with_mask"])
     for number in range(count):
         image, boxes = draw_scene(number)
-        name = f"{number:03d}.png"
-        cv2.imwrite(str(folder / name), image)
-        images.append({"id": number, "file_name": name, "split": split, "source": source})
-        annotations += [{"image_id": number, "category_id": 1, "bbox": box} for box in boxes]
-    path = folder / "annotations.json"
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "with_mask"}],
-    }
-    path.write_text(json.dumps(content))
+        picture = folder / f"{number:03d}.png"
+        cv2.imwrite(str(picture), image)
+        scenes.add_picture(picture, source=source, split=split)
+        for x, y, width, height in boxes:
+            scenes.add_face(picture, (x, y, x + width, y + height), category="with_mask")
+    scenes.write()
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from typing import Any
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.vision.images import decode_picture
+from tests.file_sizes import limited_file_size
 from tests.training.faces.conftest import write_scenes
 from training.masks.split import choose_held_out, duplicate_groups, hashes_of_test_sets, perceptual_hash
 
@@ -97,12 +97,7 @@ def test_an_interrupted_run_leaves_no_partial_hashes(tmp_path):
     test_set = tmp_path / "elsewhere"
     test_set.mkdir()
     cv2.imwrite(str(test_set / "1.png"), textured(1))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            hashes_of_test_sets([test_set], folder=tmp_path / "packs")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited_file_size(100), pytest.raises(OSError, match="too large"):
+        hashes_of_test_sets([test_set], folder=tmp_path / "packs")
 
     assert len(hashes_of_test_sets([test_set], folder=tmp_path / "packs")) == 1
