@@ -206,7 +206,7 @@ def determine_settings(
     )
     if resampling is None:
         return _with_resampling(network, settings, chosen, pictures, labels, known=checked)
-    reasons["resampling"] = _origin_of_resampling(network, overrides)
+    reasons["resampling"] = _origins(network, overrides)["resampling"]
     return replace(settings, resampling=resampling)
 
 
@@ -305,7 +305,7 @@ def _in_every_colour_order(
     stated: Preprocessing, network: Network, overrides: ModelOverrides
 ) -> tuple[Preprocessing, ...]:
     """The stated preprocessing, and the same in BGR if the order of the colours is unknown."""
-    is_known = bool(_origin_of_colours(network, overrides))
+    is_known = bool(_origins(network, overrides)["colours"])
     return (stated,) if is_known else (stated, replace(stated, colours="bgr"))
 
 
@@ -337,7 +337,8 @@ def _settings_without_trials(
             "with_mask,without_mask, or calibration pictures in folders named after the labels"
         )
     assumed = "assumed, and not checked: too few labelled pictures"
-    output = {"output": overrides.origin} if _states_output(network, overrides) else {}
+    origins = _origins(network, overrides)
+    reasons = {aspect: origins[aspect] or assumed for aspect in ("pixels", "colours", "resampling", "labels")}
     if len(network.single_output) > 1:
         if network.single_output[0] == "logit" and not network.single_output_from:
             raise ConfigError(
@@ -346,17 +347,13 @@ def _settings_without_trials(
                 "folders named after the labels"
             )
         origin = f"found in the file: {network.single_output_from}" if network.single_output_from else ""
-        output = {"output": origin or "assumed, and not checked: it stays in 0..1"}
+        reasons["output"] = origin or "assumed, and not checked: it stays in 0..1"
+    elif origins["output"]:
+        reasons["output"] = origins["output"]
     return ModelSettings(
         preprocessing,
         outputs,
-        {
-            "pixels": _origin_of_pixels(network, overrides) or assumed,
-            "colours": _origin_of_colours(network, overrides) or assumed,
-            "resampling": _origin_of_resampling(network, overrides) or assumed,
-            "labels": _origin_of_labels(overrides),
-        }
-        | output,
+        reasons,
         None,
         overrides.resampling or network.resampling or network.usual_resampling,
         network.single_output[0],
@@ -505,32 +502,19 @@ def _as_options(trial: Trial) -> str:
     return f"{trial.preprocessing.as_options()} --labels {','.join(trial.outputs)}"
 
 
-def _origin_of_pixels(network: Network, overrides: ModelOverrides) -> str:
-    if overrides.pixels is not None:
-        return overrides.origin
-    return network.pixels_from if network.pixels is not None else ""
-
-
-def _origin_of_colours(network: Network, overrides: ModelOverrides) -> str:
-    if overrides.colours is not None:
-        return overrides.origin
-    if network.channels == 1:
-        return "found in the file: it takes one channel"
-    return "found in the files of the model" if network.colours is not None else ""
-
-
-def _origin_of_resampling(network: Network, overrides: ModelOverrides) -> str:
-    if overrides.resampling is not None:
-        return overrides.origin
-    return "found in the files of the model" if network.resampling is not None else ""
-
-
-def _states_output(network: Network, overrides: ModelOverrides) -> bool:
-    return network.outputs == 1 and overrides.single_output in network.single_output
-
-
-def _origin_of_labels(overrides: ModelOverrides) -> str:
-    return overrides.origin if overrides.labels else "found in the files of the model"
+def _origins(network: Network, overrides: ModelOverrides) -> dict[str, str]:
+    """Where each setting is stated, by the user or in the file; empty where it is not."""
+    in_files = "found in the files of the model"
+    colours = "found in the file: it takes one channel" if network.channels == 1 else in_files
+    is_output = network.outputs == 1 and overrides.single_output in network.single_output
+    stated: dict[str, tuple[object, str]] = {
+        "pixels": (overrides.pixels, network.pixels_from),
+        "colours": (overrides.colours, colours if network.colours or network.channels == 1 else ""),
+        "resampling": (overrides.resampling, in_files if network.resampling else ""),
+        "labels": (overrides.labels, in_files if network.output_names else ""),
+        "output": (is_output, ""),
+    }
+    return {aspect: overrides.origin if by_user else in_file for aspect, (by_user, in_file) in stated.items()}
 
 
 def _reasons(
@@ -542,19 +526,14 @@ def _reasons(
     trials: Sequence[Trial],
     known: Container[Label],
 ) -> dict[str, str]:
+    stated = _origins(network, overrides)
     origins = {
-        "pixels": _origin_of_pixels(network, overrides)
-        if _scaling(chosen.preprocessing) == _scaling(stated_preprocessing)
-        else "",
-        "colours": _origin_of_colours(network, overrides)
-        if chosen.preprocessing.colours == stated_preprocessing.colours
-        else "",
-        "labels": "" if not overrides.labels and not network.output_names else _origin_of_labels(overrides),
+        "pixels": stated["pixels"] if _scaling(chosen.preprocessing) == _scaling(stated_preprocessing) else "",
+        "colours": stated["colours"] if chosen.preprocessing.colours == stated_preprocessing.colours else "",
+        "labels": stated["labels"],
     }
-    if len(network.single_output) > 1:
-        origins["output"] = ""
-    elif _states_output(network, overrides):
-        origins["output"] = overrides.origin
+    if len(network.single_output) > 1 or stated["output"]:
+        origins["output"] = stated["output"]
     reasons = {
         aspect: reason
         or _trial_reason(
