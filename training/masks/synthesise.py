@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # The reach of box jitter and the widest margin.
 MARGIN_FRACTION = 0.75
 MIN_FACE_PX = 32
+# A detection with this overlap (IoU) is the annotated face; others near it may wear a mask.
+MATCHING_IOU = 0.3
 JPEG_QUALITY = 92
 ANNOTATIONS = "annotations.json"
 # A mask needs the chin or neck to be visible in the picture.
@@ -74,11 +76,16 @@ def synthesise(
     unreadable, without_face = [], 0
     for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture", disable=None)):
         try:
-            image = _picture_of(example)
+            image, annotated = _picture_of(example)
         except PictureError as error:
             unreadable.append(str(error))
             continue
-        faces = [face for face in detector.detect(image) if face.box.shorter_side_px >= MIN_FACE_PX]
+        faces = [
+            face
+            for face in detector.detect(image)
+            if face.box.shorter_side_px >= MIN_FACE_PX
+            and (annotated is None or face.box.overlap(annotated) >= MATCHING_IOU)
+        ]
         if not faces:
             without_face += 1
             continue
@@ -104,9 +111,10 @@ def _bare_faces(place: Path) -> list[Example]:
     return [Example(path, "without_mask", place.name) for path in list_pictures(place)]
 
 
-def _picture_of(example: Example) -> Image:
+def _picture_of(example: Example) -> tuple[Image, Box | None]:
+    """The picture, or an annotated face with its surroundings, and its box in these."""
     image = read_picture(example.path)
-    return image if example.box is None else _crop(image, example.box)[0]
+    return (image, None) if example.box is None else _crop(image, example.box)
 
 
 def _choose_wearing(image: Image, face: FaceLandmarks, *, wrong_share: float, random: np.random.Generator) -> Wearing:

@@ -6,12 +6,15 @@ import json
 from collections import Counter
 
 import cv2
+import numpy as np
 import pytest
 from skimage import data
 
+from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
+from training.coco import CocoFile
 from training.masks.examples import from_class_folders, read_scenes
-from training.masks.landmarks import LandmarkDetector
+from training.masks.landmarks import FaceLandmarks, LandmarkDetector
 from training.masks.synthesise import synthesise
 
 
@@ -75,6 +78,38 @@ def test_pictures_without_a_face_are_reported(detector, tmp_path):
 
     with pytest.raises(ConfigError, match="no face of 32 px or more"):
         synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, max_pictures=100, seed=1)
+
+
+class TwoFaces(LandmarkDetector):
+    """Finds a large face at the corner of a picture, and the annotated one in its middle."""
+
+    def __init__(self):
+        pass
+
+    def detect(self, image):
+        x, y = image.shape[1] / 2, image.shape[0] / 2
+        return [a_face_at(Box(0, 0, 45, 45)), a_face_at(Box(x - 20, y - 20, x + 20, y + 20))]
+
+
+def a_face_at(box):
+    x, y = box.centre
+    points = [np.array([x + dx, y + dy]) for dx, dy in ((-8, -8), (8, -8), (0, 0), (-6, 8), (6, 8))]
+    return FaceLandmarks(box, 0.9, *points)
+
+
+def test_a_mask_is_drawn_on_the_annotated_face_and_not_on_a_larger_one_beside_it(tmp_path):
+    cv2.imwrite(str(tmp_path / "street.png"), np.full((200, 300, 3), 120, np.uint8))
+    scenes = CocoFile(tmp_path / "annotations.json", ["without_mask"])
+    scenes.add_picture(tmp_path / "street.png", source="street", split="train")
+    scenes.add_face(tmp_path / "street.png", (100, 80, 140, 120), category="without_mask")
+    scenes.write()
+
+    places = {"folder": tmp_path / "annotations.json", "output": tmp_path / "drawn"}
+    synthesise(**places, detector=TwoFaces(), wrong_share=0, max_pictures=9, seed=1)
+
+    (drawn,) = read_scenes(tmp_path / "drawn" / "annotations.json")
+    assert drawn.box is not None
+    assert drawn.box.width_px == 40
 
 
 def test_a_missing_detector_is_reported(tmp_path):
