@@ -107,16 +107,30 @@ def open_pack(
 
 def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
+    # Each process has its own, as several runs may build the same pack at once.
+    new_crops, new_index = (index.with_suffix(f".{os.getpid()}{suffix}") for suffix in (".bin", ".npz"))
+    try:
+        table = _write_crops(examples, new_crops, detector, every_face=every_face)
+        np.savez(new_index, **table)
+        new_crops.replace(index.with_suffix(".bin"))
+        new_index.replace(index)
+    finally:
+        for unfinished in (new_crops, new_index):
+            unfinished.unlink(missing_ok=True)
+
+
+def _write_crops(
+    examples: Sequence[Example], path: Path, detector: LandmarkDetector | None, *, every_face: bool
+) -> dict[str, Any]:
+    """Write the crop of every face to one file; returns the columns of the index."""
     numbers, boxes, boxes_in_picture, whole, shapes, hashes = [], [], [], [], [], []
     unreadable: list[str] = []
     # Faces of one picture are adjacent, so that it is opened once.
     ordered = sorted(enumerate(examples), key=lambda item: str(item[1].path))
     progress = tqdm(ordered, desc=f"reading {examples[0].source}", unit="face", leave=False, disable=None)
-    unfinished = index.with_suffix(f".{os.getpid()}.part")
-    with unfinished.open("wb") as file:
-        for (number, example), image in with_pictures(
-            progress, unreadable=unreadable, path_of=lambda item: item[1].path
-        ):
+    pictures = with_pictures(progress, unreadable=unreadable, path_of=lambda item: item[1].path)
+    with path.open("wb") as file:
+        for (number, example), image in pictures:
             for box, is_whole in _faces_of(example, image, detector, every_face=every_face):
                 pixels, box_in_crop = _crop_with_context(image, box)
                 file.write(np.ascontiguousarray(pixels).tobytes())
@@ -127,23 +141,18 @@ def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetect
                 hashes.append(perceptual_hash(image))
                 shapes.append(pixels.shape[:2])
     if not numbers:
-        unfinished.unlink()
         raise ConfigError(
             f"{examples[0].path.parent}: no face can be read of {len(examples)}: {'; '.join(unreadable[:3])}"
         )
-    unfinished.replace(index.with_suffix(".bin"))
-    part = index.with_suffix(".part.npz")
-    np.savez(
-        part,
-        numbers=numbers,
-        boxes=boxes,
-        boxes_in_picture=boxes_in_picture,
-        whole=whole,
-        shapes=shapes,
-        hashes=hashes,
-        unreadable=np.array(unreadable, np.str_),
-    )
-    part.replace(index)
+    return {
+        "numbers": numbers,
+        "boxes": boxes,
+        "boxes_in_picture": boxes_in_picture,
+        "whole": whole,
+        "shapes": shapes,
+        "hashes": hashes,
+        "unreadable": np.array(unreadable, np.str_),
+    }
 
 
 def _faces_of(

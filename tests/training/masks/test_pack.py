@@ -10,6 +10,7 @@ from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_pixels, face_region
+from tests.file_sizes import limited_file_size
 from training.masks.examples import Example
 from training.masks.jitter import FaceCropper
 from training.masks.pack import MAX_FACE_PX, open_pack
@@ -65,6 +66,25 @@ def test_unreadable_pictures_are_listed_and_omitted(tmp_path):
 
     assert [example.path for example in pack.examples] == [path]
     assert "broken.jpg: " in pack.unreadable[0]
+
+
+def test_a_full_disk_leaves_no_part_of_a_pack_on_it(tmp_path):
+    examples = [Example(a_scene(tmp_path), "with_mask", "one")]
+
+    with limited_file_size(1000), pytest.raises(OSError, match="too large"):
+        open_pack(examples, folder=tmp_path / "packs")
+
+    assert not list((tmp_path / "packs").iterdir())
+
+
+def test_the_unfinished_index_of_another_run_is_left_alone(tmp_path):
+    examples = [Example(a_scene(tmp_path), "with_mask", "one")]
+    open_pack(examples, folder=tmp_path / "packs")
+    (index,) = (tmp_path / "packs").glob("*.npz")
+    index.unlink()
+    index.with_suffix(".part.npz").mkdir()
+
+    assert len(open_pack(examples, folder=tmp_path / "packs")) == 1
 
 
 def test_data_without_readable_pictures_is_reported(tmp_path):
