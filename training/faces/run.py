@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from training.faces.keras_detector import KerasDetector
@@ -57,10 +58,11 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
 
 
 def _open(recipe: FaceRecipe, folder: Path) -> SceneSet:
-    teacher = Teacher(recipe.teacher, cache_path=folder / TEACHER_DETECTIONS) if recipe.teacher else None
-    scenes = open_scenes(recipe, folder=folder, teacher=teacher)
-    if teacher is not None:
-        teacher.save_cache()
+    with ExitStack() as opened:
+        teacher = None
+        if recipe.teacher is not None:
+            teacher = opened.enter_context(Teacher(recipe.teacher, cache_path=folder / TEACHER_DETECTIONS))
+        scenes = open_scenes(recipe, folder=folder, teacher=teacher)
     log_data(scenes.table(), scenes.unreadable)
     return scenes
 

@@ -29,7 +29,7 @@ ROW_LENGTH = 5
 
 
 class Teacher:
-    """A detector with a cache of its detections. Owned by one thread."""
+    """A detector with a cache of its detections, which `with` writes, also when interrupted. Owned by one thread."""
 
     def __init__(self, recipe: TeacherRecipe, *, cache_path: Path) -> None:
         """Load the detector and the cache.
@@ -56,6 +56,10 @@ class Teacher:
         rows = np.array(self._cached_detections[name], np.float32).reshape(-1, ROW_LENGTH)
         return rows[:, :4], rows[:, 4]
 
-    def save_cache(self) -> None:
+    def __enter__(self) -> Teacher:
+        """Return self; the cache is read already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Write the cache."""
         write_whole(self._cache_path, json.dumps(self._cached_detections).encode(), mode=FILE_MODE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ pytestmark = pytest.mark.tensorflow
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 
 
-def test_predictions_of_a_teacher_are_cached_in_a_file(tmp_path):
+def test_predictions_of_a_teacher_are_cached_in_a_file_also_when_interrupted(tmp_path):
     recipe = TeacherRecipe(detector=RELEASED, longer_side_px=96, ignore_score=0.0)
-    first = Teacher(recipe, cache_path=tmp_path / "teacher_detections.json")
-    boxes, scores = first(PICTURE, Path("one.png"))
-    first.save_cache()
+    cache = tmp_path / "teacher_detections.json"
+    with contextlib.suppress(KeyboardInterrupt), Teacher(recipe, cache_path=cache) as first:
+        boxes, scores = first(PICTURE, Path("one.png"))
+        raise KeyboardInterrupt
 
-    again = Teacher(recipe, cache_path=tmp_path / "teacher_detections.json")
+    again = Teacher(recipe, cache_path=cache)
     same_boxes, same_scores = again(np.zeros((1, 1, 3), np.uint8), Path("one.png"))
 
     assert len(boxes) > 0
