@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import numpy as np
 from converter.drawn_faces import drawn_faces
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
 from converter.faces.files import detector_card_of
+from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import AgentError, ModelError
 from edge_agent.vision.card import read_detector_card
 from edge_agent.vision.detector.tflite import TfliteDetector
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge_agent.domain import Image
+    from edge_agent.vision.tflite import RuntimeName
 
 WARM_UP_RUNS = 5
 MIN_RUNS = 20
@@ -62,54 +65,78 @@ def measure_in_subprocess(
     return Cost(**json.loads(done.stdout))
 
 
-def measure_tflite(path: Path, *, runtime: str, threads: int, seconds: float) -> Cost:
-    """Measure inference with a TFLite model in one runtime."""
-    started = time.perf_counter()
-    interpreter = Interpreter(
-        path.read_bytes(), runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads
-    )
-    load_ms = (time.perf_counter() - started) * 1000
-    tensor = interpreter.inputs[0]
-    face = np.zeros(tensor.shape, tensor.dtype)
-    return _cost(lambda: interpreter.run(face), load_ms, seconds=seconds)
+def _open(options: argparse.Namespace) -> Callable[[], object]:
+    """Load the model; the function that is returned runs it once: a detector from picture to faces, others on a face.
+
+    Raises:
+        ModelError: the model is missing or damaged, or cannot be measured in this runtime.
+    """
+    path = options.model
+    match options.runtime:
+        case "keras":
+            return _open_keras(path)
+        case "opencv":
+            return _open_yunet(path, longer_side_px=options.longer_side, threads=options.threads)
+        case runtime:
+            if card_file := detector_card_of(path):
+                return _open_detector(card_file, path.name, runtime=runtime, threads=options.threads)
+            interpreter = Interpreter(path.read_bytes(), runtime=runtime, threads=options.threads)
+            tensor = interpreter.inputs[0]
+            face = np.zeros(tensor.shape, tensor.dtype)
+            return lambda: interpreter.run(face)
 
 
-def measure_detector(card_file: Path, network: str, *, runtime: str, threads: int, seconds: float) -> Cost:
-    """Measure one network of a detector, from picture to faces.
+def _open_detector(card_file: Path, network: str, *, runtime: RuntimeName, threads: int) -> Callable[[], object]:
+    """One network of a detector.
 
     Raises:
         ModelError: the card does not list this network.
     """
-    started = time.perf_counter()
     card, contents = read_detector_card(card_file)
-    content = next(
-        (network_content for file, network_content in zip(card.files, contents, strict=True) if file.file == network),
-        None,
-    )
-    if content is None:
+    listed = [pair for pair in zip(card.files, contents, strict=True) if pair[0].file == network]
+    if not listed:
         raise ModelError(f"{card_file}: names no network {network}")
-    single_network_card = card.model_copy(update={"files": tuple(file for file in card.files if file.file == network)})
-    interpreter = Interpreter(content, runtime="litert" if runtime == "litert" else "tflite-runtime", threads=threads)
-    load_ms = (time.perf_counter() - started) * 1000
+    ((file, content),) = listed
+    interpreter = Interpreter(content, runtime=runtime, threads=threads)
     detector = TfliteDetector(
-        single_network_card, [lambda: interpreter], name=card.name, min_score=card.min_score, min_face_px=1
+        card.model_copy(update={"files": (file,)}),
+        [lambda: interpreter],
+        name=card.name,
+        min_score=card.min_score,
+        min_face_px=1,
     )
-    picture = synthetic_picture()
-    return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
+    return partial(detector.detect, synthetic_picture())
 
 
-def measure_yunet(path: Path, *, longer_side_px: int, threads: int, seconds: float) -> Cost:
-    """Measure OpenCV's YuNet, from picture to faces."""
+def _open_yunet(path: Path, *, longer_side_px: int, threads: int) -> Callable[[], object]:
+    """OpenCV's YuNet."""
     import cv2
 
     from edge_agent.vision.detector.yunet import YuNetDetector
 
     cv2.setNumThreads(threads)
-    started = time.perf_counter()
     detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, min_face_px=1, longer_side_px=longer_side_px)
-    load_ms = (time.perf_counter() - started) * 1000
-    picture = synthetic_picture()
-    return _cost(lambda: detector.detect(picture), load_ms, seconds=seconds)
+    return partial(detector.detect, synthetic_picture())
+
+
+def _open_keras(path: Path) -> Callable[[], object]:
+    """A Keras model's `predict`, which public projects call for every face.
+
+    Raises:
+        ModelError: it is a SavedModel without Keras metadata, which has no `predict`.
+    """
+    from converter.masks.loading import load_model
+
+    loaded = load_model(path)
+    if not hasattr(loaded.owner, "predict"):
+        raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
+    face = np.zeros([side or (1 if index == 0 else 224) for index, side in enumerate(loaded.shape)], np.float32)
+
+    def predict() -> None:
+        with quiet_tensorflow():
+            loaded.owner.predict(face, verbose=0)
+
+    return predict
 
 
 def synthetic_picture() -> Image:
@@ -125,45 +152,17 @@ def synthetic_picture() -> Image:
     return picture
 
 
-def measure_keras(path: Path, *, seconds: float) -> Cost:
-    """Measure a Keras model's `predict`, which public projects call for every face.
-
-    Raises:
-        ModelError: it is a SavedModel without Keras metadata, which has no `predict`.
-    """
-    from converter.masks.loading import load_model
-    from converter.tensorflow_logs import quiet_tensorflow
-
-    started = time.perf_counter()
-    loaded = load_model(path)
-    load_ms = (time.perf_counter() - started) * 1000
-    if not hasattr(loaded.owner, "predict"):
-        raise ModelError(f"{path}: has no predict; give the Keras file that it was exported from")
-    face = np.zeros([side or (1 if index == 0 else 224) for index, side in enumerate(loaded.shape)], np.float32)
-    with quiet_tensorflow():
-        return _cost(lambda: loaded.owner.predict(face, verbose=0), load_ms, seconds=seconds)
-
-
 def _measure(options: argparse.Namespace) -> Cost:
-    path, seconds, threads = options.model, options.seconds, options.threads
-    if options.runtime == "keras":
-        return measure_keras(path, seconds=seconds)
-    if options.runtime == "opencv":
-        return measure_yunet(path, longer_side_px=options.longer_side, threads=threads, seconds=seconds)
-    card_file = detector_card_of(path)
-    if card_file is not None:
-        return measure_detector(card_file, path.name, runtime=options.runtime, threads=threads, seconds=seconds)
-    return measure_tflite(path, runtime=options.runtime, threads=threads, seconds=seconds)
-
-
-def _cost(read: Callable[[], object], load_ms: float, *, seconds: float) -> Cost:
+    started = time.perf_counter()
+    run = _open(options)
+    load_ms = (time.perf_counter() - started) * 1000
     for _ in range(WARM_UP_RUNS):
-        read()
+        run()
     elapsed_ms: list[float] = []
     began = time.perf_counter()
-    while len(elapsed_ms) < MIN_RUNS or time.perf_counter() - began < seconds:
+    while len(elapsed_ms) < MIN_RUNS or time.perf_counter() - began < options.seconds:
         before = time.perf_counter()
-        read()
+        run()
         elapsed_ms.append((time.perf_counter() - before) * 1000)
     p50, p95 = np.percentile(elapsed_ms, [50, 95])
     return Cost(
