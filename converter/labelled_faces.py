@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_agent.domain import Box, Image, Label
-from edge_agent.errors import ConfigError, PictureError
-from edge_agent.vision.images import read_picture
+from edge_agent.errors import ConfigError
 from edge_agent.vision.tensors import face_region
 from training.annotations import read_annotations
 from training.label_names import label_of
 from training.masks.examples import labelled_pictures, pictures_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -44,22 +42,6 @@ class LabelledFace:
     def side_px(self, image: Image) -> float:
         """Shorter side of the face in pixels."""
         return self.region(image, margin_fraction=0.0).shorter_side_px if self.box is None else self.box.shorter_side_px
-
-
-def with_pictures(faces: Sequence[LabelledFace], *, unreadable: list[str]) -> Iterator[tuple[LabelledFace, Image]]:
-    """Faces with their pictures, each picture read once; unreadable ones are skipped and listed."""
-    path: Path | None = None
-    image: Image | None = None
-    for face in faces:
-        if face.path != path:
-            path = face.path
-            try:
-                image = read_picture(path)
-            except PictureError as error:
-                image = None
-                unreadable.append(str(error))
-        if image is not None:
-            yield face, image
 
 
 def faces_in(folder: Path) -> list[LabelledFace]:

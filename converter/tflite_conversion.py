@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import platform
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["int8", "int16", "float16", "float32", "dynamic"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-litert", "tflite-runtime")
 
 
 def run_converter(
@@ -74,6 +78,15 @@ def calibration_samples(pictures: Iterable[Image]) -> Iterator[Image]:
             # preprocessing on the device is only a resize.
             shown[0, 0], shown[0, -1] = 0, 255
         yield shown
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that make and verify a model, if they are installed."""
+    found = {"python": platform.python_version()}
+    for distribution in DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[distribution] = importlib.metadata.version(distribution)
+    return found
 
 
 def _reason(error: Exception) -> str:

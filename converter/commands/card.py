@@ -17,14 +17,12 @@ from converter.masks.model_settings import describe_network, determine_settings
 from converter.masks.tflite_editing import adapted_for_device
 from converter.masks.tflite_networks import open_tflite_network
 from converter.masks.trials import to_label_probabilities
-from converter.masks.verification import make_card, verify
+from converter.masks.verification import check_loadable, make_card, verify
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step, with_progress
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.command_line import add_command
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
-from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
@@ -106,7 +104,7 @@ def write_card(options: argparse.Namespace) -> int:
         files = {target: adapted} | files
     if not options.overwrite:
         check_no_overwrite(files)
-    write_atomically(files, verify=lambda: _open(target))
+    write_atomically(files, verify=lambda: check_loadable([target]))
     for path in files:
         print(safe(str(path)))
     return 0
@@ -126,11 +124,7 @@ def _pictures(
     if place is None:
         return {}, ()
     faces = faces_of_scenes(place, split="train") if place.is_file() else faces_in(place)
-    unreadable: list[str] = []
-    found = read_pixels(select_evenly(faces, max_count=options.pictures), network, unreadable=unreadable)
-    for error in unreadable:
-        print_message(f"skipped: {error}")
-    return found
+    return read_pixels(select_evenly(faces, max_count=options.pictures), network, reports_skipped=True)
 
 
 def _predict_file(network: Network, settings: ModelSettings, pixels: NDArray[np.uint8]) -> Predictions:
@@ -155,9 +149,3 @@ def _compare(found: Comparison, options: argparse.Namespace) -> None:
             f"{options.model}: with its card, {found.unacceptable_loss} compared with the file itself; convert the "
             "model that it was made from, or use --force"
         )
-
-
-def _open(model: Path) -> None:
-    """Load the written model as a device does."""
-    with quiet_tensorflow():
-        open_classifier(model)

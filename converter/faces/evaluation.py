@@ -74,7 +74,6 @@ class Band:
 class Detections:
     """Detections in one scene, and those that the device would accept as faces."""
 
-    scene: Scene
     all: SceneDetections
     accepted: SceneDetections
     labels: tuple[Label, ...] | None
@@ -111,7 +110,7 @@ def evaluate_detectors(
             faces = candidate.detect(image)
             times.append(time.perf_counter() - started)
             accepted, labels = _accept(candidate, faces, image)
-            of_candidate.append(Detections(scene, detections_in(scene, faces), detections_in(scene, accepted), labels))
+            of_candidate.append(Detections(detections_in(scene, faces), detections_in(scene, accepted), labels))
     in_empty = [0] * len(candidates)
     for path in with_progress(empty, total=len(empty), what="detecting in pictures without people"):
         image = read_picture(path)
@@ -179,7 +178,7 @@ class _FaceResult:
 
 def _face_results(detections: Detections, matching: Match) -> list[_FaceResult]:
     """The annotated faces of a scene that are large enough to count."""
-    scene = detections.scene
+    scene = detections.accepted.scene
     sides = (scene.faces[:, 2:] - scene.faces[:, :2]).min(axis=1, initial=np.inf)
     read: dict[int, Label] = {}
     if detections.labels is not None:

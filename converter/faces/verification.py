@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import numpy as np
 from converter.drawn_faces import as_png, drawn_faces
 from converter.faces.conversion import InputSize
 from converter.tensorflow_logs import quiet_tensorflow
+from converter.tflite_conversion import versions
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard
 from edge_agent.vision.detector.tflite import TfliteDetector
@@ -31,7 +31,6 @@ GOLDEN_SCORE = 0.5
 _FACE_SHARES = (0.3, 0.4, 0.5, 0.6)
 _GOLDEN_WIDTH_PX, _GOLDEN_HEIGHT_PX = 160, 120
 _GROUND = (150, 140, 120)
-_DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "ai-edge-litert", "tflite-runtime")
 
 
 def make_detector_card(
@@ -50,7 +49,7 @@ def make_detector_card(
         golden_picture=as_png(next(_golden_pictures())),
         training_data=list(detector.training_data),
         metrics={"validation": dict(detector.metrics)},
-        versions=_versions(),
+        versions=versions(),
     )
     with quiet_tensorflow():
         runtimes = _working_runtimes(next(iter(contents.values())), name=name)
@@ -153,13 +152,3 @@ def _most_confident_face(card: DetectorCard, content: bytes, runtime: RuntimeNam
     opener = partial(open_interpreter, content, name=card.name, runtime=runtime)
     detector = TfliteDetector(card, [opener], name=card.name, min_score=GOLDEN_SCORE, min_face_px=1)
     return next(iter(detector.detect(picture)), None)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

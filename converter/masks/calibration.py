@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes, with_pictures
-from converter.progress import with_progress
+from converter.labelled_faces import LabelledFace, faces_in, faces_of_scenes
+from converter.progress import print_message, with_progress
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import RESAMPLINGS
 from edge_agent.vision.tensors import face_pixels
+from training.masks.examples import with_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,23 +66,28 @@ def read_pixels(
     network: Network,
     *,
     resamplings: Sequence[Resampling] = RESAMPLINGS,
-    unreadable: list[str] | None = None,
+    reports_skipped: bool = False,
 ) -> tuple[dict[Resampling, NDArray[np.uint8]], tuple[Label | None, ...]]:
     """Read faces as a network sees them; returns their pixels by resampling method, and their labels.
 
-    The pixels are uint8, (faces, height, width, 3), RGB. Unreadable pictures are skipped and added to `unreadable`.
+    The pixels are uint8, (faces, height, width, 3), RGB. Unreadable pictures are skipped, with a message on stderr if
+    `reports_skipped`.
     """
     width_px, height_px = network.width_px, network.height_px
     no_pixels = np.zeros((0, height_px, width_px, 3), np.uint8)
     by_resampling: dict[Resampling, list[NDArray[np.uint8]]] = {resampling: [no_pixels] for resampling in resamplings}
     labels = []
-    with_images = with_pictures(faces, unreadable=[] if unreadable is None else unreadable)
+    unreadable: list[str] = []
+    with_images = with_pictures(faces, unreadable=unreadable)
     for face, image in with_progress(with_images, total=len(faces), what="reading pictures"):
         region = face.region(image, margin_fraction=network.margin_fraction)
         for resampling, pixels in by_resampling.items():
             face_image = face_pixels(image, region, width_px=width_px, height_px=height_px, resampling=resampling)
             pixels.append(face_image[np.newaxis])
         labels.append(face.label)
+    if reports_skipped:
+        for error in unreadable:
+            print_message(f"skipped: {error}")
     return {resampling: np.concatenate(pixels) for resampling, pixels in by_resampling.items()}, tuple(labels)
 
 

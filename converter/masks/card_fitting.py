@@ -6,12 +6,10 @@ the device will compute them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converter.labelled_faces import with_pictures
 from converter.masks.confidence_calibration import (
     MIN_FACES,
     fit_no_face_threshold,
@@ -25,6 +23,7 @@ from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
+from training.masks.examples import with_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,20 +35,12 @@ if TYPE_CHECKING:
     from edge_agent.vision.card import ClassifierCard
 
 
-@dataclass(frozen=True, slots=True)
-class CardFit:
-    """A fitted card with the metrics before and after, on the faces it was fitted to."""
-
-    card: ClassifierCard
-    before: Metrics
-    after: Metrics
-    unreadable: tuple[str, ...]
-
-
 def fit_card(
     card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
-) -> CardFit:
+) -> ClassifierCard:
     """Fit the temperature, and the thresholds if a false alarm fraction is given, to labelled faces.
+
+    The changes, and the faces that cannot be read, are reported on stderr.
 
     Raises:
         ConfigError: there are too few faces.
@@ -86,28 +77,20 @@ def fit_card(
         fitted = fitted.model_copy(update={"no_face_threshold": fit_no_face_threshold(no_face)})
     before, after = _metrics(bare, raw, true), _metrics(fitted, scaled, true)
     fitted = fitted.model_copy(update={"metrics": fitted.metrics | {"validation": after.summary()}})
-    return CardFit(with_golden(fitted, interpreter), before, after, tuple(unreadable))
-
-
-def fit_and_report(
-    card: ClassifierCard, content: bytes, faces: Sequence[LabelledFace], *, false_alarm_fraction: float | None
-) -> ClassifierCard:
-    """Fit a card and report the changes on stderr.
-
-    Raises:
-        ConfigError: there are too few faces.
-    """
-    fitted = fit_card(card, content, faces, false_alarm_fraction=false_alarm_fraction)
-    for error in fitted.unreadable:
+    for error in unreadable:
         print_message(f"skipped: {error}")
-    before, after = fitted.before.calibration_error or 0.0, fitted.after.calibration_error or 0.0
-    print_message(f"temperature {fitted.card.temperature:g}: calibration error {before:.3f} -> {after:.3f}")
-    if fitted.card.no_face_threshold is not None:
-        print_message(f"threshold of no_face {fitted.card.no_face_threshold:g}")
-    for label, threshold in fitted.card.thresholds.items():
-        recalls = (fitted.before.recall(label).value or 0.0, fitted.after.recall(label).value or 0.0)
+    _report(fitted, before, after)
+    return with_golden(fitted, interpreter)
+
+
+def _report(card: ClassifierCard, before: Metrics, after: Metrics) -> None:
+    errors = (before.calibration_error or 0.0, after.calibration_error or 0.0)
+    print_message(f"temperature {card.temperature:g}: calibration error {errors[0]:.3f} -> {errors[1]:.3f}")
+    if card.no_face_threshold is not None:
+        print_message(f"threshold of no_face {card.no_face_threshold:g}")
+    for label, threshold in card.thresholds.items():
+        recalls = (before.recall(label).value or 0.0, after.recall(label).value or 0.0)
         print_message(f"threshold of {label} {threshold:g}: recall {recalls[0]:.1%} -> {recalls[1]:.1%}")
-    return fitted.card
 
 
 def _metrics(card: ClassifierCard, scores: NDArray[np.float64], truths: NDArray[np.int64]) -> Metrics:

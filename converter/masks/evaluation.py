@@ -6,11 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from converter.labelled_faces import with_pictures
 from converter.masks.metrics import Metrics, Reading, Share, measure, metrics_by_band
 from converter.progress import with_progress
 from converter.skin_tone import typology_angle
 from edge_agent.errors import ConfigError
+from training.masks.examples import with_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from converter.drawn_faces import as_png
 from converter.masks.format_selection import format_table
 from converter.masks.model_settings import describe_settings
+from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from converter.masks.calibration import CalibrationSet
     from converter.masks.float_models import FloatModel
@@ -77,7 +75,7 @@ def _picture(index: int, converted: ConvertedModel, shown: CalibrationSet) -> st
     differs = readings[0][1] != readings[1][1]
     lines = "".join(_reading(who, label, score, truth) for who, label, score in readings)
     truth_line = f"<div>is {truth}</div>" if truth else ""
-    image = _as_png(shown.pixels[index])
+    image = as_png(resize(shown.pixels[index][:, :, ::-1], width_px=SHOWN_PX, height_px=SHOWN_PX))
     return (
         f'<li><img class="{"differs" if differs else ""}" alt="face {index}" src="data:image/png;base64,{image}">'
         f"{truth_line}{lines}</li>"
@@ -87,9 +85,3 @@ def _picture(index: int, converted: ConvertedModel, shown: CalibrationSet) -> st
 def _reading(who: str, label: Label, score: float, truth: Label | None) -> str:
     wrong = truth is not None and label != truth
     return f'<div class="{"wrong" if wrong else ""}">{who}: {label} {score:.2f}</div>'
-
-
-def _as_png(pixels: NDArray[np.uint8]) -> str:
-    scaled = cv2.resize(pixels[:, :, ::-1], (SHOWN_PX, SHOWN_PX), interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".png", scaled)
-    return base64.b64encode(data.tobytes()).decode()

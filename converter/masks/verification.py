@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +12,22 @@ from converter.drawn_faces import as_png, drawn_faces
 from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
 from converter.tensorflow_logs import quiet_tensorflow
+from converter.tflite_conversion import versions
 from edge_agent.domain import NO_FACE
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
-from edge_agent.vision.classifier import MaskClassifier
-from edge_agent.vision.tflite import Interpreter, RuntimeName, probe_runtimes
+from edge_agent.vision.classifier import MaskClassifier, open_classifier
+from edge_agent.vision.tflite import Interpreter, RuntimeName, open_interpreter, probe_runtimes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
 
 NO_FACE_THRESHOLD = 0.5
 """Above this, no face is more likely than a face."""
-_DISTRIBUTIONS = ("maskwatch", "tensorflow", "keras", "tf_keras", "ai-edge-litert", "tflite-runtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def make_card(
         ModelError: no runtime can run it.
     """
     with quiet_tensorflow():
-        interpreter = _first_working(content, name=name)
+        interpreter = open_interpreter(content, name=name)
     card = ClassifierCard(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -63,7 +62,7 @@ def make_card(
         training_data=list(network.training_data),
         source={"file": network.path.name, "kind": network.kind} | settings.as_json(),
         metrics=dict(metrics),
-        versions=versions_with(network.kind),
+        versions={"model": network.kind} | versions(),
         # Placeholders until the model has been run.
         golden=tuple(
             Golden(picture=as_png(face), scores=[0.0] * label_matrix(settings.outputs).shape[1])
@@ -135,13 +134,15 @@ def verify(content: bytes, card: ClassifierCard, *, in_every_runtime: bool = Tru
     return Verification(tuple(passed), tuple(missing), failures)
 
 
-def _first_working(content: bytes, *, name: str) -> Interpreter:
-    failures = []
-    for probe in probe_runtimes(content):
-        if probe.works:
-            return Interpreter(content, runtime=probe.runtime, threads=1)
-        failures.append(f"{probe.runtime}: {probe.failure}")
-    raise ModelError(f"{name}: no runtime of the device can run the converted model ({'; '.join(failures)})")
+def check_loadable(models: Iterable[Path]) -> None:
+    """Load written models with their cards, as a device does.
+
+    Raises:
+        ModelError: one cannot be loaded.
+    """
+    with quiet_tensorflow():
+        for model in models:
+            open_classifier(model)
 
 
 def _input_card(interpreter: Interpreter, network: Network, settings: ModelSettings) -> InputCard:
@@ -166,14 +167,3 @@ def _output_card(interpreter: Interpreter) -> OutputCard:
     tensor = interpreter.outputs[0]
     quantized = {"scale": tensor.scale, "zero_point": tensor.zero_point} if tensor.scale else {"scale": 1.0}
     return OutputCard.model_validate({"dtype": tensor.dtype.name, **quantized})
-
-
-def versions_with(kind: str) -> dict[str, str]:
-    """Versions of everything involved in making a model of this kind."""
-    versions = {"model": kind, "python": platform.python_version()}
-    for distribution in _DISTRIBUTIONS:
-        try:
-            versions[distribution] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            versions[distribution] = "not installed"
-    return versions

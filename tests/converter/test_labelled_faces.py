@@ -16,13 +16,13 @@ from converter.labelled_faces import (
     faces_of_scenes,
     labelled_faces_in,
     validation_faces,
-    with_pictures,
 )
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError
 from tests.alerts.test_export import Alerts, exported, review
 from tests.alerts.test_history import an_id
 from tests.converter.colour_classifier import BLUE, RED, write_pictures
+from training.masks.examples import with_pictures
 
 
 def labels_of(faces):

@@ -8,7 +8,7 @@ from converter.atomic_files import check_no_overwrite, write_atomically
 from converter.commands.options import overrides_of
 from converter.labelled_faces import validation_faces
 from converter.masks.calibration import CalibrationSet, check_count, choose_calibration_faces, read_pixels
-from converter.masks.card_fitting import fit_and_report
+from converter.masks.card_fitting import fit_card
 from converter.masks.comparison import predict
 from converter.masks.float_models import apply_settings
 from converter.masks.format_selection import (
@@ -23,13 +23,12 @@ from converter.masks.format_selection import (
 from converter.masks.model_settings import describe_network, determine_settings
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
+from converter.masks.verification import check_loadable
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
-from edge_agent.vision.classifier import open_classifier
 
 if TYPE_CHECKING:
     import argparse
@@ -84,7 +83,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
     models = [path for path in files if path.suffix == TFLITE_SUFFIX]
     if options.report:
         files |= write_report(options.report, converted[0], calibration, settings, model)
-    write_atomically(files, verify=lambda: _open_all(models))
+    write_atomically(files, verify=lambda: check_loadable(models))
     for target in files:
         print(safe(str(target)))
     return 0
@@ -94,11 +93,8 @@ def _choose(
     options: argparse.Namespace, network: Network, place: Path, chosen: Sequence[LabelledFace]
 ) -> tuple[ModelSettings, CalibrationSet]:
     """Determine the settings; returns the faces with the chosen resampling, so that the others can be freed."""
-    unreadable: list[str] = []
-    pictures, labels = read_pixels(chosen, network, unreadable=unreadable)
+    pictures, labels = read_pixels(chosen, network, reports_skipped=True)
     check_count(len(labels), place)
-    for error in unreadable:
-        print_message(f"skipped: {error}")
     settings = determine_settings(network, overrides_of(options), pictures, labels, force=options.force)
     return settings, CalibrationSet(pictures[settings.resampling], labels)
 
@@ -175,17 +171,10 @@ def _files(
     for model in converted:
         card = model.card
         if validation:
-            card = fit_and_report(card, model.content, validation, false_alarm_fraction=options.false_alarms)
+            card = fit_card(card, model.content, validation, false_alarm_fraction=options.false_alarms)
         target = _target(options, name, model.output_format)
         files |= {target: model.content, card_path(target): card.to_json().encode()}
     return files
-
-
-def _open_all(models: Sequence[Path]) -> None:
-    """Load the written models as a device does."""
-    with quiet_tensorflow():
-        for path in models:
-            open_classifier(path)
 
 
 def _describe_result(converted: ConvertedModel) -> None:

@@ -156,7 +156,7 @@ def test_an_error_about_an_unconverted_run_gives_the_command(run, scenes, tmp_pa
     (run / "faces.json").unlink()
 
     assert release(run, tmp_path, scenes) == 78
-    assert "holds 0 cards of converted detectors instead of one; make it with 'edge-convert" in capsys.readouterr().err
+    assert "holds 0 converted models instead of one; make it with 'edge-convert" in capsys.readouterr().err
 
 
 def test_every_network_is_measured_in_each_runtime(run, capsys):
