@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from converter.drawn_faces import as_png, drawn_faces
 from converter.faces.conversion import InputSize
 from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import versions
-from edge_agent.errors import ModelError
+from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard
 from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
@@ -31,6 +32,18 @@ GOLDEN_SCORE = 0.5
 _FACE_SHARES = (0.3, 0.4, 0.5, 0.6)
 _GOLDEN_WIDTH_PX, _GOLDEN_HEIGHT_PX = 160, 120
 _GROUND = (150, 140, 120)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""That of a card's files begins with it (`DetectorFile.file`)."""
+
+
+def check_name(name: str) -> None:
+    """Check that a detector can have this name, after which its files are named.
+
+    Raises:
+        ConfigError: a card does not allow it.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"--name '{name}': use letters, digits, '_', '.' and '-' only; files are named after it")
 
 
 def make_detector_card(

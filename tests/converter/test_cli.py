@@ -39,3 +39,11 @@ def test_a_path_that_the_disk_refuses_is_one_sentence_and_status_78(capsys):
     assert main(["evaluate", "a" * 300, "--folders", "faces"]) == 78
 
     assert "File name too long; correct the path" in capsys.readouterr().err
+
+
+def test_a_detector_gets_no_name_that_its_card_does_not_allow(tmp_path, capsys):
+    (tmp_path / "run.json").write_text('{"kind": "face_detector"}')
+
+    assert main(["release", str(tmp_path), "--scenes", "annotations.json", "--name", "my faces"]) == 78
+
+    assert "--name 'my faces': use letters" in capsys.readouterr().err

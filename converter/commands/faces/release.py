@@ -10,7 +10,7 @@ from converter.errors import check_passed
 from converter.faces.accuracy_check import check_detector
 from converter.faces.candidates import DetectorCandidate, DetectorSettings, float_detect, open_detector_candidates
 from converter.faces.evaluation import evaluate_detectors, scenes_of
-from converter.faces.verification import detector_files, renamed, verify_detector
+from converter.faces.verification import check_name, detector_files, renamed, verify_detector
 from converter.model_card import detector_model_card, replace_section
 from converter.model_kind import CARD_SUFFIX, converted_card_of
 from converter.progress import print_message
@@ -31,6 +31,8 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     """Compare with the float network, and write only if the accuracy check passes."""
     if options.scenes is None:
         raise ConfigError("no test data; give --scenes, with pictures that the detector was not trained on")
+    name = options.name or DEFAULT_NAME
+    check_name(name)
     card_file = converted_card_of(options.run)
     card, contents = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
@@ -43,7 +45,6 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     reports = evaluate_detectors([converted, original], scenes, [])
     check_passed(check_detector(reports[0], reports[1], [len(content) for content in contents]), title=title)
-    name = options.name or DEFAULT_NAME
     evaluation = {title: _summary(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
     card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": evaluation}})
     verify_detector(card, contents)
