@@ -1,4 +1,4 @@
-"""Float models: wraps a network with its settings as a mask classifier.
+"""Float models: wraps a network with its settings as a mask classifier, and converts it to TFLite.
 
 Preprocessing that a card cannot express becomes a fixed 1x1 convolution in front, and the meaning of the outputs a
 fixed matrix behind the network.
@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graphs import freeze
+from converter.masks.graphs import freeze, has_loop
 from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
 from converter.tensorflow_logs import quiet_tensorflow
+from converter.tflite_conversion import calibration_samples, run_converter
+from edge_agent.errors import ModelError
 from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from converter.masks.model_settings import ModelSettings
     from converter.masks.networks import Network
+    from converter.tflite_conversion import Format
     from edge_agent.domain import Box, Image, Label
 
 
@@ -89,3 +94,29 @@ def apply_settings(network: Network, settings: ModelSettings) -> FloatModel:
     with quiet_tensorflow():
         function = freeze(call, (1, network.height_px, network.width_px, 3), "float32")
     return FloatModel(network, settings, function)
+
+
+def to_tflite(model: FloatModel, output_format: Format, *, pixels: NDArray[np.uint8]) -> bytes:
+    """Convert a float model, batch 1; `int8` takes and gives uint8, the others float32.
+
+    `pixels` are the calibration pictures, (pictures, height, width, 3), RGB; only `int8` and `int16` use them.
+
+    Raises:
+        ModelError: TensorFlow cannot convert it.
+    """
+    # TensorFlow's quantizer of integer formats ends the whole process at a loop.
+    if output_format in {"int8", "int16"} and has_loop(model.function):
+        raise ModelError(
+            f"{model.network.path}: has a loop, as of a recurrent layer, which TensorFlow cannot quantize to "
+            f"{output_format}; use --format best, or build the layer with unroll=True"
+        )
+
+    def samples() -> Iterator[list[NDArray[Any]]]:
+        for picture in calibration_samples(pixels):
+            yield [model.values(picture)]
+
+    with quiet_tensorflow():
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([model.function])
+        return run_converter(converter, output_format, samples=samples, name=str(model.network.path))

@@ -13,7 +13,7 @@ import numpy as np
 
 from converter.errors import AccuracyError
 from converter.masks.comparison import Comparison, predict_converted
-from converter.masks.conversion import to_tflite
+from converter.masks.float_models import to_tflite
 from converter.masks.verification import Verification, make_card, verify
 from converter.progress import print_message, progress_step
 from converter.tensorflow_logs import quiet_tensorflow

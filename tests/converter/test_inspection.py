@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converter.inspection import inspect_model
-from converter.masks.conversion import to_tflite
+from converter.masks.float_models import to_tflite
 from converter.masks.outputs import LabelMapping
 from converter.masks.overrides import ModelOverrides
 from converter.tensorflow_logs import quiet_tensorflow
