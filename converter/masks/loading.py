@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ValidationError
+
 from converter.masks.file_formats import describe_archive, format_of
 from converter.masks.keras_models import (
     ARCHITECTURE,
@@ -25,11 +27,11 @@ from converter.masks.keras_models import (
 )
 from converter.masks.label_files import LABELS, names_beside, read_label_file
 from converter.masks.onnx_models import load_onnx
-from converter.masks.preprocessing import COLOURS, PIXEL_RANGES
+from converter.masks.preprocessing import Colours, PixelRange
 from converter.masks.saved_models import SAVED_MODEL, load_saved_model
 from converter.masks.tfjs_models import is_tfjs, labels_in_metadata, load_tfjs
 from converter.model_kind import run_file_of
-from edge_agent.errors import ModelError
+from edge_agent.errors import ModelError, mistakes_in
 
 if TYPE_CHECKING:
     from converter.masks.loaded_model import LoadedModel
@@ -138,33 +140,37 @@ def _load_teachable(folder: Path, *, source: Path) -> LoadedModel:
     return replace(loaded, path=source, name=source.stem, kind=kind, output_names=names, pixels="-1..1", colours="rgb")
 
 
+class _Run(BaseModel):
+    """What a training run states of its model in run.json."""
+
+    labels: tuple[str, ...]
+    margin_fraction: float
+    name: str | None = None
+    pixels: PixelRange | None = None
+    colour_order: Colours | None = None
+    training_data: tuple[str, ...] = ()
+
+
 def _with_run(loaded: LoadedModel, path: Path) -> LoadedModel:
     """Add the metadata that a training run wrote beside its model."""
-    run = run_file_of(path)
-    if not run.is_file():
+    file = run_file_of(path)
+    if not file.is_file():
         return loaded
     try:
-        run_info = json.loads(run.read_text(encoding="utf-8"))
-        labels = tuple(str(label) for label in run_info["labels"])
-        margin = float(run_info["margin_fraction"])
-        pixels = run_info.get("pixels")
-        if pixels is not None and pixels not in PIXEL_RANGES:
-            raise ModelError(f"{run}: states pixels '{pixels}'; known: {', '.join(PIXEL_RANGES)}")
-        colours = run_info.get("colour_order")
-        if colours is not None and colours not in COLOURS:
-            raise ModelError(f"{run}: states colour_order '{colours}'; known: {', '.join(COLOURS)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        run = _Run.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        mistakes = "; ".join(mistakes_in(error))
         raise ModelError(
-            f"{run}: not the description of a training run: {error!r}; train again, or remove it"
+            f"{file}: not the description of a training run: {mistakes}; train again, or remove it"
         ) from error
     return replace(
         loaded,
-        name=str(run_info.get("name", loaded.name)),
-        output_names=labels,
-        margin_fraction=margin,
-        pixels=pixels,
-        colours=colours,
+        name=run.name or loaded.name,
+        output_names=run.labels,
+        margin_fraction=run.margin_fraction,
+        pixels=run.pixels,
+        colours=run.colour_order,
         # The resampling of edge-train.
         resampling="area",
-        training_data=tuple(str(part) for part in run_info.get("training_data", ())),
+        training_data=run.training_data,
     )
