@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import time
 import pytest
 import yaml
 
+from tests.file_sizes import limited_file_size
 from tests.training.conftest import TINY
 from training.cli import main
 
@@ -207,17 +207,24 @@ def _wait_for(happened, *, process) -> None:
 
 
 @pytest.mark.tensorflow
+def test_a_run_that_ends_before_its_reports_are_written_has_no_model(tmp_path, class_folders):
+    schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
+    run = tmp_path / "run"
+    (run / "confusion.png").mkdir(parents=True)
+
+    assert main(["masks", str(a_recipe(tmp_path, class_folders, schedule=schedule)), "--output", str(run)]) == 78
+
+    assert not (run / "model.keras").exists()
+
+
+@pytest.mark.tensorflow
 def test_a_full_disk_gives_one_message_and_leaves_no_partial_model(tmp_path, class_folders, capsys):
     run = tmp_path / "run"
     schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
     recipe = str(a_recipe(tmp_path, class_folders, schedule=schedule))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Room for the packs and not for a model.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
-    try:
+    with limited_file_size(400_000):
         status = main(["masks", recipe, "--output", str(run)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert status == 78
     assert "make room, or choose another folder" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 from edge_agent.domain import CLASSES
@@ -11,7 +10,7 @@ from edge_agent.errors import ConfigError
 from training.annotations import read_annotations
 from training.coco import CocoFile
 from training.masks.run import LAST, MANIFEST, SUMMARY
-from training.run_folder import check_new_folder
+from training.run_folder import check_new_folder, save_model
 from training.weight_averaging import average_weights
 
 if TYPE_CHECKING:
@@ -37,12 +36,14 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
     average_weights(network, other_network, share=share, name=str(other))
     summaries = [json.loads((folder / SUMMARY).read_text(encoding="utf-8")) for folder in (run, other)]
     output.mkdir(parents=True, exist_ok=True)
-    network.save(output / "model.keras")
-    shutil.copy(output / "model.keras", output / LAST)
     training_data = sorted({name for summary in summaries for name in summary["training_data"]})
     summary = {**summaries[1], "name": output.name, "training_data": training_data, "validation": {}}
     (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return _write_manifest(run, other, output)
+    count = _write_manifest(run, other, output)
+    network.save(output / LAST)
+    # Written last, as in a run.
+    save_model(network, output / "model.keras")
+    return count
 
 
 def _write_manifest(run: Path, other: Path, output: Path) -> int:

@@ -57,7 +57,6 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     history = fit(recipe, data_set, folder=folder, teacher=open_teacher(recipe))
     save_model(keras.models.load_model(folder / read_state(folder).model), folder / LAST, include_optimizer=False)
     network = trained_network(recipe, folder)
-    save_model(network, folder / "model.keras")
     (folder / "architecture.json").write_text(network.to_json(indent=1), encoding="utf-8")
     pixels = unaugmented_pixels(data_set.validation, recipe)
     predictions = predict(network, pixels, data_set.validation, recipe)
@@ -69,6 +68,9 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     draw_reliability(predictions, folder / "reliability.png")
     draw_mistakes(predictions, pixels, sources, folder / "mistakes.png")
     (folder / SUMMARY).write_text(json.dumps(_summary(recipe, reports), indent=2) + "\n", encoding="utf-8")
+    # Written last, so that a folder with a model is a finished run: without its run.json it would be converted with
+    # other settings.
+    save_model(network, folder / "model.keras")
     log.info("%s", (folder / "report.txt").read_text(encoding="utf-8"))
 
 
