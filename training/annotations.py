@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 class AnnotatedFace:
     """One annotated box of a picture.
 
-    `number` is its id, 0 if it has none, `name` that of its category; `ignore`: its label is undecidable.
+    `number` is its id, 0 if it has none, `name` that of its category; `ignore`: its label is undecidable. `drawn_on` is
+    the picture that this one shows with a drawing.
     """
 
     number: int
@@ -42,6 +43,7 @@ class AnnotatedFace:
     name: str | None
     box: Box
     ignore: bool
+    drawn_on: Path | None
 
 
 # The keys in use; COCO files have many more, which are irrelevant here.
@@ -53,6 +55,7 @@ class _Image(BaseModel):
     source: str | None = None
     split: str = "train"
     domain: str | None = None
+    drawn_on: str | None = None
 
 
 class _Annotation(BaseModel):
@@ -138,8 +141,7 @@ def _read_all(path: Path) -> list[AnnotatedFace]:
         faces.append(
             AnnotatedFace(
                 number=annotation.id,
-                # Normalised, so that a picture named by two files is recognised as the same.
-                path=Path(os.path.normpath(path.parent / image.file_name)),
+                path=_picture(path, image.file_name),
                 source=image.source or path.parent.name,
                 split=image.split,
                 domain=image.domain,
@@ -147,6 +149,7 @@ def _read_all(path: Path) -> list[AnnotatedFace]:
                 name=names.get(annotation.category_id) if annotation.category_id is not None else None,
                 box=box,
                 ignore=annotation.ignore or annotation.iscrowd,
+                drawn_on=_picture(path, image.drawn_on) if image.drawn_on else None,
             )
         )
     if outside:
@@ -154,6 +157,11 @@ def _read_all(path: Path) -> list[AnnotatedFace]:
     if unused_keys := {key for annotation in content.annotations for key in annotation.model_extra or ()} - UNUSED_KEYS:
         log.warning("%s: keys of annotations that are not used: %s", path, ", ".join(sorted(unused_keys)))
     return faces
+
+
+def _picture(annotations: Path, name: str) -> Path:
+    """The path of a picture, normalised, so that one named by two files is recognised as the same."""
+    return Path(os.path.normpath(annotations.parent / name))
 
 
 def _load(path: Path) -> _Coco:

@@ -24,22 +24,25 @@ class CocoFile:
         self._images: dict[str, dict[str, Any]] = {}
         self._annotations: list[dict[str, Any]] = []
 
-    def add_picture(self, path: Path, *, source: str, split: str) -> None:
-        """Add a picture, unless it has been added before."""
-        name = os.path.relpath(path, self._path.parent)
+    def add_picture(self, path: Path, *, source: str, split: str, drawn_on: Path | None = None) -> None:
+        """Add a picture, unless it has been added before; `drawn_on` is the one that it shows with a drawing."""
+        name = self._name(path)
         image = {"id": len(self._images) + 1, "file_name": name, "source": source, "split": split}
-        self._images.setdefault(name, image)
+        self._images.setdefault(name, image | ({"drawn_on": self._name(drawn_on)} if drawn_on else {}))
 
     def add_face(self, picture: Path, corners: Sequence[float], *, category: str, ignore: bool = False) -> None:
         """Add a face of an added picture; corners are x1, y1, x2, y2 in its pixels."""
         x1, y1, x2, y2 = corners
         face = {
             "id": len(self._annotations) + 1,
-            "image_id": self._images[os.path.relpath(picture, self._path.parent)]["id"],
+            "image_id": self._images[self._name(picture)]["id"],
             "category_id": self._categories[category],
             "bbox": [round(value, DIGITS) for value in (x1, y1, x2 - x1, y2 - y1)],
         }
         self._annotations.append(face | ({"ignore": 1} if ignore else {}))
+
+    def _name(self, picture: Path) -> str:
+        return os.path.relpath(picture, self._path.parent)
 
     def write(self) -> None:
         """Write the file."""

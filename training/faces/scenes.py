@@ -61,6 +61,8 @@ class Scene:
     """Of each annotated face; None if unknown."""
     poses: tuple[str | None, ...] = ()
     domain: str | None = None
+    drawn_on: Path | None = None
+    """The picture that this one shows with a drawing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,7 @@ class SceneSet:
     validation: tuple[Scene, ...]
     unreadable: tuple[str, ...]
     excluded: int
-    """Pictures excluded because they, or near-duplicates, are used for evaluation elsewhere."""
+    """Pictures excluded because they, near-duplicates, or those they are drawn on, are used for evaluation."""
 
     def table(self) -> str:
         """Pictures and faces by source and split, as text."""
@@ -85,7 +87,9 @@ class SceneSet:
                 f"{sum(len(scene.faces) for scene in validation):>7}"
             )
         if self.excluded:
-            lines.append(f"{self.excluded} pictures excluded: they or a near-duplicate are in a test set")
+            lines.append(
+                f"{self.excluded} pictures excluded: they, a near-duplicate or original are used for evaluation"
+            )
         return "\n".join(lines)
 
 
@@ -117,6 +121,7 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
         hashes_of_test_sets(recipe.validation.test_sets, folder=folder),
         recipe.validation,
         seed=recipe.seed,
+        drawn_on={scene.path: scene.drawn_on for scene, _ in readable if scene.drawn_on is not None},
     )
     pairs = [(scene, data) for scene, data in readable if splits[scene.path] == "train"]
     if teacher is not None:
@@ -202,6 +207,7 @@ def annotated_scenes(
             labels=tuple(label_of(face.name or "") for face in faces),
             poses=tuple(face.pose for face in faces),
             domain=all_faces[0].domain,
+            drawn_on=all_faces[0].drawn_on,
         )
         scenes.append(scene)
     if not any(len(scene.faces) for scene in scenes):

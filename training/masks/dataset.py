@@ -78,7 +78,7 @@ class DataSet:
     validation: Faces
     unreadable: tuple[str, ...]
     excluded: int
-    """Faces excluded because their picture, or a near-duplicate, is used for evaluation elsewhere."""
+    """Faces excluded because their picture, a near-duplicate, or the one it is drawn on, is used for evaluation."""
 
     def table(self) -> str:
         """Counts by source, label and split, as text."""
@@ -93,7 +93,9 @@ class DataSet:
             for (source, label), (train, validation) in sorted(counts.items())
         ]
         if self.excluded:
-            lines.append(f"excluded: {self.excluded}, whose picture or a near-duplicate is in a test set")
+            lines.append(
+                f"excluded: {self.excluded}, whose picture is used for evaluation, or a near-duplicate or original"
+            )
         return "\n".join(lines)
 
 
@@ -192,14 +194,25 @@ def _splits_of(packs: Sequence[Pack], recipe: MaskRecipe, packs_folder: Path) ->
     hashes: dict[Path, NDArray[np.uint8]] = {}
     sources: dict[Path, str] = {}
     train_only: set[Path] = set()
+    drawn_on: dict[Path, Path] = {}
     for pack, data in zip(packs, recipe.data, strict=True):
         for example, bits in zip(pack.examples, pack.hashes, strict=True):
             hashes[example.path] = bits
             sources.setdefault(example.path, example.source)
+            if example.drawn_on is not None:
+                drawn_on[example.path] = example.drawn_on
             if not data.held_out:
                 train_only.add(example.path)
     test_hashes = hashes_of_test_sets(recipe.validation.test_sets, folder=packs_folder)
-    return assign_splits(hashes, sources, test_hashes, recipe.validation, seed=recipe.seed, train_only=train_only)
+    return assign_splits(
+        hashes,
+        sources,
+        test_hashes,
+        recipe.validation,
+        seed=recipe.seed,
+        train_only=train_only,
+        drawn_on=drawn_on,
+    )
 
 
 def _is_large_enough(example: Example, recipe: MaskRecipe) -> bool:

@@ -37,6 +37,8 @@ class Example:
     label: Class
     source: str
     box: Box | None = None
+    drawn_on: Path | None = None
+    """The picture that this one shows with a drawing."""
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -145,7 +147,7 @@ def read_scenes(
         ConfigError: the file is missing or not COCO, a correction has an unknown id, or no face matches.
     """
     examples = [
-        Example(face.path, cast("Class", face.name), face.source, face.box)
+        Example(face.path, cast("Class", face.name), face.source, face.box, face.drawn_on)
         for face in read_annotations(annotations, sources=sources, splits=splits, corrections=corrections)
         if not face.ignore and face.name in labels and face.box.shorter_side_px >= max(min_face_px, 1.0)
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import cv2
@@ -82,12 +83,14 @@ def assign_splits(
     *,
     seed: int,
     train_only: Collection[Path] = (),
+    drawn_on: Mapping[Path, Path] = MappingProxyType({}),
 ) -> dict[Path, Split]:
     """The split of each picture in `hashes`, the same for near-duplicates.
 
     `sources` names the source of each picture that may be held out for validation; near-duplicates of those that are,
     and pictures like those of a test set, whose hashes are `test_hashes`, (n, 8), are excluded. Pictures in
-    `train_only`, and their near-duplicates, are for training.
+    `train_only`, and their near-duplicates, are for training. A drawing on a picture that is not for training, by
+    `drawn_on`, is excluded.
     """
     paths = list(hashes)
     all_groups = duplicate_groups(np.array([*hashes.values(), *test_hashes]), duplicate_bits=recipe.duplicate_bits)
@@ -106,6 +109,10 @@ def assign_splits(
             splits[path] = "train"
         else:
             splits[path] = "validation" if path in sources else "excluded"
+    split_of_place = {path.resolve(): split for path, split in splits.items()}
+    for drawing, original in drawn_on.items():
+        if split_of_place.get(original.resolve(), "train") != "train":
+            splits[drawing] = "excluded"
     return splits
 
 

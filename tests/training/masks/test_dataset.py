@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_agent.errors import ConfigError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_pixels, face_region
+from training.coco import CocoFile
 from training.masks.batches import unaugmented_pixels
 from training.masks.dataset import open_data_set, write_manifest
 from training.masks.examples import read_scenes
@@ -53,6 +55,31 @@ def test_all_data_that_is_not_held_out_is_used_for_training(tiny_recipe, class_f
 
     copied = {(path.parent.name, path.name) for path in more.rglob("*.png")}
     assert not copied & names(data_set.validation), "a near-duplicate of a training picture is used for validation"
+
+
+def test_what_is_drawn_on_a_picture_of_the_validation_is_not_learnt(tiny_recipe, class_folders, tmp_path):
+    drawn = CocoFile(tmp_path / "drawn" / "annotations.json", ["without_mask"])
+    originals = sorted((class_folders / "without_mask").glob("*.png"))
+    (tmp_path / "drawn").mkdir()
+    for original in originals:
+        # Too different from the original to be a near-duplicate.
+        picture = tmp_path / "drawn" / original.name
+        cv2.imwrite(str(picture), cv2.flip(read_picture(original), 0))
+        drawn.add_picture(picture, source="drawn", split="train", drawn_on=original)
+        drawn.add_face(picture, (0, 0, 20, 20), category="without_mask")
+    drawn.write()
+    scenes = str(tmp_path / "drawn" / "annotations.json")
+    recipe = tiny_recipe(data=[{"folders": str(class_folders)}, {"scenes": scenes, "held_out": False}])
+
+    data_set = open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+    held_out = {name for label, name in names(data_set.validation) if label == "without_mask"}
+    paths = [data_set.train.example(row).path for row in range(len(data_set.train))]
+    assert held_out
+    assert {path.name for path in paths if path.parent == tmp_path / "drawn"} == {
+        original.name for original in originals
+    } - held_out
+    assert data_set.excluded == len(held_out)
 
 
 def test_the_share_of_a_source_determines_how_often_it_is_drawn(tiny_recipe, class_folders, tmp_path):
