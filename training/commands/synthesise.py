@@ -1,4 +1,4 @@
-"""`edge-train synthesise`: draws masks on bare faces."""
+"""`edge-train synthesise`: draws masks or beards on bare faces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def add_to(commands: Any) -> None:
     parser = add_command(
         commands,
         "synthesise",
-        draw_masks,
-        summary="draw masks on bare faces",
-        about="Draws masks on bare faces, worn properly or incorrectly, and writes a labelled data set.",
+        draw_on_faces,
+        summary="draw masks or beards on bare faces",
+        about="Draws masks on bare faces, worn properly or incorrectly, or beards, and writes a labelled data set.",
         example="edge-train synthesise bare_faces --output drawn --detector face_detection_yunet_2023mar.onnx",
     )
     parser.add_argument(
@@ -29,6 +29,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder")
     parser.add_argument(
         "--detector", type=Path, required=True, metavar="YUNET.onnx", help="detector of faces and landmarks"
+    )
+    parser.add_argument(
+        "--draw",
+        choices=("masks", "beards"),
+        default="masks",
+        help="masks, or beards, with which faces stay without_mask (default: masks)",
     )
     parser.add_argument(
         "--min-score", type=number(least=0, most=1), default=0.6, help="minimum score of a face, 0..1 (default: 0.6)"
@@ -48,17 +54,17 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--seed", type=number(least=0, kind=int), default=1)
 
 
-def draw_masks(options: argparse.Namespace) -> int:
-    """Draw the masks, and print the number of faces by label."""
+def draw_on_faces(options: argparse.Namespace) -> int:
+    """Draw, and print the number of faces by label."""
     from training.masks.landmarks import LandmarkDetector
-    from training.masks.synthesise import synthesise
+    from training.masks.synthesise import synthesise, with_beard, with_mask
 
     detector = LandmarkDetector(options.detector, min_score=options.min_score)
     done = synthesise(
         options.folder,
         output=options.output,
         detector=detector,
-        wrong_share=options.wrong_share,
+        draw=with_beard if options.draw == "beards" else with_mask(options.wrong_share),
         max_pictures=options.max_pictures,
         seed=options.seed,
     )

@@ -148,8 +148,8 @@ def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
     return MaskStyle(
         kind=kind,
         pattern=pattern,
-        colour=_colour(colour),
-        second_colour=_colour(second),
+        colour=to_colour(colour),
+        second_colour=to_colour(second),
         wearing=wearing,
         top=top,
         side_top=side_top,
@@ -168,42 +168,75 @@ def _draw_position(random: np.random.Generator, wearing: Wearing, kind: MaskKind
     return top, top + hang, side_bottom, bottom + (0.6 if kind == "scarf" else 0.0)
 
 
-def _colour(values: NDArray[np.float64]) -> tuple[int, int, int]:
+def to_colour(values: NDArray[np.float64]) -> tuple[int, int, int]:
+    """The nearest colour of a lit surface: neither black nor white."""
     blue, green, red = np.clip(values, 8, 247).astype(int).tolist()
     return blue, green, red
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """A head and its surroundings, cut from a picture and enlarged for soft edges."""
+
+    pixels: NDArray[np.float64]
+    """BGR, 0..255: shape (height, width, 3)."""
+    head: Head
+    """In its pixels."""
+    u: NDArray[np.float64]
+    """Of each pixel: shape (height, width), as `v`."""
+    v: NDArray[np.float64]
+    region: tuple[int, int, int, int]
+    """Its place in the picture: x1, y1, x2, y2."""
+
+    @classmethod
+    def around(cls, image: Image, face: FaceLandmarks) -> Surface | None:
+        """The surface of a face; none if less than two pixels of it are in the picture."""
+        head = Head.of(face)
+        scale = 2.0 if np.hypot(*head.down) < LARGE_FACE_PX else 1.0
+        x1, y1, x2, y2 = _region(head, image)
+        if min(x2 - x1, y2 - y1) < MIN_REGION_PX:
+            return None
+        size = (round((x2 - x1) * scale), round((y2 - y1) * scale))
+        pixels = cv2.resize(image[y1:y2, x1:x2], size, interpolation=cv2.INTER_CUBIC).astype(np.float64)
+        enlarged = Head((head.origin - (x1, y1)) * scale, head.across * scale, head.down * scale, head.turn)
+        rows, columns = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
+        return cls(pixels, enlarged, *enlarged.to_head(columns, rows), (x1, y1, x2, y2))
+
+    @property
+    def unit_px(self) -> float:
+        """One interpupillary distance."""
+        return float(np.hypot(*self.head.across))
+
+    def put_into(
+        self, image: Image, drawn: NDArray[np.float64], covered: NDArray[np.float64], random: np.random.Generator
+    ) -> Image:
+        """A copy of the picture with what was drawn on this surface, and the noise of a camera where it is covered."""
+        x1, y1, x2, y2 = self.region
+        part, size = image[y1:y2, x1:x2], (x2 - x1, y2 - y1)
+        small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+        noise = random.normal(0, 2.0, small.shape) * cv2.resize(covered, size, interpolation=cv2.INTER_AREA)[..., None]
+        # Untouched pixels are copied: resizing twice would have blurred them.
+        back = cv2.resize(self.pixels.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+        touched = np.abs(small - back).max(axis=2, keepdims=True) > 1.0
+        result = image.copy()
+        result[y1:y2, x1:x2] = np.where(touched, np.clip(small + noise, 0, 255), part).astype(np.uint8)
+        return result
+
+
 def draw_mask(image: Image, face: FaceLandmarks, style: MaskStyle) -> Image:
     """A copy of a picture (BGR, uint8) with this mask on a face, lit like the face."""
-    head = Head.of(face)
-    # Drawn at twice the resolution, for soft edges.
-    scale = 2.0 if np.hypot(*head.down) < LARGE_FACE_PX else 1.0
-    x1, y1, x2, y2 = _region(head, image)
-    part = image[y1:y2, x1:x2]
-    size = (round((x2 - x1) * scale), round((y2 - y1) * scale))
-    if min(part.shape[:2]) < MIN_REGION_PX:
+    surface = Surface.around(image, face)
+    if surface is None:
         return image.copy()
-    canvas = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC).astype(np.float64)
-    head_on_canvas = Head((head.origin - (x1, y1)) * scale, head.across * scale, head.down * scale, head.turn)
-    grid_y, grid_x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
-    u, v = head_on_canvas.to_head(grid_x, grid_y)
-    coverage = _coverage(_outline(head_on_canvas, style), size)
-    unit = float(np.hypot(*head_on_canvas.across))
-    canvas = _cast_shadow(canvas, coverage, unit)
-    canvas = _draw_loops(canvas, head_on_canvas, style, unit)
-    cloth = _cloth(u, v, head_on_canvas, style) * _brightness(canvas, u, v, head_on_canvas, style)[..., None]
-    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * unit))[..., None]
-    canvas = canvas * (1 - soft) + np.clip(cloth, 0, 255) * soft
-    small = cv2.resize(canvas, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
-    covered = cv2.resize(soft[..., 0], (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)[..., None]
-    noise = np.random.default_rng(style.seed).normal(0, 2.0, small.shape) * covered
-    result = image.copy()
-    # Untouched pixels are copied: resizing twice would have blurred them.
-    back = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
-    back = cv2.resize(back, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
-    touched = np.abs(small - back).max(axis=2, keepdims=True) > 1.0
-    result[y1:y2, x1:x2] = np.where(touched, np.clip(small + noise, 0, 255), part).astype(np.uint8)
-    return result
+    head, unit = surface.head, surface.unit_px
+    coverage = _coverage(_outline(head, style), surface.u.shape)
+    canvas = _cast_shadow(surface.pixels, coverage, unit)
+    canvas = _draw_loops(canvas, head, style, unit)
+    light = brightness(canvas, surface, top=style.top, bottom=style.bottom)
+    cloth = _cloth(surface.u, surface.v, head, style) * light[..., None]
+    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * unit))
+    canvas = canvas * (1 - soft[..., None]) + np.clip(cloth, 0, 255) * soft[..., None]
+    return surface.put_into(image, canvas, soft, np.random.default_rng(style.seed))
 
 
 def _region(head: Head, image: Image) -> tuple[int, int, int, int]:
@@ -239,8 +272,8 @@ def _outline(head: Head, style: MaskStyle) -> NDArray[np.float64]:
     return np.concatenate(rows)
 
 
-def _coverage(outline: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
-    coverage = np.zeros((size[1], size[0]), np.uint8)
+def _coverage(outline: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    coverage = np.zeros(shape, np.uint8)
     cv2.fillPoly(coverage, [np.round(outline * 16).astype(np.int32)], (255.0,), cv2.LINE_AA, 4)
     return np.asarray(coverage / 255.0, np.float64)
 
@@ -282,10 +315,12 @@ def _draw_loops(canvas: NDArray[np.float64], head: Head, style: MaskStyle, unit:
     return overlay.astype(np.float64)
 
 
-def _brightness(
-    canvas: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: MaskStyle
-) -> NDArray[np.float64]:
-    """Brightness of the cloth at each point, from the light on the face and its round shape: shape of u."""
+def brightness(canvas: NDArray[np.float64], surface: Surface, *, top: float, bottom: float) -> NDArray[np.float64]:
+    """Brightness of what covers a face from v = `top` to `bottom`, from the light on it and its round shape.
+
+    `canvas` are the pixels of the surface, darkened by shadows. Shape (height, width); 1 is a well-lit face.
+    """
+    u, v, head = surface.u, surface.v, surface.head
     grey = canvas.mean(axis=2)
     cheeks = _between(u, *CHEEKS_U) & _between(v, *CHEEKS_V)
     skin = float(np.median(grey[cheeks])) if cheeks.any() else 120.0
@@ -298,8 +333,8 @@ def _brightness(
     middle = head.ridge(v)
     half = np.where(u > middle, head.edge(v, 1) - middle, middle - head.edge(v, -1))
     horizontal = np.clip((u - middle) / np.maximum(half, 0.1), -1.2, 1.2)
-    centre = (style.top + style.bottom) / 2
-    low = np.clip((v - centre) / max(style.bottom - centre, 0.2), -1.0, 1.2)
+    centre = (top + bottom) / 2
+    low = np.clip((v - centre) / max(bottom - centre, 0.2), -1.0, 1.2)
     light = (
         1.0
         - 0.32 * horizontal**2
@@ -318,7 +353,7 @@ def _cloth(u: NDArray[np.float64], v: NDArray[np.float64], head: Head, style: Ma
     along = np.arcsin(np.clip((u - middle) / 1.25, -0.98, 0.98)) * 1.25
     share = _pattern(along, v, style, random)[..., None]
     cloth = np.array(style.colour) * (1 - share) + np.array(style.second_colour) * share
-    shading: NDArray[np.float64] = _wrinkles(u.shape, random) * (0.05 if style.kind in {"surgical", "cup"} else 0.09)
+    shading: NDArray[np.float64] = wrinkles(u.shape, random) * (0.05 if style.kind in {"surgical", "cup"} else 0.09)
     height = (v - style.top) / max(style.bottom - style.top, 0.2)
     match style.kind:
         case "surgical":
@@ -356,7 +391,7 @@ def _pattern(
             turned = np.arctan2(_cell_offset(v, step), _cell_offset(along, step))
             share = (_cell_distance(along, v, step) < 0.28 + 0.14 * np.cos(5 * turned)).astype(np.float64)
         case "camouflage":
-            share = (_wrinkles(v.shape, random) > random.uniform(0.0, 0.2)).astype(np.float64)
+            share = (wrinkles(v.shape, random) > random.uniform(0.0, 0.2)).astype(np.float64)
         case "print":
             half = random.uniform(0.15, 0.4)
             letters = _square_wave(along * random.uniform(4, 8), share=0.55)
@@ -382,7 +417,7 @@ def _cell_distance(along: NDArray[np.float64], v: NDArray[np.float64], step: flo
     return np.asarray(np.hypot(_cell_offset(along, step), _cell_offset(v, step)), np.float64)
 
 
-def _wrinkles(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
+def wrinkles(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float64]:
     """Smooth irregular folds, about -1..1: a few random values, upscaled."""
     total = np.zeros(shape[:2])
     for cells, strength in ((4, 0.6), (9, 0.4)):

@@ -1,7 +1,7 @@
-"""Synthesis: makes a data set of masks worn properly and wrongly from pictures of bare faces.
+"""Synthesis: makes a data set of masks worn properly and wrongly, or of beards, from pictures of bare faces.
 
-Writes `with_mask/` and `mask_worn_incorrectly/`, one picture per face with its surroundings, and `annotations.json`
-(COCO) with each face's box, so that the result can be read as class folders or as scenes.
+Writes one folder per label, with one picture per face with its surroundings, and `annotations.json` (COCO) with each
+face's box, so that the result can be read as class folders or as scenes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,11 +20,13 @@ from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, face_region
 from training.coco import CocoFile
+from training.masks.beards import choose_beard, draw_beard
 from training.masks.drawing import Head, Wearing, choose_style, draw_mask
 from training.masks.examples import Example, list_pictures, read_scenes
 from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from training.masks.landmarks import FaceLandmarks, LandmarkDetector
@@ -53,13 +55,42 @@ class SynthesisResult:
     unreadable: tuple[str, ...]
 
 
-def synthesise(
-    folder: Path, *, output: Path, detector: LandmarkDetector, wrong_share: float, max_pictures: int, seed: int
-) -> SynthesisResult:
-    """Draw a mask on the largest bare face of every picture below a folder, and write the data set.
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A picture with something drawn on its face, and what the face is now."""
 
-    If `folder` is a COCO file, every face annotated as bare in its train split is used. `wrong_share`, 0..1, of the
-    masks are worn wrongly; at most `max_pictures` pictures are used, evenly spread.
+    picture: Image
+    label: Label
+    kind: str
+
+
+Draw: TypeAlias = "Callable[[Image, FaceLandmarks, np.random.Generator], Drawn]"
+
+
+def with_mask(wrong_share: float) -> Draw:
+    """Draw masks, of which `wrong_share`, 0..1, are worn wrongly."""
+
+    def draw(image: Image, face: FaceLandmarks, random: np.random.Generator) -> Drawn:
+        wearing = _choose_wearing(image, face, wrong_share=wrong_share, random=random)
+        picture = draw_mask(image, face, choose_style(random, wearing=wearing))
+        return Drawn(picture, "with_mask" if wearing == "properly" else "mask_worn_incorrectly", wearing)
+
+    return draw
+
+
+def with_beard(image: Image, face: FaceLandmarks, random: np.random.Generator) -> Drawn:
+    """Draw a beard: the face stays bare."""
+    style = choose_beard(random)
+    return Drawn(draw_beard(image, face, style), "without_mask", style.kind)
+
+
+def synthesise(
+    folder: Path, *, output: Path, detector: LandmarkDetector, draw: Draw, max_pictures: int, seed: int
+) -> SynthesisResult:
+    """Draw a mask or beard on the largest bare face of every picture below a folder, and write the data set.
+
+    If `folder` is a COCO file, every face annotated as bare in its train split is used. At most `max_pictures` pictures
+    are used, evenly spread.
 
     Raises:
         ConfigError: there are no pictures or no faces, or the output folder is not empty.
@@ -74,7 +105,7 @@ def synthesise(
     drawn_faces = CocoFile(output / ANNOTATIONS, LABELS)
     counts: Counter[Label] = Counter()
     unreadable, without_face = [], 0
-    for number, example in enumerate(tqdm(pictures, desc="drawing masks", unit="picture", disable=None)):
+    for number, example in enumerate(tqdm(pictures, desc="drawing", unit="picture", disable=None)):
         try:
             image, annotated = _picture_of(example)
         except PictureError as error:
@@ -89,15 +120,13 @@ def synthesise(
         if not faces:
             without_face += 1
             continue
-        wearing = _choose_wearing(image, faces[0], wrong_share=wrong_share, random=random)
-        label: Label = "with_mask" if wearing == "properly" else "mask_worn_incorrectly"
-        drawn = draw_mask(image, faces[0], choose_style(random, wearing=wearing))
-        cropped, box = _crop(drawn, faces[0].box)
-        path = output / label / f"{number:05d}_{wearing}.jpg"
+        drawn = draw(image, faces[0], random)
+        cropped, box = _crop(drawn.picture, faces[0].box)
+        path = output / drawn.label / f"{number:05d}_{drawn.kind}.jpg"
         _write(path, cropped)
-        drawn_faces.add_picture(path, source=output.name, split="train")
-        drawn_faces.add_face(path, (box.x1, box.y1, box.x2, box.y2), category=label)
-        counts[label] += 1
+        drawn_faces.add_picture(path, source=output.name, split="train", drawn_on=example.path)
+        drawn_faces.add_face(path, (box.x1, box.y1, box.x2, box.y2), category=drawn.label)
+        counts[drawn.label] += 1
     if not counts:
         raise ConfigError(f"{folder}: no face of {MIN_FACE_PX} px or more was found in {len(pictures)} pictures")
     drawn_faces.write()

@@ -1,4 +1,4 @@
-"""Drawing: masks drawn on faces."""
+"""Drawing: masks and beards drawn on faces."""
 
 from __future__ import annotations
 

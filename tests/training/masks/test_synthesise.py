@@ -15,7 +15,7 @@ from edge_agent.errors import ConfigError, ModelError
 from training.coco import CocoFile
 from training.masks.examples import from_class_folders, read_scenes
 from training.masks.landmarks import FaceLandmarks, LandmarkDetector
-from training.masks.synthesise import synthesise
+from training.masks.synthesise import synthesise, with_beard, with_mask
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def bare_faces(tmp_path):
 def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces, tmp_path):
     output = tmp_path / "drawn"
 
-    done = synthesise(bare_faces, output=output, detector=detector, wrong_share=0.5, max_pictures=100, seed=2)
+    done = synthesise(bare_faces, output=output, detector=detector, draw=with_mask(0.5), max_pictures=100, seed=2)
 
     assert sum(done.written.values()) == 8
     assert done.without_face == 1
@@ -55,9 +55,20 @@ def test_the_data_set_reads_as_class_folders_and_as_scenes(detector, bare_faces,
 
 
 @pytest.mark.reference_data
+def test_faces_with_a_drawn_beard_stay_bare_and_name_the_picture_they_are_drawn_on(detector, bare_faces, tmp_path):
+    output = tmp_path / "drawn"
+
+    done = synthesise(bare_faces, output=output, detector=detector, draw=with_beard, max_pictures=100, seed=2)
+
+    assert done.written == {"without_mask": 8}
+    originals = {example.drawn_on for example in read_scenes(output / "annotations.json")}
+    assert originals == {bare_faces / f"{index}.png" for index in range(8)}
+
+
+@pytest.mark.reference_data
 def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
     for name in ("one", "other"):
-        synthesise(bare_faces, output=tmp_path / name, detector=detector, wrong_share=0.5, max_pictures=4, seed=2)
+        synthesise(bare_faces, output=tmp_path / name, detector=detector, draw=with_mask(0.5), max_pictures=4, seed=2)
 
     first, second = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "other"))
     assert [path.name for path in first] == [path.name for path in second]
@@ -67,7 +78,7 @@ def test_the_same_seed_draws_the_same(detector, bare_faces, tmp_path):
 @pytest.mark.reference_data
 def test_a_folder_with_content_is_not_overwritten(detector, bare_faces):
     with pytest.raises(ConfigError, match="not empty"):
-        synthesise(bare_faces, output=bare_faces, detector=detector, wrong_share=0.5, max_pictures=100, seed=1)
+        synthesise(bare_faces, output=bare_faces, detector=detector, draw=with_mask(0.5), max_pictures=100, seed=1)
 
 
 @pytest.mark.reference_data
@@ -77,7 +88,7 @@ def test_pictures_without_a_face_are_reported(detector, tmp_path):
     cv2.imwrite(str(folder / "coins.png"), data.coins())
 
     with pytest.raises(ConfigError, match="no face of 32 px or more"):
-        synthesise(folder, output=tmp_path / "drawn", detector=detector, wrong_share=0.5, max_pictures=100, seed=1)
+        synthesise(folder, output=tmp_path / "drawn", detector=detector, draw=with_mask(0.5), max_pictures=100, seed=1)
 
 
 class TwoFaces(LandmarkDetector):
@@ -105,7 +116,7 @@ def test_a_mask_is_drawn_on_the_annotated_face_and_not_on_a_larger_one_beside_it
     scenes.write()
 
     places = {"folder": tmp_path / "annotations.json", "output": tmp_path / "drawn"}
-    synthesise(**places, detector=TwoFaces(), wrong_share=0, max_pictures=9, seed=1)
+    synthesise(**places, detector=TwoFaces(), draw=with_mask(0), max_pictures=9, seed=1)
 
     (drawn,) = read_scenes(tmp_path / "drawn" / "annotations.json")
     assert drawn.box is not None
