@@ -27,6 +27,12 @@ SOURCES = (
         "those of the source images",
     ),
     DataSource(
+        "bearded",
+        "bare faces from the other data sets with synthetic beards",
+        "'edge-train synthesise --draw beards'",
+        "those of the source images",
+    ),
+    DataSource(
         "empty",
         "images without people: samples from Python packages, images of Debian packages (games, wallpapers, stamps, "
         "astronomy), synthetic textures, crops from the other data sets",

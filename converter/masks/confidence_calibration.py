@@ -24,8 +24,10 @@ TEMPERATURE_LIMITS = (0.5, 10.0)
 TEMPERATURE_STEP = 1e-3
 THRESHOLD_RATIO_LIMITS = (1 / 9, 9.0)
 """Between two labels: thresholds of 0.1 to 0.9. A few hundred faces do not reveal rarer errors."""
-REJECTED_FRACTION = 0.01
+REJECTED_FRACTION = 0.02
 """Accepted fraction of true faces rejected as no face: each is a person missed."""
+LEAST_NO_FACE_THRESHOLD = 0.3
+"""A model that is sure of the faces it knows may doubt others."""
 MIN_FACES = 100
 """With fewer faces, one error changes a share by more than a point."""
 
@@ -86,6 +88,6 @@ def fit_thresholds(
 
 
 def fit_no_face_threshold(no_face: NDArray[np.float64]) -> float:
-    """The `no_face` probability, at least 0.5, that only `REJECTED_FRACTION` of true faces, (faces,), exceed."""
+    """The `no_face` probability that only `REJECTED_FRACTION` of true faces, (faces,), exceed."""
     exceeded = np.quantile(no_face, 1 - REJECTED_FRACTION, method="higher")
-    return round(float(np.clip(exceeded, 0.5, 1.0)), 4)
+    return round(float(np.clip(exceeded, LEAST_NO_FACE_THRESHOLD, 1.0)), 4)

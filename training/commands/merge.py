@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
         summary="average the weights of two runs of a mask classifier",
         about="Writes a run with the average weights of two runs, one of which continued from the other. Its "
         "validation faces are those that both runs held out.",
-        example="edge-train merge runs/masks-2 runs/masks-3 --share 0.3 --output runs/masks",
+        example="edge-train merge runs/masks-1 runs/masks-2 --share 0.3 --output runs/masks",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("other", type=Path, metavar="OTHER", help="folder of a run of the same network")

@@ -76,9 +76,9 @@ def test_too_few_masked_faces_cannot_show_a_small_share():
         fit_thresholds(np.full((50, 2), 0.5), np.zeros(50, np.int64), labels=LABELS[:2], false_alarm_fraction=0.001)
 
 
-def test_few_true_faces_are_rejected_and_never_one_that_is_more_likely_a_face():
-    sure = np.linspace(0.0, 0.4, 1000)
+def test_few_true_faces_are_rejected_also_by_a_model_that_is_sure_of_them():
+    sure = np.linspace(0.0, 0.2, 1000)
     doubtful = np.concatenate([np.zeros(900), np.linspace(0.6, 0.99, 100)])
 
-    assert fit_no_face_threshold(sure) == 0.5
-    assert (doubtful > fit_no_face_threshold(doubtful)).sum() <= 10
+    assert fit_no_face_threshold(sure) == 0.3
+    assert 15 <= (doubtful > fit_no_face_threshold(doubtful)).sum() <= 20
