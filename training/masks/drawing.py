@@ -234,7 +234,7 @@ def draw_mask(image: Image, face: FaceLandmarks, style: MaskStyle) -> Image:
     canvas = _draw_loops(canvas, head, style, unit)
     light = brightness(canvas, surface, top=style.top, bottom=style.bottom)
     cloth = _cloth(surface.u, surface.v, head, style) * light[..., None]
-    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * unit))
+    soft = np.asarray(cv2.GaussianBlur(coverage, (0, 0), max(0.6, 0.012 * unit)), np.float64)
     canvas = canvas * (1 - soft[..., None]) + np.clip(cloth, 0, 255) * soft[..., None]
     return surface.put_into(image, canvas, soft, np.random.default_rng(style.seed))
 
