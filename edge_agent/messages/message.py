@@ -67,6 +67,8 @@ class Part(BaseModel):
 class Message(Part):
     """One JSON object on a topic; `schema` names its format and version."""
 
+    # Declared first, so that it begins every message; each kind states its own.
+    schema_name: str
     device: Name = Field(description="The device's name, as in the topic")
 
     def payload(self) -> bytes:
