@@ -139,7 +139,7 @@ def _zipped(pool: ConnectionPool) -> Iterator[bytes]:
 
 
 class _Unread(io.RawIOBase):
-    """What zipfile has written and nobody has taken yet. It cannot seek."""
+    """What zipfile has written and `take` has not returned yet. It cannot seek."""
 
     def __init__(self) -> None:
         super().__init__()

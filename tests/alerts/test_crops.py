@@ -1,7 +1,6 @@
 """Crops: each file is complete and durable, or missing."""
 
 import hashlib
-import resource
 import stat
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from edge_agent.alerts.crops import Crops
 from edge_agent.config.model import CropsConfig
 from edge_agent.errors import CropError
 from edge_agent.vision.images import read_picture
+from tests.file_sizes import limited_file_size
 
 ALERT_ID = "01950000-0000-7000-8000-000000000001"
 
@@ -96,13 +96,8 @@ def test_an_unwritable_folder_is_reported_with_its_name(tmp_path, cutout, folder
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, cutout):
     crops = Crops(tmp_path, CropsConfig(jpeg_quality=90))
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
-    try:
-        with pytest.raises(CropError, match="File too large"):
-            crops.save(ALERT_ID, cutout)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with limited_file_size(500), pytest.raises(CropError, match="File too large"):
+        crops.save(ALERT_ID, cutout)
 
     assert list(tmp_path.iterdir()) == []
     assert crops.save(ALERT_ID, cutout).bytes > 500

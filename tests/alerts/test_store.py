@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import sqlite3
@@ -14,7 +13,7 @@ import textwrap
 import time
 import uuid
 from collections import Counter
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -28,20 +27,10 @@ from edge_agent.alerts.store import FIRST_TO_GO, HISTORY, MAX_BUFFERED, AlertSto
 from edge_agent.errors import UnavailableError
 from edge_agent.messages.alert import CropFile
 from edge_agent.messages.message import KINDS
+from tests.file_sizes import limited_file_size
 from tests.mqtt.samples import BOOT_ID, put
 
 ANOTHER_BOOT = "6c1e2a34-0000-4000-8000-000000000002"
-
-
-@contextmanager
-def files_no_larger_than(size_bytes):
-    """A full disk, as far as this process can tell."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_messages_wait_oldest_first_until_they_are_removed(store):
@@ -251,7 +240,7 @@ def test_a_damaged_file_is_salvaged_once_the_disk_has_room(damaged):
             database.execute("DROP TABLE dropped")
 
     path = damaged(drop)
-    with files_no_larger_than(1000):
+    with limited_file_size(1000):
         store = AlertStore(path, boot_id=ANOTHER_BOOT)
         new = put(store)
         assert [row.message for row in store.waiting(1000)] == [new]
@@ -399,7 +388,7 @@ def test_messages_are_buffered_while_the_disk_is_full_and_written_afterwards(tmp
     store = AlertStore(path, boot_id=BOOT_ID)
     put(store)
 
-    with files_no_larger_than(1000):
+    with limited_file_size(1000):
         for _ in range(3):
             put(store)
         store.write_buffered()
@@ -419,7 +408,7 @@ def test_messages_are_buffered_while_the_disk_is_full_and_written_afterwards(tmp
 def test_buffered_messages_are_limited_and_drops_are_stored_afterwards(tmp_path):
     path = tmp_path / "alerts.sqlite"
     store = AlertStore(path, boot_id=BOOT_ID)
-    with files_no_larger_than(0):
+    with limited_file_size(0):
         put(store, "telemetry")
         for _ in range(MAX_BUFFERED + 2):
             put(store)
@@ -455,7 +444,7 @@ def test_a_disk_that_recovers_after_the_start_has_old_and_buffered_messages(tmp_
 
 def test_alerts_delivered_from_memory_do_not_clear_the_error_of_a_full_disk(store, caplog):
     put(store)
-    with files_no_larger_than(0):
+    with limited_file_size(0):
         for _ in range(5):
             store.remove(put(store)["id"])
         assert store.write_error
@@ -465,7 +454,7 @@ def test_alerts_delivered_from_memory_do_not_clear_the_error_of_a_full_disk(stor
 
 def test_messages_removed_while_the_disk_is_read_only_stay_pending_on_it(store):
     kept = put(store)
-    with files_no_larger_than(0):
+    with limited_file_size(0):
         held = put(store)
         with pytest.raises(UnavailableError):
             store.remove(kept["id"], held["id"])
@@ -504,7 +493,7 @@ class StoreAgainstAModel(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS), on_full_disk=st.booleans())
     def put(self, kind, on_full_disk):
-        with files_no_larger_than(0) if on_full_disk else nullcontext():
+        with limited_file_size(0) if on_full_disk else nullcontext():
             message = put(self.store, kind)
         self.sequences[self.boot_id, kind] += 1
         assert message["sequence"] == self.sequences[self.boot_id, kind]
@@ -523,7 +512,7 @@ class StoreAgainstAModel(RuleBasedStateMachine):
             return
         key = self.store.waiting(self.KEEP_ROWS)[index].key
         if on_full_disk:
-            with files_no_larger_than(0), pytest.raises(UnavailableError):
+            with limited_file_size(0), pytest.raises(UnavailableError):
                 self.store.remove(key)
         else:
             self.store.remove(key)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import resource
 import select
 import signal
 import sqlite3
@@ -14,7 +13,7 @@ import textwrap
 import threading
 import time
 from collections import deque
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import chain, repeat
@@ -31,6 +30,7 @@ from edge_agent.mqtt.client import Message, open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Publisher, Timing
 from edge_agent.mqtt.retained import RetainedNames
+from tests.file_sizes import limited_file_size
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
     FIRST_SUBSCRIPTION_DENIED_5,
@@ -743,21 +743,17 @@ def test_closing_does_not_wait_for_an_unreachable_broker(store):
 
 def test_an_acknowledged_alert_is_not_resent_while_a_full_disk_keeps_its_row(broker, store):
     put(store)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Listener(broker.port) as listener:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-        try:
-            with publishing(store, broker.config()) as publisher:
+        with ExitStack() as stack:
+            with limited_file_size(0):
+                publisher = stack.enter_context(publishing(store, broker.config()))
                 take_alert(listener)
                 eventually(lambda: store.write_error, "the disk is found to be full")
                 time.sleep(1.5)
                 assert publisher.state.connected
                 # The store reports its disk; the broker refuses nothing.
                 assert publisher.state.reason == ""
-                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-                eventually(lambda: store.count() == 0, "the row is removed when the disk has room")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            eventually(lambda: store.count() == 0, "the row is removed when the disk has room")
         assert not [message for message in listener.rest() if message.topic.endswith("/alerts")]
 
 
