@@ -124,9 +124,7 @@ def draw_beard(image: Image, face: FaceLandmarks, style: BeardStyle) -> Image:
 def _distance_inside(surface: Surface, style: BeardStyle) -> NDArray[np.float64]:
     """Distance from the outline, about in v: positive inside the beard."""
     u, v, head = surface.u, surface.v, surface.head
-    middle = head.ridge(v)
-    off = np.abs(u - middle)
-    half = np.maximum(np.where(u > middle, head.edge(v, 1) - middle, middle - head.edge(v, -1)), 0.1)
+    off, half = np.abs(u - head.ridge(v)), head.half_width(u, v)
     if style.kind == "moustache":
         return np.minimum(np.minimum(v - style.top, style.bottom - v), style.half_width - off)
     along = off / half

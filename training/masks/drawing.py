@@ -133,6 +133,12 @@ class Head:
         share = 1.0 - 1.1 * towards if towards > 0 else 1.0 - 0.45 * towards
         return np.asarray(side * np.interp(v, JAW_V, JAW_U) * max(share, 0.25), np.float64)
 
+    def half_width(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance from the middle of the face to its outline, on the side of u; at least 0.1."""
+        middle = self.ridge(v)
+        half = np.where(u > middle, self.edge(v, 1) - middle, middle - self.edge(v, -1))
+        return np.asarray(np.maximum(half, 0.1), np.float64)
+
 
 def choose_style(random: np.random.Generator, *, wearing: Wearing) -> MaskStyle:
     """Draw a random mask, worn as specified."""
@@ -330,9 +336,7 @@ def brightness(canvas: NDArray[np.float64], surface: Surface, *, top: float, bot
     right = grey[cheeks & (u < -NOSE_HALF_WIDTH)]
     left = grey[cheeks & (u > NOSE_HALF_WIDTH)]
     lean = float(np.clip((left.mean() - right.mean()) / 160.0, -0.4, 0.4)) if right.size and left.size else 0.0
-    middle = head.ridge(v)
-    half = np.where(u > middle, head.edge(v, 1) - middle, middle - head.edge(v, -1))
-    horizontal = np.clip((u - middle) / np.maximum(half, 0.1), -1.2, 1.2)
+    horizontal = np.clip((u - head.ridge(v)) / head.half_width(u, v), -1.2, 1.2)
     centre = (top + bottom) / 2
     low = np.clip((v - centre) / max(bottom - centre, 0.2), -1.0, 1.2)
     light = (
