@@ -23,7 +23,7 @@ from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
 from converter.faces.files import detector_card_of
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import AgentError, ModelError
-from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import Interpreter
 
@@ -92,7 +92,7 @@ def _open_detector(card_file: Path, network: str, *, runtime: RuntimeName, threa
     Raises:
         ModelError: the card does not list this network.
     """
-    card, contents = read_detector_card(card_file)
+    card, contents, _ = read_detector_card(card_file)
     listed = [pair for pair in zip(card.files, contents, strict=True) if pair[0].file == network]
     if not listed:
         raise ModelError(f"{card_file}: names no network {network}")
@@ -115,7 +115,9 @@ def _open_yunet(path: Path, *, longer_side_px: int, threads: int) -> Callable[[]
     from edge_agent.vision.detector.yunet import YuNetDetector
 
     cv2.setNumThreads(threads)
-    detector = YuNetDetector(path, min_score=DEFAULT_MIN_SCORE, min_face_px=1, longer_side_px=longer_side_px)
+    detector = YuNetDetector(
+        model_bytes(path), name=str(path), min_score=DEFAULT_MIN_SCORE, min_face_px=1, longer_side_px=longer_side_px
+    )
     return partial(detector.detect, synthetic_picture())
 
 

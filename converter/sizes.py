@@ -71,7 +71,7 @@ def evaluate_run(run: Path, model: Path, *, only: Sequence[Label], min_side_px: 
     faces = faces_of_scenes(run / "faces.json", split="validation", source=None, min_side_px=min_side_px)
     (result,) = evaluate([candidate], faces, only=only).results
     cost = measure_in_subprocess(model, runtime=RUNTIME, threads=1, seconds=seconds)
-    card = read_classifier_card(model)
+    card, _ = read_classifier_card(model)
     recall = result.metrics.recall(GUARDED_LABEL)
     return RunSize(recipe, network, card.input.width, card.size_bytes, cost.p50_ms, result.metrics.accuracy, recall)
 

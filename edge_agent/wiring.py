@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import queue
@@ -55,7 +54,6 @@ from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.signals.signals import Signals
 from edge_agent.status import StatusReporter
-from edge_agent.vision.card import model_bytes
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.frame_rate import FrameRate
@@ -183,7 +181,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             governor=governor,
             pauses=pauses,
             models=Models(
-                faces=detector_model(config),
+                faces=Model(name=config.faces.card.stem, sha256=detector.sha256) if detector.sha256 else None,
                 masks=Model(name=classifier.card.name, sha256=classifier.card.sha256),
             ),
             versions=versions,
@@ -416,19 +414,6 @@ def open_mask_classifier(config: Config, *, copies: int = 1) -> MaskClassifier:
         # A rolled-out model must not stop the device from working; the rollout sees which model runs.
         log.error("%s; using %s", error, configured)  # noqa: TRY400  (the message says it all)
         return opened(configured)
-
-
-def detector_model(config: Config) -> Model | None:
-    """Name and hash of the face detector's file, or of its card; None for the cascade that OpenCV includes.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
-    faces = config.faces
-    if faces.detector == "haar":
-        return None
-    file = faces.card
-    return Model(name=file.stem, sha256=hashlib.sha256(model_bytes(file)).hexdigest())
 
 
 def build_pipeline(

@@ -13,7 +13,7 @@ from converter.model_kind import CARD_SUFFIX, CASCADE
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
-from edge_agent.vision.card import read_detector_card
+from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import choose_input, open_tflite_detector
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
@@ -98,11 +98,16 @@ def _third_party_detect(model: str, settings: DetectorSettings) -> Detect:
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             # The evaluation filters small faces, as it does for the project's own detector.
-            return YuNetDetector(Path(model), min_score=MIN_SCORE, min_face_px=1, longer_side_px=side).detect
+            return YuNetDetector(
+                model_bytes(Path(model)), name=model, min_score=MIN_SCORE, min_face_px=1, longer_side_px=side
+            ).detect
         case ".pb":
-            from edge_agent.vision.detector.ssd import SsdDetector
+            from edge_agent.vision.detector.ssd import SsdDetector, text_beside
 
-            return SsdDetector(Path(model), min_score=MIN_SCORE, min_face_px=1).detect
+            path = Path(model)
+            return SsdDetector(
+                model_bytes(path), text_beside(path), name=model, min_score=MIN_SCORE, min_face_px=1
+            ).detect
         case _:
             raise ConfigError(
                 f"{model}: no face detector; give a card (.json), the folder of a run, a YuNet file (.onnx), the res10 "

@@ -66,7 +66,7 @@ def open_candidates(
         ConfigError: the meaning of a float file's outputs is unknown.
         AccuracyError: other settings make a float file clearly more accurate than those of the card.
     """
-    cards = [read_classifier_card(path) for path in paths if path.suffix == TFLITE_SUFFIX]
+    cards = [read_classifier_card(path)[0] for path in paths if path.suffix == TFLITE_SUFFIX]
     with_card = _with_card(overrides, cards[0]) if cards else overrides
     return [
         _open_tflite(path, runtime)

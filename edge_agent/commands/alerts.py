@@ -92,7 +92,7 @@ def export(options: argparse.Namespace) -> int:
     entries = list(
         reviewed_alerts(history, camera=options.camera or "", since=str(options.since or ""), also_others=options.all)
     )
-    margin_fraction = read_classifier_card(config.mask_model).margin_fraction
+    margin_fraction = read_classifier_card(config.mask_model)[0].margin_fraction
 
     def cut(picture: Image, box: Box) -> Image:
         """What the device gives the classifier, so that models are trained and evaluated on the same pixels."""

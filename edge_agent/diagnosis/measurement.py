@@ -194,7 +194,7 @@ def _bare_seconds(config: Config, image: Image, *, detections: int, readings: in
     """Time of this many inferences of both networks alone; None if the detector is not a TFLite file."""
     if config.faces.detector != "tflite":
         return None
-    card, contents = read_detector_card(config.faces.card)
+    card, contents, _ = read_detector_card(config.faces.card)
     sizes = [(file.input.width, file.input.height) for file in card.files]
     chosen = choose_input(sizes, (image.shape[1], image.shape[0]), card.smallest_px / config.faces.min_face_px)
     return detections * _bare_run_seconds(config, contents[chosen]) + readings * _bare_run_seconds(

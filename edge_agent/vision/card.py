@@ -197,8 +197,8 @@ def card_path(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
-def read_classifier_card(model: Path) -> ClassifierCard:
-    """Read the card of a .tflite file, and check the file's hash.
+def read_classifier_card(model: Path) -> tuple[ClassifierCard, bytes]:
+    """Read the card of a .tflite file, and the content of the file, whose hash matches the card.
 
     Raises:
         ModelError: model or card is missing, the card is invalid, or the model's SHA-256 differs.
@@ -209,13 +209,13 @@ def read_classifier_card(model: Path) -> ClassifierCard:
         f"{model}: its card {path.name} is missing; put it back beside the model, or make one with "
         f"'edge-convert card {model}'"
     )
-    card = _read(ClassifierCard, path, "mask classifier", if_missing=if_missing)
+    card, _ = _read(ClassifierCard, path, "mask classifier", if_missing=if_missing)
     _check_hash(model, content, sha256=card.sha256, size_bytes=card.size_bytes, card=path)
-    return card
+    return card, content
 
 
-def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
-    """Read the card of a face detector and the content of its .tflite files, in the card's order.
+def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes], str]:
+    """Read the card of a face detector, the content of its .tflite files in the card's order, and the card's SHA-256.
 
     Raises:
         ModelError: the card or a network is missing or invalid, or a SHA-256 differs.
@@ -223,18 +223,20 @@ def read_detector_card(path: Path) -> tuple[DetectorCard, list[bytes]]:
     if path.suffix == ".tflite":
         raise ModelError(f"{path}: is a network; give the card (.json) that lists the networks for all input sizes")
     if_missing = f"{path}: no such card of a face detector; 'edge-agent models' lists what is installed"
-    card = _read(DetectorCard, path, "face detector", if_missing=if_missing)
+    card, sha256 = _read(DetectorCard, path, "face detector", if_missing=if_missing)
     contents = []
     for file in card.files:
         content = model_bytes(path.parent / file.file)
         _check_hash(path.parent / file.file, content, sha256=file.sha256, size_bytes=file.size_bytes, card=path)
         contents.append(content)
-    return card, contents
+    return card, contents, sha256
 
 
-def _read(kind: type[Card], path: Path, noun: str, *, if_missing: str) -> Card:
+def _read(kind: type[Card], path: Path, noun: str, *, if_missing: str) -> tuple[Card, str]:
+    """Read a card, and the SHA-256 of its file."""
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        return kind.model_validate_json(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError as error:
         raise ModelError(if_missing) from error
     except ValidationError as error:

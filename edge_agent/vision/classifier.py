@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.domain import Box, Label, Picture
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, model_bytes, read_classifier_card
+from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, read_classifier_card
 from edge_agent.vision.tensors import face_pixels, face_region, input_table, probabilities
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
 
@@ -130,8 +130,8 @@ def open_classifier(
     Raises:
         ModelError: a file is missing or damaged, or card, model and runtime do not match.
     """
-    card = read_classifier_card(model)
-    interpreter = open_interpreter(model_bytes(model), name=str(model), runtime=runtime, threads=threads, copies=copies)
+    card, content = read_classifier_card(model)
+    interpreter = open_interpreter(content, name=str(model), runtime=runtime, threads=threads, copies=copies)
     classifier = MaskClassifier(interpreter, card, name=str(model), labels=labels)
     classifier.check_golden()
     return classifier

@@ -85,6 +85,6 @@ def test_alerts_of_a_killed_agent_are_exported(tmp_path):
     face = read_picture(tmp_path / "faces" / "without_mask" / f"{entry.id}.png")
     x1, y1, x2, y2 = entry.message["box"]
     # The same pixels as the classifier's: models are trained and evaluated on them.
-    margin = read_classifier_card(shipped("models") / "masks.tflite").margin_fraction
+    margin = read_classifier_card(shipped("models") / "masks.tflite")[0].margin_fraction
     side = max(x2 - x1, y2 - y1) * (1 + 2 * margin)
     assert face.shape[:2] == pytest.approx((side, side), abs=2)

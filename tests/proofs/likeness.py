@@ -201,7 +201,7 @@ def _lines(path: str) -> list[dict[str, Any]]:
 def main() -> int:
     """Compare two files."""
     faces = Config().faces
-    card, _ = read_detector_card(faces.card)
+    card = read_detector_card(faces.card)[0]
     reference, other = (_lines(path) for path in sys.argv[1:3])
     found = likeness(reference, other, min_score=card.min_score, min_face_px=faces.min_face_px)
     sys.stdout.write(f"{found}\n")

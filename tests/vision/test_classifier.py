@@ -17,6 +17,7 @@ from edge_agent.errors import ModelError
 from edge_agent.vision.classifier import MaskClassifier, open_classifier
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
 from tests.faces import COLLINS, HOPPER, face_box, portrait
+from tests.replaced_files import replace_when_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,15 @@ def test_a_missing_runtime_is_reported_with_its_package():
     else:
         with pytest.raises(ModelError, match="tflite-runtime: not installed"):
             open_classifier(MODEL, runtime="tflite-runtime")
+
+
+def test_the_content_whose_hash_was_checked_is_what_runs_though_the_file_is_replaced_meanwhile(changed):
+    model = changed()
+    replace_when_read(model, then=b"another model")
+
+    open_classifier(model)
+
+    assert model.read_bytes() == b"another model"
 
 
 def test_a_file_that_is_not_a_tflite_model_is_rejected_before_a_runtime_loads_it():

@@ -41,7 +41,7 @@ def build_released(file: Path) -> keras.Model:
         ModelError: the file is missing or damaged, or its network has operations that detectors do not use.
     """
     if file.suffix == CARD_SUFFIX:
-        card, contents = read_detector_card(file)
+        card, contents, _ = read_detector_card(file)
         return _Graph(contents[0], name=str(file.parent / card.files[0].file)).as_keras()
     if not file.is_file():
         raise ModelError(f"{file}: no such network; give a detector's card (.json) or one of its networks (.tflite)")

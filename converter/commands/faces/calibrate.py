@@ -57,7 +57,7 @@ def calibrate_detector(options: argparse.Namespace) -> int:
         raise ConfigError(
             "a face detector needs --scenes and --empty: what it has to find, and what it must not take for one"
         )
-    card, _ = read_detector_card(options.model)
+    card = read_detector_card(options.model)[0]
     (candidate,) = open_detector_candidates([str(options.model)], DetectorSettings())
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     found = [

@@ -34,7 +34,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     name = options.name or DEFAULT_NAME
     check_name(name)
     card_file = converted_card_of(options.run)
-    card, contents = read_detector_card(card_file)
+    card, contents, _ = read_detector_card(card_file)
     title = f"{options.source or 'scenes'}, split {options.split}"
     print_message(f"evaluating on {title}")
     settings = DetectorSettings()

@@ -17,7 +17,7 @@ from converter.model_kind import TFLITE_SUFFIX, converted_model_of
 from converter.progress import print_message
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
-from edge_agent.vision.card import ClassifierCard, card_path, model_bytes, read_classifier_card
+from edge_agent.vision.card import ClassifierCard, card_path, read_classifier_card
 
 if TYPE_CHECKING:
     import argparse
@@ -38,8 +38,8 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
         check_passed(check_accuracy(evaluation), title=title)
         evaluations.append((title, evaluation))
     name = options.name or converted.stem
-    content = model_bytes(converted)
-    card = _with_evaluations(read_classifier_card(converted), name, evaluations)
+    evaluated, content = read_classifier_card(converted)
+    card = _with_evaluations(evaluated, name, evaluations)
     verify(content, card)
     target = options.models / f"{name}{TFLITE_SUFFIX}"
     part = classifier_model_card(card, evaluations, min_face_px=MIN_SIDE_PX)

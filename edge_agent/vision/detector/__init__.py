@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from edge_agent.vision.card import model_bytes
 from edge_agent.vision.pool import Pool
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 class FaceDetector(Protocol):
     """A face detector; one of `open_detector` is thread-safe."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file that it was loaded from, or of its card; empty for the cascade that OpenCV includes."""
+        ...
 
     def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
         """Detect the faces of a picture, highest score first; boxes in its pixels, clipped to it.
@@ -53,10 +60,13 @@ def open_detector(
             threads=threads,
             copies=copies,
         )
-    return _PooledDetector([_open_opencv_detector(config) for _ in range(copies)])
+    content = b"" if config.detector == "haar" else model_bytes(config.card)
+    sha256 = hashlib.sha256(content).hexdigest() if content else ""
+    return _PooledDetector([_open_opencv_detector(config, content) for _ in range(copies)], sha256=sha256)
 
 
-def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
+def _open_opencv_detector(config: FacesConfig, content: bytes) -> OpenCVDetector:
+    """`content` is that of the network's file."""
     match config.detector:
         case "haar":
             from edge_agent.vision.detector.haar import HaarDetector
@@ -68,22 +78,30 @@ def _open_opencv_detector(config: FacesConfig) -> OpenCVDetector:
             from edge_agent.vision.detector.yunet import YuNetDetector
 
             return YuNetDetector(
-                config.card,
+                content,
+                name=str(config.card),
                 min_score=config.least_score,
                 min_face_px=config.min_face_px,
                 longer_side_px=config.input_long_side_px,
             )
         case _:
-            from edge_agent.vision.detector.ssd import SsdDetector
+            from edge_agent.vision.detector.ssd import SsdDetector, text_beside
 
-            return SsdDetector(config.card, min_score=config.least_score, min_face_px=config.min_face_px)
+            return SsdDetector(
+                content,
+                text_beside(config.card),
+                name=str(config.card),
+                min_score=config.least_score,
+                min_face_px=config.min_face_px,
+            )
 
 
 class _PooledDetector:
     """Copies of a detector that is not thread-safe itself, and needs the whole picture in BGR."""
 
-    def __init__(self, copies: Sequence[OpenCVDetector]) -> None:
+    def __init__(self, copies: Sequence[OpenCVDetector], *, sha256: str) -> None:
         self._copies = Pool(copies)
+        self.sha256 = sha256
 
     def detect(self, picture: Picture, *, min_score: float | None = None) -> list[Face]:
         with self._copies.taken() as detector:

@@ -25,14 +25,14 @@ ROW = 7
 class SsdDetector:
     """The res10 network, with a fixed input of 300x300. Owned by one thread."""
 
-    def __init__(self, model: Path, *, min_score: float, min_face_px: float) -> None:
-        """Load the network and run it on an empty picture. Smaller faces than `min_face_px` are ignored.
+    def __init__(self, graph: bytes, text: bytes, *, name: str, min_score: float, min_face_px: float) -> None:
+        """Load the contents of its files and run the network on an empty picture; `name` is for errors.
+
+        Smaller faces than `min_face_px` are ignored.
 
         Raises:
-            ModelError: a file is missing, or is not such a network.
+            ModelError: it is not such a network.
         """
-        graph = model_bytes(model)
-        text = model_bytes(_text_beside(model))
         self._min_score = min_score
         self._min_face_px = min_face_px
         try:
@@ -40,7 +40,7 @@ class SsdDetector:
             self.detect(np.zeros((INPUT_PX, INPUT_PX, 3), np.uint8))
         except (cv2.error, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise ModelError(f"{model}: not the res10 face detector: {reason}") from error
+            raise ModelError(f"{name}: not the res10 face detector: {reason}") from error
 
     def detect(self, image: Image, *, min_score: float | None = None) -> list[Face]:
         """Detect faces, as `FaceDetector`."""
@@ -57,14 +57,14 @@ class SsdDetector:
         return [face for face in faces if face.box.shorter_side_px >= self._min_face_px]
 
 
-def _text_beside(model: Path) -> Path:
+def text_beside(model: Path) -> bytes:
     """The description of the graph: the only .pbtxt file in the model's folder.
 
     Raises:
-        ModelError: there is none, or more than one.
+        ModelError: there is none, or more than one, or it cannot be read.
     """
     texts = sorted(model.parent.glob("*.pbtxt"))
     if len(texts) != 1:
         found = ", ".join(text.name for text in texts) or "none"
         raise ModelError(f"{model}: needs exactly one .pbtxt beside it that describes the graph; found: {found}")
-    return texts[0]
+    return model_bytes(texts[0])

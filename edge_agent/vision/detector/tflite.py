@@ -39,13 +39,17 @@ class TfliteDetector:
         name: str,
         min_score: float,
         min_face_px: float,
+        sha256: str = "",
     ) -> None:
         """Networks are opened when needed: each takes 12 MB, and a camera uses one of them.
+
+        `sha256` is that of the card's file, if it has one.
 
         `min_face_px` is the shorter side, in pixels of the picture, of the smallest face to detect. It determines the
         input size; smaller faces that are detected anyway are returned, too.
         """
         self.card = card
+        self.sha256 = sha256
         self._open_interpreters = tuple(open_interpreters)
         self._name = name
         self._min_score = min_score
@@ -141,7 +145,7 @@ def open_tflite_detector(
     Raises:
         ModelError: a file is missing or damaged, or card, networks and runtime do not match.
     """
-    card, contents = read_detector_card(card_file)
+    card, contents, sha256 = read_detector_card(card_file)
     least = card.min_score if min_score is None else min_score
 
     def opened(copies: int) -> TfliteDetector:
@@ -156,7 +160,9 @@ def open_tflite_detector(
             )
             for file, content in zip(card.files, contents, strict=True)
         ]
-        return TfliteDetector(card, openers, name=str(card_file), min_score=least, min_face_px=min_face_px)
+        return TfliteDetector(
+            card, openers, name=str(card_file), min_score=least, min_face_px=min_face_px, sha256=sha256
+        )
 
     opened(copies=1).check_golden()
     return opened(copies)

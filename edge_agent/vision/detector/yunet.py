@@ -9,12 +9,9 @@ import numpy as np
 
 from edge_agent.domain import Box, Face, Image
 from edge_agent.errors import ModelError
-from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector.scaling import faces_inside, scaled_down
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 OVERLAP_ALLOWED = 0.45
@@ -27,15 +24,14 @@ ROW = 15
 class YuNetDetector:
     """A YuNet network of any release. Owned by one thread."""
 
-    def __init__(self, model: Path, *, min_score: float, min_face_px: float, longer_side_px: int) -> None:
-        """Load the network and run it on an empty picture.
+    def __init__(self, content: bytes, *, name: str, min_score: float, min_face_px: float, longer_side_px: int) -> None:
+        """Load the content of its file and run the network on an empty picture; `name` is for errors.
 
         Pictures are scaled to this longer side; smaller faces than `min_face_px` are ignored.
 
         Raises:
-            ModelError: the file is missing, or is not a YuNet network.
+            ModelError: it is not a YuNet network.
         """
-        content = model_bytes(model)
         try:
             self._detector = cv2.FaceDetectorYN.create(
                 "onnx",
@@ -48,7 +44,7 @@ class YuNetDetector:
             self._detector.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             reason = " ".join(str(error.err).split())[:160]
-            raise ModelError(f"{model}: not a YuNet face detector that OpenCV can run: {reason}") from error
+            raise ModelError(f"{name}: not a YuNet face detector that OpenCV can run: {reason}") from error
         self._min_score = min_score
         self._min_face_px = min_face_px
         self._longer_side_px = longer_side_px

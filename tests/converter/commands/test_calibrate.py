@@ -38,7 +38,7 @@ def hard_faces(tmp_path):
 def test_the_confidence_of_an_overconfident_model_is_calibrated(model, hard_faces, capsys):
     assert main(["calibrate", str(model), "--folders", str(hard_faces)]) == 0
 
-    card = read_classifier_card(model)
+    card = read_classifier_card(model)[0]
     assert card.temperature > 1.5
     assert card.thresholds == {}
     assert card.metrics["validation"]["calibration_error"] < 0.02
@@ -59,7 +59,7 @@ def test_the_device_uses_the_fitted_card(model, hard_faces):
 def test_thresholds_are_chosen_for_a_share_of_false_alarms(model, hard_faces):
     assert main(["calibrate", str(model), "--folders", str(hard_faces), "--false-alarms", "0.2"]) == 0
 
-    card = read_classifier_card(model)
+    card = read_classifier_card(model)[0]
     assert sum(card.thresholds.values()) == pytest.approx(1.0, abs=1e-3)
     # A fifth of the masked faces may be called bare: the threshold falls to its limit.
     assert card.thresholds["without_mask"] == pytest.approx(0.1)

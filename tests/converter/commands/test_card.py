@@ -83,7 +83,7 @@ def test_a_file_that_a_card_describes_stays_as_it_is(keras_3, faces, tmp_path, o
     assert main(["card", str(path), "--calibration", str(faces), "--colours", "rgb"]) == 0
 
     assert path.read_bytes() == before
-    assert read_classifier_card(path).labels == ("with_mask", "without_mask")
+    assert read_classifier_card(path)[0].labels == ("with_mask", "without_mask")
     for runtime in RUNTIMES:
         classifier = open_classifier(path, runtime=runtime)
         assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
@@ -200,7 +200,7 @@ def test_names_are_read_from_metadata_beside_and_in_a_teachable_machine_zip(kera
         assert "Com Mascara=with_mask" in capsys.readouterr().err
         said = ("--labels", "Sem Mascara=without_mask,Com Mascara=with_mask")
         assert main(["card", str(tmp_path / name), *places, *said]) == 0
-        assert read_classifier_card(tmp_path / "out" / name.replace(".zip", ".tflite")).labels == (
+        assert read_classifier_card(tmp_path / "out" / name.replace(".zip", ".tflite"))[0].labels == (
             "with_mask",
             "without_mask",
         )
@@ -215,7 +215,7 @@ def test_a_file_of_model_maker_states_its_labels_and_normalization(keras_3, face
     assert main(["card", str(path), "--calibration", str(faces)]) == 0
 
     assert path.read_bytes() == before
-    card = read_classifier_card(path)
+    card = read_classifier_card(path)[0]
     assert card.labels == ("with_mask", "without_mask")
     assert card.source["pixels"] == "-1..1"
     assert card.source["reasons"]["pixels"] == "found in the file: its TFLite Metadata"

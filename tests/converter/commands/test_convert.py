@@ -64,7 +64,7 @@ def test_an_int8_model_takes_pixels_unchanged(converted):
 
 
 def test_the_card_describes_the_conversion(converted):
-    card = read_classifier_card(converted)
+    card = read_classifier_card(converted)[0]
 
     assert card.name == "colours"
     assert card.labels == ("with_mask", "without_mask")
@@ -170,7 +170,7 @@ def test_a_card_is_fitted_to_validation_faces_that_are_kept_out_of_calibration(
     arguments = ("--validation", str(faces), "--false-alarms", "0.02")
     assert convert(colour_model, *arguments, calibration=tmp_path / "all") == 0
 
-    card = read_classifier_card(tmp_path / "out" / "colours.tflite")
+    card = read_classifier_card(tmp_path / "out" / "colours.tflite")[0]
     assert card.metrics["calibration_pictures"] == 50
     assert card.metrics["validation"]["faces"] == 120
     assert card.temperature != 1.0
@@ -196,7 +196,7 @@ def test_a_training_run_brings_its_faces_labels_and_margin(colour_model, faces, 
 
     assert main(["convert", str(run), "--output", str(run)]) == 0
 
-    card = read_classifier_card(run / "street.tflite")
+    card = read_classifier_card(run / "street.tflite")[0]
     assert card.margin_fraction == 0.2
     assert card.metrics["calibration_pictures"] == 200
     assert card.metrics["validation"]["faces"] == 40 * 3
@@ -213,7 +213,7 @@ def test_unreadable_pictures_among_good_ones_are_listed_and_left_out(colour_mode
     said = capsys.readouterr().err
     assert "with_mask/000.png" in said
     assert "without_mask/001.png" in said
-    assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["calibration_pictures"] == 118
+    assert read_classifier_card(tmp_path / "out" / "colours.tflite")[0].metrics["calibration_pictures"] == 118
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def test_conversion_adds_grey_input_and_channel_means(keras_3, convert, faces, t
         assert classifier._table is None
         assert classifier.classify(coloured((60, 60, 60), seed=5), WHOLE).label == "with_mask"
         assert classifier.classify(coloured((170, 170, 170), seed=5), WHOLE).label == "without_mask"
-    card = read_classifier_card(tmp_path / "out" / "grey.tflite")
+    card = read_classifier_card(tmp_path / "out" / "grey.tflite")[0]
     source = card.source
     assert (source["colours"], source["means"], source["std"]) == ("grey", [100.0], [50.0])
     assert (card.resampling, source["resampling"]) == ("linear", "linear")
@@ -383,7 +383,7 @@ def test_an_input_of_512_px_is_converted(keras_3, convert, tmp_path):
 
     assert convert(tmp_path / "a.keras", "--pictures", "24", "--colours", "rgb") == 0
 
-    card = read_classifier_card(tmp_path / "out" / "a.tflite")
+    card = read_classifier_card(tmp_path / "out" / "a.tflite")[0]
     assert (card.input.width, card.input.height) == (512, 512)
     for runtime in RUNTIMES:
         classifier = open_classifier(tmp_path / "out" / "a.tflite", runtime=runtime)
@@ -397,7 +397,7 @@ def test_a_meaningless_output_is_not_on_the_card(keras_3, convert, tmp_path):
 
     assert convert(tmp_path / "a.keras", labels="with_mask,without_mask,uncertain") == 0
 
-    card = read_classifier_card(tmp_path / "out" / "a.tflite")
+    card = read_classifier_card(tmp_path / "out" / "a.tflite")[0]
     assert card.labels == ("with_mask", "without_mask")
     assert card.source["outputs"] == ["with_mask", "without_mask", "ignore"]
 
@@ -436,7 +436,7 @@ def test_an_existing_model_is_kept_unless_overwriting_is_allowed(colour_model, f
 def test_the_best_format_is_chosen_and_reported(colour_model, convert, tmp_path):
     assert convert(colour_model, "--format", "best", "--report", str(tmp_path / "report")) == 0
 
-    assert read_classifier_card(tmp_path / "out" / "colours.tflite").metrics["format"] == "int8"
+    assert read_classifier_card(tmp_path / "out" / "colours.tflite")[0].metrics["format"] == "int8"
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("<li>") == 120
     assert "accuracy: source" in page

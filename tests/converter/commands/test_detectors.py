@@ -114,7 +114,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
 
     assert release(run, tmp_path, scenes) == 0
 
-    card, _ = read_detector_card(models / "faces.json")
+    card = read_detector_card(models / "faces.json")[0]
     assert [file.file for file in card.files] == ["faces-128x96.tflite", "faces-96x128.tflite"]
     assert card.metrics["judged"]["scenes, split test"]["ap"]["ap_50_16px"] == 1.0
     text = (models / "MODEL_CARD.md").read_text()
@@ -125,7 +125,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
 
 def test_a_second_release_replaces_the_first(run, scenes, tmp_path):
     release(run, tmp_path, scenes)
-    card, _ = read_detector_card(run / "faces.json")
+    card = read_detector_card(run / "faces.json")[0]
     (run / "faces.json").write_text(card.model_copy(update={"files": card.files[:1]}).to_json())
 
     assert release(run, tmp_path, scenes) == 0

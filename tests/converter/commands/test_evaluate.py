@@ -147,7 +147,9 @@ def blind(converted, tmp_path):
     """A conversion that reads nearly every face as masked, by its thresholds."""
     shutil.copytree(converted.parent, tmp_path / "blind")
     model = tmp_path / "blind" / converted.name
-    card = read_classifier_card(model).model_copy(update={"thresholds": {"with_mask": 0.0005, "without_mask": 0.9995}})
+    card = read_classifier_card(model)[0].model_copy(
+        update={"thresholds": {"with_mask": 0.0005, "without_mask": 0.9995}}
+    )
     model.with_suffix(".json").write_text(card.to_json())
     return model
 
@@ -162,7 +164,7 @@ def test_the_gate_stays_closed_for_a_model_that_misses_bare_faces(blind, colour_
 def test_the_gate_shows_labels_in_the_wrong_order(converted, colour_model, faces, tmp_path, capsys):
     shutil.copytree(converted.parent, tmp_path / "swapped")
     model = tmp_path / "swapped" / converted.name
-    card = read_classifier_card(model).model_copy(update={"labels": ("without_mask", "with_mask")})
+    card = read_classifier_card(model)[0].model_copy(update={"labels": ("without_mask", "with_mask")})
     model.with_suffix(".json").write_text(card.to_json())
 
     assert main(["evaluate", str(model), "--against", str(colour_model), "--folders", str(faces)]) == 3

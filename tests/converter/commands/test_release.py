@@ -41,7 +41,7 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
     assert release(run, tmp_path, "--folders", faces) == 0
 
     model = tmp_path / "models" / "masks.tflite"
-    card = read_classifier_card(model)
+    card = read_classifier_card(model)[0]
     open_classifier(model)
     assert model.read_bytes() == (run / "colours.tflite").read_bytes()
     assert (card.name, card.margin_fraction, card.training_data) == ("masks", 0.1, ["street"])
@@ -55,7 +55,7 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
 def test_a_run_that_fails_the_gate_changes_nothing(run, faces, tmp_path, capsys):
     release(run, tmp_path, "--folders", faces)
     before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
-    card = read_classifier_card(run / "colours.tflite").model_copy(
+    card = read_classifier_card(run / "colours.tflite")[0].model_copy(
         update={"thresholds": {"with_mask": 0.0005, "without_mask": 0.9995}, "temperature": 0.9}
     )
     (run / "colours.json").write_text(card.to_json())

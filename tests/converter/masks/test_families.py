@@ -71,7 +71,7 @@ def test_a_family_is_read_correctly_without_a_preprocessing_option(request, shad
     places = ("--calibration", str(shades), "--output", str(tmp_path / "out"), "--name", "m", "--format", "best")
     assert main(["convert", str(tmp_path / case.file), "--labels", ",".join(labels), *places]) == 0
 
-    card = read_classifier_card(tmp_path / "out" / "m.tflite")
+    card = read_classifier_card(tmp_path / "out" / "m.tflite")[0]
     assert card.labels == labels
     if case.found:
         assert (card.source["pixels"], card.source["colours"], card.source["means"]) == case.found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from edge_agent.errors import ModelError
 from edge_agent.vision.detector import FaceDetector, open_detector
 from tests.conftest import SHARED
 from tests.faces import COLLINS, face_box, portrait
+from tests.replaced_files import replace_when_read
 
 OPENCV_HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
 DETECTORS = [
@@ -85,6 +89,28 @@ def test_faces_below_the_minimum_size_are_omitted():
 def test_haar_with_opencv_5_is_rejected_with_the_package_to_install():
     with pytest.raises(ModelError, match=r"has no cascades; install opencv-python-headless<5"):
         open_detector(FacesConfig(detector="haar"))
+
+
+def test_the_hash_is_that_of_the_loaded_card_though_the_file_is_replaced_meanwhile(tmp_path):
+    shipped = FacesConfig().card
+    for file in (shipped, *shipped.parent.glob("*.tflite")):
+        shutil.copy(file, tmp_path)
+    replace_when_read(tmp_path / shipped.name, then=b"another card")
+
+    detector = open_detector(FacesConfig(model=tmp_path / shipped.name))
+
+    assert detector.sha256 == hashlib.sha256(shipped.read_bytes()).hexdigest()
+
+
+@pytest.mark.reference_data
+def test_all_copies_of_a_network_are_loaded_from_the_content_whose_hash_is_given(tmp_path):
+    model = CONFIGS["yunet"].card
+    shutil.copyfile(model, tmp_path / "yunet.onnx")
+    replace_when_read(tmp_path / "yunet.onnx", then=b"another network")
+
+    detector = open_detector(FacesConfig(detector="yunet", model=tmp_path / "yunet.onnx"), copies=2)
+
+    assert detector.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(("name", "detector"), [("face.onnx", "yunet"), ("face.pb", "ssd")])
