@@ -89,7 +89,7 @@ def verify_detector(card: DetectorCard, contents: Sequence[bytes]) -> None:
 def renamed(card: DetectorCard, name: str) -> DetectorCard:
     """The card and its networks under another name."""
     files = tuple(
-        file.model_copy(update={"file": _file_name(name, InputSize(file.input.width, file.input.height))})
+        file.model_copy(update={"file": network_file(name, InputSize(file.input.width, file.input.height))})
         for file in card.files
     )
     return card.model_copy(update={"name": name, "files": files})
@@ -108,13 +108,14 @@ def _working_runtimes(content: bytes, *, name: str) -> list[RuntimeName]:
     return runtimes
 
 
-def _file_name(name: str, size: InputSize) -> str:
+def network_file(name: str, size: InputSize) -> str:
+    """The name of the network for an input size."""
     return f"{name}-{size.width}x{size.height}.tflite"
 
 
 def _file(content: bytes, size: InputSize, *, name: str) -> DetectorFile:
     return DetectorFile(
-        file=_file_name(name, size),
+        file=network_file(name, size),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         input=InputCard(

@@ -10,7 +10,7 @@ import cv2
 
 from edge_agent.camera.pictures import picture_paths
 from edge_agent.command_line import with_progress
-from edge_agent.commands.options import accept_json, add_command, configured, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, distinct, print_json
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
@@ -21,6 +21,7 @@ from edge_agent.wiring import open_models
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection
 
     from edge_agent.domain import Image
     from edge_agent.vision.detection import Detection
@@ -36,7 +37,12 @@ def add_to(commands: Any) -> None:
         example="edge-agent detect --annotate annotated/ pictures/",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="picture, or folder of pictures")
-    parser.add_argument("--annotate", type=Path, metavar="FOLDER", help="write annotated copies to this folder")
+    parser.add_argument(
+        "--annotate",
+        type=Path,
+        metavar="FOLDER",
+        help="write annotated copies to this folder; those of equal names are numbered",
+    )
     accept_json(parser)
 
 
@@ -47,8 +53,11 @@ def detect(options: argparse.Namespace) -> int:
     if not pictures:
         folders = ", ".join(map(str, options.paths))
         raise PictureError(f"{folders}: contains no pictures; add files that end in {', '.join(sorted(SUFFIXES))}")
+    originals = {path.parent.resolve() for path in pictures}
     failed = 0
-    for path in with_progress(pictures, unit="pictures"):
+    # Of `pictures/a.png` "pictures/a": folders keep pictures of equal names apart.
+    names = distinct(f"{path.absolute().parent.name}/{path.stem}" for path in pictures)
+    for path, name in zip(with_progress(pictures, unit="pictures"), names, strict=True):
         try:
             image = read_picture(path)
         except PictureError as error:
@@ -59,7 +68,7 @@ def detect(options: argparse.Namespace) -> int:
         _print_seen(path, seen, as_json=options.json)
         if options.annotate is not None:
             try:
-                _save_annotated(path, seen, image, options.annotate)
+                _save_annotated(path, seen, image, options.annotate / f"{name}.jpg", originals=originals)
             except PictureError as error:
                 failed += 1
                 print(safe(str(error)), file=sys.stderr)
@@ -81,17 +90,15 @@ def _print_failure(path: Path, error: PictureError, *, as_json: bool) -> None:
         print(safe(str(error)), file=sys.stderr)
 
 
-def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> None:
-    """Write an annotated copy as FOLDER/<last folder of the original>/<name>.jpg.
+def _save_annotated(path: Path, seen: Detection, image: Image, target: Path, *, originals: Collection[Path]) -> None:
+    """Write an annotated copy.
 
     Raises:
-        ConfigError: the copy would be written beside the original, or cannot be written.
+        ConfigError: the copy would be written into one of the folders `originals`, or cannot be written.
         PictureError: the picture is too wide or too high for JPEG.
     """
-    originals = path.absolute().parent
-    target = folder / originals.name / f"{path.stem}.jpg"
-    if target.parent.exists() and target.parent.samefile(originals):
-        raise ConfigError(f"--annotate {folder}: would replace pictures in {originals}; choose another folder")
+    if target.parent.resolve() in originals:
+        raise ConfigError(f"--annotate: would replace pictures in {target.parent}; choose another folder")
     drawn = annotate(image, [(Box(*face.box), face.label, face.label_score) for face in seen.faces])
     done, content = cv2.imencode(".jpg", drawn)
     if not done:
@@ -100,4 +107,4 @@ def _save_annotated(path: Path, seen: Detection, image: Image, folder: Path) -> 
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.tobytes())
     except OSError as error:
-        raise ConfigError(f"--annotate {folder}: cannot write {target}: {error.strerror}") from error
+        raise ConfigError(f"--annotate: cannot write {target}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import sys
@@ -17,7 +18,7 @@ from edge_agent.config.load import default_file, load_config
 from edge_agent.foreign_text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
     from edge_agent.config.model import Config
@@ -96,6 +97,15 @@ def day(text: str) -> date:
         return parse_day(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names of outputs, in their order; those that came before get a number: door, door-2."""
+    taken: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        taken[next(free for free in itertools.chain([name], numbered) if free not in taken)] = None
+    return list(taken)
 
 
 def print_json(value: object) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.alerts.crops import Crops
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.explanation import Explanation
-from edge_agent.commands.options import accept_json, add_command, alert_line, configured, print_json
+from edge_agent.commands.options import accept_json, add_command, alert_line, configured, distinct, print_json
 from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.foreign_text import safe_lines
 from edge_agent.metrics import Metrics
@@ -52,17 +52,18 @@ def replay(options: argparse.Namespace) -> int:
     crops = Crops(options.crops, config.crops) if options.crops else None
     numbers = itertools.count(1)
     sender = sender_of(config, classifier, next_sequence=lambda _kind: next(numbers))
-    metrics = Metrics(video.stem for video in options.videos)
+    names = distinct(video.stem for video in options.videos)
+    metrics = Metrics(names)
     status = 0
     began = time.perf_counter()
-    for video in options.videos:
+    for video, called in zip(options.videos, names, strict=True):
         # A new pipeline, as tracks must not continue from one recording to the next.
-        pipeline = build_pipeline(config, name, detector, classifier, called=video.stem)
+        pipeline = build_pipeline(config, name, detector, classifier, called=called)
         explanation = Explanation(pipeline.sequential_test) if options.explain else None
         try:
-            for frame in recorded_frames(video, camera=video.stem):
+            for frame in recorded_frames(video, camera=called):
                 outcome = pipeline.process(frame)
-                metrics.record(video.stem, outcome)
+                metrics.record(called, outcome)
                 if explanation is not None:
                     explanation.observe(outcome, at=frame.taken_at)
                 for alert in outcome.alerts:
@@ -71,7 +72,7 @@ def replay(options: argparse.Namespace) -> int:
             print(safe_lines(f"edge-agent: {error}"), file=sys.stderr)
             status = error.exit_code
         if explanation is not None:
-            explanation.save(options.explain, name=video.stem)
+            explanation.save(options.explain, name=called)
     _print_summary(metrics, time.perf_counter() - began, as_json=options.json)
     return status
 

@@ -103,6 +103,25 @@ def test_detect_draws_into_copies_and_never_over_an_original(pictures, tmp_path)
     assert not (pictures / "bare.jpg").exists()
 
 
+def test_copies_of_equal_names_are_numbered_and_no_given_picture_is_replaced(tmp_path):
+    bare, masked = portrait(COLLINS), portrait(HOPPER, masked=True)
+    for path, picture in {"x/one/a.png": bare, "x/one/a.bmp": masked, "y/one/a.png": masked}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / path), picture)
+
+    done = run_command("detect", "--annotate", tmp_path / "seen", tmp_path / "x", tmp_path / "y")
+
+    assert done.returncode == 0, done.stderr
+    copies = tmp_path / "seen" / "one"
+    assert {file.name for file in copies.iterdir()} == {"a.jpg", "a-2.jpg", "a-3.jpg"}
+    # The second is of x/one/a.png.
+    assert np.abs(read_picture(copies / "a-2.jpg").astype(int) - bare).mean() < 10
+
+    refused = run_command("detect", "--annotate", tmp_path / "y", tmp_path / "x", tmp_path / "y")
+    assert refused.returncode == 78
+    assert not (tmp_path / "y" / "one" / "a.jpg").exists()
+
+
 def test_a_picture_too_long_for_jpeg_is_analysed_but_not_drawn(pictures, tmp_path):
     cv2.imwrite(str(pictures / "aaa.png"), np.zeros((2, 70_000, 3), np.uint8))
 
@@ -165,6 +184,17 @@ def test_replay_prints_alerts_as_published_and_a_summary_last(replayed, crops):
         assert Path(alert["crop"]["file"]).parent == crops
     assert last["summary"]["alerts"] == 2
     assert {"frames", "fps", "alerts", "stages_ms"} <= set(last["summary"])
+
+
+def test_recordings_of_equal_names_have_an_explanation_each(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder / "door").mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / folder / "door" / "1.png"), portrait(COLLINS))
+
+    done = run_command("replay", "--explain", tmp_path / "why", tmp_path / "x" / "door", tmp_path / "y" / "door")
+
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in (tmp_path / "why").glob("*.json")} == {"door.json", "door-2.json"}
 
 
 def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):

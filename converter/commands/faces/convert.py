@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from converter.atomic_files import check_no_overwrite, write_atomically
 from converter.faces.conversion import InputSize, calibration_pictures, open_trained_detector, to_detector_tflite
-from converter.faces.verification import check_name, detector_files, make_detector_card
+from converter.faces.verification import check_name, detector_files, make_detector_card, network_file
 from converter.model_kind import CARD_SUFFIX
 from converter.progress import print_message
 from edge_agent.errors import ConfigError
@@ -56,7 +56,8 @@ def convert_detector(options: argparse.Namespace) -> int:
     name = options.name or detector.name
     check_name(name)
     if not options.overwrite:
-        check_no_overwrite([options.output / f"{name}{CARD_SUFFIX}"])
+        networks = [network_file(name, size) for size in options.sizes]
+        check_no_overwrite(options.output / file for file in (f"{name}{CARD_SUFFIX}", *networks))
     pictures = calibration_pictures(place)
     contents = {}
     for size in options.sizes:

@@ -58,13 +58,14 @@ def test_the_model_file_of_a_run_can_be_given_instead_of_its_folder(tmp_path, pi
     ]
 
 
-def test_an_existing_detector_is_kept_unless_overwriting_is_allowed(tmp_path, converted_detector, capsys):
-    (tmp_path / "faces.json").write_text("a card")
+@pytest.mark.parametrize("name", ["faces.json", "faces-448x256.tflite"])
+def test_an_existing_detector_is_kept_unless_overwriting_is_allowed(tmp_path, converted_detector, capsys, name):
+    (tmp_path / name).write_text("of another")
 
     assert main(["convert", str(converted_detector), "--output", str(tmp_path), "--calibration", str(tmp_path)]) == 78
 
     assert "--overwrite" in capsys.readouterr().err
-    assert (tmp_path / "faces.json").read_text() == "a card"
+    assert (tmp_path / name).read_text() == "of another"
 
 
 def test_only_runs_of_detectors_are_detectors(tmp_path, converted_detector):
