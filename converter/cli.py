@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = build_parser().parse_args(arguments)
 
     def action() -> int:
+        options = build_parser().parse_args(arguments)
         with show_progress("working"), disk_errors_as_config_errors():
             return int(options.action(options))
 

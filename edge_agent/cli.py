@@ -64,12 +64,16 @@ def _run(arguments: Sequence[str] | None) -> int:
         parser = build_parser(_needed(given[0] if given else ""))
     finally:
         gc.enable()
-    options = parser.parse_args(given)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler()], force=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names need not be UTF-8, and the terminal's encoding may lack characters of a camera's name.
         sys.stdout.reconfigure(errors="backslashreplace")
-    return run_command(lambda: options.action(options), program="edge-agent")
+
+    def action() -> int:
+        options = parser.parse_args(given)
+        return int(options.action(options))
+
+    return run_command(action, program="edge-agent")
 
 
 def _needed(first: str) -> Sequence[str]:

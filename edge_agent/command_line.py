@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, OutputError
 from edge_agent.foreign_text import safe_lines
 
 if TYPE_CHECKING:
@@ -59,25 +60,58 @@ def number(*, least: float, most: float = math.inf, kind: type[int] | type[float
     return read
 
 
+class _Stdout:
+    """Stdout whose failures differ from those of the files that a command works with."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write to it, as `TextIO`."""
+        return self._tried(self._stream.write, text)
+
+    def flush(self) -> None:
+        """Flush it, as `TextIO`."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, act: Callable[..., Item], *arguments: str) -> Item:
+        try:
+            return act(*arguments)
+        except OSError as error:
+            # What it still holds would fail again at the end of the interpreter.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise OutputError(f"stdout: {error.strerror}; make room, or redirect it elsewhere") from error
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else it has, such as `isatty`."""
+        return getattr(self._stream, name)
+
+
 def run_command(action: Callable[[], int], *, program: str) -> int:
     """Run a command and return its exit status; an error is one sentence on stderr, a bug is logged."""
     try:
-        status = int(action())
-        # A pipe that its reader has closed fails here, and not at the end of the interpreter.
-        sys.stdout.flush()
+        # None if the caller has closed it: then nothing is printed.
+        stdout = sys.stdout and cast("TextIO", _Stdout(sys.stdout))
+        with contextlib.redirect_stdout(stdout):
+            try:
+                return int(action())
+            finally:
+                # A pipe that its reader has closed fails here, and not at the end of the interpreter.
+                if stdout:
+                    stdout.flush()
     except AgentError as error:
         sys.stderr.write(safe_lines(f"{program}: {error}") + "\n")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe, such as `| head`, has closed it; nothing more may be flushed into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe, such as `| head`, has closed it.
         return 0
     except Exception:
         log.exception("%s failed; please report this", program)
         return BUG
-    return status
 
 
 def with_progress(items: Sequence[Item], *, unit: str) -> Iterator[Item]:

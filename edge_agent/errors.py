@@ -52,6 +52,12 @@ class CropError(AgentError):
     exit_code = 74  # EX_IOERR
 
 
+class OutputError(AgentError):
+    """Stdout cannot be written; whoever started the command redirects it elsewhere."""
+
+    exit_code = 74  # EX_IOERR
+
+
 class CommandError(AgentError):
     """A command is rejected; the result names the reason, and the agent goes on."""
 

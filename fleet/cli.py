@@ -22,13 +22,17 @@ PROGRAM = "maskwatch-fleet"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(PROGRAM)], force=True)
     # Lost connections are logged by our own code.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     # It logs every missing signature of staged metadata; the commands print how many are missing.
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    return run_command(lambda: options.action(load(options.config, overrides=options.set), options), program=PROGRAM)
+
+    def action() -> int:
+        options = build_parser().parse_args(arguments)
+        return int(options.action(load(options.config, overrides=options.set), options))
+
+    return run_command(action, program=PROGRAM)
 
 
 def build_parser() -> argparse.ArgumentParser:

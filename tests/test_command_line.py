@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,48 @@ def test_a_closed_pipe_is_not_a_failure(prints):
         process.stdin.close()
 
         assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+
+
+@pytest.mark.parametrize("prints", ["print('line', flush=True)", "print('line')", "print('line' * 100_000)"])
+@pytest.mark.parametrize("before", ["", "with disk_errors_as_config_errors():\n        "])
+def test_a_full_disk_below_stdout_is_one_line_and_no_bug(prints, before):
+    program = (
+        "import sys\nfrom edge_agent.command_line import run_command\n"
+        "from training.disk_errors import disk_errors_as_config_errors\n"
+        f"def action():\n    {before}{prints}\n    return 0\n"
+        "sys.exit(run_command(action, program='program'))\n"
+    )
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert (done.returncode, done.stderr.count(b"\n")) == (74, 1)
+    assert done.stderr.startswith(b"program: stdout: ")
+
+
+PROGRAMS = ["edge_agent.cli", "converter.cli", "training.cli", "fleet.cli"]
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+@pytest.mark.parametrize(("redirection", "status"), [("> /dev/full", 74), (">&-", 0), ("| true", 0)])
+def test_no_program_has_a_traceback_where_its_help_cannot_be_printed(module, redirection, status):
+    program = f"import sys; from {module} import main; sys.exit(main())"
+    shell = f'set -o pipefail; "$0" -c "$1" --help {redirection}'
+
+    done = subprocess.run(["bash", "-c", shell, sys.executable, program], capture_output=True, check=False)
+
+    assert done.returncode == status
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_a_closed_stdout_is_no_bug():
+    program = "import sys; from edge_agent.cli import main; sys.exit(main())"
+    shell = '"$0" -c "$1" config --config /dev/null >&-'
+
+    done = subprocess.run(["bash", "-c", shell, sys.executable, program], stderr=subprocess.PIPE, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_numpy_has_no_threads_of_its_own_beside_those_of_the_cameras() -> None:

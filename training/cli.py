@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 success, 78 invalid file or recipe, 130 interrupted."""
-    options = build_parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(SafeReportFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -27,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def action() -> int:
+        options = build_parser().parse_args(arguments)
         try:
             with disk_errors_as_config_errors():
                 return int(options.action(options))
