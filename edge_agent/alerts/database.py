@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -16,11 +17,10 @@ from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
 from edge_agent.alerts.people import day_of
 from edge_agent.alerts.timeline import points_text, timeline_text
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import is_there, sync_folder
+from edge_agent.host.atomic_files import UNFINISHED, is_there, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
@@ -243,19 +243,28 @@ def is_lock(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "lock" in str(error)
 
 
-def replace_file(path: Path, whole: Path, *, when: datetime) -> Path | None:
-    """Put a new file, which has no log, in the place of another; returns the name of that one, which is set aside.
+def salvaged(path: Path) -> Path:
+    """The complete file with the salvaged rows of another, which it has not yet replaced."""
+    return path.with_name(f"{path.name}.anew")
 
-    None: there was none, and a log that it left is removed.
+
+def replace_file(path: Path) -> Path | None:
+    """Put the salvaged file in the place of the original; returns the name of that one, which is set aside.
+
+    None: there was none, and a log that it left is removed. Called again, it completes what a power loss interrupted.
 
     Raises:
         OSError: a file cannot be renamed.
     """
-    aside = path.with_name(f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}") if path.exists() else None
+    whole = salvaged(path)
+    # The same name when it is called again.
+    when = datetime.fromtimestamp(whole.stat().st_mtime, timezone.utc)
+    aside = path.with_name(f"{path.name}.damaged-{when:%Y%m%dT%H%M%S%fZ}")
+    is_missing = not path.exists() and not aside.exists()
     # The log first: left beside a new file, it would be replayed into it.
     for suffix in ("-wal", "-shm", ""):
         source = path.with_name(path.name + suffix)
-        if aside is None:
+        if is_missing:
             source.unlink(missing_ok=True)
         elif source.exists():
             source.replace(aside.with_name(aside.name + suffix))
@@ -264,7 +273,7 @@ def replace_file(path: Path, whole: Path, *, when: datetime) -> Path | None:
             outdated.with_name(outdated.name + suffix).unlink(missing_ok=True)
     whole.replace(path)
     sync_folder(path.parent)
-    return aside
+    return None if is_missing else aside
 
 
 def files_set_aside(path: Path) -> list[Path]:
@@ -287,8 +296,8 @@ def inode_of(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
-    """Write the readable rows of a database into a new file; returns how many messages and alerts these are.
+def salvage(old: sqlite3.Connection, path: Path) -> None:
+    """Write the readable rows of the database at `path` into a new file beside it, which is complete or missing.
 
     Raises:
         sqlite3.DatabaseError, OSError: it cannot be written.
@@ -296,16 +305,16 @@ def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
     with suppress(*UNREADABLE):
         # Allows reading a file that is shorter than its header says.
         old.execute("PRAGMA writable_schema = ON")
-    into.unlink(missing_ok=True)
-    saved: dict[str, int] = {}
-    with closing(open_database(into)) as new:
+    unfinished = path.with_name(UNFINISHED.format(name=path.name))
+    unfinished.unlink(missing_ok=True)
+    with closing(open_database(unfinished)) as new:
         # Without a log, so that renaming the one file suffices.
         new.execute("PRAGMA journal_mode = DELETE")
         with transaction(new):
             for table, columns in COLUMNS.items():
                 marks = ", ".join("?" * len(columns.split(", ")))
                 insert = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608  (constants)
-                saved[table] = new.executemany(insert, _intact_rows(old, table, columns)).rowcount
+                new.executemany(insert, _intact_rows(old, table, columns))
             # If the table of numbers is lost: pending messages contain theirs.
             new.execute(
                 "INSERT OR REPLACE INTO last_sequence SELECT boot_id, kind, max(sequence) FROM ("
@@ -314,7 +323,8 @@ def salvage(old: sqlite3.Connection, into: Path) -> tuple[int, int]:
                 "WHERE json_valid(message)"
                 ") GROUP BY boot_id, kind"
             )
-    return saved["outbox"], saved["alerts"]
+    unfinished.replace(salvaged(path))
+    sync_folder(path.parent)
 
 
 def _intact_rows(database: sqlite3.Connection, table: str, columns: str) -> Iterator[tuple[Any, ...]]:

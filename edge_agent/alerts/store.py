@@ -30,6 +30,7 @@ from edge_agent.alerts.database import (
     open_database,
     replace_file,
     salvage,
+    salvaged,
     transaction,
     unsynced_transaction,
 )
@@ -469,6 +470,8 @@ class AlertStore:
 
     def _open(self) -> sqlite3.Connection:
         make_folder(self.path.parent)
+        if salvaged(self.path).exists():
+            self._replace_file("damaged; a power loss or kill interrupted its repair")
         database = open_database(self.path, lock_seconds=self._lock_seconds)
         try:
             if self._webhooks is not None:
@@ -521,14 +524,19 @@ class AlertStore:
             sqlite3.DatabaseError, OSError: the disk cannot be written; the old data is kept until it can.
         """
         make_folder(self.path.parent)
-        whole = self.path.with_name(f"{self.path.name}.anew")
         if self._database is None:
             with closing(sqlite3.connect(self.path, timeout=self._lock_seconds)) as damaged:
-                messages, alerts = salvage(damaged, whole)
+                salvage(damaged, self.path)
         else:
-            messages, alerts = salvage(self._database, whole)
+            salvage(self._database, self.path)
             self._close_file()
-        aside = replace_file(self.path, whole, when=datetime.now(timezone.utc))
+        self._replace_file(finding)
+
+    def _replace_file(self, finding: str) -> None:
+        with closing(sqlite3.connect(salvaged(self.path))) as whole:
+            count = "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM alerts)"
+            messages, alerts = whole.execute(count).fetchone()
+        aside = replace_file(self.path)
         others = f"; 'sqlite3 {aside} .recover' may find others" if aside else ""
         self.damage = (
             f"{self.path}: the alert store was {finding} and replaced by a new one; {messages} pending messages and "

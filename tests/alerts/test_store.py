@@ -254,6 +254,38 @@ def test_a_damaged_file_is_salvaged_once_the_disk_has_room(damaged):
     assert {file.name for file in path.parent.iterdir()} == {path.name, files_set_aside(path)[0].name}
 
 
+@pytest.mark.parametrize("change", range(3))
+def test_a_kill_during_the_repair_loses_no_salvaged_row(damaged, monkeypatch, change):
+    """`change`: the number of the rename at which the process is killed."""
+
+    class Killed(BaseException):
+        pass
+
+    def drop(path):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("DROP TABLE dropped")
+
+    path = damaged(drop)
+    renamed = []
+
+    def replace_or_die(source, target):
+        renamed.append(source)
+        if len(renamed) > change:
+            raise Killed
+        source.rename(target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace_or_die)
+        with pytest.raises(Killed):
+            AlertStore(path, boot_id=ANOTHER_BOOT)
+
+    with closing(AlertStore(path, boot_id=ANOTHER_BOOT)) as store:
+        assert store.count() == 200
+        assert store.damage
+    (aside,) = files_set_aside(path)
+    assert {file.name for file in path.parent.iterdir()} == {path.name, aside.name}
+
+
 def test_only_the_last_few_damaged_files_are_kept(tmp_path):
     path = tmp_path / "alerts.sqlite"
     for _ in range(8):
