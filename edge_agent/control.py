@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_agent.config.redaction import without_secrets
 from edge_agent.errors import AgentError, CommandError, CropError, in_one_line
+from edge_agent.host.clock import seconds_since_boot
 from edge_agent.host.disk import DiskThread
 from edge_agent.host.token_bucket import TokenBucket
 from edge_agent.messages.command import (
@@ -215,7 +216,7 @@ class Control:
             raise CommandError(f"camera {camera} has given no picture within {NEWEST_SECONDS:.0f} s")
         picture_id = uuid7(when)
         faces = [face.box for face in self._find_faces(frame.picture)]
-        snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, at=at, when=when))
+        snapshot = self._disk.do(lambda: self._keep_snapshot(picture_id, frame, faces, when=when))
         if snapshot is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")
         kept, picture = snapshot
@@ -230,14 +231,14 @@ class Control:
         )
 
     def _keep_snapshot(
-        self, picture_id: str, frame: Frame, faces: list[Box], *, at: float, when: datetime
+        self, picture_id: str, frame: Frame, faces: list[Box], *, when: datetime
     ) -> tuple[CropFile, bytes] | None:
         """Store a picture and read it back, because it may be encrypted."""
         kept = self._pictures.keep_frame(picture_id, frame, faces=faces)
         if kept is None:
             return None
         # Immediately, because the number of commands is not limited.
-        self._snapshots.sweep(at=at, now=when, waiting=frozenset())
+        self._snapshots.sweep(at=seconds_since_boot(), now=when, waiting=frozenset())
         try:
             return kept, Path(kept.file).read_bytes()
         except OSError as error:

@@ -79,7 +79,7 @@ def merged(rows: Iterable[PeopleRow]) -> list[PeopleRow]:
 def sent_until(period: str, until: int) -> tuple[str, tuple[str, int]]:
     """Record the last hour or day in the outbox; in the same transaction, so that each is sent once."""
     return (
-        "INSERT INTO counts_sent VALUES (?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+        "INSERT INTO counts_sent VALUES (?, ?) ON CONFLICT DO UPDATE SET until = excluded.until",
         (period, until),
     )
 
@@ -127,7 +127,11 @@ def unsent_periods(
     sent = dict(database.execute("SELECT period, until FROM counts_sent").fetchall())
     periods = []
     for period in PERIODS:
-        first = beginning_of(period, datetime.fromtimestamp(sent.get(period, 0), timezone.utc))
+        until = datetime.fromtimestamp(sent.get(period, 0), timezone.utc)
+        if until > following(period, now):
+            # The clock was ahead: counting goes on with the last period before now.
+            until = beginning_of(period, now) - timedelta(seconds=1)
+        first = beginning_of(period, until)
         rows_by_begin: dict[datetime, list[PeopleRow]] = {}
         for row in rows_between(database, first, now):
             begin = beginning_of(period, datetime.fromtimestamp(row[1], timezone.utc))

@@ -277,7 +277,8 @@ class Recorder:
 
     def _sweep(self) -> None:
         """Remove outdated data; a crop is kept while its alert is pending."""
-        at, now = time.monotonic(), datetime.now(timezone.utc)
+        # Not the monotonic clock: it stands still while the machine is suspended, which would look like a set clock.
+        at, now = seconds_since_boot(), datetime.now(timezone.utc)
         # With an unsynchronised clock no hour counts as too old.
         counted_since = now - timedelta(days=self._keep_counts_days) if is_clock_synchronised() else None
         self._store.sweep(at=at, now=now, keep_days=self._keep_days, people_before=counted_since)

@@ -69,8 +69,8 @@ def step_of_clock(
 ) -> timedelta:
     """By how much the clock was set since the last sweep; zero for plausible differences, or without one.
 
-    `last` is when it was, monotonic and by the clock. None if the agent was started in between: then `recorded` gives
-    the time by the clock.
+    `last` is when it was, in seconds since boot and by the clock. None if the agent was started in between: then
+    `recorded` gives the time by the clock.
     """
     if last is not None:
         step = now - last[1] - timedelta(seconds=at - last[0])
@@ -92,8 +92,8 @@ class Retention:
     def sweep(self, *, at: float, now: datetime, waiting: Set[str]) -> list[StoredCrop]:
         """Delete crops as planned and return them. Does nothing if the folder does not exist.
 
-        If the clock was set by more than a day in either direction, the dates of all crops are shifted accordingly, so
-        that none becomes older or younger.
+        `at`: seconds since boot, including suspend. If the clock was set by more than a day in either direction, the
+        dates of all crops are shifted accordingly, so that none becomes older or younger.
 
         Raises:
             CropError: the folder cannot be read, or a crop cannot be removed.

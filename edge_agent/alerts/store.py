@@ -308,8 +308,8 @@ class AlertStore:
     def sweep(self, *, at: float, now: datetime, keep_days: float, people_before: datetime | None = None) -> int:
         """Remove history entries that are too old or too many, and return their number; check for damage.
 
-        Setting the clock makes none older. People counts from before `people_before` are removed, too. If the disk
-        cannot be written, nothing is removed until the next sweep.
+        `at`: seconds since boot, including suspend. Setting the clock makes none older. People counts from before
+        `people_before` are removed, too. If the disk cannot be written, nothing is removed until the next sweep.
         """
 
         def swept(database: sqlite3.Connection) -> int:

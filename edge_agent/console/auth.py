@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from edge_agent.config.model import is_loopback
 from edge_agent.console.limits import Attempts, Rate, client_network
 from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, Sessions, User, is_same, new_cookie
+from edge_agent.host.clock import seconds_since_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class Client:
 
 
 class Auth:
-    """Authenticates and authorises every request. Owned by the event loop; `clock` returns monotonic seconds.
+    """Authenticates and authorises every request. Owned by the event loop; sessions expire during suspend, too.
 
     Every `check_` raises an HTTPException that refuses the request.
     """
@@ -74,7 +75,7 @@ class Auth:
         secrets: ConsoleSecrets,
         *,
         has_displays: bool = False,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = seconds_since_boot,
     ) -> None:
         """`has_displays`: the pages for screens at the door are public."""
         self._secrets, self._clock = secrets, clock

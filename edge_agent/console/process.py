@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,7 @@ async def serve(
         context = Context(
             config=config,
             version=version,
-            auth=Auth(settings, secrets, has_displays=config.display.enabled, clock=time.monotonic),
+            auth=Auth(settings, secrets, has_displays=config.display.enabled),
             agent=agent,
             history=history,
             worker=worker,

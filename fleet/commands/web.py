@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from psycopg_pool import ConnectionPool
@@ -70,7 +69,7 @@ async def _serve(config: FleetConfig) -> None:
         timeout=WAIT_SECONDS,
         open=False,
     )
-    auth = FleetAuth(config.web, pool, clock=time.monotonic)
+    auth = FleetAuth(config.web, pool)
     pool.open()
     feeding = asyncio.ensure_future(_feed(notifier))
     try:

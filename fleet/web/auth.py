@@ -12,8 +12,6 @@ from edge_agent.console.auth import Auth
 from fleet.web.users import user_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from psycopg_pool import ConnectionPool
 
     from edge_agent.console.sessions import User
@@ -30,7 +28,7 @@ class FleetAuth(Auth):
 
     wrong_login = "Wrong user name or password."
 
-    def __init__(self, config: WebConfig, pool: ConnectionPool, *, clock: Callable[[], float]) -> None:
+    def __init__(self, config: WebConfig, pool: ConnectionPool) -> None:
         """Read the token, if one is configured; users are in the database.
 
         Raises:
@@ -38,7 +36,7 @@ class FleetAuth(Auth):
         """
         file = config.token_file
         token = read_password(file, key="web.token_file", min_characters=MIN_CHARACTERS) if file else ""
-        super().__init__(console_config(config), ConsoleSecrets(token=token), clock=clock)
+        super().__init__(console_config(config), ConsoleSecrets(token=token))
         self._pool = pool
 
     @property

@@ -16,11 +16,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from edge_agent.alerts.history import AlertHistory
-from edge_agent.alerts.people import beginning_of, following
+from edge_agent.alerts.people import beginning_of, following, sent_until
 from edge_agent.alerts.store import AlertStore
 from edge_agent.domain import Person
 from edge_agent.messages.counts import PeopleCounts
 from tests.journeys.agent import wait_until
+from tests.mqtt.samples import a_message
 
 BOOT = "0f4d3a5e-5b52-4f5e-9d6c-2f6f9d2f9a11"
 HOUR = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
@@ -122,6 +123,23 @@ def test_an_hour_is_sent_when_it_is_over(tmp_path):
 
     assert (period.period, period.begin, period.end) == ("hour", HOUR, HOUR + timedelta(hours=1))
     assert period.cameras == {"door": PeopleCounts(with_mask=1)}
+
+
+def test_counting_goes_on_after_the_clock_was_ahead(tmp_path):
+    with opened(tmp_path) as store:
+        ahead = HOUR + timedelta(days=1000)
+        store.count_person(a_person(when=ahead))
+        for period in unsent(store, now=ahead + timedelta(hours=1)):
+            store.put(a_message(), sent_until(period.period, int(period.end.timestamp())))
+
+        for hours in (1, 2):
+            store.count_person(a_person(when=HOUR + timedelta(hours=hours - 1)))
+            (period,) = unsent(store, now=HOUR + timedelta(hours=hours))
+            assert period.begin == HOUR + timedelta(hours=hours - 1)
+            store.put(a_message(), sent_until(period.period, int(period.end.timestamp())))
+
+        # A clock that is a little back sends nothing twice.
+        assert unsent(store, now=HOUR + timedelta(hours=1, minutes=50)) == []
 
 
 def test_hours_without_people_are_sent_only_if_the_agent_was_running(tmp_path):

@@ -200,6 +200,27 @@ def test_old_snapshots_are_removed_although_no_other_is_taken(store, tmp_path):
     assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_a_suspend_counts_as_time_that_has_passed(store, tmp_path, monkeypatch):
+    """Otherwise it looks like a clock that was set, and the dates of all crops are shifted."""
+    swept_at: list[float] = []
+
+    class Sweeps:
+        folder = tmp_path
+
+        def sweep(self, *, at: float, **_others: Any) -> None:
+            swept_at.append(at)
+
+    real, suspended = time.clock_gettime, 100_000.0
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + suspended * (clock == time.CLOCK_BOOTTIME))
+    recording = Recording(store, tmp_path, retention=Sweeps(), snapshots=Sweeps())
+    recording.alert()
+
+    recording.finish()
+
+    assert len(swept_at) == 2
+    assert min(swept_at) > time.monotonic() + suspended / 2
+
+
 def test_old_entries_are_removed_from_the_history(store, tmp_path):
     recording = Recording(store, tmp_path, keep_days=1e-9)
     recording.alert()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.cookies
 import re
+import time
 from contextlib import suppress
 
 import httpx
@@ -212,6 +213,19 @@ def test_a_session_expires(locked):
     assert not auth.is_still_valid(client)
     client = auth.authenticate(headers, scheme="http", address="192.0.2.1")
     assert client.kind == "unauthenticated"
+
+
+def test_a_session_expires_while_the_machine_is_suspended(monkeypatch):
+    auth = Auth(ConsoleConfig(), ConsoleSecrets(password=PASSWORD))
+    client = auth.authenticate(Headers({"host": "camera.example"}), scheme="http", address="192.0.2.1")
+    cookie = asyncio.run(auth.log_in(client, "", PASSWORD))
+    headers = Headers({"host": "camera.example", "cookie": f"{auth.cookie_name('http')}={cookie}"})
+    assert auth.authenticate(headers, scheme="http", address="192.0.2.1").kind == "user"
+
+    awake = time.clock_gettime(time.CLOCK_BOOTTIME)
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: awake + IDLE_SECONDS + 1)
+
+    assert auth.authenticate(headers, scheme="http", address="192.0.2.1").kind == "unauthenticated"
 
 
 def test_no_password_is_accepted_if_only_a_token_is_configured(tmp_path):

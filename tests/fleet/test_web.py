@@ -86,7 +86,7 @@ def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
     parameters = database.parameters(config.database, application="test")
     with ConnectionPool(conninfo, kwargs=parameters, min_size=1, max_size=8, open=True, timeout=3) as pool:
         pool.wait(timeout=60)
-        yield build(config, pool, FleetAuth(config.web, pool, clock=time.monotonic))
+        yield build(config, pool, FleetAuth(config.web, pool))
 
 
 @pytest.fixture
