@@ -25,22 +25,43 @@ _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*:/(?:/|(?!/)))(?!user:password
 # Some cameras require the password in the path (rtsp://host/user=admin_password=x_channel=1.sdp).
 _SECRET_IN_PATH = re.compile(r"(user(name)?|login|pass(word|wd)?|pwd|token|key)=.*", re.IGNORECASE)
 
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+MAX_WORDS, MAX_CHARACTERS = 4, 15
+"""Of a part of a path between marks: h264Preview has three words, a hex or base64 token many."""
+
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """Replace these secrets, and what addresses and the usual names of secrets reveal, by MASK."""
     # Addresses first, as they reveal where a password ends; then the longest secret, as one may be part of another.
     text = USERINFO.sub(f"://{MASK}@", text)
+    text = _ADDRESS.sub(lambda found: f"{found[1]}{_without_tokens(found[2])}", text)
     for secret in sorted(set(secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return NAMED_SECRET.sub(rf"\1{MASK}", text)
 
 
 def without_credentials(place: str) -> str:
-    """The part of an address after its scheme, without user, password and query."""
+    """The part of an address after its scheme, without user, password, query and tokens in the path."""
     # Up to the last @, because a password may contain an unescaped @ or /.
     _, credentials, place = place.rpartition("@")
     shown = re.split(r"[?#]", place, maxsplit=1)[0]
-    return f"{f'{MASK}@' if credentials else ''}{_SECRET_IN_PATH.sub(MASK, shown)}"
+    return f"{f'{MASK}@' if credentials else ''}{_without_tokens(_SECRET_IN_PATH.sub(MASK, shown))}"
+
+
+def tokens_in(text: str) -> set[str]:
+    """The parts of paths of the addresses in a text that look like tokens."""
+    return {part for found in _ADDRESS.finditer(text) for part in re.split(r"[/?#]", found[2])[1:] if _is_token(part)}
+
+
+def _without_tokens(place: str) -> str:
+    host, *path = place.split("/")
+    return "/".join([host, *(MASK if _is_token(part) else part for part in path)])
+
+
+def _is_token(part: str) -> bool:
+    """Whether a part of a path cannot be a name that a person chose; some cameras are opened by such a token alone."""
+    pieces = re.split(r"[^A-Za-z0-9]", part)
+    return any(len(piece) > MAX_CHARACTERS or len(_WORDS.findall(piece)) > MAX_WORDS for piece in pieces)
 
 
 def safe(text: str) -> str:

@@ -83,7 +83,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 NAME_ERROR = "must consist of letters, digits, '.', '_' and '-', 63 at most, and begin with a letter or digit"
 Name = Annotated[str, Form(NAME_PATTERN, NAME_ERROR)]
 RepositoryUrl = Annotated[
-    str, Form(r"^(https?://[^\s?#]+[^\s?#/])?$", "must be a URL such as https://host/path, without a slash at the end")
+    Secretive,
+    Form(r"^(https?://[^\s?#]+[^\s?#/])?$", "must be a URL such as https://host/path, without a slash at the end"),
 ]
 
 

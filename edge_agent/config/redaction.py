@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel
 
 from edge_agent.config.model import named_source
-from edge_agent.foreign_text import MASK, NAMED_SECRET, USERINFO, mask, without_credentials
+from edge_agent.foreign_text import MASK, NAMED_SECRET, USERINFO, mask, tokens_in, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,13 +50,19 @@ def masked(config: Config, *, mask_source: Callable[[str], str] = masked_source)
     }
     path, query, _ = config.mqtt.websocket_path.partition("?")
     mqtt = {
-        "websocket_path": f"{path}?{MASK}" if query else path,
+        "websocket_path": f"{mask(f'ws://host{path}').removeprefix('ws://host')}{f'?{MASK}' if query else ''}",
         "websocket_headers": dict.fromkeys(config.mqtt.websocket_headers, MASK),
     }
     # Path and query of a webhook's URL authorise requests.
     webhooks = tuple(webhook.model_copy(update={"url": _masked_url(webhook)}) for webhook in config.webhooks)
+    rollout = config.rollout.model_copy(update={"url": mask(config.rollout.url)})
     return config.model_copy(
-        update={"cameras": cameras, "mqtt": config.mqtt.model_copy(update=mqtt), "webhooks": webhooks}
+        update={
+            "cameras": cameras,
+            "mqtt": config.mqtt.model_copy(update=mqtt),
+            "webhooks": webhooks,
+            "rollout": rollout,
+        }
     )
 
 
@@ -80,15 +86,16 @@ def secret_files(config: Config) -> dict[str, Path]:
 
 
 def secrets_of(config: Config) -> set[str]:
-    """The secrets themselves, to be masked in logs: of cameras, webhooks, the broker's WebSocket, and files."""
-    found = {secret for camera in config.cameras.values() for secret in secrets_in(_words(camera.source))}
+    """The secrets themselves, to be masked in logs: of all addresses, headers and files."""
+    addresses = [config.rollout.url, f"ws://host{config.mqtt.websocket_path}"]
+    addresses += [word for camera in config.cameras.values() for word in _words(camera.source)]
+    found = secrets_in(addresses)
     perhaps: list[str] = []
     for webhook in config.webhooks:
         parts = urlsplit(webhook.url)
         perhaps += [parts.path, parts.query]
     # The last word, without a scheme such as `Bearer`.
     perhaps += [value.split()[-1] for value in config.mqtt.websocket_headers.values() if value.strip()]
-    perhaps += [value for _, value in parse_qsl(urlsplit(config.mqtt.websocket_path).query)]
     found |= {value for value in perhaps if len(value) >= MIN_SECRET_CHARACTERS}
     return found.union(*map(_lines_of, secret_files(config).values()))
 
@@ -97,6 +104,7 @@ def secrets_in(command: Sequence[str]) -> set[str]:
     """The credentials in the words of a command: in an address, as name=value, or as the word after an option."""
     found = _after_options(command)
     for word in command:
+        found |= tokens_in(word)
         found |= {match[1] for match in USERINFO.finditer(word)} | {match[2] for match in NAMED_SECRET.finditer(word)}
         found |= {value for _, value in parse_qsl(word.partition("?")[2]) if len(value) >= MIN_SECRET_CHARACTERS}
     # For user:password, both together and each part.

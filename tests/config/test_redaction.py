@@ -30,6 +30,12 @@ from edge_agent.foreign_text import MASK, mask
         ("ffmpeg: -timeout 5 rtsp://admin:hunter2@camera.local/stream?x=1", "ffmpeg: rtsp://***@camera.local/stream"),
         ("ffmpeg: 'rtsp://admin:hunter2@camera.local/a'", "ffmpeg: rtsp://***@camera.local/a"),
         ("jetson-csi: sensor-id=1", "jetson-csi"),
+        ("http://camera.local/s3cr3tTOKEN123/snapshot.jpg", "http://camera.local/***/snapshot.jpg"),
+        ("rtsps://camera.local:7441/AbCdEfGhIjKlMnOp?enableSrtp", "rtsps://camera.local:7441/***"),
+        ("rtsp://camera.local/live/3f2b8c1e-77aa-4e0b-9c65-0d5f4a1b2c3d/main", "rtsp://camera.local/live/***/main"),
+        ("rtsp://a1b2c3d4e5f6.example:554/h264Preview_01_main", "rtsp://a1b2c3d4e5f6.example:554/h264Preview_01_main"),
+        ("http://camera.local/cgi-bin/snapshot.cgi", "http://camera.local/cgi-bin/snapshot.cgi"),
+        ("rtsp://camera.local/Streaming/Channels/101", "rtsp://camera.local/Streaming/Channels/101"),
         ("rtsp://camera.local/user=admin_password=hunter2_channel=1.sdp", "rtsp://camera.local/***"),
     ],
 )
@@ -83,6 +89,7 @@ def test_every_file_with_a_secret_is_found():
         ("camera --password hunter2", "cannot log in with 'hunter2'"),
         ("camera -u admin:hunter2", "hunter2 is refused"),
         ("camera http://camera/video?user=admin&pwd=hunter2", "http://camera/video?user=admin&pwd=hunter2: 401"),
+        ("camera http://camera/a1hunter2b3c/x.jpg", "GET /a1hunter2b3c/x.jpg: 401"),
         ("camera", "found password=hunter2 in http://admin:hunter2@camera"),
     ],
 )
@@ -115,6 +122,20 @@ def test_short_query_values_are_not_redacted_within_numbers():
     config = Config(cameras={"door": {"source": "rtsp://camera.local/live?channel=1&key=longer-secret"}})
 
     assert mask("11 frames, longer-secret", secrets_of(config)) == "11 frames, ***"
+
+
+def test_tokens_and_passwords_in_the_address_of_models_and_broker_are_redacted():
+    config = Config.model_validate(
+        {
+            "mqtt": {"transport": "websockets", "websocket_path": "/mqtt/s3cr3tTOKEN123"},
+            "rollout": {"url": "https://me:hunter2@host/t0k3nOf99Models/tuf", "root_file": "/root.json"},
+        }
+    )
+
+    assert mask("hunter2 at t0k3nOf99Models, s3cr3tTOKEN123", secrets_of(config)) == "*** at ***, ***"
+    shown = masked(config)
+    assert shown.mqtt.websocket_path == "/mqtt/***"
+    assert shown.rollout.url == "https://***@host/***/tuf"
 
 
 def test_short_values_of_the_brokers_websocket_are_not_redacted_within_numbers():
