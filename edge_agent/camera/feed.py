@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from edge_agent.camera import Camera, open_camera
@@ -232,8 +232,9 @@ class CameraFeed:
             before = self._state
             replaced = self._newest is not None
             self._state = replace(before, frames=before.frames + 1, dropped=before.dropped + replaced)
-            now = datetime.now(timezone.utc)
-            self._newest = Frame(before.name, before.frames, picture, taken_at=taken_at, taken_when=now)
+            # Buffering, decoding and transforming take time.
+            taken_when = datetime.now(timezone.utc) - timedelta(seconds=time.monotonic() - taken_at)
+            self._newest = Frame(before.name, before.frames, picture, taken_at=taken_at, taken_when=taken_when)
             self._arrived.notify_all()
 
     def _recover(self, picture: Picture, *, at: float) -> None:

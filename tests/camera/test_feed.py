@@ -124,6 +124,25 @@ def test_a_frame_has_the_time_of_its_arrival():
     assert frame.taken_when.tzinfo is timezone.utc
 
 
+def test_a_buffered_frame_has_the_time_at_which_it_was_taken():
+    class Buffering(FakeCamera):
+        age_seconds = 3600.0
+
+    camera = Buffering(1, hangs=True)
+    feed = a_feed(Shop(camera))
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 1)
+    frame = feed.wait(0)
+    age_seconds = time.monotonic() - frame.taken_at
+    now = datetime.now(timezone.utc)
+    camera.released.set()
+    feed.close()
+
+    assert age_seconds > 3599
+    assert (now - frame.taken_when).total_seconds() == pytest.approx(age_seconds, abs=60)
+
+
 def test_a_lost_camera_is_reopened_and_loss_and_recovery_are_logged_once(caplog):
     last = FakeCamera(1, hangs=True)
     first = FakeCamera(2)
