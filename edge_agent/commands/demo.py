@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
     """Run the demo on a terminal until the source ends or `stop` is set; prints a summary."""
     with ExitStack() as stack:
         config = _demo_config(options, stack)
-        received = stack.enter_context(_subscriber(config.mqtt, device=config.device.name))
+        received = stack.enter_context(_subscriber(config.mqtt, device=config.device.name, ended=stop))
         began = time.monotonic()
         cameras = stack.enter_context(Cameras())
         with open_agent(config, Notifier(), cameras=cameras, reload=_refuse_to_reload) as agent:
@@ -130,8 +130,10 @@ def _broker() -> Iterator[int]:
 
 
 @contextmanager
-def _subscriber(mqtt: MqttConfig, *, device: str) -> Iterator[list[Mapping[str, Any]]]:
+def _subscriber(mqtt: MqttConfig, *, device: str, ended: threading.Event) -> Iterator[list[Mapping[str, Any]]]:
     """Print each alert as it arrives, in a thread; yields those that have arrived so far.
+
+    `ended` is set when nothing can be printed any more, and the error is raised on exit.
 
     Raises:
         UnavailableError: the broker does not confirm the subscription within START_SECONDS.
@@ -140,16 +142,20 @@ def _subscriber(mqtt: MqttConfig, *, device: str) -> Iterator[list[Mapping[str, 
     subscribed, stop = threading.Event(), threading.Event()
 
     def follow() -> None:
-        for message in follow_alerts(mqtt, device=device, stop=stop, on_connected=subscribed.set):
-            print(f"\nMQTT alert: {alert_line(message)}\n{json.dumps(message)}", flush=True)
-            received.append(message)
+        try:
+            for message in follow_alerts(mqtt, device=device, stop=stop, on_connected=subscribed.set):
+                print(f"\nMQTT alert: {alert_line(message)}\n{json.dumps(message)}", flush=True)
+                received.append(message)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=follow, name="demo subscriber", daemon=True)
-    thread.start()
+    executor = ThreadPoolExecutor(1, thread_name_prefix="demo subscriber")
+    following = executor.submit(follow)
     try:
         if not subscribed.wait(START_SECONDS):
             raise UnavailableError(f"{mqtt.host}:{mqtt.port} does not accept the subscription; see 'edge-agent doctor'")
         yield received
     finally:
         stop.set()
-        thread.join(START_SECONDS)
+        executor.shutdown()
+        following.result()

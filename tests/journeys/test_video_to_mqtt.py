@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,20 @@ def test_the_demo_shows_the_whole_path_and_ends_by_itself(tmp_path):
         assert Path(alert["crop"]["file"]).is_file()
     assert "2 alerts raised, 2 received over MQTT, 0 pending" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_the_demo_ends_when_its_reader_has_gone(tmp_path):
+    command = [sys.executable, "-m", "edge_agent", "run", "--demo"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        demo.stdout.readline()
+        demo.stdout.close()
+        errors = demo.stderr.read()
+
+    assert (demo.returncode, "Traceback" in errors) == (0, False)
 
 
 def test_a_second_agent_on_the_same_state_folder_is_refused(broker, tmp_path, a_live_camera):
