@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from edge_agent.host.clock import suspended_seconds
 from edge_agent.host.disk import NewestWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -36,24 +37,30 @@ class Pauses:
 
     A hanging disk does not block: the latest state is written once the disk responds.
 
-    While the agent runs, a pause is measured with the monotonic clock, so that setting the clock does not end it.
-    Across a restart the system clock is used, but it never extends a pause: many devices start in 1970.
+    While the agent runs, a pause is measured in seconds since boot, including suspend, so that setting the clock does
+    not end it. Across a restart the system clock is used, but it never extends a pause: many devices start in 1970.
     """
 
-    def __init__(self, file: Path, *, at: float, when: datetime) -> None:
-        """Read the file; a missing or damaged file means no pauses."""
+    def __init__(
+        self, file: Path, *, at: float, when: datetime, suspended: Callable[[], float] = suspended_seconds
+    ) -> None:
+        """Read the file; a missing or damaged file means no pauses.
+
+        `suspended` returns the seconds of suspend since boot, which the monotonic `at` lacks.
+        """
+        self._suspended = suspended
         self._writer = NewestWriter(file, if_unwritable="pauses cannot be saved and end at the next restart")
         content = _read(file)
         self._paused_until: dict[str, float] = {}
         for camera, pause in content.paused.items():
             left_seconds = _left_seconds(pause, when)
             if left_seconds > 0:
-                self._paused_until[camera] = at + left_seconds
+                self._paused_until[camera] = at + suspended() + left_seconds
 
     def pause(self, cameras: Iterable[str], *, seconds: float | None, at: float, when: datetime) -> None:
         """Pause cameras for this many seconds; None: until they are resumed."""
         for camera in cameras:
-            self._paused_until[camera] = math.inf if seconds is None else at + seconds
+            self._paused_until[camera] = math.inf if seconds is None else at + self._suspended() + seconds
         self._write(at=at, when=when)
 
     def resume(self, cameras: Iterable[str], *, at: float, when: datetime) -> None:
@@ -64,10 +71,11 @@ class Pauses:
 
     def is_paused(self, camera: str, *, at: float) -> bool:
         """Whether the camera is paused now."""
-        return at < self._paused_until.get(camera, -math.inf)
+        return at + self._suspended() < self._paused_until.get(camera, -math.inf)
 
     def _write(self, *, at: float, when: datetime) -> None:
-        content = _Content(paused={camera: _pause(until - at, when) for camera, until in self._paused_until.items()})
+        now = at + self._suspended()
+        content = _Content(paused={camera: _pause(until - now, when) for camera, until in self._paused_until.items()})
         self._writer.put(content.model_dump_json(exclude_none=True).encode())
 
 

@@ -10,8 +10,8 @@ from edge_agent.pauses import Pauses
 NOON = datetime(2026, 3, 1, 12, 0).astimezone()
 
 
-def started(tmp_path, *, at=0.0, when=NOON):
-    return Pauses(tmp_path / "state" / "pauses.json", at=at, when=when)
+def started(tmp_path, *, at=0.0, when=NOON, suspended=lambda: 0.0):
+    return Pauses(tmp_path / "state" / "pauses.json", at=at, when=when, suspended=suspended)
 
 
 def test_nothing_is_paused_at_first(tmp_path):
@@ -26,6 +26,17 @@ def test_a_pause_lasts_for_the_requested_time(tmp_path):
     assert pauses.is_paused("door", at=69.9)
     assert not pauses.is_paused("door", at=70.0)
     assert not pauses.is_paused("yard", at=20.0)
+
+
+def test_a_pause_passes_while_the_machine_is_suspended(tmp_path):
+    suspended = [1000.0]
+    pauses = started(tmp_path, suspended=lambda: suspended[0])
+    pauses.pause(["door"], seconds=600, at=0.0, when=NOON)
+    assert pauses.is_paused("door", at=1.0)
+
+    suspended[0] += 86_400.0
+
+    assert not pauses.is_paused("door", at=1.0)
 
 
 def test_a_pause_without_an_end_lasts_until_it_is_ended(tmp_path):

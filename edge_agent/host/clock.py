@@ -35,6 +35,11 @@ def seconds_since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def suspended_seconds() -> float:
+    """How long the machine was suspended since it was started: the monotonic clock stands still then."""
+    return seconds_since_boot() - time.monotonic()
+
+
 def is_clock_synchronised() -> bool:
     """Whether the kernel considers the clock synchronised (NTP, PTP, GPS); False if unknown."""
     try:
