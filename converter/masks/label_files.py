@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABELS = "labels.txt"
-_USUAL_FILES = (LABELS, "labels.json", "class_indices.json")
-"""The last holds the `class_indices` of Keras' flow_from_directory."""
+_USUAL_FILES = (LABELS, "labels.json", "class_indices.json", "label_map.pbtxt")
+"""The last two hold the `class_indices` of Keras' flow_from_directory, and the label map of TensorFlow's tools."""
 _NUMBER = re.compile(r"^(\d{1,4})[\W_]|[\W_](\d{1,4})$")
+_ITEM = re.compile(r"\bitem\s*\{([^{}]*)\}")
+_FIELD = re.compile(r"""\b(id|name|display_name)\s*:\s*(?:(\d{1,4})|"(.*?)"|'(.*?)')""")
 
 
 def names_beside(model: Path) -> tuple[str, ...]:
@@ -33,16 +35,15 @@ def read_names(content: bytes) -> tuple[str, ...]:
     """The output names in a label file, in the order of the outputs.
 
     Text has one name per line, and JSON is a list of names, or an object from name to number or from number to name.
-    Numbers that count all lines, as in "1 No Mask", state the order. Anything else is returned line by line, so that
-    the message about unknown names shows it, and --labels can replace it.
+    A label map (.pbtxt) has an `item` with name and id for every output. Numbers that count all lines, as in "1 No
+    Mask", state the order. Anything else is returned line by line, so that the message about unknown names shows it,
+    and --labels can replace it.
     """
     text = _decoded(content)
     try:
         return _names_in_json(json.loads(text))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-        found = [_NUMBER.search(name) for name in names]
-        return _in_order(names, [int(number[1] or number[2]) if number else -1 for number in found]) or tuple(names)
+        return _names_in_label_map(text) or _names_in_lines(text)
 
 
 def _decoded(content: bytes) -> str:
@@ -68,6 +69,23 @@ def _names_in_json(content: Any) -> tuple[str, ...]:
     if not names:
         raise ValueError("its numbers are not those of outputs")
     return names
+
+
+def _names_in_label_map(text: str) -> tuple[str, ...]:
+    """The names in a label map, or those to display where it has both; empty if it is none."""
+    items = [
+        {field: number or quoted or single for field, number, quoted, single in _FIELD.findall(item)}
+        for item in _ITEM.findall(text)
+    ]
+    names = [item.get("display_name") or item.get("name", "") for item in items]
+    return _in_order(names, [int(item.get("id", -1)) for item in items])
+
+
+def _names_in_lines(text: str) -> tuple[str, ...]:
+    """One name per line; in the order of their numbers, if these count all lines."""
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    found = [_NUMBER.search(name) for name in names]
+    return _in_order(names, [int(number[1] or number[2]) if number else -1 for number in found]) or tuple(names)
 
 
 def _in_order(names: Sequence[str], numbers: Sequence[int]) -> tuple[str, ...]:

@@ -20,8 +20,21 @@ NAMES = ("Máscara", "Sin máscara")
         b'{"Sin m\\u00e1scara": 1, "M\\u00e1scara": 0}',
         b'\xef\xbb\xbf{"1": "Sin m\\u00e1scara", "0": "M\\u00e1scara"}',
         b'{"Sin m\\u00e1scara": "2", "M\\u00e1scara": "1"}',
+        "item {\n  id: 2\n  name: 'Sin máscara'\n}\nitem {\n  name: \"Máscara\"\n  id: 1\n}\n".encode(),
+        "item{name:'a' id:0 display_name:'Máscara'} item{name:'b' id:1 display_name:'Sin máscara'}".encode(),
     ],
-    ids=["lines", "Windows", "UTF-16", "Latin-1", "list", "name to number", "number to name", "counted from one"],
+    ids=[
+        "lines",
+        "Windows",
+        "UTF-16",
+        "Latin-1",
+        "list",
+        "name to number",
+        "number to name",
+        "counted from one",
+        "label map",
+        "label map with names to display",
+    ],
 )
 def test_names_are_read_in_the_order_of_the_outputs(content):
     assert read_names(content) == NAMES
@@ -48,11 +61,15 @@ def test_an_empty_file_names_nothing(content):
 
 
 def test_anything_else_is_left_to_the_message_about_unknown_names():
-    for content in (b'{"mask": 0.5}', b"[[0]]", b"7", b"[" * 100_000, bytes(range(256))):
+    for content in (b'{"mask": 0.5}', b"[[0]]", b"7", b"[" * 100_000, bytes(range(256)), b"item { id: 7 }"):
         assert read_names(content)
 
 
 def test_a_label_file_lies_beside_a_model_or_in_its_folder(tmp_path):
+    (tmp_path / "label_map.pbtxt").write_text("item { id: 1 name: 'no_mask' } item { id: 2 name: 'mask' }")
+
+    assert names_beside(tmp_path / "a.tflite") == ("no_mask", "mask")
+
     (tmp_path / "class_indices.json").write_text('{"mask": 0, "no_mask": 1}')
 
     assert names_beside(tmp_path / "a.h5") == names_beside(tmp_path) == ("mask", "no_mask")
