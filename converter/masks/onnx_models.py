@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.masks.keras_models import one_line
 from converter.masks.loaded_model import describe_tensors
 from converter.masks.saved_models import load_saved_model
 from edge_agent.errors import ConfigError, ModelError
@@ -87,7 +88,13 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
         raise ModelError(
             f"{path}: is quantized already, and would be a second time; convert the float model that it was made from"
         )
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            f"{path}: its weights in {', '.join(sorted(files))} cannot be read: {one_line(error)}; copy or download "
+            "that file again, as a file and not as a link"
+        ) from error
     _use_float32(model.graph)
     _fix_shapes(path, model.graph, [tensor for tensor in model.graph.input if tensor.name not in weights], size_px)
     opset = max((opset.version for opset in model.opset_import if not opset.domain), default=0)

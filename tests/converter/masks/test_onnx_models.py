@@ -165,6 +165,20 @@ def test_a_missing_weights_file_is_reported(tmp_path):
         open_network(tmp_path / "masks.onnx", ModelOverrides())
 
 
+@pytest.mark.parametrize("damage", ["cut off", "a link"])
+def test_a_weights_file_that_cannot_be_read_is_reported(tmp_path, damage):
+    export(tmp_path / "masks.onnx", external=True)
+    weights = tmp_path / "masks.onnx.data"
+    if damage == "cut off":
+        weights.write_bytes(weights.read_bytes()[:100])
+    else:
+        weights.rename(tmp_path / "blob")
+        weights.symlink_to(tmp_path / "blob")
+
+    with pytest.raises(ModelError, match=r"its weights in masks\.onnx\.data .*; copy or download that file again"):
+        open_network(tmp_path / "masks.onnx", ModelOverrides())
+
+
 def test_an_export_in_training_mode_is_refused(tmp_path):
     export(tmp_path / "masks.onnx", training=True)
 
