@@ -33,7 +33,8 @@ def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
     if frozen is None or any(_RANDOM.search(operation.type) for operation in frozen.graph.get_operations()):
         raise ValueError(
             "a layer is in training mode: dropout, noise or augmentation gives other results for the same picture; "
-            "build the model without training=True and augmentation layers, and save it again"
+            "build the model without training=True, and save it with model.save('masks.keras'), in which augmentation "
+            "layers pass pictures on"
         )
     return frozen
 

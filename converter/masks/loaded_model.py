@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 def describe_tensors(inputs: int, outputs: int) -> str:
     """What is wrong with a model that has so many inputs and outputs, and the remedy."""
+    remedy = (
+        "export a model of that output only, in Keras keras.Model(model.input, model.outputs[0]), in PyTorch a module "
+        "whose forward returns only that"
+    )
     return (
         f"has {inputs} inputs and {outputs} outputs; a mask classifier takes one picture of a face and gives one score "
-        "per label: export a model of that input and that output only, in Keras keras.Model(model.inputs[0], "
-        "model.outputs[0]), in PyTorch a module whose forward returns only that"
+        f"per label: {'train one that takes only the picture' if inputs > 1 else remedy}"
     )
 
 

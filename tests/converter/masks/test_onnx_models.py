@@ -220,7 +220,7 @@ def test_an_export_of_another_precision_computes_in_float32(tmp_path, precision)
 @pytest.mark.parametrize(
     ("operation", "kind", "reason"),
     [
-        ("Softmax", "FLOAT", "has 1 inputs and 2 outputs; .* export a model of that input and that output only"),
+        ("Softmax", "FLOAT", "has 1 inputs and 2 outputs; .* export a model of that output only"),
         ("ArgMax", "INT64", "gives the number of a label .int64.*without its last operation"),
         ("DynamicQuantizeLinear", "FLOAT", "is quantized already.*convert the float model"),
     ],
