@@ -194,6 +194,11 @@ def from_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
     inputs, outputs = list(model.inputs or []), list(model.outputs or [])
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(f"{path}: {describe_tensors(len(inputs), len(outputs))}")
+    # Keras computes with a copy of the statistics of a Normalization, and updates it on loading a file, but not in
+    # models within a model (HDF5 of Keras 3), nor for weights that are set.
+    for layer in model._flatten_layers():  # noqa: SLF001
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
     input_tensor = inputs[0]
     return LoadedModel(
         path=path,

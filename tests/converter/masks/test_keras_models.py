@@ -87,6 +87,27 @@ def test_a_model_trained_in_mixed_precision_computes_in_float32(request, tmp_pat
     assert float(model(blue)[0, 0]) > 0.99
 
 
+@pytest.mark.parametrize(("generation", "name"), [(2, "a.h5"), (3, "a.h5"), (3, "a.keras")])
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_nested_normalization_keeps_its_statistics(request, tmp_path, generation, name, policy):
+    keras = request.getfixturevalue(f"keras_{generation}")
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        with quiet_tensorflow():
+            # As in EfficientNet: red is the brighter channel only once the mean of blue is subtracted.
+            normalization = keras.layers.Normalization()
+            normalization.adapt(np.array([[[[-1, -1, 199]]], [[[1, 1, 201]]]], np.float32))
+            pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
+            base = keras.Sequential([pixels, normalization])
+            keras.Sequential([pixels, base, colour_classifier(keras)]).save(tmp_path / name)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+    model = load_model(tmp_path / name).owner
+
+    assert float(model(np.full((1, SIDE_PX, SIDE_PX, 3), [10, 0, 150], np.float32))[0, 1]) > 0.99
+
+
 @pytest.fixture
 def teachable(keras_2, tmp_path):
     """A Teachable Machine export, as its zip unpacks."""
