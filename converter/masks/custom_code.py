@@ -46,6 +46,29 @@ def check_no_custom_code(config: str, path: Path) -> None:
             raise ModelError(custom_layer_message(path, str(name)))
 
 
+def check_no_operations(config: str, path: Path) -> None:
+    """Reject an HDF5 model of Keras 3 with operations outside of layers, such as those of preprocess_input.
+
+    Its own loader takes them for layers of the same or an unknown name.
+
+    Raises:
+        ModelError: it contains some.
+    """
+    names = dict.fromkeys(
+        str(part["class_name"])
+        for part in _class_configs(json.loads(config))
+        # A layer has one of these, apart from a Pipeline of augmentation layers.
+        if "inbound_nodes" in part
+        and part["class_name"] != "Pipeline"
+        and not {"trainable", "dtype"} & part["config"].keys()
+    )
+    if names:
+        raise ModelError(
+            f"{path}: has {' and '.join(names)} outside of layers, which Keras 3 cannot load from HDF5; build it "
+            f"by its code, call model.load_weights('{path.name}'), and save it with model.save('masks.keras')"
+        )
+
+
 def _class_configs(config: Any) -> Iterator[dict[str, Any]]:
     """All parts of a Keras configuration that name a class."""
     if isinstance(config, dict):

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.masks.custom_code import check_no_custom_code, custom_layer_message
+from converter.masks.custom_code import check_no_custom_code, check_no_operations, custom_layer_message
 from converter.masks.loaded_model import LoadedModel, describe_tensors
 from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
@@ -61,6 +61,8 @@ def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
     if "model_config" in attributes:
         check_no_custom_code(attributes["model_config"], source)
         version = attributes.get("keras_version", "2")
+        if version.startswith("3"):
+            check_no_operations(attributes["model_config"], source)
         loaded = _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")
         return replace(loaded, single_output=_meaning_by_loss(attributes.get("training_config", "{}")))
     descriptions = architectures_in(path.parent)

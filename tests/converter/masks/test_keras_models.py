@@ -108,6 +108,30 @@ def test_a_nested_normalization_keeps_its_statistics(request, tmp_path, generati
     assert float(model(np.full((1, SIDE_PX, SIDE_PX, 3), [10, 0, 150], np.float32))[0, 1]) > 0.99
 
 
+def test_operations_that_keras_3_cannot_load_from_hdf5_are_named(keras_3, tmp_path):
+    with quiet_tensorflow():
+        pixels = keras_3.Input((SIDE_PX, SIDE_PX, 3))
+        # As preprocess_input of keras.applications does.
+        model = keras_3.Model(pixels, colour_classifier(keras_3)(pixels / 127.5 - 1.0))
+        model.save(tmp_path / "a.h5")
+        model.save(tmp_path / "a.keras")
+
+    with pytest.raises(ModelError, match=r"TrueDivide and Subtract outside of layers.*model\.load_weights"):
+        load_model(tmp_path / "a.h5")
+    model.load_weights(tmp_path / "a.h5")
+    assert load_model(tmp_path / "a.keras").owner
+
+
+def test_layers_of_keras_3_are_no_operations(keras_3, tmp_path):
+    layers = keras_3.layers
+    with quiet_tensorflow():
+        pixels = keras_3.Input((SIDE_PX, SIDE_PX, 3))
+        doubled = layers.Add()([layers.SpatialDropout2D(0.5)(pixels), layers.Pipeline([layers.RandomFlip()])(pixels)])
+        keras_3.Model(pixels, colour_classifier(keras_3)(doubled)).save(tmp_path / "a.h5")
+
+    assert load_model(tmp_path / "a.h5").owner
+
+
 @pytest.fixture
 def teachable(keras_2, tmp_path):
     """A Teachable Machine export, as its zip unpacks."""
