@@ -91,6 +91,7 @@ def versions() -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     """The operations that TFLite lacks, if that is the cause; otherwise the start of the compiler's message."""
-    text = " ".join(str(error).split())
+    # It repeats a sentence for every layer that it concerns.
+    text = " ".join(dict.fromkeys(" ".join(line.split()) for line in str(error).splitlines()))
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
     return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]

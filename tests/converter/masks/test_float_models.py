@@ -207,6 +207,21 @@ def test_an_operation_that_tflite_lacks_is_named(keras_3, tmp_path):
         to_tflite(model, "float32", pixels=np.zeros((0, SIDE_PX, SIDE_PX, 3), np.uint8))
 
 
+def test_a_reason_for_several_layers_is_given_once(keras_3, tmp_path):
+    layers = keras_3.layers
+    parts = [part for _ in range(3) for part in (layers.Conv2D(4, 3), layers.Activation("hard_swish"))]
+    with quiet_tensorflow():
+        keras_3.Sequential(
+            [keras_3.Input((SIDE_PX, SIDE_PX, 3)), *parts, layers.Flatten(), layers.Dense(2, activation="softmax")]
+        ).save(tmp_path / "mobile.keras")
+    model = open_float_model(tmp_path / "mobile.keras", TWO)
+
+    with pytest.raises(ModelError, match="to int16: ") as error:
+        to_tflite(model, "int16", pixels=np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8))
+
+    assert str(error.value).count("HARD_SWISH") == 1
+
+
 @pytest.mark.parametrize("layer", ["LSTM", "GRU"])
 def test_a_recurrent_layer_is_converted_to_floats_only(keras_3, tmp_path, layer):
     layers = keras_3.layers
