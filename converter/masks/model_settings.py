@@ -180,7 +180,8 @@ def determine_settings(
     trials = run_trials(network, preprocessings, orders, pixels, labels)
     if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
         try_all = partial(run_trials, network, orders=orders, pixels=pixels, labels=labels)
-        rare = try_all(rare_preprocessings(network.channels))
+        # With the best common one, so that rare ones far behind it are dropped early.
+        rare = try_all((trials[0].preprocessing, *rare_preprocessings(network.channels)))
         trials = [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
         if not force:
             _check_colour_space(network, trials[0], try_all)
@@ -216,7 +217,7 @@ def _check_colour_space(
     """Reject an inaccurate network that is better in a colour space that the device does not compute."""
     if network.channels == 1 or not _is_low(best.accuracy):
         return
-    other = try_all(UNSUPPORTED)[0]
+    other = try_all((best.preprocessing, *UNSUPPORTED))[0]
     gain = (other.accuracy.value or 0.0) - (best.accuracy.value or 0.0)
     if gain >= MIN_ACCURACY_GAIN and other.is_better_than(best):
         raise AccuracyError(

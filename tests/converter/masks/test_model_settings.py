@@ -16,6 +16,7 @@ from converter.masks.networks import Network
 from converter.masks.outputs import LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PER_CHANNEL, Preprocessing, rare_preprocessings
+from converter.masks.trials import FIRST_PICTURES
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,6 +99,23 @@ def test_a_rare_preprocessing_is_found_if_no_common_one_comes_close(preprocessin
 
     assert settings.preprocessing == preprocessing
     assert "chosen by trial" in settings.reasons["pixels"]
+
+
+def test_rare_preprocessings_far_behind_the_best_are_tried_on_the_first_pictures_only():
+    network, rare = a_network(Preprocessing("0..255")), rare_preprocessings(3)
+    values_of_rare = {one.values(picture).tobytes() for one in rare for picture in pictures()}
+    rare_calls = 0
+
+    def probabilities(values):
+        nonlocal rare_calls
+        if values.tobytes() in values_of_rare:
+            rare_calls += 1
+            return np.array([0.5, 0.5])
+        return network.probabilities(values)
+
+    choose_for(replace(network, probabilities=probabilities), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert rare_calls == FIRST_PICTURES * len(rare)
 
 
 def test_a_colour_space_that_the_device_does_not_compute_is_named():
