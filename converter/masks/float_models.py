@@ -78,6 +78,9 @@ def apply_settings(network: Network, settings: ModelSettings) -> FloatModel:
     preprocessing = settings.preprocessing
     kernel, bias = preprocessing.kernel()
     matrix = label_matrix(settings.outputs)
+    is_label_order = np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1]))
+    if preprocessing.fits_card and network.outputs > 1 and is_label_order:
+        return FloatModel(network, settings, network.graph)
 
     def call(pixels: Any) -> Any:
         taken = pixels if preprocessing.fits_card else tf.nn.bias_add(tf.nn.conv2d(pixels, kernel, 1, "SAME"), bias)
@@ -89,7 +92,7 @@ def apply_settings(network: Network, settings: ModelSettings) -> FloatModel:
                 shares = tf.clip_by_value(shares, 0.0, 1.0)
             # Keras' binary convention: the single output is the probability of the second label.
             shares = tf.concat([1.0 - shares, shares], axis=1)
-        return shares if np.array_equal(matrix, np.eye(matrix.shape[0], matrix.shape[1])) else tf.matmul(shares, matrix)
+        return shares if is_label_order else tf.matmul(shares, matrix)
 
     with quiet_tensorflow():
         function = freeze(call, (1, network.height_px, network.width_px, 3), "float32")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_agent.host.allocator import release_free_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -24,6 +26,13 @@ def freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) 
     Raises:
         ValueError: a layer is in training mode.
     """
+    frozen = _freeze(call, shape, dtype)
+    # Tracing and freezing copy the weights several times, and glibc keeps the memory of most copies.
+    release_free_memory()
+    return frozen
+
+
+def _freeze(call: Callable[[Any], Any], shape: Sequence[int | None], dtype: Any) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 

@@ -103,7 +103,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
                 f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
             )
         _, height, width, channels = (int(side) for side in function.inputs[0].shape)
-        graph = freeze(_with_probabilities(function, output_kind, outputs), (1, height, width, channels), "float32")
+        graph = _with_probabilities(function, output_kind, outputs)
         probabilities = _as_function(graph, str(path))
         single_output: tuple[SingleOutput, ...] = ("probability",)
         if outputs == 1 and output_kind == "logits":
@@ -234,14 +234,20 @@ def _count_outputs(function: Any, path: Path) -> int:
 
 
 def _with_probabilities(function: Any, output_kind: OutputKind, outputs: int) -> Any:
+    """The frozen function with one row of float32 probabilities as output; itself if it gives them already."""
     import tensorflow as tf
+
+    needs_softmax = output_kind == "logits" and outputs > 1
+    output = function.outputs[0]
+    if not needs_softmax and tuple(output.shape) == (1, outputs) and output.dtype == tf.float32:
+        return function
 
     def call(pixels: Any) -> Any:
         (raw,) = function(pixels)
         raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
-        return tf.nn.softmax(raw) if output_kind == "logits" and outputs > 1 else raw
+        return tf.nn.softmax(raw) if needs_softmax else raw
 
-    return call
+    return freeze(call, tuple(function.inputs[0].shape), "float32")
 
 
 def _pixel_range(loaded: LoadedModel, function: Any, overrides: ModelOverrides) -> tuple[PixelRange | None, str]:

@@ -28,6 +28,7 @@ from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
+from edge_agent.host.allocator import release_free_memory
 from edge_agent.vision.card import card_path
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def convert_classifier(options: argparse.Namespace) -> int:
     print_message(f"loading {options.model}")
     with progress_step("loading"):
         network = open_network(options.model, overrides_of(options))
+        # Of the model that the network was made from.
+        release_free_memory()
     name = options.name or network.name
     if not options.overwrite:
         check_no_overwrite(_targets(options, name))
