@@ -90,11 +90,11 @@ class AgentClient:
 
     async def review(self, alert_id: str, review: Review) -> ChangeReply:
         """Store the review of an alert."""
-        return await self._reply(ChangeReply, ReviewRequest(alert=alert_id, review=review))
+        return await self._reply(ChangeReply, ReviewRequest(alert=alert_id, review=review), seconds=COMMAND_SECONDS)
 
     async def delete(self, alert_id: str) -> ChangeReply:
         """Delete an alert and its crop."""
-        return await self._reply(ChangeReply, DeleteRequest(alert=alert_id))
+        return await self._reply(ChangeReply, DeleteRequest(alert=alert_id), seconds=COMMAND_SECONDS)
 
     async def close(self) -> None:
         """Close the socket."""
@@ -106,8 +106,8 @@ class AgentClient:
             self._socket.close(linger=0)
             self._context.term()
 
-    async def _reply(self, kind: type[Reply], request: Request) -> Reply:
-        return _read(kind, (await self._request(request))[0])
+    async def _reply(self, kind: type[Reply], request: Request, *, seconds: float = ANSWER_SECONDS) -> Reply:
+        return _read(kind, (await self._request(request, seconds=seconds))[0])
 
     async def _request(self, request: Request, *, seconds: float = ANSWER_SECONDS) -> tuple[dict[str, Any], bytes]:
         """Send a request and return its reply, and the pixels that follow it, if any."""

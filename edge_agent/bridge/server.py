@@ -35,7 +35,7 @@ from edge_agent.bridge.protocol import (
     StatusRequest,
 )
 from edge_agent.errors import AgentError, CommandError
-from edge_agent.host.disk import DiskThread, reach
+from edge_agent.host.disk import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,12 +51,11 @@ WANTED_SECONDS = 3.0
 FRESH_SECONDS = 1.2
 """Maximum age of the status in a reply; the agent publishes it once a second."""
 STATUS_SECONDS = 1.5
-CHANGE_SECONDS = 3.0
-"""Changing an alert takes a second on a slow SD card; other requests wait meanwhile."""
 COMMAND_SECONDS = 10.0
-"""A snapshot takes one or two seconds on a slow disk; the watchdog kills a hanging agent after thirty."""
+"""A snapshot takes one or two seconds on a slow disk, and the change of an alert a second; the watchdog kills a hanging
+agent after thirty."""
 MAX_COMMANDS = 10
-"""The agent's own limit of commands at once."""
+"""The agent's own limit of commands at once, and that of changes."""
 MAX_PENDING = 100
 MAX_REPLIES = 16
 """Replies queued for a console that does not read; further ones are dropped."""
@@ -65,6 +64,7 @@ AGAIN_SECONDS = 10.0
 SOCKET_MODE = 0o660
 CLOSING_SECONDS = 1.0
 NOT_RESPONDING = {"error": "the detection loop is not responding; see the log of edge-agent"}
+DISK_NOT_RESPONDING = ChangeReply(state="failed", reason="the disk is not responding")
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class _Pending:
     envelope: tuple[bytes, bytes]
     reply: Callable[[], _Reply | None]
     until: float
+    if_late: _Reply
 
 
 class Bridge:
@@ -108,11 +109,12 @@ class Bridge:
     ) -> None:
         """`review(alert, label)` and `delete(alert)` change the alert history; they return False for unknown alerts.
 
-        They are called in a thread of the bridge and may raise an AgentError.
+        They are called in other threads, one at a time, and may raise an AgentError.
         """
         self._socket_file, self._versions = socket_file, dict(versions)
         self._review, self._delete = review, delete
-        self._disk: DiskThread[bool] = DiskThread(timeout_seconds=CHANGE_SECONDS)
+        self._changes: list[Future[ChangeReply]] = []
+        self._changing = threading.Lock()
         self._frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MAX_COMMANDS)
         self._status: tuple[float, DeviceStatus] | None = None
@@ -217,17 +219,30 @@ class Bridge:
             case CommandRequest():
                 return self._queue(envelope, request)
             case ReviewRequest():
-                return [_json(self._changed(lambda: self._review(request.alert, request.review)))]
+                return self._change(envelope, lambda: self._review(request.alert, request.review))
             case DeleteRequest():
-                return [_json(self._changed(lambda: self._delete(request.alert)))]
+                return self._change(envelope, lambda: self._delete(request.alert))
 
-    def _changed(self, change: Callable[[], bool]) -> ChangeReply:
-        try:
-            return ChangeReply(state="done" if self._disk.do(change) else "missing")
-        except CommandError as error:
-            return ChangeReply(state="refused", reason=str(error))
-        except AgentError as error:
-            return ChangeReply(state="failed", reason=str(error))
+    def _change(self, envelope: tuple[bytes, bytes], change: Callable[[], bool]) -> Sequence[bytes]:
+        """Change an alert in another thread: other requests do not wait for a slow disk."""
+        self._changes = [change for change in self._changes if not change.done()]
+        if len(self._changes) >= MAX_COMMANDS:
+            return [_json(DISK_NOT_RESPONDING)]
+        reply: Future[ChangeReply] = Future()
+        self._changes.append(reply)
+
+        def work() -> None:
+            with self._changing:
+                reply.set_result(_changed(change))
+
+        # A daemon: a hanging disk must not keep the process alive.
+        threading.Thread(target=work, name="disk", daemon=True).start()
+        return self._later(
+            envelope,
+            lambda: reply.result() if reply.done() else None,
+            seconds=COMMAND_SECONDS,
+            if_late=DISK_NOT_RESPONDING,
+        )
 
     def _frame(self, request: FrameRequest) -> Sequence[bytes | memoryview]:
         newest = self._frames.newest(request.camera)
@@ -252,10 +267,15 @@ class Bridge:
         return status[1] if status is not None and asked_at - status[0] < FRESH_SECONDS else None
 
     def _later(
-        self, envelope: tuple[bytes, bytes], reply: Callable[[], _Reply | None], *, seconds: float
+        self,
+        envelope: tuple[bytes, bytes],
+        reply: Callable[[], _Reply | None],
+        *,
+        seconds: float,
+        if_late: _Reply = NOT_RESPONDING,
     ) -> Sequence[bytes]:
         if len(self._pending) < MAX_PENDING:
-            self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds))
+            self._pending.append(_Pending(envelope, reply, time.monotonic() + seconds, if_late))
         return []
 
     def _answer_pending(self, socket: zmq.Socket[bytes]) -> None:
@@ -266,8 +286,20 @@ class Bridge:
             elif time.monotonic() < pending.until:
                 left.append(pending)
             else:
-                _send(socket, pending.envelope, _json(NOT_RESPONDING))
+                _send(socket, pending.envelope, _json(pending.if_late))
         self._pending = left
+
+
+def _changed(change: Callable[[], bool]) -> ChangeReply:
+    try:
+        return ChangeReply(state="done" if change() else "missing")
+    except CommandError as error:
+        return ChangeReply(state="refused", reason=str(error))
+    except AgentError as error:
+        return ChangeReply(state="failed", reason=str(error))
+    except Exception:
+        log.exception("a change of an alert failed; please report this")
+        return ChangeReply(state="failed", reason="the agent failed; see its log")
 
 
 def _json(reply: _Reply) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -155,6 +156,58 @@ def test_changes_of_alerts_return_their_result(bridge, line):
     assert answer_to(line, ReviewRequest(alert="there", review="no_face"))[1] == {
         "state": "failed", "reason": "the disk is full"
     }  # fmt: skip
+
+
+def test_a_slow_disk_delays_a_change_and_no_other_request(socket_file, monkeypatch):
+    monkeypatch.setattr(server, "COMMAND_SECONDS", 30.0)
+    responds = threading.Event()
+    with (
+        closing(
+            Bridge(
+                socket_file,
+                metrics=Metrics(["door"]),
+                versions={},
+                review=lambda *_: True,
+                delete=lambda _: responds.wait(60),
+            )
+        ) as bridge,
+        connected(socket_file) as line,
+    ):
+        bridge.start()
+        for number in range(MAX_COMMANDS):
+            line.send_multipart([b"%d" % number, DeleteRequest(alert="there").model_dump_json().encode()])
+
+        assert answer_to(line, MetricsRequest(), b"metrics")[0] == b"metrics"
+        assert answer_to(line, DeleteRequest(alert="there"), b"one too many")[:2] == (
+            b"one too many", {"state": "failed", "reason": "the disk is not responding"}
+        )  # fmt: skip
+
+        responds.set()
+        states = [next_answer(line)[1]["state"] for _ in range(MAX_COMMANDS)]
+        assert states == ["done"] * MAX_COMMANDS
+
+
+def test_a_hanging_disk_is_reported(socket_file, monkeypatch):
+    monkeypatch.setattr(server, "COMMAND_SECONDS", 0.1)
+    responds = threading.Event()
+    with (
+        closing(
+            Bridge(
+                socket_file,
+                metrics=Metrics(["door"]),
+                versions={},
+                review=lambda *_: responds.wait(60),
+                delete=lambda _: True,
+            )
+        ) as bridge,
+        connected(socket_file) as line,
+    ):
+        bridge.start()
+
+        reply = answer_to(line, ReviewRequest(alert="there", review="with_mask"))[1]
+        responds.set()
+
+        assert reply == {"state": "failed", "reason": "the disk is not responding"}
 
 
 @pytest.mark.parametrize(
