@@ -47,6 +47,8 @@ class AgentProcess:
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         """`config` is the content of config.yaml without state_dir."""
+        # A relative state_dir would be one below the folder of config.yaml.
+        folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.config_file = folder / "config.yaml"
