@@ -197,7 +197,7 @@ def _latency_ms(content: bytes, name: str) -> float:
         interpreter = open_interpreter(content, name=name)
     tensor = interpreter.inputs[0]
     face = np.zeros(tensor.shape, tensor.dtype)
-    times = []
+    times: list[float] = []
     while len(times) < LATENCY_RUNS and sum(times) < LATENCY_SECONDS:
         began = time.perf_counter()
         interpreter.run(face)

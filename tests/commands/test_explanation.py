@@ -85,7 +85,9 @@ def test_each_track_has_a_panel_up_to_a_limit(tmp_path):
     for tracks in (1, 2, MAX_PANELS + 1):
         an_explanation(tracks=tracks, frames=2).save(tmp_path, name="door")
         # Not `read_picture`: its process may take 2.5 s, which a busy machine needs for 15 megapixels.
-        heights.append(cv2.imread(str(tmp_path / "door.png")).shape[0])
+        plot = cv2.imread(str(tmp_path / "door.png"))
+        assert plot is not None
+        heights.append(plot.shape[0])
 
     assert heights[1] - heights[0] == PANEL_PX
     assert heights[2] - heights[0] == (MAX_PANELS - 1) * PANEL_PX
