@@ -53,7 +53,7 @@ class CropError(AgentError):
 
 
 class OutputError(AgentError):
-    """Stdout cannot be written; whoever started the command redirects it elsewhere."""
+    """Stdout cannot be written, for example because the disk is full."""
 
     exit_code = 74  # EX_IOERR
 

@@ -54,11 +54,18 @@ def bridge(socket_file) -> Iterator[Bridge]:
             raise UnavailableError("the disk is full")
         return True
 
-    opened = Bridge(socket_file, metrics=Metrics(["door"]), versions={"maskwatch": "1"}, review=review, delete=delete)
-    opened.start()
-    wait_until(socket_file.exists, "the socket")
-    yield opened
-    opened.close()
+    with started(socket_file, review=review, delete=delete) as opened:
+        wait_until(socket_file.exists, "the socket")
+        yield opened
+
+
+@contextmanager
+def started(socket_file, *, review=lambda *_: True, delete=lambda _: True) -> Iterator[Bridge]:
+    with closing(
+        Bridge(socket_file, metrics=Metrics(["door"]), versions={"maskwatch": "1"}, review=review, delete=delete)
+    ) as bridge:
+        bridge.start()
+        yield bridge
 
 
 @contextmanager
@@ -161,19 +168,7 @@ def test_changes_of_alerts_return_their_result(bridge, line):
 def test_a_slow_disk_delays_a_change_and_no_other_request(socket_file, monkeypatch):
     monkeypatch.setattr(server, "COMMAND_SECONDS", 30.0)
     responds = threading.Event()
-    with (
-        closing(
-            Bridge(
-                socket_file,
-                metrics=Metrics(["door"]),
-                versions={},
-                review=lambda *_: True,
-                delete=lambda _: responds.wait(60),
-            )
-        ) as bridge,
-        connected(socket_file) as line,
-    ):
-        bridge.start()
+    with started(socket_file, delete=lambda _: responds.wait(60)), connected(socket_file) as line:
         for number in range(MAX_COMMANDS):
             line.send_multipart([b"%d" % number, DeleteRequest(alert="there").model_dump_json().encode()])
 
@@ -190,20 +185,7 @@ def test_a_slow_disk_delays_a_change_and_no_other_request(socket_file, monkeypat
 def test_a_hanging_disk_is_reported(socket_file, monkeypatch):
     monkeypatch.setattr(server, "COMMAND_SECONDS", 0.1)
     responds = threading.Event()
-    with (
-        closing(
-            Bridge(
-                socket_file,
-                metrics=Metrics(["door"]),
-                versions={},
-                review=lambda *_: responds.wait(60),
-                delete=lambda _: True,
-            )
-        ) as bridge,
-        connected(socket_file) as line,
-    ):
-        bridge.start()
-
+    with started(socket_file, review=lambda *_: responds.wait(60)), connected(socket_file) as line:
         reply = answer_to(line, ReviewRequest(alert="there", review="with_mask"))[1]
         responds.set()
 
@@ -245,23 +227,17 @@ def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, lin
 
 def test_a_new_agent_replaces_the_socket_of_a_killed_one(tmp_path, socket_file):
     socket_file.touch()
-    with closing(
-        Bridge(socket_file, metrics=Metrics(["door"]), versions={}, review=lambda *_: True, delete=lambda _: True)
-    ) as new:
-        new.start()
+    with started(socket_file):
         wait_until(lambda: socket_file.stat().st_mode & 0o777 == 0o660, "the socket, open to the group")
         assert socket_file.is_socket()
         with connected(socket_file) as line:
-            assert answer_to(line, MetricsRequest())[1]["versions"] == {}
+            assert answer_to(line, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
 
 
 def test_an_unwritable_folder_is_logged_once(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(server, "AGAIN_SECONDS", 0.05)
     file = tmp_path / "missing" / "console.sock"
-    with closing(
-        Bridge(file, metrics=Metrics(["door"]), versions={}, review=lambda *_: True, delete=lambda _: True)
-    ) as bridge:
-        bridge.start()
+    with started(file):
         wait_until(lambda: caplog.records, "the line")
         time.sleep(0.3)
         assert len(caplog.records) == 1
