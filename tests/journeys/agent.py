@@ -55,6 +55,8 @@ class AgentProcess:
         self.log_file = folder / "agent.log"
         self.notify_file = folder / "notify"
         self.configure({"state_dir": str(folder / "state"), **config})
+        # Left by an earlier run in the same folder.
+        self.notify_file.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self.notify_file))
         self._notify.setblocking(False)

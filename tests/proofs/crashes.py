@@ -193,8 +193,6 @@ def kill_whole_agents(folder: Path, port: int, event_log: EventLog, *, kills: in
     }
     store = folder / "whole" / "state" / "alerts.sqlite"
     lives = (f"door-{uuid.uuid4()}" for _ in range(kills + 1))
-    # Left by an earlier run in the same folder.
-    (folder / "whole" / "notify").unlink(missing_ok=True)
     with AgentProcess(folder / "whole", {**config, "cameras": {(life := next(lives)): WHOLE_CAMERA}}) as agent:
         for _ in range(kills):
             assert agent.process
