@@ -393,3 +393,9 @@ def test_an_unknown_command_is_answered_only_on_its_response_topic(device):
         device.control.receive(message, at=device.at, when=NOON)
 
     assert [one.topic for one in device.publisher.published] == ["maskwatch-responses/here"]
+
+
+def test_an_id_that_is_no_unicode_text_is_answered_without_it(device):
+    result = device.command("pause", b'{"id": "\\ud800"}')
+
+    assert (result["state"], result["id"]) == ("refused", "")

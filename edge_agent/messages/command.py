@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,12 +15,18 @@ MAX_ID_LENGTH = 64
 MAX_PAUSE_SECONDS = 7 * 86_400.0
 
 
-class _Request(BaseModel):
-    """The keys of every command; an empty payload means the defaults."""
+class _Identified(BaseModel):
+    """What identifies a request, valid or not."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True)
 
     id: str = Field("", max_length=MAX_ID_LENGTH, description="Returned in the result")
+
+
+class _Request(_Identified):
+    """The keys of every command; an empty payload means the defaults."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class PauseRequest(_Request):
@@ -87,8 +92,6 @@ def request_id(payload: bytes) -> str:
     if len(payload) > MAX_REQUEST_BYTES:
         return ""
     try:
-        content = json.loads(payload)
-    except (ValueError, RecursionError):
+        return _Identified.model_validate_json(payload).id
+    except ValidationError:
         return ""
-    found = content.get("id") if isinstance(content, dict) else None
-    return found if isinstance(found, str) and len(found) <= MAX_ID_LENGTH else ""

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 
 from edge_agent.errors import CommandError
 from edge_agent.messages.command import (
+    MAX_ID_LENGTH,
     MAX_REQUEST_BYTES,
     REQUESTS,
     PauseRequest,
@@ -79,6 +80,22 @@ def test_an_oversized_payload_is_not_parsed():
 
 def test_an_unknown_command_is_rejected_with_the_known_ones():
     assert refusal("dance") == "no such command; known: pause, resume, snapshot, reload, diagnostics"
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        (b'{"id": "7", "dance": true}', "7"),
+        (b'{"id": 7}', ""),
+        (b'{"id": "%s"}' % (b"x" * (MAX_ID_LENGTH + 1)), ""),
+        # Half a surrogate pair, which no message can contain.
+        (b'{"id": "\\ud800"}', ""),
+        (b"[" * 4000, ""),
+        (b"", ""),
+    ],
+)
+def test_the_id_of_an_invalid_request_is_found_if_a_result_can_contain_it(payload, found):
+    assert request_id(payload) == found
 
 
 @given(payload=some.binary(max_size=200), name=some.sampled_from([*REQUESTS, "dance", "", "+"]))
