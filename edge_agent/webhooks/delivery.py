@@ -90,10 +90,9 @@ class WebhookDelivery:
         post(self._url, body, headers)
 
     def _note(self, reason: str) -> None:
-        """Log the reason once per outage."""
+        """Log the first reason of an outage, and its end."""
         if reason and not self.reason:
             log.warning("webhook %s: delivery fails, events are kept: %s", self.name, reason)
-            self.reason = reason
         elif self.reason and not reason:
             log.info("webhook %s: delivery works again", self.name)
-            self.reason = ""
+        self.reason = reason

@@ -290,6 +290,20 @@ def test_new_events_are_posted_although_the_store_was_damaged_after_all_others(t
         assert event.id == new
 
 
+def test_the_reason_is_that_of_the_last_failure_and_the_log_has_the_first(tmp_path, receiver, caplog):
+    with opened(tmp_path, "hook") as store:
+        put(store)
+        queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
+        delivery = WebhookDelivery(receiver.url, queue, name="hook", secret=None)
+        receiver.answers = [429, 301]
+
+        delivery.deliver_next()
+        delivery.deliver_next()
+
+    assert "301" in delivery.reason
+    assert [record.args[-1] for record in caplog.records] == ["127.0.0.1: answers 429 Too Many Requests"]
+
+
 def test_a_receiver_that_fails_for_an_hour_gets_everything_afterwards(tmp_path, receiver, monkeypatch):
     monkeypatch.setattr(delivery_module, "FIRST_PAUSE_SECONDS", 2.0)
     monkeypatch.setattr(delivery_module, "MAX_PAUSE_SECONDS", 300.0)
