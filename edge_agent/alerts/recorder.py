@@ -50,6 +50,7 @@ STUCK_SECONDS = 10.0
 
 _Job: TypeAlias = "tuple[Kind | Literal['status'], Callable[[], None]]"
 """The kind of an event, and the function that writes it."""
+_Task: TypeAlias = Literal["storing crops", "storing scenes", "removing old crops"]
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class Recorder:
         self._is_dropping = False
         self._job_began_at: float | None = None
         self._folder_in_use = store.path.parent
-        self.is_without_crops = False
-        """Whether the crop of the newest alert could not be stored."""
+        self._failing: set[_Task] = set()
+        """What has failed the last time."""
         self._swept_at = self._tried_at = float("-inf")
 
     def start(self) -> None:
@@ -127,6 +128,11 @@ class Recorder:
     def dropped(self) -> dict[str, int]:
         """Messages dropped from full buffers and the outbox, by kind; the store's counts and its own."""
         return {name: count + self._dropped[name] for name, count in self._store.dropped().items()}
+
+    @property
+    def is_without_crops(self) -> bool:
+        """Whether the crop of the newest alert could not be stored."""
+        return "storing crops" in self._failing
 
     @property
     def write_error(self) -> str:
@@ -263,17 +269,29 @@ class Recorder:
                 self._sweep()
                 crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
         except CropError as error:
-            self.is_without_crops = True
-            log.warning("alert published without its crop: %s", error)
+            self._note_failure("storing crops", error)
             return None, str(error)
-        self.is_without_crops = False
+        self._note_success("storing crops")
         return crop, ""
 
     def _save_scene(self, alert: Alert, scene: bytes) -> None:
         try:
             self._pictures.keep_scene(alert.id, scene)
         except CropError as error:
-            log.warning("alert kept without its scene: %s", error)
+            self._note_failure("storing scenes", error)
+        else:
+            self._note_success("storing scenes")
+
+    def _note_failure(self, task: _Task, error: CropError) -> None:
+        """Log a failure once; `_note_success` logs its end."""
+        if task not in self._failing:
+            log.warning("%s fails: %s", task, error)
+        self._failing.add(task)
+
+    def _note_success(self, task: _Task) -> None:
+        if task in self._failing:
+            log.info("%s works again", task)
+        self._failing.discard(task)
 
     def _sweep(self) -> None:
         """Remove outdated data; a crop is kept while its alert is pending."""
@@ -292,7 +310,9 @@ class Recorder:
                 self._retention.sweep(at=at, now=now, waiting=waiting)
                 self._snapshots.sweep(at=at, now=now, waiting=frozenset())
         except CropError as error:
-            log.warning("%s", error)
+            self._note_failure("removing old crops", error)
+        else:
+            self._note_success("removing old crops")
 
     @contextmanager
     def _at_crops(self) -> Iterator[None]:

@@ -182,7 +182,24 @@ def test_an_alert_is_recorded_even_if_its_crop_cannot_be_stored(recording, tmp_p
 
     assert [message["crop"] for message in messages] == [None, None]
     assert all("cannot be kept" in message["crop_error"] for message in messages)
-    assert "old crops cannot be removed" in caplog.text
+    for task in ("storing crops", "removing old crops"):
+        assert caplog.text.count(f"{task} fails") == 1
+
+
+def test_the_end_of_a_failure_to_store_crops_is_logged_once(store, tmp_path, caplog):
+    caplog.set_level("INFO")
+    recording = Recording(store, tmp_path)
+    recording.recorder.start()
+    (tmp_path / "crops").touch()
+    recording.alert()
+    wait_until(lambda: recording.recorder.is_without_crops)
+
+    (tmp_path / "crops").unlink()
+    recording.alert(2)
+    recording.finish()
+
+    assert not recording.recorder.is_without_crops
+    assert caplog.text.count("storing crops works again") == 1
 
 
 def test_old_snapshots_are_removed_although_no_other_is_taken(store, tmp_path):
@@ -386,7 +403,7 @@ def test_alert_and_crop_are_recorded_even_if_the_scene_cannot_be_stored(store, t
     (message,) = recording.finish()
 
     assert message["crop"]["file"].endswith(f"{alert.id}.jpg")
-    assert "without its scene" in caplog.text
+    assert "storing scenes fails" in caplog.text
     assert not recording.recorder.is_without_crops
 
 
