@@ -17,13 +17,14 @@ from edge_agent.alerts.people import TABLES as PEOPLE_TABLES
 from edge_agent.alerts.people import day_of
 from edge_agent.alerts.timeline import points_text, timeline_text
 from edge_agent.errors import UnavailableError
-from edge_agent.host.atomic_files import UNFINISHED, is_there, sync_folder
+from edge_agent.host.atomic_files import UNFINISHED, inode_of, is_there, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from edge_agent.alerts.timeline import Timeline, TimelinePoint
+    from edge_agent.host.atomic_files import Inode
     from edge_agent.messages.alert import AlertMessage
     from edge_agent.messages.resolved import ResolvedMessage
 
@@ -114,7 +115,7 @@ UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What sqlite3 raises for a damaged file; the latter if SQLite's message quotes garbage."""
 
 OutboxRow = tuple[int, str, str, str, float, "str | None", str]
-FileIdentity: TypeAlias = "tuple[tuple[int, int] | None, tuple[int, int] | None]"
+FileIdentity: TypeAlias = "tuple[Inode | None, Inode | None]"
 Change: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """A statement with its values."""
 
@@ -285,15 +286,6 @@ def files_set_aside(path: Path) -> list[Path]:
 def identity(path: Path) -> FileIdentity:
     """Device and inode of the database file and its log; None for a missing file."""
     return inode_of(path), inode_of(path.with_name(f"{path.name}-wal"))
-
-
-def inode_of(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file; None if it is missing."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def salvage(old: sqlite3.Connection, path: Path) -> None:

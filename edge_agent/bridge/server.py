@@ -35,7 +35,8 @@ from edge_agent.bridge.protocol import (
     StatusRequest,
 )
 from edge_agent.errors import AgentError, CommandError
-from edge_agent.host.disk import reach
+from edge_agent.host.atomic_files import inode_of
+from edge_agent.host.disk import LastKnown, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,8 @@ MAX_REPLIES = 16
 """Replies queued for a console that does not read; further ones are dropped."""
 IDLE_SECONDS, PENDING_SECONDS = 0.2, 0.02
 AGAIN_SECONDS = 10.0
+CHECK_SECONDS = 1.0
+"""Interval at which the socket's file is looked for: the state folder may be replaced while the agent runs."""
 SOCKET_MODE = 0o660
 CLOSING_SECONDS = 1.0
 NOT_RESPONDING = {"error": "the detection loop is not responding; see the log of edge-agent"}
@@ -184,11 +187,19 @@ class Bridge:
         self._socket_file.chmod(SOCKET_MODE)
 
     def _serve(self, socket: zmq.Socket[bytes]) -> None:
+        """Answer until the end, or until the socket's file is gone and no client can connect to it any more."""
+        opened = inode_of(self._socket_file)
+        found, checked_at = LastKnown(lambda: inode_of(self._socket_file), before=opened), time.monotonic()
         while not self._ends.is_set():
             wait_seconds = PENDING_SECONDS if self._pending else IDLE_SECONDS
             if socket.poll(round(wait_seconds * 1000)):
                 self._take(socket)
             self._answer_pending(socket)
+            if time.monotonic() - checked_at >= CHECK_SECONDS:
+                if found.get() != opened:
+                    log.warning("%s: deleted or replaced while the agent was running; opened again", self._socket_file)
+                    return
+                checked_at = time.monotonic()
 
     def _take(self, socket: zmq.Socket[bytes]) -> None:
         parts = socket.recv_multipart()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # Hidden, and without the suffix of the complete file.
 UNFINISHED = ".{name}.unfinished"
+
+Inode: TypeAlias = "tuple[int, int]"
 
 
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:
@@ -46,6 +48,15 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def inode_of(path: Path) -> Inode | None:
+    """Device and inode of a file; None if it is missing or cannot be accessed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def make_folder(folder: Path) -> None:

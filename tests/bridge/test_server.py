@@ -234,6 +234,14 @@ def test_a_new_agent_replaces_the_socket_of_a_killed_one(tmp_path, socket_file):
             assert answer_to(line, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
 
 
+def test_a_deleted_socket_is_opened_again(bridge, socket_file):
+    socket_file.unlink()
+    wait_until(socket_file.exists, "the socket")
+
+    with connected(socket_file) as line:
+        assert answer_to(line, MetricsRequest())[1]["versions"] == {"maskwatch": "1"}
+
+
 def test_an_unwritable_folder_is_logged_once(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(server, "AGAIN_SECONDS", 0.05)
     file = tmp_path / "missing" / "console.sock"
