@@ -84,20 +84,27 @@ ADVICE = {
     159: "the agent retries; raise the broker's limit of the connection rate",
 }
 """By the reason code of a refused connection."""
+PUBLICATION_ADVICE = {
+    131: "the broker's log says why (RabbitMQ: a full queue)",
+    NOT_AUTHORISED: "give this device write access to that topic",
+    TOPIC_NOT_ACCEPTED: ADVICE[TOPIC_NOT_ACCEPTED],
+    151: "raise the broker's quota, or check why its subscribers are behind",
+}
+"""By the reason code of a refused publication."""
 
 
 @dataclass(frozen=True, slots=True)
 class PubAck:
     """The broker's acknowledgement of the publication with this number; `refusal` is empty if it was accepted.
 
-    `is_too_large`: refused because of its size. `no_subscribers`: the broker reports, as MQTT 5 allows, that no client
-    has subscribed.
+    `advice` is what to do about a refusal. `no_subscribers`: the broker reports, as MQTT 5 allows, that no client has
+    subscribed.
     """
 
     number: int
     refusal: str
+    advice: str = ""
     no_subscribers: bool = False
-    is_too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,15 +492,11 @@ class Connection:
     def _on_publish(
         self, _client: Client, _userdata: Any, number: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        refusal = str(reason) if reason.is_failure else ""
-        self._events.append(
-            PubAck(
-                number,
-                refusal,
-                no_subscribers=reason.value == NO_MATCHING_SUBSCRIBERS,
-                is_too_large=reason.value == PACKET_TOO_LARGE,
-            )
-        )
+        if reason.is_failure:
+            puback = PubAck(number, str(reason), PUBLICATION_ADVICE.get(reason.value, "the broker's log says why"))
+        else:
+            puback = PubAck(number, "", no_subscribers=reason.value == NO_MATCHING_SUBSCRIBERS)
+        self._events.append(puback)
 
     def _on_subscribe(
         self,

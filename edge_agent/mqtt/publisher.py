@@ -388,7 +388,7 @@ class Publisher:
         if publication.packet_bytes > connection.max_packet_bytes:
             # The broker would disconnect.
             refusal = f"it takes no more than {connection.max_packet_bytes} bytes"
-            self._row_refused(row, PubAck(0, refusal, is_too_large=True), connection)
+            self._row_refused(row, PubAck(0, refusal, RAISE_THE_LIMIT), connection)
             return
         # Crop first: brokers keep the order, so a subscriber that receives the alert already has the picture.
         if self._sends_crops and ready.crop is not None:
@@ -473,14 +473,14 @@ class Publisher:
             # Each snapshot has its own topic: log one line for all of them.
             if topic.startswith(self._topics.snapshot("")):
                 topic = self._topics.snapshot("+")
-            self._log_once(f"{connection.address}: the broker refuses {topic} ({puback.refusal}); {_advice(puback)}")
+            self._log_once(f"{connection.address}: the broker refuses {topic} ({puback.refusal}); {puback.advice}")
 
     def _row_refused(self, row: Row, puback: PubAck, connection: Connection) -> None:
         self._retries.refuse(row, at=time.monotonic())
         noun = "alerts" if row.kind == "alert" else "messages"
         self._report_problem(
             f"{connection.address}: the broker refuses {noun} on {self._topics.of_kind(row.kind)} "
-            f"({puback.refusal}); they are kept and sent again later: {_advice(puback)}"
+            f"({puback.refusal}); they are kept and sent again later: {puback.advice}"
         )
 
     def _crops_refused(self, puback: PubAck, connection: Connection) -> None:
@@ -491,7 +491,7 @@ class Publisher:
                 connection.address,
                 self._topics.crop("+"),
                 puback.refusal,
-                _advice(puback),
+                puback.advice,
             )
         self._sends_crops = False
 
@@ -603,10 +603,6 @@ class Publisher:
             self._backoff.reset()
         if self._disconnects.lasts_seconds(at=at) >= FREQUENT_SECONDS and self._state.has_namesake:
             self._state = replace(self._state, has_namesake=False)
-
-
-def _advice(puback: PubAck) -> str:
-    return RAISE_THE_LIMIT if puback.is_too_large else "give this device write access to that topic"
 
 
 def publication_of(row: Row, mqtt: MqttConfig, topics: Topics, *, is_repeated: bool = False) -> Publication:

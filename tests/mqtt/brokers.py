@@ -142,15 +142,18 @@ class StrictBroker(LocalBroker):
         *,
         takes_retained: bool = True,
         largest_bytes: int = 1_000_000,
+        refusal: int = 0x95,
         answer_to_will: bytes | None = WELCOME_5,
     ) -> None:
         """`allowed` are the prefixes of topics that may be published and read; the topic of the will is not checked.
 
-        A publication at QoS 1 that is larger than `largest_bytes` is refused; `answer_to_will` None: hang up.
+        A publication at QoS 1 that is larger than `largest_bytes` is refused with the reason code `refusal`;
+        `answer_to_will` None: hang up.
         """
         super().__init__()
         self._answer_to_will = answer_to_will
-        self._allowed, self._takes_retained, self._largest_bytes = allowed, takes_retained, largest_bytes
+        self._allowed, self._takes_retained = allowed, takes_retained
+        self._largest_bytes, self._refusal = largest_bytes, refusal
         self.taken: list[tuple[str, bool]] = []
 
     def hang_up(self) -> None:
@@ -193,7 +196,7 @@ class StrictBroker(LocalBroker):
         if not self._allows(topic) or (retained and not self._takes_retained):
             return None
         if len(packet) > self._largest_bytes:
-            return b"\x40\x03" + rest[:2] + b"\x95"
+            return bytes([0x40, 3, *rest[:2], self._refusal])
         self.taken.append((topic, retained))
         return b"\x40\x02" + rest[:2] if head & 6 else b""
 

@@ -38,6 +38,7 @@ from tests.mqtt.brokers import (
     WELCOME_311,
     Amqtt,
     ScriptedBroker,
+    StrictBroker,
     make_certificates,
 )
 from tests.mqtt.samples import BOOT_ID, DEVICE, TIMEOUT_SECONDS, WHEN, Listener, eventually, properties_of
@@ -286,7 +287,23 @@ def test_a_publication_denied_by_the_acl_is_acknowledged_with_the_reason(tmp_pat
     ):
         number = connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
 
-        assert turn_until(connection, PubAck) == PubAck(number, "Not authorized")
+        puback = turn_until(connection, PubAck)
+
+    assert (puback.number, puback.refusal) == (number, "Not authorized")
+    assert "write access" in puback.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(0x80, "log"), (0x83, "queue"), (0x90, "mqtt.topic_prefix"), (0x97, "quota")]
+)
+def test_a_refused_publication_is_acknowledged_with_the_remedy(code, remedy):
+    with (
+        StrictBroker(("",), largest_bytes=0, refusal=code) as broker,
+        open_connection(broker.config(), client_id="one") as connection,
+    ):
+        connection.publish(Publication("maskwatch/lobby/alerts", b"{}"))
+
+        assert remedy in turn_until(connection, PubAck).advice
 
 
 def test_a_last_will_denied_by_the_acl_does_not_prevent_publishing(tmp_path):
