@@ -15,6 +15,8 @@ RANDOM_BITS = 74
 LOW_BITS = 62
 # Section 6.2, method 2: ids of the same millisecond, or after the clock was set back, increase by a random step.
 MAX_STEP = 1 << 32
+MAX_AHEAD_MS = 86_400_000
+"""Ids further ahead of the clock, a day, were made while it was wrong; later ones follow the clock again."""
 
 _lock = threading.Lock()
 _last = 0
@@ -22,10 +24,16 @@ _last = 0
 
 
 def uuid7(when: datetime) -> str:
-    """A new UUID version 7 (RFC 9562), which sorts by time, larger than all before it in this process."""
+    """A new UUID version 7 (RFC 9562), which sorts by time.
+
+    It is larger than all before it in this process, unless the clock was set back by more than a day since.
+    """
     global _last  # noqa: PLW0603  (the last id of the process)
     with _lock:
-        _last = bits = max(_at_random(when), _last + 1 + secrets.randbelow(MAX_STEP))
+        bits = _at_random(when)
+        if _last - bits < MAX_AHEAD_MS << RANDOM_BITS:
+            bits = max(bits, _last + 1 + secrets.randbelow(MAX_STEP))
+        _last = bits
     return _as_uuid(bits)
 
 
