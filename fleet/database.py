@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg_pool import ConnectionPool
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
@@ -20,6 +21,10 @@ SCHEMA_VERSION = 1
 CONNECT_SECONDS = 5
 # Inserting a batch takes milliseconds; a statement that takes this long is waiting for a lost peer.
 STATEMENT_SECONDS = 60
+MAX_CONNECTIONS = 8
+"""Of a pool; a query takes milliseconds."""
+WAIT_SECONDS = 3.0
+"""For a connection of a pool."""
 DAYS_BEFORE = 3
 """After an outage devices deliver messages that are days old; older ones go into the default partition."""
 DAYS_AHEAD = 3
@@ -41,6 +46,23 @@ def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
         raise ConfigError(f"database.conninfo: {one_line(error)}") from error
     except psycopg.OperationalError as error:
         raise UnavailableError(f"PostgreSQL: {one_line(error)}; check database.conninfo and the server") from error
+
+
+def connection_pool(config: DatabaseConfig, *, application: str) -> ConnectionPool:
+    """A pool of such connections, not open yet. Each is checked when it is taken: a server restart ends all of them.
+
+    Raises:
+        ConfigError: the password cannot be read.
+    """
+    return ConnectionPool(
+        config.conninfo,
+        kwargs=parameters(config, application=application),
+        min_size=1,
+        max_size=MAX_CONNECTIONS,
+        timeout=WAIT_SECONDS,
+        check=ConnectionPool.check_connection,
+        open=False,
+    )
 
 
 def parameters(config: DatabaseConfig, *, application: str) -> dict[str, Any]:

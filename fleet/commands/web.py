@@ -8,8 +8,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from psycopg_pool import ConnectionPool
-
 from edge_agent.console import server
 from edge_agent.host.systemd import Notifier
 from fleet import database
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
 NAME = "web"
 SUMMARY = "serve the pages and API of the fleet, or add a user"
 EXAMPLE = "maskwatch-fleet web --user alice --role operator"
-MAX_CONNECTIONS = 8
-"""Database connections; a query takes milliseconds."""
-WAIT_SECONDS = 3.0
 FEED_SECONDS = 5.0
 
 
@@ -61,14 +56,7 @@ async def _serve(config: FleetConfig) -> None:
     end, notifier = asyncio.Event(), Notifier()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
-    pool = ConnectionPool(
-        config.database.conninfo,
-        kwargs=database.parameters(config.database, application="maskwatch-fleet web"),
-        min_size=1,
-        max_size=MAX_CONNECTIONS,
-        timeout=WAIT_SECONDS,
-        open=False,
-    )
+    pool = database.connection_pool(config.database, application="maskwatch-fleet web")
     auth = FleetAuth(config.web, pool)
     pool.open()
     feeding = asyncio.ensure_future(_feed(notifier))

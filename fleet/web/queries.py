@@ -88,7 +88,8 @@ select
     (select count(*) from devices where heard < now() - make_interval(secs => %(silent)s)) as silent,
     (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'lost') as lost,
     (select least(coalesce(sum(missing), 0), 9e18)::bigint from gaps where state = 'on_its_way') as on_its_way,
-    (select count(*) from alerts where id >= first_uuid7(now() - interval '1 hour')) as alerts_of_last_hour
+    (select count(*) from alerts where id >= first_uuid7(now() - interval '1 hour')
+        and id < first_uuid7(now() + interval '1 hour')) as alerts_of_last_hour
 """
 
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from psycopg import sql
-from psycopg_pool import ConnectionPool
 
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.console import server
@@ -82,9 +81,10 @@ def conninfo(shared: str) -> Iterator[str]:
 def app(conninfo: str, tmp_path: Path) -> Iterator[Any]:
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    config = FleetConfig.model_validate({"web": {"token_file": token, "max_requests_per_second": 10_000}})
-    parameters = database.parameters(config.database, application="test")
-    with ConnectionPool(conninfo, kwargs=parameters, min_size=1, max_size=8, open=True, timeout=3) as pool:
+    config = FleetConfig.model_validate(
+        {"database": {"conninfo": conninfo}, "web": {"token_file": token, "max_requests_per_second": 10_000}}
+    )
+    with database.connection_pool(config.database, application="test") as pool:
         pool.wait(timeout=60)
         yield build(config, pool, FleetAuth(config.web, pool))
 
@@ -379,6 +379,8 @@ async def test_counts_are_summed_by_site_and_hour(program: httpx.AsyncClient, co
 
 async def test_metrics_are_parsed_by_prometheus(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
+    # Of a device whose clock is wrong.
+    store(connection, [alert("hall-9", when=now() + timedelta(days=3650))], site_of=FleetConfig().site_of)
 
     text = (await program.get("/metrics")).text
 
@@ -473,6 +475,17 @@ async def test_a_missing_database_is_reported(program: httpx.AsyncClient, postgr
     deadline = time.monotonic() + 120.0
     while (await program.get("/health")).status_code != 200:
         assert time.monotonic() < deadline
+
+
+async def test_a_connection_that_a_restart_of_the_database_has_ended_is_replaced(
+    program: httpx.AsyncClient, connection: psycopg.Connection
+):
+    connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid()"
+    )
+
+    assert (await program.get("/api/v1/alerts")).status_code == 200
 
 
 async def test_the_openapi_document_names_every_path(program: httpx.AsyncClient):
