@@ -66,6 +66,7 @@ def definitions(config: FleetConfig) -> dict[str, Any]:
         "policies": [
             _policy("fleet", "|".join(name for name in names if name != TELEMETRY), _kept(config)),
             _policy("fleet-telemetry", TELEMETRY, _volatile()),
+            _policy("fleet-dead", DEAD_LETTERS, _newest(config)),
         ],
     }
 
@@ -101,6 +102,11 @@ def _kept(config: FleetConfig) -> dict[str, Any]:
         "dead-letter-strategy": "at-least-once",
         "delivery-limit": DELIVERY_LIMIT,
     }
+
+
+def _newest(config: FleetConfig) -> dict[str, Any]:
+    """Drop the oldest when full: rejected dead letters would stay in their queues, and fill those."""
+    return {"overflow": "drop-head", "max-length-bytes": config.broker.max_queue_bytes}
 
 
 def _volatile() -> dict[str, Any]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_048_576
 """A thousand times the size of an alert; a crop of a face has a few thousand bytes."""
 MAX_SEQUENCE = 2**63 - 1
+MAX_NAME_CHARACTERS = 63
+"""Of a camera, as in the configuration of a device; pages and notifications have many of them."""
 MISTAKES_SHOWN = 3
 MODELS: Mapping[str, type[Message]] = {
     "alerts": AlertMessage,
@@ -79,8 +81,6 @@ def read(routing_key: str, body: bytes, *, prefix: str) -> Read | None:
     message = _validated(model, body)
     if message.device != device:
         raise PoisonError(f"it came from '{device}' and says that it is of '{message.device}'")
-    if getattr(message, "sequence", 0) > MAX_SEQUENCE:
-        raise PoisonError("sequence: larger than any counter")
     return message
 
 
@@ -112,6 +112,10 @@ def _validated(model: type[Kept], body: bytes) -> Kept:
         mistakes = mistakes_in(error, whole="the message")
         more = f"; and {len(mistakes) - MISTAKES_SHOWN} more" if len(mistakes) > MISTAKES_SHOWN else ""
         raise PoisonError("; ".join(mistakes[:MISTAKES_SHOWN]) + more) from error
+    if getattr(message, "sequence", 0) > MAX_SEQUENCE:
+        raise PoisonError("sequence: larger than any counter")
+    if len(getattr(message, "camera", "")) > MAX_NAME_CHARACTERS:
+        raise PoisonError("camera: longer than any name")
     # PostgreSQL cannot store it in text.
     if NULL_CHARACTER.search(body):
         raise PoisonError("it holds the character U+0000")

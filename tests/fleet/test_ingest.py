@@ -195,6 +195,20 @@ def test_dead_letters_are_replayed_as_they_came(config: FleetConfig, conninfo: s
     assert waiting(config, DEAD_LETTERS) == 0
 
 
+def test_dead_letters_beyond_the_limit_replace_the_oldest(config: FleetConfig):
+    broker = config.broker.model_copy(update={"max_queue_bytes": 1_000_000})
+    make(config.model_copy(update={"broker": broker}), Management(broker))
+    with amqp.connect(broker) as connected:
+        channel = connected.channel()
+        channel.confirm_delivery()
+        for number in range(30):
+            channel.basic_publish(DEAD_LETTERS, "maskwatch.hall-1.alerts", b"%d " % number + bytes(100_000))
+        eventually(lambda: waiting(config, DEAD_LETTERS) < 10)
+
+        newest = dead_letters.view(connected, prefix="maskwatch", limit=30)[-1]
+    assert newest.body.startswith(b"29 ")
+
+
 def test_unroutable_messages_stay_dead_letters(config: FleetConfig):
     with amqp.connect(config.broker) as broker:
         broker.channel().basic_publish(DEAD_LETTERS, "elsewhere.hall-1.alerts", b"{}")

@@ -37,6 +37,7 @@ def test_a_prefix_of_several_levels_is_removed():
         ("maskwatch.hall-1.alerts", b"[" * 100_000),
         ("maskwatch.hall-1.alerts", body(sequence=0)),
         ("maskwatch.hall-1.alerts", body(sequence=2**63)),
+        ("maskwatch.hall-1.alerts", body(camera="x" * 64)),
         ("maskwatch.hall-1.alerts", body(surprise=1)),
         # In UTC these are before the first and after the last year of the calendar.
         ("maskwatch.hall-1.alerts", body(when="0001-01-01T00:00:00+14:00")),
