@@ -53,7 +53,7 @@ def _is_served(console: ConsoleConfig) -> bool:
     try:
         line.request("GET", "/health")
         found = json.loads(line.getresponse().read(MAX_ANSWER_BYTES))
-    except (OSError, HTTPException, ValueError):
+    except (OSError, HTTPException, ValueError, RecursionError):
         return False
     finally:
         line.close()

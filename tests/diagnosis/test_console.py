@@ -94,10 +94,18 @@ def test_a_port_of_another_program_is_reported(tmp_path):
 class Health(BaseHTTPRequestHandler):
     """Answers like a console."""
 
+    body = b'{"ok": false, "reasons": []}'
+
     def do_GET(self):
         self.send_response(503)
         self.end_headers()
-        self.wfile.write(b'{"ok": false, "reasons": []}')
+        self.wfile.write(self.body)
+
+
+class Nested(Health):
+    """Answers with JSON that is nested too deeply to be parsed."""
+
+    body = b"[" * 9000
 
 
 def test_a_running_console_is_distinguished_from_other_programs(tmp_path):
@@ -105,6 +113,14 @@ def test_a_running_console_is_distinguished_from_other_programs(tmp_path):
         threading.Thread(target=running.handle_request).start()
 
         assert ": serves any local user" in check_console(a_config(tmp_path, port=running.server_port))
+
+
+def test_an_answer_that_cannot_be_parsed_is_that_of_another_program(tmp_path):
+    with HTTPServer(("127.0.0.1", 0), Nested) as other:
+        threading.Thread(target=other.handle_request).start()
+
+        with pytest.raises(UnavailableError, match="in use"):
+            check_console(a_config(tmp_path, port=other.server_port))
 
 
 def test_an_unavailable_address_is_reported(tmp_path):
