@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.command_line import number
 from edge_agent.foreign_text import safe_lines
-from fleet import amqp
+from fleet import amqp, database
 from fleet.dead_letters import replay, view
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def run(config: FleetConfig, options: argparse.Namespace) -> int:
     """Show or replay."""
     with amqp.connect(config.broker) as broker:
         if options.replay:
-            sent = replay(broker)
+            with database.open_database(config.database, application="maskwatch-fleet dead-letters") as connection:
+                sent = replay(broker, connection, prefix=config.topic_prefix)
             print(json.dumps({"replayed": sent}) if options.json else f"{sent} dead letters were sent again")
             return 0
         for letter in view(broker, prefix=config.topic_prefix, limit=options.most):

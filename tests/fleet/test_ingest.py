@@ -22,6 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.messages.status import connection_lost, running
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
 from fleet.config import BrokerConfig
@@ -30,7 +31,7 @@ from fleet.doctor import examine
 from fleet.ingest import Worker
 from fleet.management import Management, add_devices, differences, make
 from tests.fleet.engines import UNPRIVILEGED, Postgres, RabbitMq
-from tests.fleet.samples import alert
+from tests.fleet.samples import BOOT, alert, now
 from tests.mosquitto import free_port
 
 if TYPE_CHECKING:
@@ -181,18 +182,47 @@ def test_invalid_messages_become_dead_letters_and_block_nothing(config: FleetCon
     assert waiting(config, DEAD_LETTERS) == len(bad)
 
 
+def replayed(config: FleetConfig) -> int:
+    """Replay all dead letters, and return how many."""
+    with amqp.connect(config.broker) as broker, database.connect(config.database, application="test") as connection:
+        return dead_letters.replay(broker, connection, prefix=config.topic_prefix)
+
+
 def test_dead_letters_are_replayed_as_they_came(config: FleetConfig, conninfo: str):
     one = alert()
     with amqp.connect(config.broker) as broker:
         broker.channel().basic_publish(DEAD_LETTERS, "maskwatch.hall-1.alerts", one.payload())
     eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
 
-    with amqp.connect(config.broker) as broker:
-        assert dead_letters.replay(broker) == 1
+    assert replayed(config) == 1
 
     with Ingesting(config):
         eventually(lambda: ids(conninfo) == [one.id])
     assert waiting(config, DEAD_LETTERS) == 0
+
+
+def test_a_dead_letter_does_not_replace_a_newer_status(config: FleetConfig, connection: psycopg.Connection):
+    states = {name: running(name, reasons=(), paused=(), boot_id=BOOT, when=now()) for name in ("hall-1", "hall-2")}
+    lost = connection_lost("hall-1", boot_id=BOOT)
+    with Ingesting(config) as worker:
+        publish(config, ("maskwatch.hall-1.status", b"{}"))
+        eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
+        publish(config, ("maskwatch.hall-1.status", lost.payload()))
+        eventually(lambda: worker.stored == 1)
+    # As if an upgraded worker accepted them.
+    with amqp.connect(config.broker) as broker:
+        channel = broker.channel()
+        _, rejected, _ = channel.basic_get(DEAD_LETTERS, auto_ack=True)
+        assert rejected is not None
+        for name, state in states.items():
+            channel.basic_publish(DEAD_LETTERS, f"maskwatch.{name}.status", state.payload(), rejected)
+    eventually(lambda: waiting(config, DEAD_LETTERS) == 2)
+
+    assert replayed(config) == 1
+
+    stored = "select device, state from devices order by device"
+    with Ingesting(config):
+        eventually(lambda: connection.execute(stored).fetchall() == [("hall-1", "offline"), ("hall-2", "online")])
 
 
 def test_dead_letters_beyond_the_limit_replace_the_oldest(config: FleetConfig):
@@ -215,7 +245,7 @@ def test_unroutable_messages_stay_dead_letters(config: FleetConfig):
         eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
 
         with pytest.raises(UnavailableError):
-            dead_letters.replay(broker)
+            replayed(config)
 
     eventually(lambda: waiting(config, DEAD_LETTERS) == 1)
 
