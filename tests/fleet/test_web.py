@@ -262,6 +262,19 @@ async def test_reviewed_pictures_are_exported_into_one_folder_per_class(
         assert archive.read(name) == JPEG
 
 
+async def test_a_review_as_another_violation_is_no_false_alarm(
+    browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    ids = fill(connection)
+    for alert_id, review in zip(ids, ("without_mask", "mask_worn_incorrectly", "with_mask", "no_face"), strict=False):
+        connection.execute("update alerts set review = %s where id = %s", [review, alert_id])
+    await log_in(browser, "viewer")
+
+    answer = await browser.get("/alerts")
+
+    assert re.findall(r'"alert-reviewed">([^<]+)<', answer.text) == ["confirmed"] * 2 + ["false alarm"] * 2
+
+
 async def test_alerts_are_searched(program: httpx.AsyncClient, connection: psycopg.Connection):
     ids = fill(connection)
     connection.execute("update alerts set review = 'with_mask' where id = %s", [ids[0]])
