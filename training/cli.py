@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge_agent.command_line import run_command
@@ -44,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Trains the models of maskwatch on a workstation.",
         epilog="example: edge-train masks training/recipes/masks-1.yaml --output runs/masks-1",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"maskwatch {version('maskwatch')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (train, merge, synthesise, empty, mine, explore):
         command.add_to(commands)
     return parser

@@ -20,7 +20,7 @@ from converter.masks.trials import to_label_probabilities
 from converter.masks.verification import check_loadable, make_card, verify
 from converter.model_kind import TFLITE_SUFFIX
 from converter.progress import print_message, progress_step, with_progress
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import card_path
 
@@ -61,7 +61,11 @@ def add_to(commands: Any) -> None:
         "preprocessing and labels",
     )
     parser.add_argument(
-        "--pictures", type=int, default=MAX_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
+        "--pictures",
+        type=number(least=1, kind=int),
+        default=MAX_PICTURES,
+        metavar="N",
+        help="use at most N calibration pictures (default: %(default)s)",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="output folder (default: that of the model)")
     parser.add_argument("--name", help="name of the files (default: that of the model)")

@@ -12,7 +12,7 @@ from converter.commands.options import add_source_options, share_above_zero
 from converter.masks.calibration import MAX_PICTURES
 from converter.model_kind import is_detector_run
 from converter.tflite_conversion import FORMATS, Format
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 
 
 def add_to(commands: Any) -> None:
@@ -21,7 +21,8 @@ def add_to(commands: Any) -> None:
         commands,
         "convert",
         convert,
-        summary="convert a Keras mask classifier, or a run of 'edge-train', to TFLite, with its card",
+        summary="convert a mask classifier of Keras, TensorFlow or PyTorch (ONNX), or a run of 'edge-train', to TFLite "
+        "with a card",
         example="edge-convert convert mask_detector.model --labels with_mask,without_mask --calibration faces/ "
         "--output models/",
     )
@@ -79,7 +80,11 @@ def add_to(commands: Any) -> None:
         help="also write a page of pictures with the results of source and converted model",
     )
     parser.add_argument(
-        "--pictures", type=int, default=MAX_PICTURES, metavar="N", help="use at most N of them (default: %(default)s)"
+        "--pictures",
+        type=number(least=1, kind=int),
+        default=MAX_PICTURES,
+        metavar="N",
+        help="use at most N calibration pictures (default: %(default)s)",
     )
     add_detector_options(parser)
 

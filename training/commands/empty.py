@@ -19,8 +19,8 @@ def add_to(commands: Any) -> None:
         "empty",
         write_pictures,
         summary="gather pictures without people",
-        about="Gathers pictures without people: samples of Python packages, synthetic textures, pictures of objects "
-        "and animals, and parts of scenes without a face. Writes three folders: train and validation (of the scenes' "
+        about="Gather pictures without people: samples of Python packages, synthetic textures, pictures of objects "
+        "and animals, and parts of scenes without a face. Write three folders: train and validation (of the scenes' "
         "train split), and test (of their test split).",
         example="edge-train empty runs/empty --scenes scenes/annotations.json --detector yunet_n_320_320.onnx",
     )
@@ -48,9 +48,12 @@ def add_to(commands: Any) -> None:
         "--max-backgrounds",
         type=number(least=0, kind=int),
         default=250,
+        metavar="N",
         help="maximum number of parts of scenes in each folder (default: 250)",
     )
-    parser.add_argument("--seed", type=number(least=0, kind=int), default=1)
+    parser.add_argument(
+        "--seed", type=number(least=0, kind=int), default=1, metavar="N", help="random seed (default: 1)"
+    )
 
 
 def write_pictures(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ def add_to(commands: Any) -> None:
         "explore",
         explore_data,
         summary="summarise a data set",
-        about="Counts faces by label, size and source, finds duplicates and unreadable pictures, and draws a "
+        about="Count faces by label, size and source, find duplicates and unreadable pictures, and draw a "
         "contact sheet.",
         example="edge-train explore scenes/annotations.json --output sheet.png",
     )
@@ -28,6 +28,7 @@ def add_to(commands: Any) -> None:
         "--duplicate-bits",
         type=number(least=0, most=64, kind=int),
         default=6,
+        metavar="N",
         help="bits in which the hashes of near-duplicates may differ (default: %(default)d)",
     )
 

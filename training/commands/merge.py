@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
         "merge",
         merge_runs,
         summary="average the weights of two runs of a mask classifier",
-        about="Writes a run with the average weights of two runs, one of which continued from the other. Its "
+        about="Write a run with the average weights of two runs, one of which continued from the other. Its "
         "validation faces are those that both runs held out.",
         example="edge-train merge runs/masks-1 runs/masks-2 --share 0.3 --output runs/masks",
     )
@@ -29,6 +29,7 @@ def add_to(commands: Any) -> None:
         "--share",
         type=number(least=0, most=1),
         default=0.5,
+        metavar="FRACTION",
         help="weight of OTHER in the average (default: %(default)g)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="new folder")

@@ -19,7 +19,7 @@ def add_to(commands: Any) -> None:
         "mine",
         write_detections,
         summary="write the detections in annotated pictures as training data",
-        about="Runs a face detector on the train split of annotated pictures and writes its detections as a COCO file: "
+        about="Run a face detector on the train split of annotated pictures and write its detections as a COCO file: "
         "faces with the detector's boxes and the annotated labels, and false detections as 'no_face' (hard negatives).",
         example="edge-train mine runs/mined --scenes scenes/annotations.json --empty runs/empty/train "
         "--detector models/faces.json --teacher yunet_n_320_320.onnx",

@@ -20,7 +20,7 @@ def add_to(commands: Any) -> None:
         "synthesise",
         draw_on_faces,
         summary="draw masks or beards on bare faces",
-        about="Draws masks on bare faces, worn properly or incorrectly, or beards, and writes a labelled data set.",
+        about="Draw masks on bare faces, worn properly or incorrectly, or beards, and write a labelled data set.",
         example="edge-train synthesise bare_faces --output drawn --detector face_detection_yunet_2023mar.onnx",
     )
     parser.add_argument(
@@ -37,21 +37,29 @@ def add_to(commands: Any) -> None:
         help="masks, or beards, with which faces stay without_mask (default: masks)",
     )
     parser.add_argument(
-        "--min-score", type=number(least=0, most=1), default=0.6, help="minimum score of a face, 0..1 (default: 0.6)"
+        "--min-score",
+        type=number(least=0, most=1),
+        default=0.6,
+        metavar="SCORE",
+        help="minimum score of a face, 0..1 (default: 0.6)",
     )
     parser.add_argument(
         "--wrong-share",
         type=number(least=0, most=1),
         default=0.6,
+        metavar="FRACTION",
         help="share of masks worn incorrectly, 0..1 (default: 0.6)",
     )
     parser.add_argument(
         "--max-pictures",
         type=number(least=1, kind=int),
         default=5000,
+        metavar="N",
         help="maximum number of pictures (default: 5000)",
     )
-    parser.add_argument("--seed", type=number(least=0, kind=int), default=1)
+    parser.add_argument(
+        "--seed", type=number(least=0, kind=int), default=1, metavar="N", help="random seed (default: 1)"
+    )
 
 
 def draw_on_faces(options: argparse.Namespace) -> int:

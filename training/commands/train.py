@@ -30,7 +30,7 @@ def _add_to(
         name,
         action,
         summary=f"train {network} from a recipe",
-        about=f"Trains {network} from a recipe. Given the same folder again, it resumes an interrupted run.",
+        about=f"Train {network} from a recipe, or resume an interrupted run in the same folder.",
         example=example,
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
