@@ -110,4 +110,5 @@ def _print_summary(metrics: Metrics, seconds: float, *, as_json: bool) -> None:
         return
     stages = ", ".join(f"{stage} {value:.1f} ms" for stage, value in stages_ms.items())
     alerts = "1 alert" if counts.alerts == 1 else f"{counts.alerts} alerts"
-    print(f"{counts.frames} frames at {summary['fps']} frames/s, {alerts}; per frame: {stages}")
+    per_frame = f"; per frame: {stages}" if stages else ""
+    print(f"{counts.frames} frames at {summary['fps']} frames/s, {alerts}{per_frame}")

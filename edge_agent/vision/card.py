@@ -240,8 +240,10 @@ def _read(kind: type[Card], path: Path, noun: str, *, if_missing: str) -> tuple[
     except FileNotFoundError as error:
         raise ModelError(if_missing) from error
     except ValidationError as error:
-        mistakes = "; ".join(mistakes_in(error, whole="card"))
-        raise ModelError(f"{path}: not a card of a {noun}: {mistakes}") from error
+        mistakes = mistakes_in(error, whole="card")
+        # All mistakes in the card of another kind of model follow from this one.
+        of_kind = [mistake for mistake in mistakes if mistake.startswith("kind:")]
+        raise ModelError(f"{path}: not a card of a {noun}: {'; '.join(of_kind or mistakes)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read: {error}") from error
 
