@@ -106,7 +106,12 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
     # The golden vectors are no longer needed.
     release_free_memory()
     pictures = Crops(config.crops_folder, config.crops)
-    log.info("masks: %s in %s; faces: %s", classifier.card.name, classifier.runtime, config.faces.detector)
+    log.info(
+        "mask classifier %s, runtime %s; face detector %s",
+        classifier.card.name,
+        classifier.runtime,
+        config.faces.detector,
+    )
     with ExitStack() as stack:
         stack.enter_context(alone_in(config.state))
         store = stack.enter_context(

@@ -17,7 +17,7 @@ from edge_agent.host.systemd import Notifier
 from edge_agent.rollout.examination import examine
 from edge_agent.rollout.follower import OBSERVE_SECONDS, Follower
 from edge_agent.rollout.installation import TRUST
-from edge_agent.rollout.opening import opener
+from edge_agent.rollout.repository_client import repository_opener
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +59,7 @@ async def _follow(config: Config) -> None:
         follower = Follower(
             config,
             agent,
-            open_repository=opener(config.rollout, folder=config.models_folder / TRUST),
+            open_repository=repository_opener(config.rollout, folder=config.models_folder / TRUST),
             examine=partial(
                 examine,
                 runtime=config.runtime,

@@ -37,7 +37,7 @@ from edge_agent.diagnosis.signals import check_signals
 from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.atomic_files import is_there
 from edge_agent.rollout.installation import TRUST, read_rollout
-from edge_agent.rollout.opening import opener
+from edge_agent.rollout.repository_client import repository_opener
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.tflite import probe_runtimes
@@ -210,7 +210,7 @@ def check_rollout(config: Config) -> str | Finding:
         seen = Path(folder, TRUST)
         with suppress(OSError):
             shutil.copytree(config.models_folder / TRUST, seen)
-        assignments = opener(settings, folder=seen)().assignments().groups
+        assignments = repository_opener(settings, folder=seen)().assignments().groups
     assigned, now = assignments.get(settings.group), read_rollout(config.models_folder)
     if assigned is None and assignments:
         text = f"{settings.url}: no group '{settings.group}' (rollout.group); known: {', '.join(sorted(assignments))}"

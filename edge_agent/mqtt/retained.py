@@ -25,7 +25,8 @@ class RetainedNames:
     def __init__(self, file: Path, *, current: Iterable[str]) -> None:
         """Read the file and add the names of the current configuration; a missing or damaged file has none."""
         self._writer = NewestWriter(
-            file, if_unwritable="retained messages of an old device name may remain at the broker and in Home Assistant"
+            file,
+            if_unwritable="retained messages of a former device or camera may remain at the broker and Home Assistant",
         )
         self._current = list(current)
         known = _read(file)

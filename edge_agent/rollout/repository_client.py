@@ -1,4 +1,4 @@
-"""Opening: builds the repository client from the configuration, and checks its requirements."""
+"""Repository client: builds the client of the fleet's models from the configuration, and checks its requirements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.rollout.repository import Repository
 
 
-def opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]:
+def repository_opener(settings: RolloutConfig, *, folder: Path) -> Callable[[], Repository]:
     """A function that fetches the repository; `folder` caches its metadata.
 
     Raises:
