@@ -33,7 +33,7 @@ OLDEST_SECONDS = 300.0
 KNOWN_IDS = 1000
 TIMEOUT_SECONDS = 8.0
 """Below maskwatch's timeout of ten seconds."""
-WORDS = {"without_mask": "No mask", "mask_worn_incorrectly": "Mask worn wrongly", "with_mask": "Mask"}
+WORDS = {"without_mask": "No mask", "mask_worn_incorrectly": "Mask worn incorrectly", "with_mask": "Mask"}
 
 
 def is_genuine(secret: bytes, headers: Any, body: bytes, *, now: float) -> bool:

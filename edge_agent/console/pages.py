@@ -39,13 +39,13 @@ VIOLATIONS: tuple[Label, ...] = ("without_mask", "mask_worn_incorrectly")
 RESOLUTIONS = {"left": "left the picture", "compliant": "put the mask on"}
 REVIEWS: tuple[tuple[Review, str, str], ...] = (
     ("without_mask", "No mask", "nose and lips bare"),
-    ("mask_worn_incorrectly", "Worn wrongly", "nose or lips bare"),
+    ("mask_worn_incorrectly", "Worn incorrectly", "nose or lips bare"),
     ("with_mask", "Mask", "worn properly"),
-    ("no_face", "No face", "or none visible"),
+    ("no_face", "No face", "false detection"),
 )
 REVIEW_FILTERS = (
     ("", "all"),
-    ("unreviewed", "not reviewed yet"),
+    ("unreviewed", "not reviewed"),
     *((value, text.lower()) for value, text, _ in REVIEWS),
 )
 NOT_CHOSEN = ("before", "limit")
@@ -261,7 +261,7 @@ def _people_chart(periods: list[charts.Period], counts: Mapping[str, PeopleCount
 
 def _how_many(count: int, *, is_more: bool) -> str:
     if is_more:
-        return f"{count} shown, and there are older ones"
+        return f"the newest {count} shown"
     return f"{count} {'alert' if count == 1 else 'alerts'}"
 
 

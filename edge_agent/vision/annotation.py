@@ -20,7 +20,7 @@ COLOURS: dict[Label, tuple[int, int, int]] = {
 WORDS: dict[Label, str] = {
     "with_mask": "mask",
     "without_mask": "no mask",
-    "mask_worn_incorrectly": "worn wrongly",
+    "mask_worn_incorrectly": "worn incorrectly",
 }
 WHITE = (255, 255, 255)
 

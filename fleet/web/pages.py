@@ -16,7 +16,7 @@ from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery,
 LABELS = ("without_mask", "mask_worn_incorrectly")
 REVIEW_WORDS = {
     "without_mask": "No mask",
-    "mask_worn_incorrectly": "Worn wrongly",
+    "mask_worn_incorrectly": "Worn incorrectly",
     "with_mask": "Mask",
     "no_face": "No face",
 }

@@ -144,7 +144,7 @@ def test_the_gallery_is_filtered(client):
     page = client.see("/alerts")
     expect(page.locator(".gallery > li").first).to_be_visible()
 
-    page.get_by_label("Label").select_option("worn wrongly")
+    page.get_by_label("Label").select_option("worn incorrectly")
     expect(page.get_by_role("heading", name="No matching alert")).to_be_visible()
     page.get_by_label("Label").select_option("no mask")
     expect(page.locator(".gallery > li").first).to_contain_text("no mask")
@@ -171,7 +171,7 @@ def test_a_day_of_the_chart_leads_to_its_alerts(client):
 
 def test_a_false_alarm_is_stored_and_exported_for_training(client, door, tmp_path):
     page = client.see(an_alert(client))
-    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed")
 
     page.get_by_role("radio", name="Mask worn properly").check()
     page.get_by_role("button", name="Save review").click()
@@ -202,7 +202,7 @@ def test_alerts_are_reviewed_one_after_the_other_by_keys(client):
     assert page.url == first
     with page.expect_navigation():
         page.keyboard.press("u")
-    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed")
 
     page.keyboard.press("2")
     # The label of another violation confirms the alert too.
@@ -230,7 +230,7 @@ def test_several_alerts_are_reviewed_at_once(client):
     client.see("/alerts?review=no_face")
     reviewed = page.locator("#gallery > li").evaluate_all("cards => cards.map(({ dataset }) => dataset.alert)")
     assert set(chosen) <= set(reviewed)
-    page.get_by_role("button", name="Choose all").click()
+    page.get_by_role("button", name="Select all").click()
     assert all(box.is_checked() for box in page.get_by_role("checkbox").all())
 
 
@@ -341,9 +341,9 @@ def test_a_review_can_be_removed(client):
 
     page.get_by_role("button", name="Remove review").click()
 
-    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed")
     page.reload()
-    expect(page.locator("#review-state")).to_have_text("not reviewed yet")
+    expect(page.locator("#review-state")).to_have_text("not reviewed")
     expect(page.get_by_role("radio", checked=True)).to_have_count(0)
 
 

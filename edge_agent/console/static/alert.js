@@ -36,7 +36,7 @@ async function saveReview(review) {
   const isFalse = review === "with_mask" || review === "no_face";
   const badge = document.querySelector("#review-state .badge");
   badge.className = `badge ${!review ? "" : isFalse ? "warning" : "good"}`;
-  badge.textContent = !review ? "not reviewed yet" : isFalse ? "false alarm" : "confirmed";
+  badge.textContent = !review ? "not reviewed" : isFalse ? "false alarm" : "confirmed";
   message.textContent = !review ? "Review removed." : isFalse ? "Saved as a false alarm." : "Saved: the alert was right.";
   if (!review) {
     form.reset();

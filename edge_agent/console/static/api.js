@@ -30,7 +30,7 @@ function sentence(detail) {
   return Array.isArray(detail) ? detail.map(({ msg }) => msg).join("; ") : "";
 }
 
-export const WORDS = { with_mask: "mask", without_mask: "no mask", mask_worn_incorrectly: "worn wrongly" };
+export const WORDS = { with_mask: "mask", without_mask: "no mask", mask_worn_incorrectly: "worn incorrectly" };
 
 export function percent(fraction) {
   return `${Math.round(fraction * 100)}%`;

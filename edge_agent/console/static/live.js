@@ -101,7 +101,7 @@ class Camera {
     this.part("icon-resume").hidden = !isPaused;
     if (isPaused) {
       this.clearPicture();
-      this.showMessage("Paused", "Detection and recording are off until the camera is resumed.", "paused");
+      this.showMessage("Paused", "Detection is off until the camera is resumed.", "paused");
       this.showState("paused");
     }
   }
@@ -124,7 +124,7 @@ class Camera {
       this.showMessage("No picture from this camera", state.reason, "away");
     } else if (state.faults.length > 0) {
       this.showState("problem");
-      if (!this.hasPicture) this.showMessage("Trouble", state.faults.map(({ text }) => text).join("; "), "away");
+      if (!this.hasPicture) this.showMessage("Camera problem", state.faults.map(({ text }) => text).join("; "), "away");
     } else {
       this.showState("watching");
       if (this.hasPicture) this.part("message").hidden = true;
@@ -247,7 +247,7 @@ function showOverview(overview) {
 
 /** The console runs, but the agent does not respond. */
 function showUnanswered(error) {
-  showDevice("no answer", "bad");
+  showDevice("not responding", "bad");
   showReasons([error]);
 }
 

@@ -13,7 +13,7 @@ for (const button of document.querySelectorAll("#review [data-review]")) {
       message.textContent = error.message;
       return;
     }
-    document.getElementById("review-state").textContent = button.dataset.review ? button.textContent : "not reviewed yet";
+    document.getElementById("review-state").textContent = button.dataset.review ? button.textContent : "not reviewed";
     message.textContent = button.dataset.review ? "Saved." : "Review removed.";
   });
 }
