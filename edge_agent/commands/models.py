@@ -92,13 +92,12 @@ def _classifier(path: Path) -> dict[str, Any]:
 
 
 def _print_described(described: dict[str, Any]) -> None:
-    mark = "*" if described["used"] else " "
     if "error" in described:
-        print(safe(f"{mark} {described['error']}"))
+        print(safe(described["error"]))
         return
     # The card of a third-party model is untrusted.
     name = safe(described["name"])
-    print(safe(f"{mark} {described['path']}"))
+    print(safe(f"{described['path']}{' (configured)' if described['used'] else ''}"))
     if described["kind"] == "face_detector":
         sizes = ", ".join(f"{width}x{height}" for width, height in described["inputs"])
         print(f"    {name}: face detector; {sizes}")

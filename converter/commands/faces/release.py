@@ -46,7 +46,7 @@ def release_detector(options: argparse.Namespace, *, model_card: Path) -> int:
     reports = evaluate_detectors([converted, original], scenes, [])
     check_passed(check_detector(reports[0], reports[1], [len(content) for content in contents]), title=title)
     evaluation = {title: _summary(asdict(reports[0])) | {"ap_of_float": reports[1].ap}}
-    card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"judged": evaluation}})
+    card = renamed(card, name).model_copy(update={"metrics": dict(card.metrics) | {"test": evaluation}})
     verify_detector(card, contents)
     files = detector_files(card, contents, folder=options.models)
     before = _networks(options.models / f"{name}{CARD_SUFFIX}")

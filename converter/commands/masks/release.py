@@ -72,7 +72,7 @@ def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:
 
 def _with_evaluations(card: ClassifierCard, name: str, evaluations: list[tuple[str, Evaluation]]) -> ClassifierCard:
     result = {title: _summary(evaluation) for title, evaluation in evaluations}
-    return card.model_copy(update={"name": name, "metrics": card.metrics | {"judged": result}})
+    return card.model_copy(update={"name": name, "metrics": card.metrics | {"test": result}})
 
 
 def _summary(evaluation: Evaluation) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, fa
     open_classifier(model)
     assert model.read_bytes() == (run / "colours.tflite").read_bytes()
     assert (card.name, card.margin_fraction, card.training_data) == ("masks", 0.1, ["street"])
-    (result,) = card.metrics["judged"].values()
+    (result,) = card.metrics["test"].values()
     assert result["faces"] == 120
     text = (tmp_path / "models" / "MODEL_CARD.md").read_text()
     assert text.startswith("# Model card: masks\n")
