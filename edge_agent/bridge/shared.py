@@ -27,5 +27,7 @@ class Shared(Generic[Result]):
         if self._task is None or (self._task.done() and at - self._began_at >= self._seconds):
             self._began_at = at
             self._task = asyncio.ensure_future(self._fetch())
+            # Otherwise asyncio logs an error that occurs after all callers have left.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         # A caller who leaves must not cancel the request of the others.
         return await asyncio.shield(self._task)

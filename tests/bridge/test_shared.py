@@ -1,6 +1,7 @@
 """Shared result: one request for all who ask, and its errors for all of them."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -59,3 +60,22 @@ def test_a_caller_who_leaves_does_not_cancel_the_request_of_the_others():
         return await other
 
     assert asyncio.run(scenario()) == 1
+
+
+def test_an_error_after_all_callers_have_left_is_not_logged():
+    source = Source(is_away=True)
+    logged = []
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: logged.append(context))
+        leaver = asyncio.ensure_future(Shared(source.fetch, seconds=0.0).get())
+        await asyncio.sleep(0)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        del leaver
+        await asyncio.sleep(0.01)
+        gc.collect()
+
+    asyncio.run(scenario())
+    assert (source.asked, logged) == (1, [])
