@@ -47,7 +47,7 @@ class FeedState:
 
     `reason` states why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
     received, `dropped` those that were due but replaced by a newer one before they were taken; `reopened` counts
-    recoveries and attempts to reopen a frozen camera. The size is that of the transformed picture.
+    recoveries and attempts to reopen a frozen camera. The size is that of the newest transformed picture.
     """
 
     name: str
@@ -224,10 +224,12 @@ class CameraFeed:
 
     def _keep(self, picture: Picture, *, taken_at: float) -> None:
         """Count a picture and offer it."""
+        height_px, width_px = picture.shape[:2]
+        self._state = replace(self._state, width_px=width_px, height_px=height_px)
         if self._opened_at is None:
             self._opened_at = taken_at
         if not self._state.is_open:
-            self._recover(picture, at=taken_at)
+            self._recover(at=taken_at)
         with self._arrived:
             before = self._state
             replaced = self._newest is not None
@@ -237,16 +239,14 @@ class CameraFeed:
             self._newest = Frame(before.name, before.frames, picture, taken_at=taken_at, taken_when=taken_when)
             self._arrived.notify_all()
 
-    def _recover(self, picture: Picture, *, at: float) -> None:
-        height_px, width_px = picture.shape[:2]
+    def _recover(self, *, at: float) -> None:
+        size = f"{self._state.width_px}x{self._state.height_px}"
         reopened = self._state.reopened + (self._lost_at is not None)
-        self._state = replace(
-            self._state, is_open=True, reason="", width_px=width_px, height_px=height_px, reopened=reopened
-        )
+        self._state = replace(self._state, is_open=True, reason="", reopened=reopened)
         if self._lost_at is None:
-            log.info("camera %s: opened, %dx%d", self._state.name, width_px, height_px)
+            log.info("camera %s: opened, %s", self._state.name, size)
         else:
-            text = f"reopened after {at - self._lost_at:.0f} s, {width_px}x{height_px}"
+            text = f"reopened after {at - self._lost_at:.0f} s, {size}"
             self._log(logging.INFO, text, reason="camera_away")
         self._lost_at = None
 

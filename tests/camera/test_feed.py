@@ -33,7 +33,8 @@ class FakeCamera(EagerCamera):
 
     def grab(self):
         if self.left:
-            self.grabbed = np.full((12, 16, 3), self.left.pop(0), np.uint8)
+            picture = self.left.pop(0)
+            self.grabbed = picture if isinstance(picture, np.ndarray) else np.full((12, 16, 3), picture, np.uint8)
             return True
         if self.hangs:
             self.released.wait()
@@ -91,6 +92,20 @@ def test_only_the_newest_frame_is_kept_and_returned_once():
     assert (state.dropped, state.is_open, state.reason) == (4, True, "")
     assert (state.width_px, state.height_px) == (16, 12)
     assert camera.closed == 1
+
+
+def test_the_state_has_the_size_of_the_newest_frame_if_a_camera_changes_its_resolution():
+    camera = FakeCamera(0, hangs=True)
+    camera.left = [np.zeros((12, 16, 3), np.uint8), np.zeros((24, 32, 3), np.uint8)]
+    feed = a_feed(Shop(camera))
+
+    feed.start()
+    wait_until(lambda: feed.state().frames == 2)
+    state = feed.state()
+    camera.released.set()
+    feed.close()
+
+    assert (state.width_px, state.height_px) == (32, 24)
 
 
 def test_a_picture_that_is_not_due_is_counted_but_not_converted():
