@@ -109,8 +109,8 @@ class VideoDecoder:
         self._may_give_planes = not is_transformed(config)
         self._context = _open_context(stream, config.decoder, shown=shown)
         self._fruitless_packets = 0
-        self.damaged_packets = 0
-        """Packets that could not be decoded, mostly of a frame each."""
+        self.damaged_frames = 0
+        """Frames that could not be decoded (a packet each), or only in part."""
         self._deinterlacer: _Deinterlacer | None = None
         self._reformatter = VideoReformatter()
         self._first_aspect = self._context.sample_aspect_ratio
@@ -135,7 +135,8 @@ class VideoDecoder:
             frames = self._context.decode(packet)
         except (av.error.FFmpegError, ValueError):
             frames = []
-            self.damaged_packets += 1
+            self.damaged_frames += 1
+        self.damaged_frames += sum(frame.is_corrupt for frame in frames)
         self._fruitless_packets = 0 if frames else self._fruitless_packets + 1
         if self._may_fall_back and self._fruitless_packets >= FALLBACK_PACKETS:
             self._fall_back()

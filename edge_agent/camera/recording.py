@@ -29,6 +29,8 @@ ASSUMED_FRAMES_PER_SECOND = 25.0
 MAX_FRAMES_PER_SECOND = 1000.0
 # A longer step from one picture to the next is a damaged time stamp, not a gap in the recording.
 MAX_STEP_SECONDS = 60.0
+# Time stamps this far from the position have jumped, as where recordings were joined; misordered ones differ by less.
+JUMP_SECONDS = 1.0
 # Sound may outlast the picture by a little; more missing at the end means that the file was cut off.
 CUT_OFF_SECONDS = 0.5
 MICROSECONDS = 1e6
@@ -76,11 +78,14 @@ class Recording(Camera):
         if frame is None:
             self._warn_if_incomplete()
             return False
+        stated_seconds = None if frame.pts is None else frame.time - self._begins_seconds
         self.position_seconds = plausible_position(
-            None if frame.pts is None else frame.time - self._begins_seconds,
+            stated_seconds,
             previous_seconds=self.position_seconds if self._read else None,
             frame_seconds=self._frame_seconds,
         )
+        if stated_seconds is not None and abs(jump_seconds := stated_seconds - self.position_seconds) > JUMP_SECONDS:
+            self._begins_seconds += jump_seconds
         # Matroska states the end time of a recording, even if it does not begin at zero.
         self._reached_seconds = max(self.position_seconds, frame.time or 0.0)
         self._grabbed = frame
@@ -115,11 +120,11 @@ class Recording(Camera):
                 self._read,
                 self._expected,
             )
-        elif self._decoder.damaged_packets:
+        elif self._decoder.damaged_frames:
             log.warning(
-                "%s: %d damaged frames were skipped, and alerts may be missing; copy the recording again",
+                "%s: damaged frames: %d; alerts may be missing, copy the recording again",
                 self._path,
-                self._decoder.damaged_packets,
+                self._decoder.damaged_frames,
             )
 
 

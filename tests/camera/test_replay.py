@@ -74,6 +74,21 @@ def test_timestamps_increase_although_the_clock_of_a_transport_stream_jumps(tmp_
     assert times[-1] < 10
 
 
+@pytest.mark.parametrize("begins", [(90, 0), (0, 500), (10, 0)])
+def test_joined_recordings_each_keep_their_own_frame_rate(tmp_path, begins):
+    source, both = write_recording(tmp_path / "source.avi"), tmp_path / "both.ts"
+    for begin_seconds, slower in zip(begins, (1, 5), strict=True):
+        timing = ("-vf", f"setpts={slower}*PTS", "-fps_mode", "passthrough", "-output_ts_offset", begin_seconds)
+        ffmpeg("-i", source, *timing, "-c:v", "libx264", tmp_path / "one.ts")
+        with both.open("ab") as joined:
+            joined.write((tmp_path / "one.ts").read_bytes())
+
+    times = [frame.taken_at for frame in recorded_frames(both, camera="entrance")]
+
+    assert len(times) == 100
+    assert np.diff(times) == pytest.approx([0.04] * 50 + [0.2] * 49, abs=0.001)
+
+
 @pytest.mark.parametrize("name", ["avi", "faststart.mp4", "mkv"])
 def test_a_truncated_recording_plays_up_to_its_end_with_one_warning(tmp_path, caplog, name):
     whole = tmp_path / f"entrance.{name}"
@@ -88,7 +103,7 @@ def test_a_truncated_recording_plays_up_to_its_end_with_one_warning(tmp_path, ca
     assert record.getMessage().startswith(f"{cut}: ended at frame {len(frames)} of 50;")
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts"])
 def test_damage_in_the_middle_is_reported_and_the_frames_after_it_are_played(tmp_path, caplog, suffix):
     path = tmp_path / f"entrance{suffix}"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-g", 5, path)
@@ -102,7 +117,19 @@ def test_damage_in_the_middle_is_reported_and_the_frames_after_it_are_played(tmp
     assert 25 < len(frames) < 50
     assert frames[-1].taken_at > 1.8
     (record,) = caplog.records
-    assert "damaged frames were skipped" in record.getMessage()
+    assert record.getMessage().startswith(f"{path}: ")
+
+
+def test_frames_that_are_shown_although_they_are_damaged_are_reported(tmp_path, caplog):
+    path = tmp_path / "entrance.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=2", "-c:v", "libx264", "-g", 5, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+    assert len(list(recorded_frames(path, camera="entrance"))) == 50
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("stamps", ["PTS+1000/TB", "PTS+70/TB*gte(N\\,20)"])
@@ -115,7 +142,7 @@ def test_a_late_start_or_a_long_gap_is_not_reported_as_truncation(tmp_path, capl
     assert not caplog.records
 
 
-def test_a_truncated_transport_stream_plays_without_a_warning(tmp_path):
+def test_a_truncated_transport_stream_plays_up_to_its_end(tmp_path):
     """It states no duration, so the end is not known to be missing."""
     whole = tmp_path / "entrance.ts"
     ffmpeg("-i", write_recording(tmp_path / "source.avi"), "-c:v", "libx264", "-g", 5, whole)
