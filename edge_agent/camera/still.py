@@ -193,7 +193,9 @@ def _why_no_picture(content: bytes) -> str:
     if not content:
         return NOTHING
     if _PICTURE.match(content):
-        return "sends damaged pictures; restart the camera, and check the network"
+        return "sends damaged or too large pictures; restart the camera, or choose a lower resolution in its settings"
     if _PAGE.match(content):
         return WEB_PAGE
-    return "answers with something other than a picture; check the path of the address"
+    return (
+        "answers with something other than JPEG, PNG, WebP, BMP or TIFF; check the path, or choose JPEG in its settings"
+    )

@@ -401,7 +401,8 @@ def test_an_unmodified_picture_is_not_sent_again_and_counts_as_frozen():
     ("settings", "reason"),
     [
         ({"content": jpeg(1)[:500]}, "damaged"),
-        ({"content": b"BM of a kind", "kind": "image/bmp"}, "other than a picture"),
+        ({"content": b"BM of a kind", "kind": "image/bmp"}, "other than JPEG"),
+        ({"content": b"GIF89a", "kind": "image/gif"}, "other than JPEG"),
         ({"content": b"", "raw": lambda handler: handler.answer(200, b"")}, "empty response"),
         ({"raw": lambda handler: handler.wfile.write(b"\0\n\n")}, "not with HTTP"),
         ({"status": 429}, "too often"),
