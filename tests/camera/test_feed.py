@@ -25,16 +25,17 @@ TIMEOUT_SECONDS = 60.0
 class FakeCamera(EagerCamera):
     """A live camera that delivers its pictures at once, then is lost, or hangs until `released`."""
 
-    def __init__(self, pictures, *, hangs=False):
-        self.left = list(range(pictures))
+    def __init__(self, pictures, *, hangs=False, sizes=((16, 12),)):
+        self.left, self.sizes = list(range(pictures)), sizes
         self.hangs = hangs
         self.released = threading.Event()
         self.closed = self.retrieved = 0
 
     def grab(self):
         if self.left:
-            picture = self.left.pop(0)
-            self.grabbed = picture if isinstance(picture, np.ndarray) else np.full((12, 16, 3), picture, np.uint8)
+            number = self.left.pop(0)
+            width_px, height_px = self.sizes[number % len(self.sizes)]
+            self.grabbed = np.full((height_px, width_px, 3), number, np.uint8)
             return True
         if self.hangs:
             self.released.wait()
@@ -95,8 +96,7 @@ def test_only_the_newest_frame_is_kept_and_returned_once():
 
 
 def test_the_state_has_the_size_of_the_newest_frame_if_a_camera_changes_its_resolution():
-    camera = FakeCamera(0, hangs=True)
-    camera.left = [np.zeros((12, 16, 3), np.uint8), np.zeros((24, 32, 3), np.uint8)]
+    camera = FakeCamera(2, hangs=True, sizes=[(16, 12), (32, 24)])
     feed = a_feed(Shop(camera))
 
     feed.start()
