@@ -189,9 +189,9 @@ class VideoDecoder:
         if self._context.sample_aspect_ratio != self._first_aspect:
             # It has changed during the stream, whose header states only the initial value.
             stated = self._context.sample_aspect_ratio
-        if stated and stated != 1 and MIN_ASPECT <= stated <= MAX_ASPECT:
+        if stated and MIN_ASPECT <= stated <= MAX_ASPECT:
             return stated
-        return Fraction(1) if stated == 1 else UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
+        return UNSTATED_ASPECTS.get((frame.width, frame.height), Fraction(1))
 
     def _fall_back(self) -> None:
         self._may_fall_back = False
