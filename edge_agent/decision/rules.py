@@ -86,9 +86,10 @@ class Rules:
     def _alert(self, frame: TrackedFrame) -> list[Alert]:
         """Return an alert for each violation without one that passes the filters now."""
         alerts = []
+        tracks = {track.id: track for track in frame.tracks}
         for number, verdict in self._violating.items():
             # A person out of view may have left: that time does not count as dwell.
-            if number in self._alerted or number not in frame.seen or not self._concerns(verdict, frame):
+            if number in self._alerted or number not in tracks or not self._concerns(verdict, tracks[number], frame):
                 continue
             if not self._may_alert(frame.at, frame.when):
                 self._held_back.add(number)
@@ -100,14 +101,14 @@ class Rules:
             self._suppressed = 0
         return alerts
 
-    def _concerns(self, verdict: Verdict, frame: TrackedFrame) -> bool:
+    def _concerns(self, verdict: Verdict, track: Track, frame: TrackedFrame) -> bool:
         """Whether it is a live person, large enough, in view long enough, and outside the exclusion zones."""
-        config, track = self._config, verdict.track
+        config = self._config
         return (
             verdict.best.track.face.box.shorter_side_px >= config.min_face_px
             and frame.at - track.first_seen_at >= config.dwell_seconds
             and not (config.ignore_static_faces and track.id in frame.still)
-            and not is_excluded(track.face.box, verdict.best.frame_size, config.exclusion_zones)
+            and not is_excluded(track.face.box, frame.size, config.exclusion_zones)
         )
 
     def _may_alert(self, at: float, when: datetime) -> bool:

@@ -96,6 +96,17 @@ class _Kalman:
             self.speed_variance - speed_gain * self.covariance,
         )
 
+    def scaled(self, ratio_x: float, ratio_y: float) -> _Kalman:
+        """The same state in pixels of another frame size."""
+        return replace(
+            self,
+            x=self.x * ratio_x,
+            y=self.y * ratio_y,
+            width_px=self.width_px * ratio_x,
+            speed_x=self.speed_x * ratio_x,
+            speed_y=self.speed_y * ratio_y,
+        )
+
     def leaves(self, seconds: float, frame_size: tuple[int, int]) -> bool:
         """Whether the whole face is out of the picture by then; `frame_size` is width and height in pixels."""
         # The speed of a face seen only once is a guess.
@@ -144,6 +155,8 @@ class Tracker:
         self._followed: list[_Followed] = []
         self._last_id = 0
         self._detected_at = -math.inf
+        self._frame_size: tuple[int, int] | None = None
+        """That of the last detection, in whose pixels the states are."""
 
     @property
     def is_following(self) -> bool:
@@ -170,6 +183,8 @@ class Tracker:
         self._followed = [
             followed for followed in self._followed if at - followed.seen_at <= self._config.lost_timeout_seconds
         ]
+        if frame_size is not None:
+            self._rescale(frame_size)
         unseen_seconds = [max(at - followed.seen_at, 0.0) for followed in self._followed]
         expected = [
             followed.state.predicted(seconds) for followed, seconds in zip(self._followed, unseen_seconds, strict=True)
@@ -195,6 +210,13 @@ class Tracker:
         if frame_size is not None:
             self._detected_at = at
         return [followed.track for followed in seen]
+
+    def _rescale(self, frame_size: tuple[int, int]) -> None:
+        """Convert the states to pixels of this size, if the camera has changed its resolution."""
+        before, self._frame_size = self._frame_size or frame_size, frame_size
+        if before != frame_size:
+            ratios = frame_size[0] / before[0], frame_size[1] / before[1]
+            self._followed = [replace(one, state=one.state.scaled(*ratios)) for one in self._followed]
 
     def _initial(self, face: Face, at: float, frame_size: tuple[int, int] | None) -> _Kalman:
         """Initialise the state of a new face: a person not there a moment ago has entered from the nearer side.

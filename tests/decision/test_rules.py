@@ -37,13 +37,15 @@ def judged(
 ) -> list[Alert | Resolved]:
     """Evaluate the rules `at` seconds after noon UTC; by default all followed tracks are also seen."""
     follow = frozenset(following)
+    tracks = {number: a_track(number) for number in (follow if seen is None else seen)}
+    tracks |= {verdict.track.id: verdict.track for verdict in verdicts if verdict.track.id in tracks}
     return rules.evaluate(
         TrackedFrame(
-            tracks=[a_track(number) for number in (follow if seen is None else seen)],
+            tracks=[*tracks.values()],
             verdicts=verdicts,
             following=follow,
             still=frozenset(still),
-            size=(640, 480),
+            size=(640, 360),
             at=at,
             when=NOON + timedelta(seconds=at),
         )
@@ -178,6 +180,13 @@ def test_a_person_who_leaves_an_exclusion_zone_raises_an_alert():
 
     assert judged(rules, a_verdict(track=a_track(face=a_face(20)))) == []
     assert described(judged(rules, a_verdict(track=a_track(face=a_face(500))))) == ["alert 1"]
+
+
+def test_a_person_who_has_entered_an_exclusion_zone_since_the_verdict_raises_no_alert():
+    rules = the_rules(exclusion_zones=(NOTCHED,), dwell_seconds=1.0)
+
+    assert judged(rules, a_verdict(track=a_track(face=a_face(500)))) == []
+    assert judged(rules, at=2.0) == []
 
 
 def test_open_violations_raise_alerts_after_quiet_hours_and_ended_ones_are_counted():

@@ -32,6 +32,22 @@ def test_a_face_that_moves_a_little_stays_the_same_person():
     assert seen == [[1]] * 20
 
 
+@pytest.mark.parametrize(("scale_x", "scale_y"), [(0.5, 0.5), (2.0, 2.0), (1.0, 4 / 3)])
+def test_a_person_stays_the_same_when_the_camera_changes_its_resolution(scale_x, scale_y):
+    tracker = a_tracker()
+    for step in range(10):
+        ids(tracker, [a_face(400 + 10 * step, 300)], step / 10)
+
+    box = a_face(500, 300).box
+    scaled = Face(Box(box.x1 * scale_x, box.y1 * scale_y, box.x2 * scale_x, box.y2 * scale_y), 0.9)
+    size = round(FRAME[0] * scale_x), round(FRAME[1] * scale_y)
+    tracks = tracker.update([scaled], at=1.0, when=NOON + timedelta(seconds=1), frame_size=size)
+
+    assert [track.id for track in tracks] == [1]
+    assert not tracker.update([], at=3.5, when=NOON + timedelta(seconds=3.5), frame_size=size)
+    assert not tracker.is_following
+
+
 def test_a_walker_of_one_face_width_per_frame_is_tracked_at_two_frames_a_second():
     tracker = a_tracker()
 
