@@ -144,7 +144,7 @@ def _load_with_keras(path: Path, *, source: Path, version: str, kind: str) -> Lo
     # Keras 3 selects the format by suffix and rejects unknown ones such as `.model`.
     suffix = ".h5" if kind.startswith("HDF5") else ".keras"
     with quiet_tensorflow(), as_model_errors(source), _with_suffix(path, suffix) as renamed:
-        model = _in_full_precision(keras_of(version).models.load_model(renamed, compile=False))
+        model = keras_of(version).models.load_model(renamed, compile=False)
     return from_keras(model, path=source, kind=kind)
 
 
@@ -163,28 +163,6 @@ def _meaning_by_loss(text: str, *, section: str = "") -> SingleOutput | None:
     if name in _LOGIT_LOSSES or (isinstance(options, dict) and options.get("from_logits")):
         return "logit"
     return "probability" if name in _PROBABILITY_LOSSES else None
-
-
-def _in_full_precision(model: Any) -> Any:
-    """The same model computing in float32: TFLite lacks the operators of mixed precision."""
-    config = model.get_config()
-    if "float16" not in str(config):
-        return model
-    rebuilt = type(model).from_config(_with_full_precision(config))
-    rebuilt.set_weights(model.get_weights())
-    return rebuilt
-
-
-def _with_full_precision(config: Any) -> Any:
-    match config:
-        case dict():
-            return {key: _with_full_precision(value) for key, value in config.items()}
-        case list() | tuple():
-            return type(config)(_with_full_precision(value) for value in config)
-        case "mixed_float16" | "mixed_bfloat16" | "float16" | "bfloat16":
-            return "float32"
-        case _:
-            return config
 
 
 def from_keras(model: Any, *, path: Path, kind: str) -> LoadedModel:
