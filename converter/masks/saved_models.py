@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from converter.masks.keras_models import as_model_errors
@@ -23,7 +24,7 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     The graph of a signature is used, independent of what saved it: custom layers are plain operations there.
 
     Raises:
-        ModelError: it is damaged, or has no signature or several inputs or outputs.
+        ModelError: it is damaged, has no signature or several inputs or outputs, or takes strings.
     """
     with quiet_tensorflow(), as_model_errors(source):
         import tensorflow as tf
@@ -32,6 +33,11 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
     if not loaded.signatures:
         raise ModelError(f"{source}: a SavedModel without a signature; export it with model.export(folder)")
     signature = _signature_of_pictures(loaded.signatures)
+    if _takes_text(signature):
+        raise ModelError(
+            f"{source}: takes encoded pictures or examples, as strings; export it with a signature that takes pixels, "
+            "as float32 of (batch, height, width, 3)"
+        )
     inputs = signature.structured_input_signature[1]
     outputs = signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
@@ -50,10 +56,19 @@ def load_saved_model(path: Path, *, source: Path) -> LoadedModel:
 
 
 def _signature_of_pictures(signatures: Any) -> Any:
-    """The default signature, unless it takes encoded pictures or examples and another takes numbers."""
-    ordered = sorted(signatures.items(), key=lambda item: (item[0] != SERVING, item[0]))
-    return next((signature for _, signature in ordered if _takes_numbers(signature)), ordered[0][1])
+    """The default signature, unless it takes encoded pictures or examples; then that with the fewest scores.
+
+    Others give features, of which there are more.
+    """
+    name = min(signatures, key=lambda name: (_takes_text(signatures[name]), name != SERVING, _size(signatures[name])))
+    return signatures[name]
 
 
-def _takes_numbers(signature: Any) -> bool:
-    return all(input_spec.dtype.name != "string" for input_spec in signature.structured_input_signature[1].values())
+def _takes_text(signature: Any) -> bool:
+    return any(spec.dtype.name == "string" for spec in signature.structured_input_signature[1].values())
+
+
+def _size(signature: Any) -> float:
+    """The number of values that it gives for a picture; infinity if open."""
+    sizes = [spec.shape[1:].num_elements() for spec in signature.structured_outputs.values()]
+    return math.inf if None in sizes else sum(sizes)

@@ -349,26 +349,44 @@ def test_a_saved_model_exported_in_training_mode_is_refused(keras_3, tmp_path):
         open_network(tmp_path / "exported", ModelOverrides())
 
 
-def test_the_signature_that_takes_pictures_is_taken(keras_3, tmp_path):
+@pytest.fixture
+def save_with_signatures(keras_3, tmp_path):
+    """Save a SavedModel whose default signature takes JPEGs, with a choice of others."""
     with quiet_tensorflow():
         import tensorflow as tf
 
+    def save(*others):
         model = colour_classifier(keras_3)
+        features = keras_3.Model(model.inputs, model.get_layer("features").output)
+        of_pictures = [tf.TensorSpec([None, SIDE_PX, SIDE_PX, 3], tf.float32, name="pictures")]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="jpegs")])
         def encoded(jpegs):
             return tf.cast(tf.strings.length(jpegs), tf.float32)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, SIDE_PX, SIDE_PX, 3], tf.float32, name="pictures")])
-        def pictures(pictures):
-            return model(pictures)
+        known = {
+            "serving_default": encoded,
+            "predict": tf.function(model.call, input_signature=of_pictures),
+            "embed": tf.function(features.call, input_signature=of_pictures),
+        }
+        with quiet_tensorflow():
+            saved = {name: known[name] for name in ("serving_default", *others)}
+            tf.saved_model.save(model, str(tmp_path / "saved"), signatures=saved)
+        return tmp_path / "saved"
 
-        signatures = {"serving_default": encoded, "a_pictures": pictures}
-        tf.saved_model.save(model, str(tmp_path / "saved"), signatures=signatures)
+    return save
 
-    loaded = load_model(tmp_path / "saved")
+
+def test_the_signature_that_classifies_pictures_is_taken(save_with_signatures):
+    loaded = load_model(save_with_signatures("predict", "embed"))
 
     assert (loaded.shape, loaded.dtype) == ((None, SIDE_PX, SIDE_PX, 3), "float32")
+    assert loaded.call(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32)).shape == (1, 2)
+
+
+def test_a_saved_model_of_encoded_pictures_alone_is_refused(save_with_signatures):
+    with pytest.raises(ModelError, match="signature that takes pixels"):
+        load_model(save_with_signatures())
 
 
 def test_a_saved_model_of_keras_2_with_code_of_its_own_is_a_graph(keras_2, tmp_path):
