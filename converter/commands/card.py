@@ -77,7 +77,7 @@ def write_card(options: argparse.Namespace) -> int:
     """Determine the settings, verify them in every runtime, then write."""
     overrides = overrides_of(options)
     with progress_step("loading"):
-        network, content = open_tflite_network(options.model, overrides)
+        network, content, output_kind = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
     settings = determine_settings(network, overrides, pictures, labels, force=options.force)
     advice = "give --calibration, faces in folders named after the labels"
@@ -88,6 +88,7 @@ def write_card(options: argparse.Namespace) -> int:
         settings.preprocessing,
         settings.outputs,
         network.outputs,
+        output_kind=output_kind,
         single_output=settings.single_output,
     )
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")

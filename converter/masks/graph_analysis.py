@@ -30,6 +30,8 @@ _LOOPS = {"TensorListFromTensor", "Enter", "While", "StatelessWhile"}
 
 # float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
+# Probabilities sum to 1 up to the steps of int8, 1/256 each.
+_SUM_TOLERANCE = 0.02
 # Outputs of 0..1 on a few pictures show a probability if they differ by at least this.
 _MIN_SPREAD = 0.25
 # Smaller fractions of a pixel step are rounding noise around 0.
@@ -38,6 +40,8 @@ _MIN_OFFSET = 1e-4
 
 def output_kind_of(function: Any) -> OutputKind:
     """The kind of the outputs, by the last operation."""
+    import tensorflow as tf
+
     operation = function.outputs[0].op
     while operation.type in _PASSES_BACK | _LIMITS:
         inputs = [tensor.op for tensor in operation.inputs]
@@ -52,21 +56,22 @@ def output_kind_of(function: Any) -> OutputKind:
         case "Sigmoid":
             return "sigmoid"
         case _:
-            return "probabilities" if _sums_to_one(function) else "logits"
+            (pixels,) = function.inputs
+            return kind_of_values(lambda picture: np.asarray(function(tf.constant(picture))[0]), pixels.shape)
 
 
-def _sums_to_one(function: Any) -> bool:
-    """Whether several outputs are always probabilities, for example of a softmax made of separate operations."""
-    import tensorflow as tf
+def kind_of_values(value_of: Callable[[NDArray[np.float32]], NDArray[Any]], shape: Sequence[int]) -> OutputKind:
+    """The kind of the outputs, by their values; `shape` is that of the input.
 
-    (pixels,) = function.inputs
+    Several are probabilities if they always sum to 1: those of a softmax made of separate operations, a sigmoid beside
+    its complement, the mean of two softmaxes.
+    """
     random = np.random.default_rng(1)
     for largest in (1, 255):
-        picture = random.uniform(0, largest, pixels.shape).astype(np.float32)
-        values = np.asarray(function(tf.constant(picture))[0], np.float64).reshape(-1)
-        if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=1e-3):
-            return False
-    return True
+        values = value_of(random.uniform(0, largest, shape).astype(np.float32)).reshape(-1)
+        if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=_SUM_TOLERANCE):
+            return "logits"
+    return "probabilities"
 
 
 def meanings_of_single_output(

@@ -30,14 +30,14 @@ MAX_WEIGHT = 127
 _PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST", "MINIMUM", "MAXIMUM", "RELU_0_TO_1"}
 
 
-def tflite_output_kind(content: bytes) -> OutputKind:
-    """The kind of the outputs, by the last operator."""
+def tflite_output_kind(content: bytes) -> OutputKind | None:
+    """The kind of the outputs, by the last operator; None if it does not show it."""
     editor = _Editor(content)
     tensor = editor.graph.outputs[0]
     while True:
         operator = next((operator for operator in editor.graph.operators if tensor in operator.outputs), None)
         if operator is None:
-            return "logits"
+            return None
         match editor.name_of(operator):
             case "SOFTMAX":
                 return "probabilities"
@@ -46,7 +46,7 @@ def tflite_output_kind(content: bytes) -> OutputKind:
             case name if name in _PASSES_ON:
                 tensor = operator.inputs[0]
             case _:
-                return "logits"
+                return None
 
 
 def operators_of_tensorflow(content: bytes) -> list[str]:
@@ -61,19 +61,19 @@ def adapted_for_device(
     outputs: Sequence[Output],
     number: int,
     *,
+    output_kind: OutputKind,
     single_output: SingleOutput = "probability",
 ) -> bytes:
     """Adapt a model to the device, which only resizes before it and expects one probability per label after it.
 
-    `number` is its number of outputs, `single_output` the meaning of a single one. The content is returned unchanged if
-    nothing is missing.
+    `number` is its number of outputs, `output_kind` their kind, `single_output` the meaning of a single one. The
+    content is returned unchanged if nothing is missing.
 
     Raises:
         ModelError: its tensors have types that cannot be extended.
     """
     editor = _Editor(content)
     matrix, bias = _output_layer(outputs, number)
-    output_kind = tflite_output_kind(content)
     if preprocessing.fits_card and output_kind != "logits" and _is_identity(matrix) and number > 1:
         return content
     if not preprocessing.fits_card:

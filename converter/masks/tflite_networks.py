@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
-from converter.masks.graph_analysis import meanings_of_single_output
+from converter.masks.graph_analysis import kind_of_values, meanings_of_single_output
 from converter.masks.label_files import names_beside, read_label_file
 from converter.masks.loaded_model import describe_tensors
 from converter.masks.networks import Network
@@ -42,8 +42,8 @@ _TOLERANCE = 0.05
 """Of the whole range: the pictures that a file was quantized with need not be quite black and white."""
 
 
-def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes]:
-    """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes too.
+def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes, OutputKind]:
+    """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes and kind of outputs too.
 
     Raises:
         ModelError: it is missing or damaged, has operators that no device has, or is not a classifier of single
@@ -60,10 +60,11 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         interpreter = open_interpreter(content, name=str(path))
     _check_tensors(interpreter, path)
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
-    outputs, output_kind = int(np.prod(output_tensor.shape)), tflite_output_kind(content)
+    outputs = int(np.prod(output_tensor.shape))
+    output_kind = tflite_output_kind(content) or kind_of_values(_as_function(interpreter), input_tensor.shape)
     if outputs == 1 and output_kind == "probabilities":
         raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
-    probabilities = _as_function(interpreter, output_kind)
+    probabilities = _as_function(interpreter, needs_softmax=output_kind == "logits" and outputs > 1)
     is_ambiguous = outputs == 1 and output_kind == "logits"
     channels = int(input_tensor.shape[3])
     normalization = normalization_in_metadata(content, channels=channels)
@@ -90,7 +91,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         pixels_from=f"found in the file: {pixels_origin}" if normalization else "",
         margin_fraction=overrides.margin_fraction or 0.0,
     )
-    return network, content
+    return network, content, output_kind
 
 
 def _check_tensors(interpreter: Interpreter, path: Path) -> None:
@@ -160,9 +161,9 @@ def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization 
 
 
 def _as_function(
-    interpreter: Interpreter, output_kind: OutputKind
+    interpreter: Interpreter, *, needs_softmax: bool = False
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The model as a function from real values to probabilities, or to the value of a single output."""
+    """The model as a function from real values to real values, or to the probabilities of logits."""
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -174,7 +175,7 @@ def _as_function(
         outputs = interpreter.run(tensor.astype(input_tensor.dtype))[0].astype(np.float64).reshape(-1)
         if output_tensor.scale:
             outputs = (outputs - output_tensor.zero_point) * output_tensor.scale
-        if output_kind != "logits" or len(outputs) == 1:
+        if not needs_softmax:
             return np.asarray(outputs)
         shares = np.exp(outputs - outputs.max())
         return np.asarray(shares / shares.sum())

@@ -156,6 +156,25 @@ def test_a_single_output_is_decided_as_by_its_author(keras_3, faces, tmp_path, l
         assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
 
 
+@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)
+def test_probabilities_without_a_softmax_at_the_end_get_none(keras_3, faces, tmp_path, output_format):
+    with quiet_tensorflow():
+        body = colour_classifier(keras_3, units=1, activation="sigmoid")
+        both = keras_3.ops.concatenate([1.0 - body.output, body.output], axis=1)
+        model = keras_3.Model(body.inputs, both)
+    path = tmp_path / "both.tflite"
+    path.write_bytes(tflite(model, **output_format))
+    before = path.read_bytes()
+
+    arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--pixels=-1..1")
+    assert main(["card", str(path), "--calibration", str(faces), *arguments]) == 0
+
+    assert path.read_bytes() == before
+    classifier = open_classifier(path)
+    assert classifier.scores(coloured(BLUE, seed=9), WHOLE)["with_mask"] > 0.9
+    assert classifier.scores(coloured(RED, seed=9), WHOLE)["without_mask"] > 0.9
+
+
 def test_without_labelled_pictures_the_meaning_of_a_single_output_is_asked_for(keras_3, tmp_path, capsys):
     path = tmp_path / "one.tflite"
     write_single_output(keras_3, path, SINGLE_OUTPUTS["line"])
@@ -246,7 +265,7 @@ def test_the_quantization_of_a_usual_range_needs_no_means(keras_3, tmp_path, val
     path = tmp_path / "bytes.tflite"
     path.write_bytes(tflite(colour_classifier(keras_3), integers="int8", values=values))
 
-    network, _ = open_tflite_network(path, NO_OVERRIDES)
+    network, *_ = open_tflite_network(path, NO_OVERRIDES)
 
     assert (network.pixels, network.means, network.deviations) == (pixels, (), ())
 
