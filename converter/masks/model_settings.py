@@ -24,7 +24,7 @@ from converter.masks.preprocessing import (
     common_preprocessings,
     rare_preprocessings,
 )
-from converter.masks.trials import FIRST_PICTURES, MAX_PICTURES, Trial, label_orders, run_trials
+from converter.masks.trials import MAX_PICTURES, STAGES, Trial, label_orders, remembered_outputs, run_trials
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -176,10 +176,10 @@ def determine_settings(
         if preprocessing.channels == network.channels
     ]
     resampling = overrides.resampling or network.resampling
-    pixels = pictures[resampling or "area"]
-    trials = run_trials(network, preprocessings, orders, pixels, labels)
+    outputs_of = remembered_outputs(network, pictures[resampling or "area"])
+    trials = run_trials(network, outputs_of, preprocessings, orders, labels)
     if stated_preprocessing in common and overrides.pixels is None and network.pixels is None:
-        try_all = partial(run_trials, network, orders=orders, pixels=pixels, labels=labels)
+        try_all = partial(run_trials, network, outputs_of, orders=orders, labels=labels)
         # With the best common one, so that rare ones far behind it are dropped early.
         rare = try_all((trials[0].preprocessing, *rare_preprocessings(network.channels)))
         trials = [*rare, *trials] if rare[0].is_better_than(trials[0], errors=RARE_STANDARD_ERRORS) else trials
@@ -196,7 +196,7 @@ def determine_settings(
     if not force:
         if others := set(meanings) - set(network.single_output):
             refuting = replace(network, single_output=tuple(others))
-            trials = [*trials, *run_trials(refuting, [chosen.preprocessing], orders, pixels, labels)]
+            trials = [*trials, *run_trials(refuting, outputs_of, [chosen.preprocessing], orders, labels)]
             trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
         _check_unseen(network, chosen, checked)
@@ -245,7 +245,8 @@ def _with_resampling(
         reasons = settings.reasons | {"resampling": "assumed, and not checked: no picture is larger than the input"}
         return replace(settings, resampling=common, reasons=reasons)
     network = replace(network, single_output=(by_area.single_output,))
-    (linear,) = run_trials(network, [by_area.preprocessing], [by_area.outputs], pictures["linear"], labels)
+    outputs_of = remembered_outputs(network, pictures["linear"])
+    (linear,) = run_trials(network, outputs_of, [by_area.preprocessing], [by_area.outputs], labels)
     _check_unseen(network, linear, known)
     tried: dict[Resampling, Trial] = {"area": by_area, "linear": linear}
     second: Resampling = "linear" if common == "area" else "area"
@@ -569,5 +570,5 @@ def _trial_reason(chosen: Trial, second: Trial | None) -> str:
         return accuracy
     against = f" against {second.accuracy.hits} of {second.accuracy.of}"
     losses = f", log loss {chosen.loss:.3f} against {second.loss:.3f}"
-    close = len(second.losses) == len(chosen.losses) > FIRST_PICTURES and not chosen.is_better_than(second)
+    close = len(second.losses) == len(chosen.losses) > STAGES[0] and not chosen.is_better_than(second)
     return accuracy + against + losses + (" (a tie within the margin)" if close else "")

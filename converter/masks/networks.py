@@ -5,6 +5,7 @@ They are derived from the graph: input size, a scaling at its start, a softmax o
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ _FACTORS_OF_BYTES = (1 / 300, 1 / 20)
 _FACTORS_OF_FRACTIONS = (1.5, 8.0)
 # An unscaled subtraction of more than this is a mean colour in 0..255.
 _MIN_MEAN_OF_BYTES = 2.0
+# Each copy has its own weights, 90 MB for the largest networks in use (Xception, ResNet50).
+_MAX_COPIES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +57,7 @@ class Network:
     the range that the file states or a layer implies, `means` and `deviations` are stated per channel, in that range;
     `pixels_from` names where.
     `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
+    `copies` is the number of threads that can call `probabilities` at once.
     `graph` is the frozen TensorFlow function to convert; None for a TFLite file.
     """
 
@@ -65,6 +69,7 @@ class Network:
     channels: int
     outputs: int
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    copies: int = 1
     graph: Any = None
     single_output: tuple[SingleOutput, ...] = ("probability",)
     single_output_from: str = ""
@@ -104,7 +109,8 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
             )
         _, height, width, channels = (int(side) for side in function.inputs[0].shape)
         graph = _with_probabilities(function, output_kind, outputs)
-        probabilities = _as_function(graph, str(path))
+        copies = min(len(os.sched_getaffinity(0)), _MAX_COPIES)
+        probabilities = _as_function(graph, str(path), copies=copies)
         single_output: tuple[SingleOutput, ...] = ("probability",)
         if outputs == 1 and output_kind == "logits":
             single_output = meanings_of_single_output(probabilities, (1, height, width, channels))
@@ -121,6 +127,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         channels=channels,
         outputs=outputs,
         probabilities=probabilities,
+        copies=copies,
         graph=graph,
         single_output=single_output,
         single_output_from="its loss" if loaded.single_output else "",
@@ -135,13 +142,13 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
     )
 
 
-def _as_function(graph: Any, name: str) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _as_function(graph: Any, name: str, *, copies: int) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """The graph as a function of arrays: in LiteRT if it can run the graph, which is four times as fast."""
     import tensorflow as tf
 
     try:
         content = run_converter(tf.lite.TFLiteConverter.from_concrete_functions([graph]), "float32", name=name)
-        interpreter = open_interpreter(content, name=name)
+        interpreter = open_interpreter(content, name=name, copies=copies)
     except ModelError:
         return lambda values: np.asarray(graph(tf.constant(values))[0], np.float64).reshape(-1)
     return lambda values: interpreter.run(values)[0].astype(np.float64).reshape(-1)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from converter.progress import with_progress
 from edge_agent.domain import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,14 +32,17 @@ if TYPE_CHECKING:
     from converter.masks.preprocessing import Preprocessing
     from edge_agent.domain import Label
 
-FIRST_PICTURES, MAX_PICTURES = 40, 160
-"""All preprocessings are tried on the first pictures, the remaining ones on all: seconds for the largest models."""
+    OutputsOf: TypeAlias = Callable[[Preprocessing, int], NDArray[np.float64]]
+
+STAGES = (20, 40, 80)
+MAX_PICTURES = 160
+"""All preprocessings are tried on the pictures of the first stage, those not dropped at any stage on all."""
 MARGIN_STANDARD_ERRORS = 2.0
 """Two preprocessings differ if their mean difference is this many standard errors from 0 (98 % confidence)."""
 MARGIN_LOSS = 0.01
 """Minimum mean difference as well: smaller ones change no prediction."""
 DROP_STANDARD_ERRORS = 4.0
-"""A preprocessing this many standard errors behind after the first pictures is dropped."""
+"""A preprocessing this many standard errors behind after a stage is dropped."""
 TEMPERATURES = np.geomspace(0.25, 64, 25)
 MIN_PROBABILITY = 1e-6
 MAX_ORDERED_OUTPUTS = 4
@@ -119,50 +124,51 @@ def label_orders(network: Network, among: set[Label]) -> tuple[tuple[Output, ...
 
 def run_trials(
     network: Network,
+    outputs_of: OutputsOf,
     preprocessings: Sequence[Preprocessing],
     orders: Sequence[tuple[Output, ...]],
-    pixels: NDArray[np.uint8],
     labels: Sequence[Label | None],
 ) -> list[Trial]:
     """Try every preprocessing with every label order on labelled pictures, best first.
 
-    `pixels` is (pictures, height, width, 3), RGB. Preprocessings that are far behind after the first pictures are
-    dropped, and come last.
+    Preprocessings that fall far behind are dropped, and come last.
     """
-    chosen = _interleaved(labels)
-    first, rest = chosen[:FIRST_PICTURES], chosen[FIRST_PICTURES:MAX_PICTURES]
-    probabilities = {preprocessing: np.zeros((0, network.outputs)) for preprocessing in preprocessings}
+    chosen = _interleaved(labels)[:MAX_PICTURES]
 
-    def run(candidates: Sequence[Preprocessing], indices: Sequence[int]) -> None:
-        pairs = [(preprocessing, index) for preprocessing in candidates for index in indices]
-        for preprocessing, index in with_progress(
-            pairs, total=len(pairs), what=f"trying {len(candidates)} preprocessings"
-        ):
-            row = network.probabilities(preprocessing.values(pixels[index]))
-            probabilities[preprocessing] = np.vstack([probabilities[preprocessing], row])
-
-    def evaluate(candidates: Sequence[Preprocessing], indices: Sequence[int]) -> list[Trial]:
+    def try_on(indices: Sequence[int], candidates: Sequence[Preprocessing]) -> list[Trial]:
         truths = [labels[index] for index in indices]
+        pairs = list(itertools.product(candidates, indices))
+        with ThreadPoolExecutor(network.copies) as pool:
+            rows = with_progress(
+                pool.map(lambda pair: outputs_of(*pair), pairs),
+                total=len(pairs),
+                what=f"trying {len(candidates)} preprocessings",
+            )
+            by_candidate = np.reshape(list(rows), (len(candidates), len(indices), network.outputs))
         trials = [
-            _evaluate(preprocessing, order, probabilities[preprocessing], truths, single_output)
-            for preprocessing in candidates
-            for single_output in _possible(network.single_output, probabilities[preprocessing])
+            _evaluate(preprocessing, order, values, truths, single_output)
+            for preprocessing, values in zip(candidates, by_candidate, strict=True)
+            for single_output in _possible(network.single_output, values)
             for order in orders
         ]
         return sorted(trials, key=lambda trial: trial.loss)
 
-    run(preprocessings, first)
-    trials = evaluate(preprocessings, first)
-    remaining = list(
-        dict.fromkeys(
-            trial.preprocessing for trial in trials if not trials[0].is_better_than(trial, errors=DROP_STANDARD_ERRORS)
-        )
-    )
-    if not rest:
-        return trials
-    run(remaining, rest)
-    dropped = [trial for trial in trials if trial.preprocessing not in remaining]
-    return evaluate(remaining, [*first, *rest]) + dropped
+    remaining, dropped = list(preprocessings), list[Trial]()
+    for count in [stage for stage in STAGES if stage < len(chosen)]:
+        trials = try_on(chosen[:count], remaining)
+        best = trials[0]
+        kept = {trial.preprocessing for trial in trials if not best.is_better_than(trial, errors=DROP_STANDARD_ERRORS)}
+        remaining = [preprocessing for preprocessing in remaining if preprocessing in kept]
+        dropped = [trial for trial in trials if trial.preprocessing not in kept] + dropped
+    return try_on(chosen, remaining) + dropped
+
+
+def remembered_outputs(network: Network, pixels: NDArray[np.uint8]) -> OutputsOf:
+    """The outputs of a network, (outputs,), for a preprocessing and the index of a picture, each computed once.
+
+    `pixels` is (pictures, height, width, 3), RGB.
+    """
+    return cache(lambda preprocessing, index: network.probabilities(preprocessing.values(pixels[index])))
 
 
 def _possible(single_output: tuple[SingleOutput, ...], values: NDArray[np.float64]) -> tuple[SingleOutput, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from converter.masks.networks import Network
 from converter.masks.outputs import LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PER_CHANNEL, Preprocessing, rare_preprocessings
-from converter.masks.trials import FIRST_PICTURES
+from converter.masks.trials import STAGES
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,7 +116,21 @@ def test_rare_preprocessings_far_behind_the_best_are_tried_on_the_first_pictures
 
     choose_for(replace(network, probabilities=probabilities), ModelOverrides(labels=LabelMapping(LABELS)))
 
-    assert rare_calls == FIRST_PICTURES * len(rare)
+    assert rare_calls == STAGES[0] * len(rare)
+
+
+def test_each_picture_is_classified_once_per_preprocessing():
+    network = a_network(Preprocessing("0..255"))
+    calls: Counter[bytes] = Counter()
+
+    def probabilities(values):
+        calls[values.tobytes()] += 1
+        return network.probabilities(values)
+
+    settings = choose_for(replace(network, probabilities=probabilities), ModelOverrides(labels=LabelMapping(LABELS)))
+
+    assert settings.preprocessing == Preprocessing("0..255")
+    assert set(calls.values()) == {1}
 
 
 def test_a_colour_space_that_the_device_does_not_compute_is_named():
