@@ -94,4 +94,4 @@ def _reason(error: Exception) -> str:
     # It repeats a sentence for every layer that it concerns.
     text = " ".join(dict.fromkeys(" ".join(line.split()) for line in str(error).splitlines()))
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
-    return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300]
+    return f"TFLite has no operation {', '.join(lacking)}" if lacking else text[:300].rstrip(".")
