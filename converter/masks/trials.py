@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     OutputsOf: TypeAlias = Callable[[Preprocessing, int], NDArray[np.float64]]
 
-STAGES = (20, 40, 80)
+STAGES = (40, 80)
 MAX_PICTURES = 160
 """All preprocessings are tried on the pictures of the first stage, those not dropped at any stage on all."""
 MARGIN_STANDARD_ERRORS = 2.0
