@@ -60,7 +60,7 @@ def follow(folder: Path, server: Server) -> None:
         with subprocess.Popen(command, stderr=log) as following:
             try:
                 wait_until(lambda: read_rollout(state).state == "probation", "the new model")
-                wait_until(lambda: "masks: the new one" in agent.log, "the agent to load it")
+                wait_until(lambda: loaded_model(agent) == "the new one", "the agent to load it")
                 assert (state / MODEL_LINK).readlink().name == "masks-2"
 
                 agent.end(signal.SIGKILL)
@@ -69,11 +69,14 @@ def follow(folder: Path, server: Server) -> None:
                 wait_until(lambda: read_rollout(state).state == "rejected", "the model before")
                 assert "the agent" in read_rollout(state).reason
                 wait_until(lambda: not (state / MODEL_LINK).exists(), "its link to be removed")
-                wait_until(
-                    lambda: "masks: the new one" not in agent.log.rpartition("masks: ")[1:][-1][:20], "it to run"
-                )
+                wait_until(lambda: loaded_model(agent) == "masks", "it to run")
             finally:
                 following.send_signal(signal.SIGTERM)
                 assert following.wait(timeout=60) == 0
         # The TUF library logs each missing signature at each poll, although two of three are enough.
         assert "No signature" not in (folder / "rollout.log").read_text(encoding="utf-8")
+
+
+def loaded_model(agent: AgentProcess) -> str:
+    """The name of the classifier that the agent loaded last, by its log."""
+    return agent.log.rpartition("mask classifier ")[2].partition(",")[0]

@@ -116,7 +116,7 @@ def test_a_detector_is_released_with_its_part_of_the_model_card(run, scenes, tmp
 
     card = read_detector_card(models / "faces.json")[0]
     assert [file.file for file in card.files] == ["faces-128x96.tflite", "faces-96x128.tflite"]
-    assert card.metrics["judged"]["scenes, split test"]["ap"]["ap_50_16px"] == 1.0
+    assert card.metrics["test"]["scenes, split test"]["ap"]["ap_50_16px"] == 1.0
     text = (models / "MODEL_CARD.md").read_text()
     assert text.startswith("# Model card: faces\n")
     assert text.endswith("# Model card: masks\n\nReads masks.\n")
