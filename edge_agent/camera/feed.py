@@ -225,7 +225,8 @@ class CameraFeed:
     def _keep(self, picture: Picture, *, taken_at: float) -> None:
         """Count a picture and offer it."""
         height_px, width_px = picture.shape[:2]
-        self._state = replace(self._state, width_px=width_px, height_px=height_px)
+        if (width_px, height_px) != (self._state.width_px, self._state.height_px):
+            self._state = replace(self._state, width_px=width_px, height_px=height_px)
         if self._opened_at is None:
             self._opened_at = taken_at
         if not self._state.is_open:
