@@ -37,6 +37,32 @@ def draw_batch(
     return np.stack(pixels), faces.targets[rows]
 
 
+def mixup(
+    values: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    *,
+    alpha: float,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Mix each picture of a batch with the one before it, of which it gets at most half.
+
+    Values (n, side, side, 3), targets (n, labels) and weights in the loss (n,), all float32, to the same. In mixed
+    targets each label keeps its weight in the loss. Source: Zhang et al. 2018, mixup (arXiv:1710.09412).
+    """
+    share = random.beta(alpha, alpha, len(values)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    pixel_share = share[:, None, None, None]
+    own, other = share * weights, (1 - share) * np.roll(weights, 1)
+    mixed_weights = own + other
+    mixed_targets = own[:, None] * targets + other[:, None] * np.roll(targets, 1, axis=0)
+    return (
+        pixel_share * values + (1 - pixel_share) * np.roll(values, 1, axis=0),
+        mixed_targets / mixed_weights[:, None],
+        mixed_weights,
+    )
+
+
 def unaugmented_pixels(faces: Faces, recipe: MaskRecipe) -> NDArray[np.uint8]:
     """Every face as annotated or detected, without jitter: (n, side, side, 3), uint8, RGB."""
     cropper = FaceCropper(recipe.margin_fraction, recipe.model.input_size)

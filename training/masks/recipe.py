@@ -117,6 +117,12 @@ class AugmentationRecipe(RecipeSection):
     grey_share: Fraction = Field(0.05, description="Share of pictures converted to grey")
     blur_share: Fraction = 0.15
     noise_fraction: float = Field(0.02, ge=0.0, le=0.5)
+    mixup_alpha: float = Field(
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="Parameter of the beta distribution of mixup; 0: no mixup",
+    )
 
 
 class TeacherRecipe(RecipeSection):

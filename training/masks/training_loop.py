@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_agent.host.atomic_files import write_whole
-from training.masks.batches import draw_batch, to_input, unaugmented_pixels
+from training.masks.batches import draw_batch, mixup, to_input, unaugmented_pixels
 from training.masks.metrics import Predictions
 from training.masks.network import HEAD, build_network
 from training.run_folder import FILE_MODE, save_model
@@ -218,6 +218,7 @@ def _train_epoch(
         reseed(model, seed=recipe.seed, epoch=epoch)
     weights = label_weights(recipe, data_set.train)
     count = max(1, recipe.schedule.faces_per_epoch // recipe.schedule.batch_size)
+    random = np.random.default_rng([recipe.seed, epoch])
     losses, accuracies = [], []
     progress = tqdm(
         workers.batches(epoch=epoch, count=count),
@@ -230,9 +231,12 @@ def _train_epoch(
     for number, (pixels, targets) in enumerate(progress):
         network.optimizer.learning_rate.assign(learning_rate(recipe, epoch=epoch, progress=number / count))
         values = to_input(augment(keras.ops.cast(pixels, "float32")))
-        results = network.train_on_batch(
-            values, _blended_targets(targets, values, recipe, teacher), sample_weight=weights[targets], return_dict=True
-        )
+        blended, sample_weights = _blended_targets(targets, values, recipe, teacher), weights[targets]
+        if alpha := recipe.augmentation.mixup_alpha:
+            values, blended, sample_weights = mixup(
+                keras.ops.convert_to_numpy(values), blended, sample_weights, alpha=alpha, random=random
+            )
+        results = network.train_on_batch(values, blended, sample_weight=sample_weights, return_dict=True)
         network.reset_metrics()
         losses.append(float(results["loss"]))
         accuracies.append(float(results["accuracy"]))

@@ -64,6 +64,7 @@ def test_a_stopped_run_resumes_with_the_next_epoch_and_the_same_result(tiny_reci
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     recipe = tiny_recipe(
         schedule={"epochs": 3, "faces_per_epoch": 32, "batch_size": 8, "patience": 9},
+        augmentation={"mixup_alpha": 0.2},
         teacher={"model": "unheard.keras", "share": 0.0},
     )
     for folder in (unbroken, broken):
