@@ -20,7 +20,7 @@ from edge_agent.vision.classifier import MaskClassifier, open_classifier
 from edge_agent.vision.tflite import Interpreter, RuntimeName, open_interpreter, probe_runtimes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from converter.masks.model_settings import ModelSettings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 NO_FACE_THRESHOLD = 0.5
 """Above this, no face is more likely than a face."""
+MIN_GOLDEN_SCORE = 0.9
+"""Of a golden vector, unless all are less confident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +71,21 @@ def make_card(
             for face in drawn_faces()
         ),
     )
-    return _keep_most_confident(with_golden(card, interpreter))
+    card = with_golden(card, interpreter)
+    return card.model_copy(update={"golden": most_confident(card.golden)})
 
 
-def _keep_most_confident(card: ClassifierCard) -> ClassifierCard:
-    """Keep the most confident golden picture of each predicted label; labels that are never predicted have none.
+def most_confident(vectors: Sequence[Golden]) -> tuple[Golden, ...]:
+    """The most confident vector of each predicted label, or the most confident of all if none is confident.
 
     For uncertain scores, kernels differ by more than a golden vector tolerates: on street faces the two runtimes
     differed by up to 0.6, but by at most 0.01 where the score was 0.99 or more.
     """
-    most_confident: dict[int, Golden] = {}
-    for golden in card.golden:
-        read = int(np.argmax(golden.scores))
-        if read not in most_confident or golden.scores[read] > most_confident[read].scores[read]:
-            most_confident[read] = golden
-    return card.model_copy(update={"golden": tuple(most_confident[read] for read in sorted(most_confident))})
+    best: dict[int, Golden] = {}
+    for vector in sorted(vectors, key=lambda vector: max(vector.scores)):
+        best[int(np.argmax(vector.scores))] = vector
+    required = min(MIN_GOLDEN_SCORE, max(max(vector.scores) for vector in best.values()))
+    return tuple(vector for _, vector in sorted(best.items()) if max(vector.scores) >= required)
 
 
 def with_golden(card: ClassifierCard, interpreter: Interpreter) -> ClassifierCard:
