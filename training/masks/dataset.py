@@ -170,6 +170,7 @@ def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | Non
             data.scenes,
             sources=data.sources,
             splits=data.splits,
+            poses=data.poses,
             min_face_px=data.min_face_px,
             labels=classes,
             corrections=examples.read_corrections(data.corrections) if data.corrections else None,

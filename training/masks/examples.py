@@ -135,24 +135,30 @@ def read_scenes(
     *,
     sources: Iterable[str] = (),
     splits: Iterable[str] = ("train",),
+    poses: Iterable[str] = (),
     min_face_px: float = 0.0,
     labels: Sequence[Class] = LABELS,
     corrections: Mapping[int, Correction] | None = None,
 ) -> list[Example]:
-    """Annotated faces of COCO scenes, except those marked `ignore`; no sources or splits: all.
+    """Annotated faces of COCO scenes, except those marked `ignore`; no sources, splits or poses: all.
 
     `corrections` maps annotation ids to another label, or to "ignore".
 
     Raises:
         ConfigError: the file is missing or not COCO, a correction has an unknown id, or no face matches.
     """
+    wanted_poses = set(poses)
     examples = [
         Example(face.path, cast("Class", face.name), face.source, face.box, face.drawn_on)
         for face in read_annotations(annotations, sources=sources, splits=splits, corrections=corrections)
-        if not face.ignore and face.name in labels and face.box.shorter_side_px >= max(min_face_px, 1.0)
+        if not face.ignore
+        and face.name in labels
+        and face.box.shorter_side_px >= max(min_face_px, 1.0)
+        and (not wanted_poses or face.pose in wanted_poses)
     ]
     if not examples:
-        raise ConfigError(f"{annotations}: no face of {', '.join(labels)} and {min_face_px:g} px or more")
+        posed = f", of pose {', '.join(sorted(wanted_poses))}" if wanted_poses else ""
+        raise ConfigError(f"{annotations}: no face of {', '.join(labels)}{posed} and {min_face_px:g} px or more")
     return examples
 
 

@@ -36,12 +36,16 @@ class ModelRecipe(RecipeSection):
         return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
 
 
+SCENES_KEYS = {"sources", "splits", "poses", "min_face_px", "corrections"}
+
+
 class DataRecipe(RecipeSection):
     """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
     sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
     splits: tuple[str, ...] = Field(("train",), description="Splits of the COCO file to use; never 'test'")
+    poses: tuple[str, ...] = Field((), description="Poses of the COCO file to use, such as 'profile'; none: all")
     min_face_px: float = Field(10.0, ge=0.0, description="Annotated faces with a shorter side below this are skipped")
     folders: Path | None = Field(None, description="Folder with one folder of pictures per label")
     faces: Path | None = Field(None, description="Folder of pictures in which every detected face has `label`")
@@ -61,8 +65,8 @@ class DataRecipe(RecipeSection):
         given = [name for name in ("scenes", "folders", "faces") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of scenes, folders and faces, not {' and '.join(given) or 'none'}")
-        if self.corrections and not self.scenes:
-            raise ValueError("'corrections' belongs to 'scenes'")
+        if not self.scenes and (of_scenes := sorted(SCENES_KEYS & self.model_fields_set)):
+            raise ValueError(f"only 'scenes' can have {' and '.join(map(repr, of_scenes))}")
         if (self.faces is None) != (self.label is None):
             raise ValueError("'faces' and 'label' belong together")
         if "test" in self.splits:

@@ -35,7 +35,7 @@ def some_scenes(tmp_path):
             {"id": 3, "file_name": "groups/3.jpg", "source": "groups", "split": "train"},
         ],
         "annotations": [
-            {"image_id": 1, "category_id": 1, "bbox": [5, 6, 30, 40]},
+            {"image_id": 1, "category_id": 1, "bbox": [5, 6, 30, 40], "pose": "profile"},
             {"image_id": 1, "category_id": 2, "bbox": [50, 6, 8, 9]},
             {"image_id": 2, "category_id": 2, "bbox": [5, 6, 30, 40]},
             {"image_id": 3, "category_id": 2, "bbox": [5, 6, 30, 40]},
@@ -102,6 +102,12 @@ def test_scenes_give_boxes_of_the_chosen_sources_and_sizes(tmp_path):
     assert [(example.path.name, example.label) for example in examples] == [("1.jpg", "with_mask")]
     assert examples[0].box is not None
     assert examples[0].box.as_ints() == (5, 6, 35, 46)
+
+
+def test_faces_of_chosen_poses(tmp_path):
+    assert [example.path.name for example in read_scenes(some_scenes(tmp_path), poses=["profile"])] == ["1.jpg"]
+    with pytest.raises(ConfigError, match="of pose tilted"):
+        read_scenes(some_scenes(tmp_path), poses=["tilted"])
 
 
 def test_only_the_train_split_is_read_unless_another_is_named(tmp_path):

@@ -30,6 +30,12 @@ def test_faces_of_one_label_need_the_label():
         DataRecipe(faces=Path("photos"))
 
 
+@pytest.mark.parametrize("key", [{"sources": ["street"]}, {"poses": ["profile"]}, {"corrections": "wrong.yaml"}])
+def test_folders_have_no_keys_of_annotations(key):
+    with pytest.raises(ValidationError, match=f"only 'scenes' can have '{next(iter(key))}'"):
+        DataRecipe(folders=Path("faces"), **key)
+
+
 def test_finding_faces_needs_a_detector():
     with pytest.raises(ValidationError, match="detector: needed"):
         MaskRecipe(name="one", data=[{"folders": "faces", "detect_faces": True}])
