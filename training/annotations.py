@@ -99,6 +99,8 @@ def read_annotations(
             unknown id, or there is no face of the sources and splits.
     """
     faces = _read_all(path)
+    if not faces:
+        raise ConfigError(f"{path}: no annotated faces")
     corrected = corrections or {}
     if unknown_ids := set(corrected) - {face.number for face in faces}:
         raise ConfigError(f"{path}: has no annotation {min(unknown_ids)}, which the corrections name")

@@ -71,6 +71,11 @@ def test_an_error_is_reported_with_its_location(tmp_path, wrong, said):
     assert str(path) in str(raised.value)
 
 
+def test_a_file_without_faces_is_reported(tmp_path):
+    with pytest.raises(ConfigError, match="no annotated faces"):
+        read_annotations(coco(tmp_path))
+
+
 def test_many_errors_are_reported_together(tmp_path):
     with pytest.raises(ConfigError, match=r"annotation 4: .* and 3 more") as raised:
         read_annotations(coco(tmp_path, *[FACE | {"id": number, "image_id": 9} for number in range(8)]))

@@ -44,17 +44,19 @@ class LandmarkDetector:
     LONGER_SIDE_PX = 320
 
     def __init__(self, model: Path, *, min_score: float) -> None:
-        """Load the ONNX file.
+        """Load the ONNX file and run the network on an empty picture.
 
         Raises:
-            ModelError: the file is missing or OpenCV cannot read it.
+            ModelError: the file is missing or not a YuNet network.
         """
         if not model.is_file():
             raise ModelError(f"{model}: no such file; give the path of a YuNet face detector (ONNX)")
         try:
             self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), min_score, 0.3, 50)
+            self._detector.detect(np.zeros((320, 320, 3), np.uint8))
         except cv2.error as error:
-            raise ModelError(f"{model}: OpenCV cannot read it as a YuNet face detector: {error}") from error
+            reason = " ".join(str(error.err).split())[:160]
+            raise ModelError(f"{model}: not a YuNet face detector that OpenCV can run: {reason}") from error
 
     def detect(self, image: Image) -> list[FaceLandmarks]:
         """Faces of a picture, largest first."""
