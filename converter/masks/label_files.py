@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LABELS = "labels.txt"
 _USUAL_FILES = (LABELS, "labels.json", "class_indices.json", "label_map.pbtxt")
 """The last two hold the `class_indices` of Keras' flow_from_directory, and the label map of TensorFlow's tools."""
-_NUMBER = re.compile(r"^(\d{1,4})[\W_]|[\W_](\d{1,4})$")
+_NUMBER = re.compile(r"^\W*(\d{1,4})[\W_]|[\W_](\d{1,4})\W*$")
 _ITEM = re.compile(r"\bitem\s*\{([^{}]*)\}")
 _FIELD = re.compile(r"""\b(id|name|display_name)\s*:\s*(?:(\d{1,4})|"(.*?)"|'(.*?)')""")
 

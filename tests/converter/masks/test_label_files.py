@@ -46,6 +46,9 @@ def test_names_are_read_in_the_order_of_the_outputs(content):
         ("1 No Mask\n0 Mask\n", ("0 Mask", "1 No Mask")),
         ("2: no N95\n1: N95\n", ("1: N95", "2: no N95")),
         ("no_mask,1\nmask,0\n", ("mask,0", "no_mask,1")),
+        ("(1) no_mask\n(0) mask\n", ("(0) mask", "(1) no_mask")),
+        ("no_mask [1]\nmask [0]\n", ("mask [0]", "no_mask [1]")),
+        ('"1","no_mask"\n"0","mask"\n', ('"0","mask"', '"1","no_mask"')),
         # Not the numbers of all outputs.
         ("KN95\nFFP2\nnone\n", ("KN95", "FFP2", "none")),
         ("7 no mask\n3 mask\n", ("7 no mask", "3 mask")),
