@@ -1,7 +1,7 @@
 """Graphs: wraps a TensorFlow function to take a single picture, channels last, float.
 
-Constraints of an export (fixed batch, byte input, half precision, channels first) are rewritten in the frozen graph, so
-that the converted model has none of them.
+Constraints of an export (fixed batch, byte input, another precision, channels first) are rewritten in the frozen graph,
+so that the converted model has none of them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _operations(function: Any) -> Iterator[str]:
 def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
     """Make a frozen function take float32 of a shape, (1, height, width, channels), whatever its original input.
 
-    A fixed batch becomes 1, inputs of other types become floats of the same value, half precision becomes float32, and
+    A fixed batch becomes 1, inputs of other types become floats of the same value, other precisions become float32, and
     channels-first layers channels last.
 
     Raises:
@@ -79,12 +79,12 @@ def with_single_picture_input(function: Any, shape: Sequence[int]) -> Any:
 
     (input_tensor,), (output_tensor,) = function.inputs, function.outputs
     original_shape = tuple(input_tensor.shape)
-    is_float = input_tensor.dtype == tf.float32 and not _has_half_precision(function)
+    is_float = input_tensor.dtype == tf.float32 and not _has_other_precision(function)
     if original_shape == tuple(shape) and is_float and not _channels_first(function):
         return function
     definition = function.graph.as_graph_def()
     _drop_shapes(definition)
-    _use_full_precision(definition)
+    _use_float32(definition)
     _use_float_input(definition, input_tensor)
     if original_shape[0] not in {1, None}:
         _set_batch_to_one(definition, int(original_shape[0]))
@@ -123,11 +123,11 @@ def _channels_first(function: Any) -> bool:
     )
 
 
-def _has_half_precision(function: Any) -> bool:
+def _has_other_precision(function: Any) -> bool:
     import tensorflow as tf
 
-    half = {tf.float16, tf.bfloat16}
-    return any(tensor.dtype in half for operation in function.graph.get_operations() for tensor in operation.outputs)
+    others = {tf.float16, tf.bfloat16, tf.float64}
+    return any(tensor.dtype in others for operation in function.graph.get_operations() for tensor in operation.outputs)
 
 
 def _attribute(node: Any, name: str) -> bytes:
@@ -139,24 +139,24 @@ def _drop_shapes(definition: Any) -> None:
         node.attr.pop("_output_shapes", None)
 
 
-def _use_full_precision(definition: Any) -> None:
-    """Make half precision, of which TFLite has no operations, float32; weights keep the precision that they have."""
+def _use_float32(definition: Any) -> None:
+    """Make half and double precision, of which TFLite has no operations, float32; weights of half stay exact."""
     import tensorflow as tf
     from tensorflow.core.framework import types_pb2
 
-    full = {types_pb2.DT_HALF: types_pb2.DT_FLOAT, types_pb2.DT_BFLOAT16: types_pb2.DT_FLOAT}
+    replaced = dict.fromkeys((types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_DOUBLE), types_pb2.DT_FLOAT)
     functions = definition.library.function
     for signature in (function.signature for function in functions):
         for argument in (*signature.input_arg, *signature.output_arg):
-            argument.type = full.get(argument.type, argument.type)
+            argument.type = replaced.get(argument.type, argument.type)
     for node in itertools.chain(definition.node, *(function.node_def for function in functions)):
         for attribute in node.attr.values():
             match attribute.WhichOneof("value"):
                 case "type":
-                    attribute.type = full.get(attribute.type, attribute.type)
+                    attribute.type = replaced.get(attribute.type, attribute.type)
                 case "list":
-                    attribute.list.type[:] = [full.get(kind, kind) for kind in attribute.list.type]
-                case "tensor" if attribute.tensor.dtype in full:
+                    attribute.list.type[:] = [replaced.get(kind, kind) for kind in attribute.list.type]
+                case "tensor" if attribute.tensor.dtype in replaced:
                     values = tf.make_ndarray(attribute.tensor).astype(np.float32)
                     attribute.tensor.CopyFrom(tf.make_tensor_proto(values))
 

@@ -79,9 +79,12 @@ def test_an_exported_model_loads_without_keras(keras_3, tmp_path):
         (3, "bfloat16", "a.keras"),
         (3, "mixed_float16", "exported"),
         (3, "mixed_bfloat16", "exported"),
+        (2, "float64", "a.h5"),
+        (3, "float64", "a.keras"),
+        (3, "float64", "exported"),
     ],
 )
-def test_a_model_of_half_precision_computes_in_float32(request, tmp_path, generation, policy, name):
+def test_a_model_of_another_precision_computes_in_float32(request, tmp_path, generation, policy, name):
     keras = request.getfixturevalue(f"keras_{generation}")
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -94,7 +97,7 @@ def test_a_model_of_half_precision_computes_in_float32(request, tmp_path, genera
     network = open_network(tmp_path / name, ModelOverrides())
 
     kinds = {tensor.dtype.name for one in network.graph.graph.get_operations() for tensor in one.outputs}
-    assert not kinds & {"float16", "bfloat16"}
+    assert not kinds & {"float16", "bfloat16", "float64"}
     blue = np.full((1, SIDE_PX, SIDE_PX, 3), [-1, 0, 1], np.float32)
     assert network.probabilities(blue)[0] > 0.99
 
