@@ -51,7 +51,7 @@ def number(*, least: float, most: float = math.inf, kind: type[int] | type[float
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not least <= value <= most:
+        if not least <= value <= most or math.isinf(value):
             noun = "a whole number" if kind is int else "a number"
             up_to = "or more" if most == math.inf else f"to {most}"
             raise argparse.ArgumentTypeError(f"{text!r} is not {noun}, {least} {up_to}")

@@ -62,7 +62,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=number(least=0),
         default=MEASURED_SECONDS,
         metavar="S",
         help="duration of each measurement (default: %(default)g)",

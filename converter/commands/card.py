@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.atomic_files import check_no_overwrite, write_atomically
-from converter.commands.options import add_source_options, overrides_of
+from converter.commands.options import add_source_options, file_name, overrides_of
 from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.masks.calibration import MAX_PICTURES, read_pixels, select_evenly
@@ -68,7 +68,7 @@ def add_to(commands: Any) -> None:
         help="use at most N calibration pictures (default: %(default)s)",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="output folder (default: that of the model)")
-    parser.add_argument("--name", help="name of the files (default: that of the model)")
+    parser.add_argument("--name", type=file_name, help="name of the files (default: that of the model)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument("--force", action="store_true", help="write the card even if other settings are more accurate")
 

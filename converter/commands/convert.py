@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from converter.commands.faces.convert import add_detector_options, convert_detector
 from converter.commands.masks.convert import BEST, convert_classifier
-from converter.commands.options import add_source_options, share_above_zero
+from converter.commands.options import add_source_options, file_name, share_above_zero
 from converter.masks.calibration import MAX_PICTURES
 from converter.model_kind import is_detector_run
 from converter.tflite_conversion import FORMATS, Format
@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
         "other label",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="output folder for model and card")
-    parser.add_argument("--name", help="name of the files (default: that of the model)")
+    parser.add_argument("--name", type=file_name, help="name of the files (default: that of the model)")
     parser.add_argument(
         "--format",
         "--formats",

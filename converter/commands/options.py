@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -91,7 +92,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", help="of --scenes: only pictures of this source")
     parser.add_argument(
         "--min-side",
-        type=float,
+        type=number(least=0),
         default=MIN_SIDE_PX,
         metavar="PX",
         help="of --scenes: minimum shorter side of a face in pixels (default: %(default)g)",
@@ -121,9 +122,19 @@ def labels_of(text: str) -> tuple[Label, ...]:
 def numbers(text: str) -> tuple[float, ...]:
     """Parse `103.939,116.779,123.68`."""
     try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}': give numbers, separated by commas") from error
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = (math.nan,)
+    if not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"'{text}': give numbers, separated by commas")
+    return values
+
+
+def file_name(text: str) -> str:
+    """Parse the name of files in a folder, without suffix."""
+    if not text or Path(text).name != text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file; --output chooses the folder")
+    return text
 
 
 def share_above_zero(text: str) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.commands.faces.release import release_detector
 from converter.commands.masks.release import release_classifier
+from converter.commands.options import file_name
 from converter.model_kind import is_detector_run
 from edge_agent.command_line import add_command
 from edge_agent.errors import ConfigError
@@ -43,7 +44,9 @@ def add_to(commands: Any) -> None:
         help="evaluate on these folders, one per label; may be combined with --scenes",
     )
     parser.add_argument("--models", type=Path, default=Path("models"), metavar="FOLDER", help="default: %(default)s")
-    parser.add_argument("--name", help="name of the files in --models (default: that of the converted model)")
+    parser.add_argument(
+        "--name", type=file_name, help="name of the files in --models (default: that of the converted model)"
+    )
 
 
 def release(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from converter.commands.options import MIN_SIDE_PX, labels_of
 from converter.model_kind import converted_model_of
 from converter.progress import with_progress
 from converter.sizes import as_table, evaluate_run, plot_sizes
-from edge_agent.command_line import add_command
+from edge_agent.command_line import add_command, number
 
 if TYPE_CHECKING:
     import argparse
@@ -44,14 +44,14 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--min-side",
-        type=float,
+        type=number(least=0),
         default=MIN_SIDE_PX,
         metavar="PX",
         help="minimum shorter side of a face in pixels (default: %(default)g)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=number(least=0),
         default=MEASURED_SECONDS,
         metavar="S",
         help="duration of each measurement (default: %(default)g)",

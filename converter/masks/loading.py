@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from converter.masks.file_formats import describe_archive, format_of
 from converter.masks.keras_models import (
@@ -145,7 +145,8 @@ class _Run(BaseModel):
 
     labels: tuple[str, ...]
     margin_fraction: float
-    name: str | None = None
+    # Files are named after it.
+    name: str | None = Field(None, pattern="^[^/]+$")
     pixels: PixelRange | None = None
     colour_order: Colours | None = None
     training_data: tuple[str, ...] = ()

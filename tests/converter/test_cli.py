@@ -47,3 +47,23 @@ def test_a_detector_gets_no_name_that_its_card_does_not_allow(tmp_path, capsys):
     assert main(["release", str(tmp_path), "--scenes", "annotations.json", "--name", "my faces"]) == 78
 
     assert "--name 'my faces': use letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+def test_a_measurement_of_endless_or_no_duration_is_wrong_usage(seconds):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "a.tflite", f"--seconds={seconds}"])
+
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--name", name) for name in ("", "../masks", "/masks", "masks/", "a\nb")]
+    + [(option, f"0,{number},0") for option in ("--means", "--std") for number in ("nan", "inf", "x")],
+)
+def test_a_name_outside_the_folder_and_numbers_that_are_none_are_wrong_usage(option, value, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", "a.h5", "--output", str(tmp_path), f"{option}={value}"])
+
+    assert ended.value.code == 2

@@ -10,6 +10,7 @@ from converter.faces.conversion import InputSize, calibration_pictures, open_tra
 from converter.faces.verification import check_name, detector_files, make_detector_card, network_file
 from converter.model_kind import CARD_SUFFIX
 from converter.progress import print_message
+from edge_agent.command_line import number
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 
@@ -38,7 +39,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--smallest",
-        type=float,
+        type=number(least=1),
         default=DEFAULT_SMALLEST_PX,
         metavar="PX",
         help="shorter side, in input pixels, from which faces are detected reliably; the agent chooses the size of "

@@ -65,7 +65,7 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--smallest",
-        type=float,
+        type=number(least=1),
         default=DEFAULT_MIN_FACE_PX,
         metavar="PX",
         help="smallest face to detect; determines the input size of the project's detector (default: %(default)g)",

@@ -218,9 +218,9 @@ def test_a_training_run_states_labels_margin_and_data(keras_3, tmp_path):
     assert loaded.training_data == ("street",)
 
 
-@pytest.mark.parametrize("labels", [None, "with_mask"])
-def test_a_run_without_a_list_of_labels_is_refused(keras_3, tmp_path, labels):
-    run = a_run(tmp_path / "run", keras_3, labels=labels)
+@pytest.mark.parametrize("changes", [{"labels": None}, {"labels": "with_mask"}, {"name": "../masks"}, {"name": ""}])
+def test_a_run_without_a_list_of_labels_or_name_of_a_file_is_refused(keras_3, tmp_path, changes):
+    run = a_run(tmp_path / "run", keras_3, **changes)
 
     with pytest.raises(ModelError, match=r"run\.json: not the description of a training run"):
         load_model(run)
