@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, which is created later, before minutes are spent on them.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        problem = "cannot be written to" if above.is_dir() else "is not a folder"
+        raise ConfigError(f"{folder}: {above} {problem}; make it writable, or choose another folder")
+
+
 def check_no_overwrite(targets: Iterable[Path]) -> None:
     """Check that no target exists.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.atomic_files import check_no_overwrite, write_atomically
+from converter.atomic_files import check_no_overwrite, check_writable, write_atomically
 from converter.commands.options import add_source_options, file_name, overrides_of
 from converter.errors import AccuracyError
 from converter.labelled_faces import faces_in, faces_of_scenes
@@ -76,6 +76,8 @@ def add_to(commands: Any) -> None:
 def write_card(options: argparse.Namespace) -> int:
     """Determine the settings, verify them in every runtime, then write."""
     overrides = overrides_of(options)
+    folder = options.output or options.model.parent
+    check_writable(folder)
     with progress_step("loading"):
         network, content, output_kind = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
@@ -92,7 +94,7 @@ def write_card(options: argparse.Namespace) -> int:
         single_output=settings.single_output,
     )
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")
-    target = (options.output or options.model.parent) / f"{name}{TFLITE_SUFFIX}"
+    target = folder / f"{name}{TFLITE_SUFFIX}"
     metrics = {"format": "as given" if adapted == content else "edited"}
     with progress_step("verifying"):
         card = make_card(adapted, network, settings, name=name, metrics=metrics)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Literal
 
+from converter.atomic_files import check_writable
 from converter.commands.faces.convert import add_detector_options, convert_detector
 from converter.commands.masks.convert import BEST, convert_classifier
 from converter.commands.options import add_source_options, file_name, share_above_zero
@@ -91,6 +92,9 @@ def add_to(commands: Any) -> None:
 
 def convert(options: argparse.Namespace) -> int:
     """Convert a detector run or a classifier."""
+    check_writable(options.output)
+    if options.report:
+        check_writable(options.report)
     return convert_detector(options) if is_detector_run(options.model) else convert_classifier(options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converter.atomic_files import check_writable
 from converter.commands.faces.release import release_detector
 from converter.commands.masks.release import release_classifier
 from converter.commands.options import file_name
@@ -53,6 +54,7 @@ def release(options: argparse.Namespace) -> int:
     """Release the run of a detector or classifier."""
     if options.split == "train":
         raise ConfigError("--split train: a model card must not report accuracy on training data; give a test split")
+    check_writable(options.models)
     model_card = options.models / MODEL_CARD
     if is_detector_run(options.run):
         return release_detector(options, model_card=model_card)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from converter.atomic_files import write_atomically
+from converter.atomic_files import check_writable, write_atomically
 from edge_agent.errors import ConfigError, ModelError
 from tests.file_sizes import limited_file_size
 
@@ -19,6 +19,19 @@ def test_files_and_their_folder_are_created(tmp_path):
     write_atomically({folder / "a.tflite": b"model", folder / "a.json": b"card"})
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.tflite": b"model", "a.json": b"card"}
+
+
+def test_a_folder_is_checked_before_it_is_created(tmp_path):
+    check_writable(tmp_path / "models" / "new")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_mounted_read_only_is_not_writable(tiny_disk):
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+
+    with pytest.raises(ConfigError, match="disk cannot be written to"):
+        check_writable(tiny_disk / "models")
 
 
 def test_existing_files_are_replaced_without_leftovers(tmp_path):

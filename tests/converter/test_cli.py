@@ -49,6 +49,25 @@ def test_a_detector_gets_no_name_that_its_card_does_not_allow(tmp_path, capsys):
     assert "--name 'my faces': use letters" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "a.h5", "--output", "file"],
+        ["convert", "a.h5", "--output", "file/models"],
+        ["convert", "a.h5", "--output", "models", "--report", "file"],
+        ["card", "a.tflite", "--output", "file"],
+        ["release", "runs/masks", "--folders", "faces", "--models", "file"],
+    ],
+)
+def test_a_folder_that_is_a_file_is_reported_before_anything_is_loaded(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+
+    assert main(arguments) == 78
+
+    assert "file is not a folder; " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
 def test_a_measurement_of_endless_or_no_duration_is_wrong_usage(seconds):
     with pytest.raises(SystemExit) as ended:
