@@ -49,10 +49,18 @@ def tflite_output_kind(content: bytes) -> OutputKind | None:
                 return None
 
 
-def operators_of_tensorflow(content: bytes) -> list[str]:
-    """Names of TensorFlow's own operators (SELECT_TF_OPS) in a model, which no device runtime has."""
-    codes = _Editor(content).model.operatorCodes
-    return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
+def operators_of_tensorflow(content: bytes, *, name: str) -> list[str]:
+    """Names of TensorFlow's own operators (SELECT_TF_OPS) in a model, which no device runtime has.
+
+    Raises:
+        ModelError: the model is damaged; `name` is its name in the message.
+    """
+    try:
+        codes = _Editor(content).model.operatorCodes
+        return sorted({code.customCode.decode() for code in codes if (code.customCode or b"").startswith(b"Flex")})
+    # Offsets of a damaged flatbuffer are arbitrary, so any exception may occur.
+    except Exception as error:
+        raise ModelError(f"{name}: damaged or cut off: {error!r}; copy or download the model again") from error
 
 
 def adapted_for_device(
@@ -107,12 +115,8 @@ class _Editor:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema
-        try:
-            self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-            self.graph = self.model.subgraphs[0]
-        # Offsets of a damaged flatbuffer are arbitrary, so any exception may occur.
-        except Exception as error:
-            raise ModelError(f"not a TFLite model, or damaged: {error!r}") from error
+        self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        self.graph = self.model.subgraphs[0]
         self._names: Mapping[int, str] = {
             value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
         }

@@ -51,7 +51,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
     """
     content, names, kind = _content_of(path)
     # LiteRT can run them here, where TensorFlow is installed.
-    if missing := operators_of_tensorflow(content):
+    if missing := operators_of_tensorflow(content, name=str(path)):
         raise ModelError(
             f"{path}: needs {', '.join(missing)}, TensorFlow's own operators (SELECT_TF_OPS), which no device has; "
             "put other layers in their place, and convert the model that it was made from"

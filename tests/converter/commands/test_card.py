@@ -12,6 +12,7 @@ from converter.cli import main
 from converter.masks.overrides import NO_OVERRIDES
 from converter.masks.tflite_networks import open_tflite_network
 from converter.tensorflow_logs import quiet_tensorflow
+from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -350,3 +351,13 @@ def test_a_model_that_no_card_can_describe_is_refused(keras_3, tmp_path, capsys,
 def test_the_error_about_a_file_that_is_not_tflite_names_the_command_to_use(colour_model, capsys):
     assert main(["card", str(colour_model)]) == 78
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [8, 100, 40_000])
+def test_a_file_that_was_cut_off_is_named(tmp_path, capsys, length):
+    path = tmp_path / "a.tflite"
+    path.write_bytes((shipped("models") / "masks.tflite").read_bytes()[:length])
+
+    assert main(["card", str(path)]) == 78
+
+    assert f"{path}: damaged or cut off" in capsys.readouterr().err
