@@ -7,6 +7,7 @@ onnx2tf runs in a separate process, as it is verbose and takes much memory. Its 
 from __future__ import annotations
 
 import importlib.util
+import keyword
 import re
 import subprocess
 import sys
@@ -96,7 +97,9 @@ def _prepare(path: Path, prepared: Path, size_px: int | None) -> None:
             "that file again, as a file and not as a link"
         ) from error
     _use_float32(model.graph)
-    _fix_shapes(path, model.graph, [tensor for tensor in model.graph.input if tensor.name not in weights], size_px)
+    inputs = [tensor for tensor in model.graph.input if tensor.name not in weights]
+    _fix_shapes(path, model.graph, inputs, size_px)
+    _rename_keyword(model.graph, inputs[0])
     opset = max((opset.version for opset in model.opset_import if not opset.domain), default=0)
     if opset >= _OPSET_OF_PAD:
         _pad_pools_with_zeros(model.graph)
@@ -123,6 +126,16 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         # A scalar, or an output without shape information, has no dimension.
         for batch in tensor.type.tensor_type.shape.dim[:1]:
             batch.dim_value = 1
+
+
+def _rename_keyword(graph: Any, given: Any) -> None:
+    """Rename an input called "in" or another keyword of Python, which TensorFlow cannot make a parameter."""
+    if not keyword.iskeyword(given.name):
+        return
+    renamed = f"{given.name}_"
+    for node in graph.node:
+        node.input[:] = [renamed if name == given.name else name for name in node.input]
+    given.name = renamed
 
 
 def _use_float32(graph: Any) -> None:

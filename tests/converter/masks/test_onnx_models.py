@@ -195,6 +195,20 @@ def test_a_truncated_file_is_reported(tmp_path):
         open_network(tmp_path / "masks.onnx", ModelOverrides())
 
 
+def test_an_input_may_be_called_as_a_keyword_of_python(tmp_path):
+    path = tmp_path / "masks.onnx"
+    export(path)
+    picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
+    expected = as_in_onnx_runtime(path, picture)
+    model = onnx.load(path)
+    model.graph.input[0].name = model.graph.node[0].input[0] = "in"
+    onnx.save(model, path)
+
+    network = open_network(path, ModelOverrides())
+
+    assert network.probabilities(picture) == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("precision", [np.float16, np.float64])
 def test_an_export_of_another_precision_computes_in_float32(tmp_path, precision):
     path = tmp_path / "masks.onnx"
