@@ -108,7 +108,8 @@ def input_scaling(function: Any) -> tuple[float, float]:
     beginning = function.prune(pixels, scaled)
     at_zero, at_one, at_two = (_middle(beginning(tf.fill(pixels.shape, value))) for value in (0.0, 1.0, 2.0))
     factor, offset = at_one - at_zero, at_zero
-    if not np.isclose(at_two - at_one, factor, rtol=1e-3, atol=1e-6):
+    # 0 if every picture is standardised by itself, whatever its range.
+    if factor == 0 or not np.isclose(at_two - at_one, factor, rtol=1e-3, atol=1e-6):
         return 1.0, 0.0
     return _rounded(factor), _rounded(offset) if abs(offset) > _MIN_OFFSET * abs(factor) else 0.0
 

@@ -36,8 +36,19 @@ def freeze():
         (lambda tf, x: tf.stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1) - 103.9, (1.0, -103.9)),
         (lambda tf, x: tf.pad(x / 255.0, [[0, 0], [1, 1], [1, 1], [0, 0]]), (1 / 255, 0.0)),
         (lambda tf, x: x * x, (1.0, 0.0)),
+        (lambda tf, x: tf.image.per_image_standardization(x) / 4 + 0.5, (1.0, 0.0)),
     ],
-    ids=["none", "two operations", "rescaling", "per channel", "blue first", "colours apart", "padded", "no scaling"],
+    ids=[
+        "none",
+        "two operations",
+        "rescaling",
+        "per channel",
+        "blue first",
+        "colours apart",
+        "padded",
+        "no scaling",
+        "per picture",
+    ],
 )
 def test_a_scaling_combines_the_operations_before_the_first_layer(freeze, scale, wanted):
     tf, freeze = freeze
