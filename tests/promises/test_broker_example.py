@@ -51,7 +51,7 @@ def certificates(tmp_path_factory) -> Path:
 
 
 class ExampleBroker(Mosquitto):
-    """mosquitto with the example's files; only paths, port and the address of the bridge are those of the test."""
+    """mosquitto with the example included as on Debian; only paths, port and address of the bridge are the test's."""
 
     def __init__(self, folder: Path, certificates: Path, *, bridge_to: int) -> None:
         super().__init__(folder)
@@ -60,12 +60,16 @@ class ExampleBroker(Mosquitto):
             (r"^listener 8883$", f"listener {self.port} 127.0.0.1\nuser root"),
             (r"/etc/mosquitto/certs", str(certificates)),
             (r"/etc/mosquitto/maskwatch\.acl", str(EXAMPLE / "maskwatch.acl")),
-            (r"/var/lib/mosquitto/", f"{folder}/"),
             (r"broker\.example\.org:8883", f"127.0.0.1:{bridge_to}"),
         ):
             settings, count = re.subn(pattern, real, settings, flags=re.MULTILINE)
             assert count, f"{pattern} is not in the example"
-        self._settings_file.write_text(settings, encoding="utf-8")
+        included = folder / "conf.d"
+        included.mkdir()
+        (included / "maskwatch.conf").write_text(settings, encoding="utf-8")
+        # Debian's mosquitto.conf; mosquitto does not start with a key that is set twice.
+        debian = f"persistence true\npersistence_location {folder}/\ninclude_dir {included}\n"
+        self._settings_file.write_text(debian, encoding="utf-8")
 
 
 @pytest.fixture
