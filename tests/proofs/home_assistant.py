@@ -246,6 +246,8 @@ def prove_entities(home: HomeAssistant, subscriber: Subscriber) -> None:
 
 def prove_pause(home: HomeAssistant, subscriber: Subscriber) -> None:
     """Pause and resume from either side; it is paused at the end."""
+    # Home Assistant ignores switching of an unavailable entity, and a reload makes all unavailable for a moment.
+    wait_until(lambda: home.state(PAUSE) == "off", "the switch is available and off")
     home.switch(PAUSE, "turn_on")
     wait_until(lambda: "paused" in reasons(subscriber), "paused by Home Assistant: the device says so")
     wait_until(lambda: home.state(PAUSE) == "on", "and the switch is on")
