@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,10 @@ def shown(console: Served, folder: Path, picture: Path) -> float:
             return _watch(console, environment, picture)
         finally:
             session.terminate()
+            session.wait()
+            # The browser ends some time after its session, and writes until then.
+            while runtime.exists():
+                shutil.rmtree(runtime, ignore_errors=True)
 
 
 def _watch(console: Served, environment: dict[str, str], picture: Path) -> float:
