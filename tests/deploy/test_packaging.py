@@ -241,3 +241,12 @@ def test_the_role_installs_the_package_built_for_the_system():
     assert brought
     assert dict(pair.split(": ") for pair in brought[1].split(", ")) == built
     assert f"SUITES ?= {' '.join(built)}\n" in (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_a_vault_can_be_put_beside_the_example_variables_of_a_group_or_host():
+    # Ansible ignores group_vars/NAME.yml if there is a folder group_vars/NAME.
+    inventory = DEPLOY / "ansible" / "inventory"
+    variables = [file for kind in ("group_vars", "host_vars") for file in (inventory / kind).iterdir()]
+
+    assert variables
+    assert all(file.is_dir() for file in variables)
