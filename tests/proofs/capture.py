@@ -138,7 +138,7 @@ def measure(recording: Path, way: str) -> float:
     """Play the recording to a process that reads it in this way."""
     with RtspServer(launch=LAUNCH.format(recording)) as server:
         command = [sys.executable, "-m", "tests.proofs.capture", "--way", way, server.address()]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main() -> None:
