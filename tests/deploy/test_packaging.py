@@ -243,6 +243,15 @@ def test_the_role_installs_the_package_built_for_the_system():
     assert f"SUITES ?= {' '.join(built)}\n" in (CHECKOUT / "Makefile").read_text(encoding="utf-8")
 
 
+def test_messages_of_the_roles_refer_to_sections_that_exist():
+    tasks = "".join(file.read_text(encoding="utf-8") for file in (DEPLOY / "ansible").rglob("*.yml"))
+    references = re.findall(r"see '(.+)' in (\S+\.md)", tasks)
+
+    assert references
+    for section, page in references:
+        assert f"\n## {section}\n" in (CHECKOUT / page).read_text(encoding="utf-8")
+
+
 def test_a_vault_can_be_put_beside_the_example_variables_of_a_group_or_host():
     # Ansible ignores group_vars/NAME.yml if there is a folder group_vars/NAME.
     inventory = DEPLOY / "ansible" / "inventory"
