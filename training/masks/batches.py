@@ -58,7 +58,7 @@ def mixup(
     mixed_targets = own[:, None] * targets + other[:, None] * np.roll(targets, 1, axis=0)
     return (
         pixel_share * values + (1 - pixel_share) * np.roll(values, 1, axis=0),
-        mixed_targets / mixed_weights[:, None],
+        np.asarray(mixed_targets / mixed_weights[:, None], np.float32),
         mixed_weights,
     )
 
