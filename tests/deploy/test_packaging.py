@@ -259,3 +259,22 @@ def test_a_vault_can_be_put_beside_the_example_variables_of_a_group_or_host():
 
     assert variables
     assert all(file.is_dir() for file in variables)
+
+
+@pytest.mark.parametrize(
+    ("beside", "left"),
+    [((), []), (("fleet.yaml", "ca.pem"), ["ca.pem", "credentials/fleet-key", "fleet.yaml"])],
+    ids=["alone", "beside a fleet"],
+)
+def test_a_purge_keeps_what_belongs_to_the_fleet(tmp_path, beside, left):
+    folder = tmp_path / "etc" / "maskwatch"
+    (folder / "credentials").mkdir(parents=True)
+    names = ["config.yaml", "credentials/mqtt-password", "credentials/console-key", "credentials/fleet-key", *beside]
+    for name in names:
+        (folder / name).touch()
+
+    # No path of this machine.
+    script = re.sub(r"(?<!\w)/(?=(etc|opt|run|var)/)", f"{tmp_path}/", text("debian/postrm"))
+    subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, timeout=60)
+
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == left
