@@ -36,7 +36,7 @@ class ModelRecipe(RecipeSection):
         return "plain CNN" if self.architecture == "cnn" else f"MobileNetV2 {self.alpha:g}"
 
 
-SCENES_KEYS = {"sources", "splits", "poses", "min_face_px", "corrections"}
+SCENES_KEYS = ("sources", "splits", "poses", "min_face_px", "corrections")
 
 
 class DataRecipe(RecipeSection):
@@ -65,8 +65,10 @@ class DataRecipe(RecipeSection):
         given = [name for name in ("scenes", "folders", "faces") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of scenes, folders and faces, not {' and '.join(given) or 'none'}")
-        if not self.scenes and (of_scenes := sorted(SCENES_KEYS & self.model_fields_set)):
-            raise ValueError(f"only 'scenes' can have {' and '.join(map(repr, of_scenes))}")
+        # Not all that are set: the recipe in a run's folder has every key.
+        changed = [key for key in SCENES_KEYS if getattr(self, key) != DataRecipe.model_fields[key].default]
+        if changed and not self.scenes:
+            raise ValueError(f"only 'scenes' can have {' and '.join(map(repr, changed))}")
         if (self.faces is None) != (self.label is None):
             raise ValueError("'faces' and 'label' belong together")
         if "test" in self.splits:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from edge_agent.errors import ConfigError
 from training.masks.recipe import DataRecipe, MaskRecipe
 from training.recipe_file import read_recipe
+from training.run_folder import RECIPE, prepare_run_folder
 
 RECIPES = sorted((Path(__file__).parents[3] / "training" / "recipes").glob("*.yaml"))
 
@@ -78,6 +79,14 @@ def test_a_malformed_change_is_reported(tmp_path, change, told):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_project_is_good(path):
     assert read_recipe(path, MaskRecipe).name
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipe_in_the_folder_of_a_run_can_be_used_again(path, tmp_path):
+    recipe = read_recipe(path, MaskRecipe)
+    prepare_run_folder(tmp_path, recipe)
+
+    assert read_recipe(tmp_path / RECIPE, MaskRecipe) == recipe
 
 
 def test_the_project_has_recipes():
