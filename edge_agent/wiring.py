@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Face, Picture
     from edge_agent.host.systemd import Notifier
     from edge_agent.messages.message import Kind
+    from edge_agent.mqtt.kept_connection import KeptConnection
     from edge_agent.signals.signals import OutputPin
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
@@ -90,10 +91,13 @@ RECORD_SECONDS = 1.0
 
 
 @contextmanager
-def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: Callable[[], None]) -> Iterator[Agent]:
+def open_agent(
+    config: Config, notifier: Notifier, *, cameras: Cameras, kept: KeptConnection, reload: Callable[[], None]
+) -> Iterator[Agent]:
     """Build an agent and start its threads; on exit, workers stop first and the store closes last.
 
-    `cameras` outlive it: those with an unchanged section keep running under the next agent.
+    `cameras` and the `kept` connection to the broker outlive it: those with an unchanged section keep running under the
+    next agent.
 
     `reload` requests a reload of the configuration; it raises a ConfigError if that is invalid.
 
@@ -129,6 +133,7 @@ def open_agent(config: Config, notifier: Notifier, *, cameras: Cameras, reload: 
             store,
             config.mqtt,
             device=config.device.name,
+            kept=kept,
             listen_to=subscribed_topics(config),
             retained=RetainedNames(config.retained_file, current=retained_topics(config)),
         )

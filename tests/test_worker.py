@@ -24,6 +24,7 @@ from edge_agent.camera.feed import CameraFeed, FeedState
 from edge_agent.config.model import CameraConfig, CropsConfig
 from edge_agent.domain import Outcome, Person, Resolved
 from edge_agent.messages.ids import uuid7
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
 from edge_agent.worker import MAX_FRAMES, MAX_RESULTS, PAUSED_SECONDS, FrameResult, Worker
@@ -244,7 +245,7 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         if trouble == "broker":
             # It accepts the connection and never responds.
             broker = stack.enter_context(ScriptedBroker(lambda _level: b""))
-            publisher = Publisher(store, broker.config(), DEVICE)
+            publisher = Publisher(store, broker.config(), DEVICE, kept=KeptConnection())
             publisher.start()
             stack.callback(publisher.close, drain_seconds=0.0)
         recording.recorder.start()

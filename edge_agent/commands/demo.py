@@ -18,6 +18,7 @@ from edge_agent.config.model import shipped
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.systemd import Notifier
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.subscriber import follow_alerts
 from edge_agent.wiring import open_agent
 
@@ -44,8 +45,8 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
         config = _demo_config(options, stack)
         received = stack.enter_context(_subscriber(config.mqtt, device=config.device.name, ended=stop))
         began = time.monotonic()
-        cameras = stack.enter_context(Cameras())
-        with open_agent(config, Notifier(), cameras=cameras, reload=_refuse_to_reload) as agent:
+        cameras, kept = stack.enter_context(Cameras()), stack.enter_context(KeptConnection())
+        with open_agent(config, Notifier(), cameras=cameras, kept=kept, reload=_refuse_to_reload) as agent:
             sources = ", ".join(f"{name} ({shown_source(camera.source)})" for name, camera in config.cameras.items())
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)

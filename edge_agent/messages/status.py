@@ -37,6 +37,7 @@ ReasonCode: TypeAlias = Literal[
     "throttled",
     "slowed",
     "stopped",
+    "reloaded",
     "connection_lost",
 ]
 
@@ -98,6 +99,12 @@ def running(
 def stopped(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
     """The status of a device whose agent was stopped."""
     reason = Reason(code="stopped", text="the agent was stopped")
+    return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
+
+
+def reloaded(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
+    """The status of a device whose agent opens another connection because of a reload."""
+    reason = Reason(code="reloaded", text="the agent has ended this connection to reload its configuration")
     return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
 
 

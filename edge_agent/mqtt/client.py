@@ -27,7 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import UnavailableError
 from edge_agent.host.clock import boot_id
-from edge_agent.messages.status import connection_lost, stopped
+from edge_agent.messages.status import connection_lost, reloaded, stopped
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.bounded_client import MAX_MESSAGE_BYTES, BoundedClient
 from edge_agent.mqtt.publication import status_publication
@@ -288,13 +288,14 @@ class Connection:
         events, self._events = self._events, []
         return events
 
-    def close(self) -> None:
-        """Publish `offline` if there is a status, and disconnect properly."""
+    def close(self, *, in_reload: bool = False) -> None:
+        """Publish `offline` with its reason if there is a status, and disconnect properly."""
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
                 self._client.allow_in_flight(self._max_in_flight)
-                status = stopped(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
+                ended = reloaded if in_reload else stopped
+                status = ended(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
                 number = self.publish(status_publication(self._topics, status))
                 # Closing a socket with unread data resets the connection: the broker would lose the last messages and
                 # publish the will.

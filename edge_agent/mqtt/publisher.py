@@ -32,7 +32,6 @@ from edge_agent.mqtt.client import (
     Message,
     PubAck,
     TakenOverError,
-    open_connection,
 )
 from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
 from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.store import AlertStore
     from edge_agent.config.model import MqttConfig
     from edge_agent.messages.message import QueuedMessage
+    from edge_agent.mqtt.kept_connection import KeptConnection
     from edge_agent.mqtt.outbox import Ready
     from edge_agent.mqtt.retained import RetainedNames
 
@@ -137,17 +137,21 @@ class Publisher:
         mqtt: MqttConfig,
         device: str,
         *,
+        kept: KeptConnection,
         timing: Timing | None = None,
         listen_to: Sequence[str] = (),
         retained: RetainedNames | None = None,
     ) -> None:
         """`listen_to` are the topics (`+` and `#` allowed) to subscribe to at every connection.
 
+        `kept` is used by no other publisher before `close` has returned, and still has the connection then.
+
         Stale topics in `retained` are cleared at the broker.
         """
         self._store = store
         self._mqtt = mqtt
         self._device, self._topics = device, Topics(mqtt.topic_prefix, device)
+        self._kept = kept
         self._timing = timing or Timing()
         self._listen_to = tuple(listen_to)
         self._retained = retained
@@ -230,7 +234,7 @@ class Publisher:
         return [self._received.popleft() for _ in range(len(self._received))]
 
     def close(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
-        """Send pending messages for at most `drain_seconds`, publish `offline` and stop the thread.
+        """Send pending messages for at most `drain_seconds` and stop the thread; the connection stays open.
 
         Takes at most 1.5 s longer than that; unacknowledged messages stay in the outbox.
         """
@@ -266,10 +270,9 @@ class Publisher:
         return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_steady else 0.0  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
-        client_id = self._mqtt.client_id or f"maskwatch-{self._device}"
         known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
         self._disconnects.begin()
-        with open_connection(self._mqtt, client_id=client_id, device=self._device, limits=known) as connection:
+        with self._kept.use(self._mqtt, device=self._device, limits=known) as connection:
             self._disconnects.connected(at=time.monotonic())
             self._acknowledge_seconds, self._window = 0.0, 1
             self._sends_crops = self._mqtt.publish_crops and CROPS not in self._left_out
@@ -412,7 +415,10 @@ class Publisher:
     def _settle(self, pubacks: list[PubAck], connection: Connection) -> None:
         acknowledged = []
         for puback in pubacks:
-            sent = self._sent.pop(puback.number)
+            sent = self._sent.pop(puback.number, None)
+            if sent is None:
+                # Sent by an earlier publisher over this connection; if it is still in the outbox, it is sent again.
+                continue
             if sent.qos:
                 self._disconnects.accepted(sent.feature)
             if sent.row is None:

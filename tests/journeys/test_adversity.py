@@ -14,6 +14,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent.alerts.database import OUTBOX_COLUMNS
 from edge_agent.alerts.store import AlertStore
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publisher import Publisher, Timing
 from tests.journeys.agent import EXAMPLE, QUICK, AgentProcess
 from tests.mosquitto import Mosquitto
@@ -108,11 +109,12 @@ def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(t
     with (
         opened(file_full_of_alerts) as outbox,
         Mosquitto(tmp_path / "broker", settings="max_queued_messages 0") as broker,
+        KeptConnection() as kept,
         # With MQTT 5 paho needs 10 kB for the properties of each received message, which would be measured too.
         Listener(broker.port, version=MQTTProtocolVersion.MQTTv311) as listener,
     ):
         memory = Memory()
-        publisher = Publisher(outbox, broker.config(messages_per_second=5000), DEVICE)
+        publisher = Publisher(outbox, broker.config(messages_per_second=5000), DEVICE, kept=kept)
         publisher.start()
         eventually(lambda: publisher.state.sent > 100, "some are delivered")
         newest = put(outbox)
@@ -133,8 +135,8 @@ def test_ten_thousand_alerts_arrive_each_once_and_in_order_and_a_new_one_first(t
 
 def publish_in_vain(path, mqtt):
     """Add alerts to a full outbox that cannot deliver; return the memory used, and how many wait and were dropped."""
-    with opened(path) as outbox:
-        publisher = Publisher(outbox, mqtt, DEVICE, timing=IMPATIENT)
+    with opened(path) as outbox, KeptConnection() as kept:
+        publisher = Publisher(outbox, mqtt, DEVICE, kept=kept, timing=IMPATIENT)
         publisher.start()
         eventually(
             lambda: "refuses" in publisher.state.reason or "acknowledge" in publisher.state.reason,

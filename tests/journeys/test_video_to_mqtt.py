@@ -173,6 +173,33 @@ def test_sighup_applies_a_valid_configuration_and_rejects_an_invalid_one(broker,
         assert agent.wait() == 0
 
 
+def reason_codes(subscriber: Subscriber) -> set[str]:
+    """The codes of all reasons that the device's status has had."""
+    said = [json.loads(payload) for topic, payload in subscriber.messages if topic == "maskwatch/test-door/status"]
+    return {reason["code"] for status in said for reason in status["reasons"]}
+
+
+def test_a_reload_keeps_the_broker_connection_unless_its_settings_change(broker, tmp_path, a_live_camera):
+    config = a_config(broker, cameras={"live": {"source": a_live_camera}})
+    with AgentProcess(tmp_path / "agent", config) as agent, Subscriber(broker) as subscriber:
+
+        def reload(**sections: Any) -> None:
+            ready = agent.notifications.count("READY=1") + 1
+            agent.configure({**config, **sections})
+            assert agent.process is not None
+            agent.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: agent.notifications.count("READY=1") == ready, "reloaded")
+            wait_until(lambda: last_state(subscriber) == "online", "online")
+
+        wait_until(lambda: "READY=1" in agent.notifications, "ready")
+        reload(rules={"cooldown_seconds": 7})
+        assert not reason_codes(subscriber) & {"stopped", "reloaded", "connection_lost"}
+        reload(mqtt={**config["mqtt"], "keepalive_seconds": 60})
+        assert reason_codes(subscriber) & {"stopped", "reloaded", "connection_lost"} == {"reloaded"}
+        assert agent.end() == 0
+        wait_until(lambda: "stopped" in reason_codes(subscriber), "stopped")
+
+
 def test_the_demo_shows_the_whole_path_and_ends_by_itself(tmp_path):
     quick = [f"--set=faces.{key}={value}" for key, value in QUICK["faces"].items()]
     done = run_command("run", "--demo", *quick, env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})

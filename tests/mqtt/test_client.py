@@ -26,8 +26,8 @@ from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import BrokerLimits, Connection, Message, PubAck, open_connection
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publication import Publication, status_publication
-from edge_agent.mqtt.publisher import Publisher
 from edge_agent.mqtt.tls import tls_context
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import (
@@ -180,10 +180,10 @@ def test_the_configured_alpn_protocol_is_offered_in_tls(tmp_path):
 
 
 @pytest.mark.parametrize(("configured", "sent"), [("", "maskwatch-lobby"), ("thing-7", "thing-7")])
-def test_the_client_id_is_the_configured_one_or_derived_from_the_device(broker, store, configured, sent):
-    with closing(Publisher(store, broker.config(client_id=configured), DEVICE)) as publisher:
-        publisher.start()
-        eventually(lambda: publisher.state.connected, "connected")
+def test_the_client_id_is_the_configured_one_or_derived_from_the_device(broker, configured, sent):
+    mqtt = broker.config(client_id=configured)
+    with KeptConnection() as kept, kept.use(mqtt, device="lobby", limits=BrokerLimits()):
+        pass
 
     assert f" as {sent} (" in broker.log_file.read_text()
 

@@ -27,6 +27,7 @@ from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import MqttConfig
 from edge_agent.messages.alert import CropFile
 from edge_agent.mqtt.client import Message, open_connection
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.publisher import ROWS_IN_FLIGHT, Publisher, Timing
 from edge_agent.mqtt.retained import RetainedNames
@@ -56,13 +57,14 @@ IMPATIENT = Timing(
 
 
 @contextmanager
-def publishing(store, mqtt, timing=IMPATIENT, listen_to=()):
-    publisher = Publisher(store, mqtt, DEVICE, timing=timing, listen_to=listen_to)
-    publisher.start()
-    try:
-        yield publisher
-    finally:
-        publisher.close()
+def publishing(store, mqtt, timing=IMPATIENT, listen_to=(), retained=None):
+    with KeptConnection() as kept:
+        publisher = Publisher(store, mqtt, DEVICE, kept=kept, timing=timing, listen_to=listen_to, retained=retained)
+        publisher.start()
+        try:
+            yield publisher
+        finally:
+            publisher.close()
 
 
 def take_alert(listener):
@@ -282,10 +284,12 @@ def test_alerts_of_a_killed_process_are_sent_by_the_next(tmp_path):
         from pathlib import Path
         from edge_agent.config.model import MqttConfig
         from edge_agent.alerts.store import AlertStore
+        from edge_agent.mqtt.kept_connection import KeptConnection
         from edge_agent.mqtt.publisher import Publisher
         from tests.mqtt.samples import BOOT_ID, DEVICE, put
         store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
-        publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE)
+        mqtt = MqttConfig(host="127.0.0.1", port=int(sys.argv[2]))
+        publisher = Publisher(store, mqtt, DEVICE, kept=KeptConnection())
         publisher.start()
         for _ in range(3):
             put(store)
@@ -702,13 +706,14 @@ def test_alerts_are_sent_although_the_subscription_is_denied(store, caplog):
 
 
 def test_closing_sends_pending_messages_and_goes_offline(broker, store):
-    publisher = Publisher(store, broker.config(), DEVICE)
     with Listener(broker.port) as listener:
-        publisher.start()
-        for _ in range(50):
-            put(store)
+        with KeptConnection() as kept:
+            publisher = Publisher(store, broker.config(), DEVICE, kept=kept)
+            publisher.start()
+            for _ in range(50):
+                put(store)
 
-        publisher.close(drain_seconds=TIMEOUT_SECONDS)
+            publisher.close(drain_seconds=TIMEOUT_SECONDS)
 
         assert store.count() == 0
         assert json.loads(listener.take("/status").payload)["state"] == "offline"
@@ -716,8 +721,8 @@ def test_closing_sends_pending_messages_and_goes_offline(broker, store):
 
 def test_closing_ends_within_the_given_drain_time(store):
     put(store)
-    with ScriptedBroker(lambda _level: WELCOME_5) as broker:
-        publisher = Publisher(store, broker.config(), DEVICE)
+    with ScriptedBroker(lambda _level: WELCOME_5) as broker, KeptConnection() as kept:
+        publisher = Publisher(store, broker.config(), DEVICE, kept=kept)
         publisher.start()
         eventually(lambda: bool(broker.received), "the alert is on its way")
         began = time.monotonic()
@@ -730,7 +735,7 @@ def test_closing_ends_within_the_given_drain_time(store):
 
 
 def test_closing_does_not_wait_for_an_unreachable_broker(store):
-    publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=free_port()), DEVICE)
+    publisher = Publisher(store, MqttConfig(host="127.0.0.1", port=free_port()), DEVICE, kept=KeptConnection())
     put(store)
     publisher.start()
     eventually(lambda: "refused" in publisher.state.reason, "the broker is found to be away")
@@ -968,6 +973,7 @@ def test_an_oversized_incoming_message_is_discarded_without_buffering(tmp_path, 
         from edge_agent.config.model import MqttConfig
         from edge_agent.alerts.store import AlertStore
         from edge_agent.mqtt import client
+        from edge_agent.mqtt.kept_connection import KeptConnection
         from edge_agent.mqtt.publisher import Publisher
         from tests.mqtt.samples import BOOT_ID, DEVICE, put
         if sys.argv[3] == "4":
@@ -976,9 +982,9 @@ def test_an_oversized_incoming_message_is_discarded_without_buffering(tmp_path, 
                 return opened(mqtt, limits=replace(limits, mqtt_5=False), **named)
             client.Connection = open_old
         store = AlertStore(Path(sys.argv[1]), boot_id=BOOT_ID)
-        publisher = Publisher(
-            store, MqttConfig(host="127.0.0.1", port=int(sys.argv[2])), DEVICE, listen_to=["maskwatch/lobby/commands/+"]
-        )
+        mqtt = MqttConfig(host="127.0.0.1", port=int(sys.argv[2]))
+        topics = ["maskwatch/lobby/commands/+"]
+        publisher = Publisher(store, mqtt, DEVICE, kept=KeptConnection(), listen_to=topics)
         publisher.start()
         heard = []
         while not any(message.payload == b"last" for message in heard):
@@ -1065,10 +1071,8 @@ def test_retained_messages_of_an_old_device_name_are_cleared_once(tmp_path, brok
         before.take("/old/status")
     retained = RetainedNames(file, current=[STATUS])
 
-    publisher = Publisher(store, broker.config(), DEVICE, timing=IMPATIENT, retained=retained)
-    publisher.start()
-    eventually(lambda: not retained.stale, "both are cleared")
-    publisher.close()
+    with publishing(store, broker.config(), retained=retained):
+        eventually(lambda: not retained.stale, "both are cleared")
 
     with Listener(broker.port) as after:
         # Retained messages arrive first.
@@ -1081,11 +1085,11 @@ def test_retained_messages_of_an_old_device_name_are_cleared_once(tmp_path, brok
 def test_retained_messages_that_another_user_must_clear_are_logged_once_with_the_command(tmp_path, store, caplog):
     retained = RetainedNames(tmp_path / "retained.json", current=["maskwatch/old/status"])
     retained = RetainedNames(tmp_path / "retained.json", current=[STATUS])
-    with StrictBroker((STATUS,)) as strict:
-        publisher = Publisher(store, strict.config(), DEVICE, timing=HANGING_UP, retained=retained)
-        publisher.start()
+    with (
+        StrictBroker((STATUS,)) as strict,
+        publishing(store, strict.config(), timing=HANGING_UP, retained=retained) as publisher,
+    ):
         eventually(lambda: not retained.stale, "it is given up")
-        publisher.close()
 
     assert publisher.state.left_out == ()
     assert "mosquitto_pub -r -n -t maskwatch/old/status" in caplog.text

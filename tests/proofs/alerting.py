@@ -32,6 +32,7 @@ from edge_agent.host.clock import is_clock_synchronised
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
+from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publisher import Publisher, Timing
 from tests.values import a_face, a_track, an_alert
 
@@ -127,8 +128,8 @@ def live(folder: Path, port: int, boot_id: str, seconds: float) -> None:
     """One life of an agent, unless it is killed earlier."""
     mqtt = MqttConfig(host="127.0.0.1", port=port, messages_per_second=5000, publish_crop_paths=True)
     file = folder / "state" / "alerts.sqlite"
-    with closing(ReportingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store:
-        publisher = Publisher(store, mqtt, "lobby", timing=IMPATIENT)
+    with closing(ReportingStore(file, boot_id=boot_id, max_messages=MAX_MESSAGES)) as store, KeptConnection() as kept:
+        publisher = Publisher(store, mqtt, "lobby", kept=kept, timing=IMPATIENT)
         publisher.start()
         recorder = a_recorder(store, publisher, folder, boot_id)
         recorder.start()
