@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from edge_agent.config.load import SYSTEM_FILE
 from edge_agent.config.model import is_loopback, shipped
 from edge_agent.diagnosis.finding import quoted
 from edge_agent.errors import ConfigError
@@ -87,12 +88,12 @@ def fix_console(console: ConsoleConfig, error: Exception) -> str:
 
 
 def fix_broker(mqtt: MqttConfig, error: Exception) -> str:
-    """Edit the password, show the certificate, start the broker, or show whether its host answers."""
+    """Edit the password or the keys of it, show the certificate, start the broker, or show whether its host answers."""
     message = str(error)
     if CREDENTIALS in message:
         return "sudo systemctl start edge-agent"
-    if "password" in message and mqtt.password_file is not None:
-        return f"sudoedit {quoted(mqtt.password_file)}"
+    if "password" in message:
+        return f"sudoedit {quoted(mqtt.password_file or SYSTEM_FILE)}"
     if "certificate" in message and mqtt.ca_file is not None:
         return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {quoted(mqtt.ca_file)} </dev/null"
     if is_loopback(mqtt.host):

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
+from edge_agent.config.load import SYSTEM_FILE
 from edge_agent.config.model import Config
 from edge_agent.diagnosis.camera import check_camera
 from edge_agent.diagnosis.examination import examine
@@ -118,8 +119,11 @@ def test_an_unreachable_or_refusing_broker_has_a_command(tmp_path):
     with Mosquitto(tmp_path / "broker", users={"door": "the password"}) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "door", "password_file": str(password_file)}
         found = examined(tmp_path, mqtt=mqtt)
+        del mqtt["password_file"]
+        without_password = examined(tmp_path, mqtt=mqtt)
 
     assert found["broker"].fix == f"sudoedit {password_file}"
+    assert (without_password["broker"].fix, without_password["broker"].exit_code) == (f"sudoedit {SYSTEM_FILE}", 75)
 
 
 def test_a_password_provided_by_systemd_needs_the_service_to_run(tmp_path):
