@@ -1,9 +1,9 @@
-"""Does the kiosk show the display on the whole screen? Runs its session and browser without a screen.
+"""Does the kiosk fill the screen with the display, and hide its token? Runs its session and browser without a screen.
 
     python -m tests.proofs.kiosk PICTURE.png
 
 Needs sway, chromium, grim and root, because the session runs as a separate user. The screen is a headless output of
-wlroots. Exits with 1 if the page does not fill it.
+wlroots. Exits with 1 if the page does not fill it, something covers it, or a command line has the token.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from edge_agent.domain import Nearest
 from edge_agent.vision.images import read_picture
-from tests.console.served import at_the_door, served
+from tests.console.served import TOKEN, at_the_door, served
 from tests.faces import HOPPER, portrait
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ RED_BGR = (26, 32, 176)
 """Colour of the sign for a person without a mask, as in the style sheet."""
 LEAST_RED_SHARE = 0.3
 """The other half of the screen shows the camera."""
+CORNER_PX = 40
+"""Square in which there is only the colour of the sign."""
 WITHIN_SECONDS = 120.0
 FRAMES, FRAME_SECONDS = 10, 0.3
 """Frames of the camera between two screenshots, and their interval."""
@@ -53,7 +56,7 @@ def shown(console: Served, folder: Path, picture: Path) -> float:
         "WLR_BACKENDS": "headless",
         "WLR_RENDERER": "pixman",
         "WLR_LIBINPUT_NO_DEVICES": "1",
-        "MASKWATCH_DISPLAY": f"http://127.0.0.1:{console.config.console.port}/display/door",
+        "MASKWATCH_DISPLAY": f"http://127.0.0.1:{console.config.console.port}/display/door?lang=de#token={TOKEN}",
     }
     configuration = folder / "kiosk.sway"
     # There is no GPU for the browser.
@@ -90,6 +93,10 @@ def _watch(console: Served, environment: dict[str, str], picture: Path) -> float
             subprocess.run(["grim", picture], env=of_screen, check=False, capture_output=True)
             share = red_share(read_picture(picture)) if picture.is_file() else 0.0
             shown += share >= LEAST_RED_SHARE
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        # A process may end meanwhile.
+        with suppress(OSError):
+            assert TOKEN.encode() not in command.read_bytes(), f"{command}: every user can read the token"
     return share
 
 
@@ -102,11 +109,18 @@ def red_share(image: Image) -> float:
 def main() -> int:
     """Take the screenshot and judge it."""
     (picture,) = map(Path, sys.argv[1:])
-    with tempfile.TemporaryDirectory() as name, served(Path(name) / "console", display={"enabled": True}) as console:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory())
+        token_file = Path(name) / "token"
+        token_file.write_text(TOKEN, encoding="utf-8")
+        display = {"enabled": True, "token_file": token_file}
+        console = stack.enter_context(served(Path(name) / "console", token_file=token_file, display=display))
         share = shown(console, Path(name), picture)
         log = (Path(name) / "log").read_text(encoding="utf-8", errors="replace")
+        # The browser's offer to translate would cover this corner.
+        corner = red_share(read_picture(picture)[:CORNER_PX, -CORNER_PX:])
     print(f"{share:.0%} of the screen has the colour of the sign; the picture is {picture}")
-    if share < LEAST_RED_SHARE:
+    if share < LEAST_RED_SHARE or corner < 1.0:
         print(log, file=sys.stderr)
         return 1
     return 0
