@@ -48,11 +48,17 @@ class BrokerConfig(Section):
     management_port: int = Field(15672, ge=1, le=65535, description="Port of the management API")
     virtual_host: str = Field("maskwatch", min_length=1, description="Virtual host of the fleet")
     username: str = Field("maskwatch-fleet", min_length=1, description="User of the fleet's own processes")
-    password_file: FilePath | None = Field(None, description="File whose first line is the password; empty: 'guest'")
+    password_file: FilePath | None = Field(
+        None,
+        description="File whose first line is the password; the unit's credential broker-password takes precedence. "
+        "Empty: 'guest'",
+    )
     tls: bool = Field(False, description="Use TLS and verify the brokers' certificates")
     ca_file: FilePath | None = Field(None, description="Certificate authority of the brokers; empty: the system's")
     cert_file: FilePath | None = Field(None, description="Client certificate, if the brokers require one")
-    key_file: FilePath | None = Field(None, description="Private key of the certificate")
+    key_file: FilePath | None = Field(
+        None, description="Private key of the certificate; the unit's credential broker-key takes precedence"
+    )
     max_queue_bytes: int = Field(
         4_000_000_000, ge=1_000_000, description="A full queue rejects messages, and devices keep them"
     )
@@ -83,7 +89,8 @@ class WebConfig(Section):
     key_file: FilePath | None = Field(None, description="Private key of the certificate")
     token_file: FilePath | None = Field(
         None,
-        description="File whose first line is the token of programs ('Authorization: Bearer'), which have read access",
+        description="File whose first line is the token of programs ('Authorization: Bearer'), which have read access; "
+        "the unit's credential web-token takes precedence",
     )
     max_requests_per_second: float = Field(50.0, ge=0.1, le=10_000.0, description="Maximum rate per client address")
     silent_seconds: float = Field(
@@ -121,7 +128,8 @@ class RolloutConfig(Section):
     )
     online_key_file: FilePath | None = Field(
         None,
-        description="Private key of the server, which signs the progress of roll-outs; people keep theirs elsewhere",
+        description="Private key of the server, which signs the progress of roll-outs; people keep theirs elsewhere; "
+        "the unit's credential rollout-key takes precedence",
     )
     url: RepositoryUrl = Field(
         "",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta, timezone
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +11,7 @@ from psycopg_pool import ConnectionPool
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
+from fleet.credentials import secret_file
 
 if TYPE_CHECKING:
     from fleet.config import DatabaseConfig
@@ -29,8 +28,6 @@ DAYS_BEFORE = 3
 """After an outage devices deliver messages that are days old; older ones go into the default partition."""
 DAYS_AHEAD = 3
 MAINTENANCE_LOCK = 7_301_902
-CREDENTIAL = "database-password"
-"""The systemd credential. Read here, as libpq ignores password files that are readable by their group."""
 
 
 def connect(config: DatabaseConfig, *, application: str) -> psycopg.Connection:
@@ -85,11 +82,10 @@ def parameters(config: DatabaseConfig, *, application: str) -> dict[str, Any]:
 
 
 def _password(config: DatabaseConfig) -> str | None:
-    """The password from the service's credential or from the file; None lets libpq look for one."""
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL)
-    if credential.is_absolute() and credential.is_file() and credential.read_bytes().strip():
-        return read_password(credential, key="the unit's LoadCredential")
-    return read_password(config.password_file, key="database.password_file") if config.password_file else None
+    """The password; None lets libpq look for one."""
+    # Read here, as libpq ignores password files that are readable by their group.
+    file = secret_file("database-password", config.password_file)
+    return read_password(file, key="database.password_file") if file else None
 
 
 def open_database(config: DatabaseConfig, *, application: str) -> psycopg.Connection:

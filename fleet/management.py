@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
+from fleet.credentials import secret_file
 from fleet.definitions import definitions, device_permissions, require_device_id
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def password(config: BrokerConfig) -> str:
     Raises:
         ConfigError: its file cannot be read.
     """
-    return read_password(config.password_file, key="broker.password_file") if config.password_file else GUEST
+    file = secret_file("broker-password", config.password_file)
+    return read_password(file, key="broker.password_file") if file else GUEST
 
 
 def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
@@ -50,7 +52,7 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
         if config.cert_file is not None:
-            context.load_cert_chain(config.cert_file, config.key_file)
+            context.load_cert_chain(config.cert_file, secret_file("broker-key", config.key_file))
     except OSError as error:
         raise ConfigError(f"broker.ca_file, cert_file, key_file: not readable certificates: {error}") from error
     return context

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from edge_agent.errors import ConfigError
 from edge_agent.messages.rollout import ModelName, Version
 from fleet.commands.periodic import repeat
+from fleet.credentials import secret_file
 from fleet.rollout import reports
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.release import accepted_devices, decide
@@ -280,6 +281,7 @@ def _repository(config: FleetConfig) -> Repository:
 
 
 def _online(config: FleetConfig) -> CryptoSigner:
-    if config.rollout.online_key_file is None:
+    file = secret_file("rollout-key", config.rollout.online_key_file)
+    if file is None:
         raise ConfigError("rollout.online_key_file: not given; make a key by 'maskwatch-fleet rollout key'")
-    return read_signer(config.rollout.online_key_file)
+    return read_signer(file)

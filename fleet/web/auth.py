@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.config.secrets import MIN_CHARACTERS, ConsoleSecrets, read_password
 from edge_agent.console.auth import Auth
+from fleet.credentials import secret_file
 from fleet.web.users import user_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class FleetAuth(Auth):
         Raises:
             ConfigError: it cannot be read, or is too short.
         """
-        file = config.token_file
+        file = secret_file("web-token", config.token_file)
         token = read_password(file, key="web.token_file", min_characters=MIN_CHARACTERS) if file else ""
         super().__init__(console_config(config), ConsoleSecrets(token=token))
         self._pool = pool

@@ -211,25 +211,6 @@ def test_partitions_can_be_created_for_any_day(connection: psycopg.Connection):
     assert rows(connection, "select to_regclass('maskwatch.counts_20200101') is not null") == [(True,)]
 
 
-def test_a_password_comes_from_the_unit_s_credential_or_else_from_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def password(config: DatabaseConfig) -> str | None:
-        found: str | None = database.parameters(config, application="test")["password"]
-        return found
-
-    file, credential = tmp_path / "password", tmp_path / database.CREDENTIAL
-    file.write_text("of the file\n")
-    config = DatabaseConfig(password_file=file)
-    assert (password(DatabaseConfig()), password(config)) == (None, "of the file")
-
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    credential.write_text("\n")
-    assert (password(DatabaseConfig()), password(config)) == (None, "of the file")
-    credential.write_text("of the unit\n")
-    assert (password(DatabaseConfig()), password(config)) == ("of the unit", "of the unit")
-
-
 def test_a_backup_is_restored(connection: psycopg.Connection, conninfo: str, postgres: Postgres, tmp_path: Path):
     put(connection, alert(sequence=1), alert(sequence=2))
     another, file = postgres.database(), tmp_path / "fleet.dump"

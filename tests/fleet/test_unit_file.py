@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import ConfigError
 from fleet.cli import build_parser
-from fleet.database import CREDENTIAL, STATEMENT_SECONDS
+from fleet.database import STATEMENT_SECONDS
 from tests.promises.test_unit_file import DEPLOY, MAX_EXPOSED, needs_systemd_analyze, the_unit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 UNIT_FILE = DEPLOY / "maskwatch-fleet@.service"
+FLEET = DEPLOY.parent / "fleet"
 SERVICES = ("ingest", "web", "notify", "rollout")
 
 
@@ -31,8 +33,11 @@ def test_the_watchdog_timeout_exceeds_the_statement_timeout():
     assert int(the_unit(UNIT_FILE)["Service"]["WatchdogSec"]) >= 2 * STATEMENT_SECONDS
 
 
-def test_the_unit_gives_each_process_the_database_password_as_a_credential():
-    assert f"LoadCredential={CREDENTIAL}:" in UNIT_FILE.read_text(encoding="utf-8")
+def test_the_unit_gives_each_process_the_credentials_that_the_code_reads():
+    code = "".join(file.read_text(encoding="utf-8") for file in FLEET.rglob("*.py"))
+    read = re.findall(r'secret_file\("([a-z-]+)"', code)
+    given = re.findall(r"^LoadCredential=([a-z-]+):", UNIT_FILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(read) == sorted(given)
 
 
 @needs_systemd_analyze
