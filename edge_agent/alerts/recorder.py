@@ -211,6 +211,7 @@ class Recorder:
             if at - self._tried_at >= RETRY_SECONDS:
                 self._tried_at = at
                 self._store.write_buffered()
+                self._store.follow_clock(now=datetime.now(timezone.utc))
             if at - self._swept_at >= SWEEP_SECONDS:
                 self._swept_at = at
                 self._sweep()
@@ -299,7 +300,7 @@ class Recorder:
         at, now = seconds_since_boot(), datetime.now(timezone.utc)
         # With an unsynchronised clock no hour counts as too old.
         counted_since = now - timedelta(days=self._keep_counts_days) if is_clock_synchronised() else None
-        self._store.sweep(at=at, now=now, keep_days=self._keep_days, people_before=counted_since)
+        self._store.sweep(at=at, now=now, keep_days=self._keep_days, counts_before=counted_since)
         try:
             waiting = self._store.crops_of_waiting()
         except UnavailableError:

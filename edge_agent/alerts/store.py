@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -39,6 +39,7 @@ from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
     day_of,
+    following,
     grouped,
     merged,
     row_of,
@@ -91,6 +92,15 @@ class Row:
     waited_seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """What was counted on a day, YYYY-MM-DD, in the device's time zone."""
+
+    name: str = ""
+    alerts: int = 0
+    people: tuple[PeopleRow, ...] = ()
+
+
 class AlertStore:
     """The agent's own connection, the only one that creates and salvages the file and assigns sequence numbers.
 
@@ -134,8 +144,9 @@ class AlertStore:
         self._buffered_people: list[PeopleRow] = []
         self._people: list[PeopleRow] = []
         """Since the start, all hours combined."""
-        self._people_of_day: tuple[str, list[PeopleRow]] = ("", [])
-        self._alerts_of_day: tuple[str, int] = ("", 0)
+        self._buffered_alerts: Counter[str] = Counter()
+        """By day."""
+        self._today = _Day()
         self._last_sweep: tuple[float, datetime] | None = None
         self._checked_at = float("-inf")
         self.write_error = ""
@@ -184,8 +195,9 @@ class AlertStore:
             self._rows[message.kind] += 1
             self._bytes += len(text)
             if message.kind == "alert":
-                day = day_of(message.when)
-                self._alerts_of_day = day, self._alerts_on(day) + 1
+                self._follow_day(message.when)
+                self._buffered_alerts[self._today.name] += 1
+                self._today = replace(self._today, alerts=self._today.alerts + 1)
             self._write_buffered()
 
     def put_event(self, kind: str, id: str, message: str) -> None:  # noqa: A002  (the word of the contract)
@@ -197,13 +209,18 @@ class AlertStore:
 
     def count_person(self, person: Person) -> None:
         """Count a person who has left. Durable when this returns, unless there is a write error."""
-        day = day_of(person.when)
         with self._lock:
+            self._follow_day(person.when)
             row = row_of(person)
             self._buffered_people = merged([*self._buffered_people, row])
             self._people = merged([*self._people, (row[0], 0, *row[2:])])
-            self._people_of_day = day, merged([*self._people_on(day), row])
+            self._today = replace(self._today, people=tuple(merged([*self._today.people, row])))
             self._write_buffered()
+
+    def follow_clock(self, *, now: datetime) -> None:
+        """Give `people_today` and `alerts_today` the figures of the day of `now`."""
+        with self._lock:
+            self._follow_day(now)
 
     def people(self) -> dict[str, PeopleCounts]:
         """Counts of people who have left since this store was opened, by camera."""
@@ -211,7 +228,7 @@ class AlertStore:
 
     def people_today(self, *, when: datetime) -> dict[str, PeopleCounts]:
         """Counts of people who have left since midnight in the device's time zone, by camera; across restarts."""
-        return grouped(self._people_on(day_of(when)), "camera")
+        return grouped(self._figures_of(when).people, "camera")
 
     def unsent_counts(self, *, cameras: Sequence[str], since: datetime | None, now: datetime) -> list[CountedPeriod]:
         """The completed hours and days not in the outbox yet; none while the disk cannot be read."""
@@ -289,7 +306,7 @@ class AlertStore:
 
     def alerts_today(self, *, when: datetime) -> int:
         """Number of alerts since midnight in the device's time zone; across restarts."""
-        return self._alerts_on(day_of(when))
+        return self._figures_of(when).alerts
 
     def crops_of_waiting(self) -> set[str]:
         """Names (without folder) of the crops that pending messages refer to.
@@ -305,11 +322,11 @@ class AlertStore:
             files = [file for (file,) in rows] + [row[5] for row in self._buffered.values() if row[5]]
         return {Path(file).name for file in files}
 
-    def sweep(self, *, at: float, now: datetime, keep_days: float, people_before: datetime | None = None) -> int:
+    def sweep(self, *, at: float, now: datetime, keep_days: float, counts_before: datetime | None = None) -> int:
         """Remove history entries that are too old or too many, and return their number; check for damage.
 
-        `at`: seconds since boot, including suspend. Setting the clock makes none older. People counts from before
-        `people_before` are removed, too. If the disk cannot be written, nothing is removed until the next sweep.
+        `at`: seconds since boot, including suspend. Setting the clock makes none older. Counts from before
+        `counts_before` are removed, too. If the disk cannot be written, nothing is removed until the next sweep.
         """
 
         def swept(database: sqlite3.Connection) -> int:
@@ -328,8 +345,9 @@ class AlertStore:
                     f"DELETE FROM alerts WHERE position IN ({surplus})",  # noqa: S608  (a constant)
                     (max(0, count - MAX_ENTRIES),),
                 ).rowcount
-                if people_before is not None:
-                    database.execute("DELETE FROM people WHERE hour < ?", (people_before.timestamp(),))
+                if counts_before is not None:
+                    database.execute("DELETE FROM people WHERE hour < ?", (counts_before.timestamp(),))
+                    database.execute("DELETE FROM alerts_of_day WHERE day < ?", (day_of(counts_before),))
                 database.execute(
                     "DELETE FROM events WHERE position <= (SELECT max(position) FROM events) - ?", (MAX_EVENTS,)
                 )
@@ -362,13 +380,24 @@ class AlertStore:
     def _is_buffering(self) -> bool:
         return bool(self._buffered or self._buffered_history or self._buffered_people)
 
-    def _people_on(self, day: str) -> list[PeopleRow]:
-        counted_day, rows = self._people_of_day
-        return rows if counted_day == day else []
+    def _figures_of(self, when: datetime) -> _Day:
+        today = self._today
+        return today if today.name == day_of(when) else _Day()
 
-    def _alerts_on(self, day: str) -> int:
-        counted_day, alerts = self._alerts_of_day
-        return alerts if counted_day == day else 0
+    def _follow_day(self, when: datetime) -> None:
+        """Read what was counted on this day, if it is another one: the clock may have been set to any day."""
+        if self._today.name != day_of(when):
+            self._today = self._try_disk(lambda database: self._read_day(database, when)) or _Day(day_of(when))
+
+    def _read_day(self, database: sqlite3.Connection, when: datetime) -> _Day:
+        name, begin = day_of(when), beginning_of("day", when)
+        end = following("day", begin)
+        (alerts,) = database.execute(
+            "SELECT coalesce(sum(alerts), 0) FROM alerts_of_day WHERE day = ?", (name,)
+        ).fetchone()
+        unsaved = [row for row in self._buffered_people if begin.timestamp() <= row[1] < end.timestamp()]
+        people = merged([*rows_between(database, begin, end), *unsaved])
+        return _Day(name, alerts + self._buffered_alerts[name], tuple(people))
 
     def _write_buffered(self) -> None:
         """Write buffered changes to disk in order, or drop those beyond the memory limit."""
@@ -378,6 +407,7 @@ class AlertStore:
             self._buffered.clear()
             self._buffered_history.clear()
             self._buffered_people = []
+            self._buffered_alerts.clear()
             self._dropped_unsaved.clear()
         else:
             dropped = self._make_room_in_memory()
@@ -400,8 +430,10 @@ class AlertStore:
                 "INSERT OR REPLACE INTO last_sequence VALUES (?, ?, ?)",
                 [(self._boot_id, kind, sequence) for kind, sequence in self._numbers_given()],
             )
-            database.execute("DELETE FROM alerts_of_day WHERE day != ?", (self._alerts_of_day[0],))
-            database.execute("INSERT OR REPLACE INTO alerts_of_day VALUES (?, ?)", self._alerts_of_day)
+            database.executemany(
+                "INSERT INTO alerts_of_day VALUES (?, ?) ON CONFLICT DO UPDATE SET alerts = alerts + excluded.alerts",
+                self._buffered_alerts.items(),
+            )
             dropped = self._make_room_on_disk(database)
             counts = Counter(kind for kind, _ in dropped) + self._dropped_unsaved
             for kind, messages in counts.items():
@@ -500,12 +532,7 @@ class AlertStore:
         self._position = max(self._position, last)
         dropped = Counter(dict(database.execute("SELECT kind, messages FROM dropped").fetchall()))
         self._dropped |= dropped + self._dropped_unsaved
-        # The latest day, and the higher count: this process may not have saved its own yet.
-        self._alerts_of_day = max([self._alerts_of_day, *database.execute("SELECT day, alerts FROM alerts_of_day")])
-        now = datetime.now(timezone.utc)
-        midnight = beginning_of("day", now)
-        unsaved = [row for row in self._buffered_people if row[1] >= midnight.timestamp()]
-        self._people_of_day = day_of(now), merged([*rows_between(database, midnight, None), *unsaved])
+        self._today = self._read_day(database, datetime.now(timezone.utc))
 
     def _go_on_numbering(self, sequences: Iterable[tuple[str, int]]) -> None:
         """Assign no number again, in this process or after an earlier one."""

@@ -409,15 +409,19 @@ def test_alerts_of_a_day_are_counted_over_restarts_and_damage(file, store):
     put(store, 1, 2)
     put(store, 3, when=NOON - timedelta(days=1))
     put(store, 4, 5)
+    # On a Raspberry Pi, which has no clock, they are days apart until NTP answers.
+    assert store.alerts_today(when=NOON) == 4
     store.close()
 
     with closing(AlertStore(file, boot_id="another")) as again:
-        assert again.alerts_today(when=NOON) == 2
+        again.follow_clock(now=NOON)
+        assert again.alerts_today(when=NOON) == 4
         again.close()
         with closing(sqlite3.connect(file)) as database:
             database.execute("DROP TABLE outbox")
         with closing(AlertStore(file, boot_id="another")) as salvaged:
-            assert salvaged.alerts_today(when=NOON) == 2
+            salvaged.follow_clock(now=NOON)
+            assert salvaged.alerts_today(when=NOON) == 4
             assert salvaged.alerts_today(when=NOON + timedelta(days=1)) == 0
 
 

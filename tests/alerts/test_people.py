@@ -175,11 +175,23 @@ def test_a_day_is_sent_after_its_last_hour(tmp_path):
     assert periods[1].begin == HOUR.replace(hour=0)
 
 
+def test_people_of_today_follow_a_clock_that_is_set_by_days(tmp_path):
+    before, after = HOUR - timedelta(days=2), HOUR + timedelta(days=3)
+    with opened(tmp_path) as store:
+        for when in (HOUR, before, after, before):
+            store.count_person(a_person(when=when))
+        for when, people in ((HOUR, 1), (before, 2), (after, 1), (before - timedelta(days=1), 0)):
+            store.follow_clock(now=when)
+            assert sum(counts.people for counts in store.people_today(when=when).values()) == people
+        store.count_person(a_person(when=HOUR))
+        assert store.people_today(when=HOUR)["door"].people == 2
+
+
 def test_a_sweep_removes_old_counts(tmp_path):
     with opened(tmp_path) as store:
         store.count_person(a_person())
         store.count_person(a_person(when=HOUR + timedelta(days=2)))
-        store.sweep(at=0.0, now=HOUR, keep_days=30, people_before=HOUR + timedelta(days=1))
+        store.sweep(at=0.0, now=HOUR, keep_days=30, counts_before=HOUR + timedelta(days=1))
 
     assert [row[1] for row in stored_people(tmp_path / "alerts.db")] == [int((HOUR + timedelta(days=2)).timestamp())]
 

@@ -131,6 +131,7 @@ def test_every_alert_is_counted_on_its_day(store, tmp_path):
 
     recording.finish()
 
+    store.follow_clock(now=NOON)
     assert store.alerts_today(when=NOON) == 2
 
 
