@@ -134,7 +134,7 @@ class StatusReporter:
         elif self._config.mqtt.home_assistant.enabled and is_birth(self._config, message):
             self._publisher.publish(self._discovery())
             self._published = None
-            self._publisher.send_unheard()
+            self._publisher.resend_held()
 
     def _discovery(self) -> Publication:
         has_temperature = self._machine_state.temperature_celsius is not None

@@ -100,7 +100,7 @@ class Mosquitto:
 
     def config(self, **keys: Any) -> MqttConfig:
         """A configuration for this broker in which alerts count as delivered without a subscriber."""
-        return MqttConfig(**{"host": "127.0.0.1", "port": self.port, "unheard_hold_seconds": 0, **keys})
+        return MqttConfig(**{"host": "127.0.0.1", "port": self.port, "no_subscribers_hold_seconds": 0, **keys})
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""

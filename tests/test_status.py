@@ -61,13 +61,13 @@ class Publisher:
     def __init__(self) -> None:
         self.published: list[Publication] = []
         self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
-        self.times_unheard_was_sent = 0
+        self.times_held_were_resent = 0
 
     def publish(self, publication: Publication) -> None:
         self.published.append(publication)
 
-    def send_unheard(self) -> None:
-        self.times_unheard_was_sent += 1
+    def resend_held(self) -> None:
+        self.times_held_were_resent += 1
 
 
 class Recorder:
@@ -523,7 +523,7 @@ def test_discovery_is_published_at_the_start_and_when_home_assistant_starts(devi
     device.reporter.receive(Message("homeassistant/status", b"online"), at=device.at)
 
     assert device.discoveries() == 2
-    assert device.publisher.times_unheard_was_sent == 1
+    assert device.publisher.times_held_were_resent == 1
     assert [status["state"] for status in device.tick()] == ["online"]
 
 

@@ -561,7 +561,7 @@ class MqttConfig(Section):
     expiry_seconds: int = Field(
         604_800, ge=0, le=4_294_967_295, description="MQTT message expiry for alerts, in seconds; 0 disables it"
     )
-    unheard_hold_seconds: Seconds = Field(
+    no_subscribers_hold_seconds: Seconds = Field(
         60.0,
         description="Seconds for which alerts that reached no subscriber are held and sent again; 0 disables it "
         "(MQTT 5 only)",

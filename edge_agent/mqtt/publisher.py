@@ -94,7 +94,7 @@ class Timing:
     """After a refusal messages of its kind pause for this long: usually the whole topic is denied."""
     refused_row_seconds: float = 60.0
     """The refused row itself waits longer, to let others go first in case only it is refused."""
-    unheard_pause_seconds: float = 2.0
+    no_subscribers_pause_seconds: float = 2.0
     """Delay before an alert that reached no subscriber is sent again; doubles each time."""
 
 
@@ -185,8 +185,8 @@ class Publisher:
         self._retries = Retries(
             refused_kind_seconds=self._timing.refused_pause_seconds,
             refused_row_seconds=self._timing.refused_row_seconds,
-            first_hold_seconds=self._timing.unheard_pause_seconds,
-            hold_seconds=mqtt.unheard_hold_seconds,
+            first_hold_seconds=self._timing.no_subscribers_pause_seconds,
+            hold_seconds=mqtt.no_subscribers_hold_seconds,
         )
         self._telemetry_at = float("-inf")
         self._rate_limit = TokenBucket(mqtt.messages_per_second)
@@ -224,7 +224,7 @@ class Publisher:
         row = Row(message.id, message.kind, message.as_json(), waited_seconds=0.0)
         self.publish(publication_of(row, self._mqtt, self._topics))
 
-    def send_unheard(self) -> None:
+    def resend_held(self) -> None:
         """Resend messages that reached no subscriber at once, because one has appeared."""
         self._retries.release()
         self._waker.wake()

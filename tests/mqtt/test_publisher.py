@@ -355,8 +355,8 @@ def test_an_alert_without_a_subscriber_is_held_and_resent_as_historical(broker, 
     pause_seconds = 600.0 if is_triggered else 0.2
     with publishing(
         store,
-        broker.config(unheard_hold_seconds=60),
-        timing=replace(IMPATIENT, unheard_pause_seconds=pause_seconds),
+        broker.config(no_subscribers_hold_seconds=60),
+        timing=replace(IMPATIENT, no_subscribers_pause_seconds=pause_seconds),
     ) as publisher:
         sent = put(store)
         publisher.wake()
@@ -366,15 +366,15 @@ def test_an_alert_without_a_subscriber_is_held_and_resent_as_historical(broker, 
 
         with Listener(broker.port) as listener:
             if is_triggered:
-                publisher.send_unheard()
+                publisher.resend_held()
             assert take_alert(listener) == {**sent, "historical": True}
             eventually(lambda: store.count() == 0, "delivered")
             assert listener.rest() == []
 
 
 def test_an_alert_without_a_subscriber_is_held_no_longer_than_configured(broker, store):
-    timing = replace(IMPATIENT, unheard_pause_seconds=0.1)
-    with publishing(store, broker.config(unheard_hold_seconds=0.4), timing=timing) as publisher:
+    timing = replace(IMPATIENT, no_subscribers_pause_seconds=0.1)
+    with publishing(store, broker.config(no_subscribers_hold_seconds=0.4), timing=timing) as publisher:
         put(store)
         publisher.wake()
         eventually(lambda: store.count() == 0, "it counts as delivered")
