@@ -16,7 +16,7 @@ from training.label_names import label_of
 from training.masks.examples import Example, list_pictures, read_scenes, with_pictures
 from training.masks.jitter import FaceCropper
 from training.masks.split import duplicate_groups, perceptual_hash
-from training.plotting import write_png
+from training.plotting import require_picture_format, write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +46,10 @@ def explore(dataset: Path, *, output: Path | None, duplicate_bits: int) -> str:
     """Summarise class folders or a COCO file as text; `output` gets a contact sheet.
 
     Raises:
-        ConfigError: there are no readable faces.
+        ConfigError: there are no readable faces, or `output` has a suffix of no format.
     """
+    if output is not None:
+        require_picture_format(output)
     examples = _examples(dataset)
     statistics = _collect_statistics(examples)
     if not statistics.sides:
@@ -150,4 +152,4 @@ def _write_sheet(tiles: dict[Class, list[Image]], output: Path) -> None:
             row += [np.zeros_like(row[0])] * (SHEET_COLUMNS - len(row))
             rows.append(np.hstack(row))
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_png(output, np.vstack(rows)[..., ::-1])
+    write_picture(output, np.vstack(rows)[..., ::-1])

@@ -1,4 +1,4 @@
-"""Plotting: figures of matplotlib, and pictures as PNG files."""
+"""Plotting: figures of matplotlib and pictures, in the format of their file names."""
 
 from __future__ import annotations
 
@@ -34,8 +34,29 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     return figure
 
 
+def require_plot_format(path: Path) -> None:
+    """Check, before the work for a plot, that it can be written under this name.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or does not write this format.
+    """
+    formats = new_figure(1, 1).canvas.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in formats:
+        raise ConfigError(f"{path}: plots are written as .{', .'.join(sorted(formats))}; choose one of these suffixes")
+
+
+def require_picture_format(path: Path) -> None:
+    """Check, before the work for a picture, that it can be written under this name.
+
+    Raises:
+        ConfigError: OpenCV does not write this format.
+    """
+    if not cv2.haveImageWriter(f"picture{path.suffix}"):
+        raise ConfigError(f"{path}: pictures of this suffix cannot be written; choose .png or .jpg")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, into a new folder if needed.
+    """Write a figure in the format of its suffix, into a new folder if needed.
 
     Raises:
         OSError: it cannot be written.
@@ -44,11 +65,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def write_png(path: Path, image: Image) -> None:
-    """Write a picture (BGR, uint8). Unlike `cv2.imwrite`, it reports a full disk.
+def write_picture(path: Path, image: Image) -> None:
+    """Write a picture (BGR, uint8) in the format of its suffix. Unlike `cv2.imwrite`, it reports a full disk.
 
     Raises:
         OSError: it cannot be written.
     """
-    _, data = cv2.imencode(".png", image)
+    _, data = cv2.imencode(path.suffix, image)
     path.write_bytes(data.tobytes())

@@ -11,6 +11,7 @@ from converter.model_kind import converted_model_of
 from converter.progress import with_progress
 from converter.sizes import as_table, evaluate_run, plot_sizes
 from edge_agent.command_line import add_command, number
+from training.plotting import require_plot_format
 
 if TYPE_CHECKING:
     import argparse
@@ -62,6 +63,8 @@ def add_to(commands: Any) -> None:
 
 def sizes(options: argparse.Namespace) -> int:
     """Evaluate and measure one run after the other, and print a table."""
+    if options.plot:
+        require_plot_format(options.plot)
     # Resolve all runs first, so that one without a converted model is reported at once.
     models = [(run, converted_model_of(run)) for run in options.runs]
     found = [

@@ -26,7 +26,7 @@ from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
 from training.faces.scenes import annotated_scenes
 from training.masks.examples import list_pictures
-from training.plotting import write_png
+from training.plotting import write_picture
 from training.run_folder import check_new_folder
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _backgrounds(scenes: Sequence[Scene], detect: Detect, random: np.random.Gene
 def _write(folder: Path, kind: str, pictures: Iterator[Image]) -> int:
     count = 0
     for count, picture in enumerate(pictures, 1):
-        write_png(folder / f"{kind}-{count:04}.png", picture)
+        write_picture(folder / f"{kind}-{count:04}.png", picture)
     return count
 
 

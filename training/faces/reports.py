@@ -17,7 +17,7 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import cut_region, resize
 from training.faces.metrics import SceneDetections, match, report
-from training.plotting import new_figure, save_figure, write_png
+from training.plotting import new_figure, save_figure, write_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def _draw_page(cases: list[tuple[float, SceneDetections, NDArray[np.float32], st
     blank = np.full((TILE_PX + STRIP_PX, TILE_PX, 3), 255, np.uint8)
     tiles += [blank] * (-len(tiles) % COLUMNS or (0 if tiles else COLUMNS))
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
-    write_png(path, np.vstack(rows))
+    write_picture(path, np.vstack(rows))
 
 
 def _tile(detections: SceneDetections, box: NDArray[np.float32], caption: str) -> Image:

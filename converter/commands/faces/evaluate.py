@@ -27,6 +27,7 @@ from edge_agent.command_line import number
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.classifier import open_classifier
+from training.plotting import require_plot_format
 
 if TYPE_CHECKING:
     import argparse
@@ -83,6 +84,8 @@ def evaluate_detectors_of(options: argparse.Namespace) -> int:
     """Evaluate each detector on the same pictures, with one thread."""
     if options.scenes is None:
         raise ConfigError(f"{options.models[0]}: a face detector needs --scenes, where every face has its box")
+    if options.plot:
+        require_plot_format(options.plot)
     settings = DetectorSettings(options.smallest, options.longer_side, options.min_score, options.runtime)
     scenes = scenes_of(options.scenes, split=options.split, source=options.source)
     empty = [face.path for face in faces_in(options.empty)] if options.empty else []
