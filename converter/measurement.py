@@ -21,11 +21,11 @@ import numpy as np
 from converter.drawn_faces import drawn_faces
 from converter.faces.candidates import DEFAULT_LONGER_SIDE_PX, DEFAULT_MIN_SCORE
 from converter.faces.files import detector_card_of
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import AgentError, ModelError
 from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import Interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from edge_agent.command_line import run_command
 from edge_agent.foreign_text import SafeArgumentParser, SafeReportFormatter
 from training.commands import empty, explore, merge, mine, synthesise, train
 from training.disk_errors import disk_errors_as_config_errors
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     import argparse
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 success, 78 invalid file or recipe, 130 interrupted."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(SafeReportFormatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # TensorFlow logs much at startup; only errors are of interest.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def action() -> int:
         options = build_parser().parse_args(arguments)
@@ -35,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write("edge-train: interrupted; to resume a training run, give the same command again\n")
             raise
 
-    return run_command(action, program="edge-train")
+    with quiet_tensorflow():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(SafeReportFormatter("%(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
+        return run_command(action, program="edge-train")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,6 @@ from converter.masks.networks import open_network
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PIXEL_RANGES
 from converter.model_kind import TFLITE_SUFFIX, is_detector
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.command_line import add_command, number
 from edge_agent.errors import ModelError
@@ -23,6 +22,7 @@ from edge_agent.foreign_text import safe
 from edge_agent.vision.card import model_bytes
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector.tflite import open_tflite_detector
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     import argparse

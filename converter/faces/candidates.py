@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from converter.model_kind import CARD_SUFFIX, CASCADE
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box, Face
 from edge_agent.errors import ConfigError
 from edge_agent.vision.card import model_bytes, read_detector_card
 from edge_agent.vision.detector.tflite import choose_input, open_tflite_detector
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import open_network
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,12 +17,12 @@ from converter.faces.cross_layer_equalization import equalize
 from converter.labelled_faces import faces_in, faces_of_scenes
 from converter.model_kind import run_file_of
 from converter.progress import print_message
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import calibration_samples, run_converter
 from edge_agent.errors import ConfigError, ModelError, PictureError
 from edge_agent.vision.detector.scaling import letterboxed
 from edge_agent.vision.images import read_picture
 from training.faces.network import open_network
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,12 +12,12 @@ import numpy as np
 
 from converter.drawn_faces import as_png, drawn_faces
 from converter.faces.conversion import InputSize
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import versions
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.card import DetectorCard, DetectorFile, GoldenFace, InputCard
 from edge_agent.vision.detector.tflite import TfliteDetector
 from edge_agent.vision.tflite import open_interpreter, probe_runtimes
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,9 +16,9 @@ from converter.masks.networks import open_network
 from converter.masks.outputs import LabelMapping
 from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
 from converter.model_kind import TFLITE_SUFFIX
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import ClassifierCard, read_classifier_card
 from edge_agent.vision.classifier import open_classifier
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -19,11 +19,11 @@ from converter.masks.confidence_calibration import (
 from converter.masks.metrics import Metrics, Reading, measure
 from converter.masks.verification import with_golden
 from converter.progress import print_message, with_progress
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError
 from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
 from training.masks.examples import with_pictures
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ import numpy as np
 from converter.masks.metrics import Share, is_chance
 from converter.masks.model_settings import MIN_LABELLED_PICTURES
 from converter.progress import with_progress
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.classifier import MaskClassifier
 from edge_agent.vision.tflite import open_interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

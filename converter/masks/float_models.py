@@ -14,11 +14,11 @@ import numpy as np
 from converter.masks.graphs import freeze, has_loop
 from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import calibration_samples, run_converter
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import OutputCard
 from edge_agent.vision.tensors import face_pixels, probabilities
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from converter.masks.comparison import Comparison, predict_converted
 from converter.masks.float_models import to_tflite
 from converter.masks.verification import Verification, make_card, verify
 from converter.progress import print_message, progress_step
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from converter.masks.custom_code import check_no_custom_code, check_no_operations, custom_layer_message
 from converter.masks.loaded_model import LoadedModel, describe_tensors
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

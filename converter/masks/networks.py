@@ -16,10 +16,10 @@ from converter.masks.graphs import freeze, size_set_by_layer, with_single_pictur
 from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import open_interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from converter.masks.keras_models import as_model_errors
 from converter.masks.loaded_model import LoadedModel, describe_tensors
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import numpy as np
 
 from converter.masks.custom_code import check_no_custom_code
 from converter.masks.keras_models import as_model_errors, from_keras, keras_of
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,9 +20,9 @@ from converter.masks.tflite_metadata import (
     labels_in_metadata,
     normalization_in_metadata,
 )
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from edge_agent.vision.tflite import open_interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

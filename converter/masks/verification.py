@@ -11,13 +11,13 @@ import numpy as np
 from converter.drawn_faces import as_png, drawn_faces
 from converter.masks.outputs import label_matrix
 from converter.masks.preprocessing import PIXEL_SCALES
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import versions
 from edge_agent.domain import NO_FACE
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import ClassifierCard, Golden, InputCard, OutputCard
 from edge_agent.vision.classifier import MaskClassifier, open_classifier
 from edge_agent.vision.tflite import Interpreter, RuntimeName, open_interpreter, probe_runtimes
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

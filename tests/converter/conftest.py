@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from converter.cli import main
-from converter.tensorflow_logs import quiet_tensorflow
 from tests.converter.colour_classifier import BLUE, RED, colour_classifier, write_pictures
 from tests.converter.red_detector import a_run, write_noise
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from converter.inspection import inspect_model
 from converter.masks.float_models import to_tflite
 from converter.masks.outputs import LabelMapping
 from converter.masks.overrides import ModelOverrides
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ModelError
 from tests.converter.colour_classifier import open_float_model
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

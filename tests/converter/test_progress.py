@@ -92,7 +92,7 @@ def test_a_step_prints_its_duration_while_tensorflow_output_is_suppressed():
     program = """
 import threading
 from converter import progress
-from converter.tensorflow_logs import quiet_tensorflow
+from training.tensorflow_logs import quiet_tensorflow
 
 progress.QUIET_SECONDS = 0.01
 with progress.show_progress("working"), progress.progress_step("loading"), quiet_tensorflow():

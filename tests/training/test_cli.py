@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -56,28 +57,28 @@ def test_help_does_not_load_tensorflow():
         ["explore", "faces", "--duplicate-bits", "65"],
     ],
 )
-def test_a_number_out_of_range_is_an_error_of_the_command_line(arguments, capsys):
+def test_a_number_out_of_range_is_an_error_of_the_command_line(arguments, capfd):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
 
     assert ended.value.code == 2
-    assert "is not a" in capsys.readouterr().err
+    assert "is not a" in capfd.readouterr().err
 
 
-def test_an_invalid_recipe_gives_one_message_and_status_78(tmp_path, class_folders, capsys):
+def test_an_invalid_recipe_gives_one_message_and_status_78(tmp_path, class_folders, capfd):
     assert main(["masks", str(a_recipe(tmp_path, class_folders, epohcs=3))]) == 78
 
-    assert "epohcs: unknown key" in capsys.readouterr().err
+    assert "epohcs: unknown key" in capfd.readouterr().err
 
 
-def test_an_empty_class_folder_gives_one_message_and_status_78(tmp_path, class_folders, capsys):
+def test_an_empty_class_folder_gives_one_message_and_status_78(tmp_path, class_folders, capfd):
     for path in (class_folders / "with_mask").iterdir():
         path.unlink()
     recipe = a_recipe(tmp_path, class_folders)
 
     assert main(["masks", str(recipe), "--output", str(tmp_path / "run")]) == 78
 
-    assert "with_mask: no pictures" in capsys.readouterr().err
+    assert "with_mask: no pictures" in capfd.readouterr().err
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
@@ -121,13 +122,13 @@ def test_synthesise_prints_the_number_of_pictures(tmp_path, shared, capsys):
 
 
 @pytest.mark.tensorflow
-def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path, class_folders, capsys):
+def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path, class_folders, capfd):
     (class_folders / "with_mask" / "broken.jpg").write_bytes(b"no picture")
     run = tmp_path / "run"
 
     assert main(["masks", str(a_recipe(tmp_path, class_folders)), "--output", str(run)]) == 0
 
-    assert capsys.readouterr().out.strip() == str(run / "model.keras")
+    assert capfd.readouterr().out.strip() == str(run / "model.keras")
     written = {path.name for path in run.iterdir()}
     assert written >= {
         "model.keras", "last.keras", "architecture.json", "run.json", "recipe.yaml", "faces.json", "history.csv",
@@ -141,7 +142,7 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
     assert len((run / "history.csv").read_text().splitlines()) == 3
 
     assert main(["masks", str(a_recipe(tmp_path, class_folders, seed=9)), "--output", str(run)]) == 78
-    assert "another recipe" in capsys.readouterr().err
+    assert "another recipe" in capfd.readouterr().err
 
 
 @pytest.mark.tensorflow
@@ -177,10 +178,12 @@ def test_a_killed_run_resumes_in_its_last_epoch(tmp_path, class_folders):
     run = tmp_path / "run"
     schedule = {"epochs": 400, "faces_per_epoch": 64, "batch_size": 8, "patience": 400}
     command = [*PROGRAM, "masks", str(a_recipe(tmp_path, class_folders, schedule=schedule)), "--output", str(run)]
-    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with (tmp_path / "stderr").open("wb") as stderr:
+        killed = subprocess.Popen(command, stderr=stderr)
     _wait_for(lambda: _epochs(run) >= 2, process=killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
+    assert not re.search("cuda|absl|tensorflow", (tmp_path / "stderr").read_text(), re.IGNORECASE)
     done = _epochs(run)
 
     resumed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -218,7 +221,7 @@ def test_a_run_that_ends_before_its_reports_are_written_has_no_model(tmp_path, c
 
 
 @pytest.mark.tensorflow
-def test_a_full_disk_gives_one_message_and_leaves_no_partial_model(tmp_path, class_folders, capsys):
+def test_a_full_disk_gives_one_message_and_leaves_no_partial_model(tmp_path, class_folders, capfd):
     run = tmp_path / "run"
     schedule = {"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}
     recipe = str(a_recipe(tmp_path, class_folders, schedule=schedule))
@@ -227,6 +230,6 @@ def test_a_full_disk_gives_one_message_and_leaves_no_partial_model(tmp_path, cla
         status = main(["masks", recipe, "--output", str(run)])
 
     assert status == 78
-    assert "make room, or choose another folder" in capsys.readouterr().err
+    assert "make room, or choose another folder" in capfd.readouterr().err
     assert not [path for path in run.glob("*.keras") if not path.name.startswith("epoch-")]
     assert main(["masks", recipe, "--output", str(run)]) == 0

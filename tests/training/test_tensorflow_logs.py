@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from converter.tensorflow_logs import quiet_tensorflow
+from training.tensorflow_logs import quiet_tensorflow
 
 
 def test_library_output_is_suppressed_and_our_own_is_printed(capfd, caplog):

@@ -11,13 +11,13 @@ import pytest
 from converter.cli import main
 from converter.masks.overrides import NO_OVERRIDES
 from converter.masks.tflite_networks import open_tflite_network
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, SIDE_PX, colour_classifier, coloured, write_pictures
 from tests.converter.model_maker import with_metadata
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
@@ -26,6 +25,7 @@ from tests.converter.colour_classifier import (
 )
 from tests.file_sizes import limited_file_size
 from training.coco import CocoFile
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

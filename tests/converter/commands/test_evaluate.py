@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
 from tests.converter.colour_classifier import BLUE, RED, colour_classifier, coloured, scores_of_whole, write_pictures
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from converter.cli import main
-from converter.tensorflow_logs import quiet_tensorflow
 from tests.converter.colour_classifier import colour_classifier
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

@@ -17,10 +17,10 @@ import pytest
 
 from converter.cli import main
 from converter.labelled_faces import labelled_faces_in
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
 from tests.converter.colour_classifier import scores_of_whole
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from converter.cli import main
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from tests.converter.colour_classifier import RUNTIMES, scores_of_whole
 from tests.converter.network_families import COLOURS, FAMILIES, a_classifier, a_face, write_faces
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,12 +11,12 @@ from converter.masks.float_models import to_tflite
 from converter.masks.outputs import LabelMapping
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import Preprocessing
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import FORMATS
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import Interpreter
 from tests.converter.colour_classifier import BLUE, RED, SIDE_PX, colour_classifier, coloured, open_float_model
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

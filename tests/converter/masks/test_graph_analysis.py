@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converter.masks.graph_analysis import input_scaling, meanings_of_single_output, output_kind_of
-from converter.tensorflow_logs import quiet_tensorflow
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

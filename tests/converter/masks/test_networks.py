@@ -9,9 +9,9 @@ import pytest
 
 from converter.masks.networks import open_network
 from converter.masks.overrides import ModelOverrides
-from converter.tensorflow_logs import quiet_tensorflow
 from edge_agent.errors import ConfigError, ModelError
 from tests.converter.colour_classifier import SIDE_PX, colour_classifier
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,10 +7,10 @@ import pytest
 
 from converter.masks.networks import open_network
 from converter.masks.overrides import ModelOverrides
-from converter.tensorflow_logs import quiet_tensorflow
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
 from edge_agent.vision.tflite import open_interpreter
+from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 
