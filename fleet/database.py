@@ -57,6 +57,9 @@ def connection_pool(config: DatabaseConfig, *, application: str) -> ConnectionPo
         min_size=1,
         max_size=MAX_CONNECTIONS,
         timeout=WAIT_SECONDS,
+        # The pool doubles the delay of each attempt. It begins anew after as long as a request waits, so that the first
+        # request after an outage gets its connection.
+        reconnect_timeout=WAIT_SECONDS,
         check=ConnectionPool.check_connection,
         open=False,
     )
