@@ -65,8 +65,10 @@ RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
 # Cameras are in the local network: ignore proxy settings of the environment.
 HTTP = {"http_proxy": ""}
 
-MULTIPART = "mpjpeg"
-"""FFmpeg's name of the format."""
+MULTIPART, HLS = "mpjpeg", "hls"
+"""FFmpeg's names of the formats."""
+# A longer distance between two packets is a new beginning of the time stamps.
+MAX_PACE_SECONDS = 10.0
 
 ENDED = "stopped delivering pictures; check its power and its cable"
 NO_VIDEO = "answers with something other than a video; check the path of the address"
@@ -266,6 +268,24 @@ class _Postponed:
         return packets
 
 
+class _Pace:
+    """When the packets of segments, which arrive seconds at once, are due: at the distances of their time stamps."""
+
+    def __init__(self) -> None:
+        self._offset_seconds = float("-inf")
+
+    def wait_seconds(self, packet: Packet[VideoStream], *, at: float) -> float:
+        """How long to hold a packet; one that is late or whose time stamp jumps is due now, and later ones after it."""
+        if packet.dts is None or packet.time_base is None:
+            return 0.0
+        stamp_seconds = float(packet.dts * packet.time_base)
+        left_seconds = self._offset_seconds + stamp_seconds - at
+        if 0.0 <= left_seconds <= MAX_PACE_SECONDS:
+            return left_seconds
+        self._offset_seconds = at - stamp_seconds
+        return 0.0
+
+
 class _Reader:
     """Reads packets from a stream so that no other thread waits for the network. Only its thread uses the container."""
 
@@ -274,6 +294,7 @@ class _Reader:
         self._packets: queue.SimpleQueue[tuple[Packet[VideoStream] | None, float]] = queue.SimpleQueue()
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
+        self._pace = _Pace() if container.format.name == HLS else None
         self.failure = ""
         """Why no more packets arrive; empty while they may."""
         # A daemon: a thread that waits for a hanging camera must not keep the process alive.
@@ -312,8 +333,10 @@ class _Reader:
                 if self._is_closed.is_set() or arrived_at - asked_at > TIMED_OUT_FRACTION * self._silence_seconds:
                     break
                 if packet.size:
-                    self._packets.put((packet, arrived_at))
-                asked_at = arrived_at
+                    if self._pace is not None:
+                        self._is_closed.wait(self._pace.wait_seconds(packet, at=arrived_at))
+                    self._packets.put((packet, time.monotonic()))
+                asked_at = time.monotonic()
             else:
                 self.failure = ENDED
         except av.error.ExitError:

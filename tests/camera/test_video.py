@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import av
@@ -46,6 +47,28 @@ def test_a_stream_plays_in_real_time():
 
     assert all(image is not None and image.shape == (240, 320, 3) for image in images)
     assert time.monotonic() - began < TIMEOUT_SECONDS
+
+
+def test_segments_that_arrive_at_once_are_played_in_real_time(tmp_path):
+    seconds, rate = 6, 25
+    source = ("-f", "lavfi", "-i", f"testsrc=size=320x240:rate={rate}:duration={seconds}")
+    # One key frame a segment, as servers send it.
+    segments = ("-f", "hls", "-hls_time", "3", "-force_key_frames", "expr:gte(t,n_forced*3)", "-hls_list_size", "0")
+    ffmpeg(*source, "-c:v", "libx264", "-preset", "ultrafast", "-g", "999", *segments, tmp_path / "live.m3u8")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            """Log nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began, pictures = time.monotonic(), 0
+        with closing(opened(f"http://127.0.0.1:{server.server_port}/live.m3u8")) as camera, suppress(CameraError):
+            while camera.grab():
+                pictures += 1
+        server.shutdown()
+    assert pictures > 0.9 * seconds * rate
+    assert time.monotonic() - began > 0.9 * seconds
 
 
 def test_a_power_loss_is_detected_at_once():
