@@ -30,7 +30,7 @@ def go_online(connection, device=DEVICE):
 def reasons_seen(listener):
     """The reason of each status that has arrived; empty for a device that is online."""
     listener.publish("maskwatch/all/status", b'{"reasons": [{"code": "last"}]}')
-    seen = []
+    seen: list[str] = []
     while seen[-1:] != ["last"]:
         reasons = json.loads(listener.take("/status").payload)["reasons"]
         seen.append(reasons[0]["code"] if reasons else "")
