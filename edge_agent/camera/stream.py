@@ -65,7 +65,7 @@ RTSP = {"rtsp_transport": "tcp", "allowed_media_types": "video"}
 # Cameras are in the local network: ignore proxy settings of the environment.
 HTTP = {"http_proxy": ""}
 
-MULTIPART, HLS = "mpjpeg", "hls"
+MULTIPART, HLS, RTSP_FORMAT = "mpjpeg", "hls", "rtsp"
 """FFmpeg's names of the formats."""
 # A longer distance between two packets is a new beginning of the time stamps.
 MAX_PACE_SECONDS = 10.0
@@ -268,8 +268,14 @@ class _Postponed:
         return packets
 
 
+def _arrives_at_once(container: InputContainer) -> bool:
+    """Whether packets arrive faster than they are to be played: segments, and recordings on a web server."""
+    name = container.format.name
+    return name == HLS or (name != RTSP_FORMAT and container.duration is not None)
+
+
 class _Pace:
-    """When the packets of segments, which arrive seconds at once, are due: at the distances of their time stamps."""
+    """When packets that arrive faster than they are to be played are due: at the distances of their time stamps."""
 
     def __init__(self) -> None:
         self._offset_seconds = float("-inf")
@@ -294,7 +300,7 @@ class _Reader:
         self._packets: queue.SimpleQueue[tuple[Packet[VideoStream] | None, float]] = queue.SimpleQueue()
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
-        self._pace = _Pace() if container.format.name == HLS else None
+        self._pace = _Pace() if _arrives_at_once(container) else None
         self.failure = ""
         """Why no more packets arrive; empty while they may."""
         # A daemon: a thread that waits for a hanging camera must not keep the process alive.
