@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] 
         with contextlib.ExitStack() as leftovers, contextlib.ExitStack() as reverted:
             for target, content in files.items():
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _remove_leftovers(target)
                 leftovers.callback(_remove, new[target])
                 _write_durably(new[target], content)
             for target in files:
@@ -80,6 +82,26 @@ def write_atomically(files: Mapping[Path, bytes], *, verify: Callable[[], None] 
 def _hidden(target: Path, kind: str) -> Path:
     """A file beside the target that belongs to this process alone."""
     return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the hidden files beside a target whose process was killed."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(new|previous)")
+    for path in target.parent.iterdir():
+        process = pattern.fullmatch(path.name)
+        if process and not _is_running(int(process[1])):
+            _remove(path)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Of another user.
+        pass
+    return True
 
 
 def _write_durably(path: Path, content: bytes) -> None:

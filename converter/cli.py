@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,11 @@ from training.disk_errors import disk_errors_as_config_errors
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+ENDED_BY_SIGNAL = 128
+"""What shells add to the number of the signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,10 +28,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         options = build_parser().parse_args(arguments)
-        with show_progress("working"), disk_errors_as_config_errors():
+        with ended_in_order(), show_progress("working"), disk_errors_as_config_errors():
             return int(options.action(options))
 
     return run_command(action, program="edge-convert")
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """End a command at SIGTERM or SIGHUP as at Ctrl-C: temporary files are removed, and processes of its own ended.
+
+    Signals that the caller ignores, as `nohup` does, stay ignored.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(ENDED_BY_SIGNAL + number)
+
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ends:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def build_parser() -> argparse.ArgumentParser:

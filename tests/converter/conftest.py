@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.converter.red_detector import a_run, write_noise
 from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -91,3 +93,19 @@ def converted_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = ("--calibration", str(noise), "--output", str(run))
     assert main(["convert", str(run), *places, "--sizes", "128x96,96x128"]) == 0
     return run
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where the machine lets us mount one; elsewhere a limit of the file size stands in for it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("mounting a tiny disk needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

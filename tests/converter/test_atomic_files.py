@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 
 import pytest
@@ -69,6 +68,22 @@ def test_existing_files_are_kept_until_the_new_ones_are_verified(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
 
 
+@pytest.mark.parametrize("is_running", [False, True])
+def test_files_of_a_killed_process_are_removed(tmp_path, is_running):
+    with subprocess.Popen(["sleep", "60"]) as process:
+        left = [tmp_path / f".a.tflite.{process.pid}.{kind}" for kind in ("new", "previous")]
+        if not is_running:
+            process.kill()
+            process.wait()
+        for path in left:
+            path.write_bytes(b"half")
+
+        write_atomically({tmp_path / "a.tflite": b"new"})
+        process.kill()
+
+    assert [path.exists() for path in left] == [is_running, is_running]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_copy_that_the_user_made_is_neither_deleted_nor_put_in_place(tmp_path, fails):
     (tmp_path / "a.tflite.bak").write_bytes(b"mine")
@@ -97,22 +112,6 @@ def test_a_file_that_grows_too_large_changes_nothing(tmp_path):
         write_atomically({tmp_path / "a.json": b"card", tmp_path / "a.tflite": bytes(2000)})
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.tflite": b"old"}
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A disk of 64 KiB, where the machine lets us mount one; elsewhere the file size limit above stands in for it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("mounting a tiny disk needs root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_changes_nothing(tiny_disk):

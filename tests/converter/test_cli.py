@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 
 import pytest
 
 from converter.cli import build_parser, main
+from tests.converter.colour_classifier import colour_classifier
+from training.tensorflow_logs import quiet_tensorflow
 
 COMMANDS = ("convert", "evaluate", "calibrate", "inspect", "bench", "sizes", "release")
 
@@ -66,6 +72,35 @@ def test_a_folder_that_is_a_file_is_reported_before_anything_is_loaded(arguments
     assert main(arguments) == 78
 
     assert "file is not a folder; " in capsys.readouterr().err
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_ended_by_a_signal_leaves_no_temporary_files(keras_3, faces, tmp_path, number):
+    with quiet_tensorflow():
+        colour_classifier(keras_3).save(tmp_path / "keras_model.h5")
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.write(tmp_path / "keras_model.h5", "keras_model.h5")
+        archive.writestr("labels.txt", "0 with_mask\n1 without_mask\n")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    # The tests may have been started in the background, where the shell ignores signals.
+    usual = "import signal; signal.signal(1, signal.SIG_DFL); signal.signal(2, signal.default_int_handler)"
+    program = f"{usual}; import sys; from converter.cli import main; sys.exit(main())"
+    places = ("--calibration", str(faces), "--output", str(tmp_path / "out"))
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "convert", str(tmp_path / "masks.zip"), *places],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        # The archive is unpacked before TensorFlow is loaded.
+        while not any(temporary.iterdir()) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(number)
+
+    assert process.returncode == 128 + number
+    assert not any(temporary.iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
