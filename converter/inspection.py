@@ -136,8 +136,8 @@ def inspect_model(content: bytes, *, name: str) -> Inspection:
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         graph = model.subgraphs[0]
-        names = _names(schema.BuiltinOperator)
-        dtypes = _names(schema.TensorType)
+        names = names_of(schema.BuiltinOperator)
+        dtypes = names_of(schema.TensorType)
         tensors = [_tensor(tensor, dtypes) for tensor in graph.tensors]
         sizes = [_constant_bytes(model, tensor) for tensor in graph.tensors]
         codes = [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
@@ -153,7 +153,8 @@ def inspect_model(content: bytes, *, name: str) -> Inspection:
         raise ModelError(f"{name}: damaged: {error!r}; copy or convert the model again") from error
 
 
-def _names(enumeration: Any) -> Mapping[int, str]:
+def names_of(enumeration: Any) -> Mapping[int, str]:
+    """The names of the values of an enumeration of TFLite's schema."""
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 

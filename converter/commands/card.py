@@ -79,7 +79,7 @@ def write_card(options: argparse.Namespace) -> int:
     folder = options.output or options.model.parent
     check_writable(folder)
     with progress_step("loading"):
-        network, content, output_kind = open_tflite_network(options.model, overrides)
+        network, content = open_tflite_network(options.model, overrides)
     pictures, labels = _pictures(options, network)
     settings = determine_settings(network, overrides, pictures, labels, force=options.force)
     advice = "give --calibration, faces in folders named after the labels"
@@ -90,7 +90,7 @@ def write_card(options: argparse.Namespace) -> int:
         settings.preprocessing,
         settings.outputs,
         network.outputs,
-        output_kind=output_kind,
+        scores=network.scores,
         single_output=settings.single_output,
     )
     name = options.name or (network.name if adapted == content else f"{network.name}{EDITED}")

@@ -1,28 +1,26 @@
 """Graph analysis: infers preprocessing and outputs from a frozen TensorFlow graph.
 
-A scaling at the start reveals the pixel range, the last operation whether the outputs are probabilities. Layers are
+A scaling at the start reveals the pixel range, the last operations the range of the outputs. Layers are
 not inspected: the same scaling is a Rescaling layer in one file, two operations of Keras 2 in another, and nameless in
 a SavedModel.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from converter.masks.output_range import FOLLOWED, UNLIMITED, range_behind, range_of_constant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from converter.masks.output_range import Range
     from converter.masks.outputs import SingleOutput
 
-OutputKind: TypeAlias = Literal["probabilities", "sigmoid", "logits"]
-
-_PASSES_BACK = {"Identity", "Cast", "Reshape", "Squeeze", "ClipByValue"}
-# One of their two inputs may be a constant limit.
-_LIMITS = {"Minimum", "Maximum"}
 # Operations with trained weights: no longer a fixed scaling.
 _FIRST_LAYERS = {"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3"}
 # The start of a recurrent layer, whose weights are used in a loop.
@@ -30,48 +28,31 @@ _LOOPS = {"TensorListFromTensor", "Enter", "While", "StatelessWhile"}
 
 # float32 has seven digits; subtracting two values costs one or two.
 _DIGITS = 5
-# Probabilities sum to 1 up to the steps of int8, 1/256 each.
-_SUM_TOLERANCE = 0.02
 # Outputs of 0..1 on a few pictures show a probability if they differ by at least this.
 _MIN_SPREAD = 0.25
 # Smaller fractions of a pixel step are rounding noise around 0.
 _MIN_OFFSET = 1e-4
 
 
-def output_kind_of(function: Any) -> OutputKind:
-    """The kind of the outputs, by the last operation."""
+def output_limits(function: Any) -> Range:
+    """The range in which the last operations keep the outputs."""
+    return _limits_of(function.outputs[0])
+
+
+def _limits_of(tensor: Any) -> Range:
     import tensorflow as tf
 
-    operation = function.outputs[0].op
-    while operation.type in _PASSES_BACK | _LIMITS:
-        inputs = [tensor.op for tensor in operation.inputs]
-        if operation.type in _LIMITS:
-            inputs = [origin for origin in inputs if origin.type != "Const"]
-            if len(inputs) != 1:
-                break
-        operation = inputs[0]
-    match operation.type:
-        case "Softmax":
-            return "probabilities"
-        case "Sigmoid":
-            return "sigmoid"
-        case _:
-            (pixels,) = function.inputs
-            return kind_of_values(lambda picture: np.asarray(function(tf.constant(picture))[0]), pixels.shape)
-
-
-def kind_of_values(value_of: Callable[[NDArray[np.float32]], NDArray[Any]], shape: Sequence[int]) -> OutputKind:
-    """The kind of the outputs, by their values; `shape` is that of the input.
-
-    Several are probabilities if they always sum to 1: those of a softmax made of separate operations, a sigmoid beside
-    its complement, the mean of two softmaxes.
-    """
-    random = np.random.default_rng(1)
-    for largest in (1, 255):
-        values = value_of(random.uniform(0, largest, shape).astype(np.float32)).reshape(-1)
-        if len(values) == 1 or values.min() < 0 or not np.isclose(values.sum(), 1, atol=_SUM_TOLERANCE):
-            return "logits"
-    return "probabilities"
+    constant = tf.get_static_value(tensor)
+    if constant is not None:
+        return range_of_constant(constant)
+    operation = tensor.op.type.upper()
+    if operation not in FOLLOWED:
+        return UNLIMITED
+    # The last input of a concatenation is its axis.
+    inputs = tensor.op.inputs[:-1] if operation == "CONCATV2" else tensor.op.inputs
+    return range_behind(
+        operation, [_limits_of(one) for one in inputs], outputs=tensor.shape[-1] if tensor.shape.rank else None
+    )
 
 
 def meanings_of_single_output(

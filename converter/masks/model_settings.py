@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converter.errors import AccuracyError
+from converter.masks.output_range import PROBABILITIES
 from converter.masks.outputs import labels_among, outputs_of
 from converter.masks.overrides import NO_OVERRIDES, ModelOverrides
 from converter.masks.preprocessing import (
@@ -95,6 +96,9 @@ class ModelSettings:
 def describe_network(network: Network, settings: ModelSettings, *, if_unverified: str) -> list[str]:
     """The network, its settings, and what is known of its accuracy; `if_unverified`: how it could be measured."""
     lines = [f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}"]
+    low, high = network.scores or PROBABILITIES
+    if (low, high) != PROBABILITIES:
+        lines.append(f"outputs {low:g}..{high:g}, scaled to probabilities: found in the file")
     lines += [*describe_settings(settings), *describe_low_accuracy(settings)]
     return lines if settings.accuracy is not None else [*lines, f"nothing could be verified: {if_unverified}"]
 
@@ -265,12 +269,20 @@ def _with_stated_output(network: Network, overrides: ModelOverrides) -> Network:
     meaning = overrides.single_output
     if meaning is None:
         return network
-    if network.outputs == 1 and meaning in network.single_output:
+    is_symmetric = network.scores is not None and network.scores[0] < 0
+    if network.outputs == 1 and is_symmetric and meaning == "logit":
+        # Decided at 0, as scores of -1..1 are.
+        return network
+    if network.outputs == 1 and not is_symmetric and meaning in network.single_output:
         return replace(network, single_output=(meaning,))
     if overrides.origin != NO_OVERRIDES.origin:
         # The card belongs to another model.
         return network
-    problem = f"it has {network.outputs} outputs" if network.outputs > 1 else "it ends in a sigmoid, a probability"
+    if network.outputs > 1:
+        problem = f"it has {network.outputs} outputs"
+    else:
+        low, high = network.scores or PROBABILITIES
+        problem = f"its last operation gives {low:g}..{high:g}, decided in the middle"
     raise ConfigError(f"{network.path}: --single-output {meaning}: {problem}; leave the option out")
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converter.masks.graph_analysis import OutputKind, input_scaling, meanings_of_single_output, output_kind_of
+from converter.masks.graph_analysis import input_scaling, meanings_of_single_output, output_limits
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
 from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
+from converter.masks.output_range import PROBABILITIES, range_of_scores
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from converter.masks.loaded_model import LoadedModel
+    from converter.masks.output_range import Range
     from converter.masks.outputs import SingleOutput
     from converter.masks.overrides import ModelOverrides
     from converter.masks.preprocessing import Colours
@@ -57,6 +59,7 @@ class Network:
     the range that the file states or a layer implies, `means` and `deviations` are stated per channel, in that range;
     `pixels_from` names where.
     `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
+    `scores` is the range of the file's outputs, scaled to 0..1 in `probabilities`; None if they are logits.
     `copies` is the number of threads that can call `probabilities` at once.
     `graph` is the frozen TensorFlow function to convert; None for a TFLite file.
     """
@@ -69,6 +72,7 @@ class Network:
     channels: int
     outputs: int
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    scores: Range | None = PROBABILITIES
     copies: int = 1
     graph: Any = None
     single_output: tuple[SingleOutput, ...] = ("probability",)
@@ -96,22 +100,25 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
     with quiet_tensorflow(), as_model_errors(loaded.path):
         function = _single_picture_function(loaded, overrides.size_px)
     with quiet_tensorflow():
+        import tensorflow as tf
+
         if not function.outputs[0].dtype.is_floating:
             raise ModelError(
                 f"{path}: gives the number of a label ({function.outputs[0].dtype.name}), not one score per label; "
                 "export the model without its last operation, an argmax or a rounding"
             )
         outputs = _count_outputs(function, loaded.path)
-        output_kind = output_kind_of(function)
-        if outputs == 1 and output_kind == "probabilities":
-            raise ModelError(
-                f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs"
-            )
+        scores = range_of_scores(
+            output_limits(function),
+            lambda picture: np.asarray(function(tf.constant(picture))[0]),
+            function.inputs[0].shape,
+            path=path,
+        )
         _, height, width, channels = (int(side) for side in function.inputs[0].shape)
-        graph = _with_probabilities(function, output_kind, outputs)
+        graph = _with_probabilities(function, scores, outputs)
         probabilities, copies = _as_function(graph, str(path))
         single_output: tuple[SingleOutput, ...] = ("probability",)
-        if outputs == 1 and output_kind == "logits":
+        if outputs == 1 and scores is None:
             single_output = meanings_of_single_output(probabilities, (1, height, width, channels))
             # Sorting by a truth value is stable.
             single_output = tuple(sorted(single_output, key=lambda meaning: meaning != loaded.single_output))
@@ -126,6 +133,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         channels=channels,
         outputs=outputs,
         probabilities=probabilities,
+        scores=scores,
         copies=copies,
         graph=graph,
         single_output=single_output,
@@ -243,19 +251,23 @@ def _count_outputs(function: Any, path: Path) -> int:
     return int(shape[-1])
 
 
-def _with_probabilities(function: Any, output_kind: OutputKind, outputs: int) -> Any:
+def _with_probabilities(function: Any, scores: Range | None, outputs: int) -> Any:
     """The frozen function with one row of float32 probabilities as output; itself if it gives them already."""
     import tensorflow as tf
 
-    needs_softmax = output_kind == "logits" and outputs > 1
+    low, high = scores or PROBABILITIES
+    needs_softmax, needs_scaling = scores is None and outputs > 1, (low, high) != PROBABILITIES
     output = function.outputs[0]
-    if not needs_softmax and tuple(output.shape) == (1, outputs) and output.dtype == tf.float32:
+    is_plain = tuple(output.shape) == (1, outputs) and output.dtype == tf.float32
+    if is_plain and not needs_softmax and not needs_scaling:
         return function
 
     def call(pixels: Any) -> Any:
         (raw,) = function(pixels)
         raw = tf.cast(tf.reshape(raw, [1, outputs]), tf.float32)
-        return tf.nn.softmax(raw) if needs_softmax else raw
+        if needs_softmax:
+            return tf.nn.softmax(raw)
+        return (raw - low) * (1 / (high - low)) if needs_scaling else raw
 
     return freeze(call, tuple(function.inputs[0].shape), "float32")
 

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converter.inspection import names_of
+from converter.masks.output_range import FOLLOWED, PROBABILITIES, UNLIMITED, range_behind, range_of_constant
 from converter.masks.outputs import label_matrix
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from converter.masks.graph_analysis import OutputKind
+    from converter.masks.output_range import Range
     from converter.masks.outputs import Output, SingleOutput
     from converter.masks.preprocessing import Preprocessing
 
@@ -27,26 +29,12 @@ PIXELS_SCALE = 1.0
 PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, -128
 """Required output quantization of int8 softmax and logistic."""
 MAX_WEIGHT = 127
-_PASSES_ON = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST", "MINIMUM", "MAXIMUM", "RELU_0_TO_1"}
 
 
-def tflite_output_kind(content: bytes) -> OutputKind | None:
-    """The kind of the outputs, by the last operator; None if it does not show it."""
+def output_limits(content: bytes) -> Range:
+    """The range in which the last operators keep the outputs."""
     editor = _Editor(content)
-    tensor = editor.graph.outputs[0]
-    while True:
-        operator = next((operator for operator in editor.graph.operators if tensor in operator.outputs), None)
-        if operator is None:
-            return None
-        match editor.name_of(operator):
-            case "SOFTMAX":
-                return "probabilities"
-            case "LOGISTIC":
-                return "sigmoid"
-            case name if name in _PASSES_ON:
-                tensor = operator.inputs[0]
-            case _:
-                return None
+    return editor.limits_of(editor.graph.outputs[0])
 
 
 def operators_of_tensorflow(content: bytes, *, name: str) -> list[str]:
@@ -69,29 +57,32 @@ def adapted_for_device(
     outputs: Sequence[Output],
     number: int,
     *,
-    output_kind: OutputKind,
+    scores: Range | None,
     single_output: SingleOutput = "probability",
 ) -> bytes:
     """Adapt a model to the device, which only resizes before it and expects one probability per label after it.
 
-    `number` is its number of outputs, `output_kind` their kind, `single_output` the meaning of a single one. The
-    content is returned unchanged if nothing is missing.
+    `number` is its number of outputs, `scores` their range, None for logits, `single_output` the meaning of a single
+    one. The content is returned unchanged if nothing is missing.
 
     Raises:
         ModelError: its tensors have types that cannot be extended.
     """
     editor = _Editor(content)
     matrix, bias = _output_layer(outputs, number)
-    if preprocessing.fits_card and output_kind != "logits" and _is_identity(matrix) and number > 1:
+    is_scaled = scores not in {None, PROBABILITIES}
+    if preprocessing.fits_card and scores == PROBABILITIES and _is_identity(matrix) and number > 1:
         return content
     if not preprocessing.fits_card:
         editor.prepend_preprocessing(preprocessing)
     if number == 1 and single_output == "logit":
         editor.append_activation("LOGISTIC")
-    elif number > 1 and output_kind == "logits":
+    elif number > 1 and scores is None:
         editor.append_activation("SOFTMAX")
-    if number == 1 or not _is_identity(matrix):
-        editor.append_dense(matrix, bias)
+    if number == 1 or is_scaled or not _is_identity(matrix):
+        low, high = scores or PROBABILITIES
+        matrix = matrix / np.float32(high - low)
+        editor.append_dense(matrix, bias - np.float32(low) * matrix.sum(axis=0))
     return editor.bytes()
 
 
@@ -117,9 +108,8 @@ class _Editor:
         self._schema = schema
         self.model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         self.graph = self.model.subgraphs[0]
-        self._names: Mapping[int, str] = {
-            value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
-        }
+        self._names = names_of(schema.BuiltinOperator)
+        self._activations = names_of(schema.ActivationFunctionType)
         # They refer to tensors that are no longer inputs or outputs.
         self.model.signatureDefs = []
 
@@ -127,6 +117,34 @@ class _Editor:
         """The name of a built-in operator."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def limits_of(self, index: int) -> Range:
+        """The range of a tensor, by the operators that lead to it."""
+        tensor = self.graph.tensors[index]
+        operator = next((operator for operator in self.graph.operators if index in operator.outputs), None)
+        if operator is None:
+            constant = self._constant_values(tensor)
+            return UNLIMITED if constant is None else range_of_constant(constant)
+        name = self.name_of(operator)
+        limits = UNLIMITED
+        if name in FOLLOWED:
+            # An optional input that is left out has the index -1.
+            inputs = [self.limits_of(one) for one in operator.inputs if one >= 0]
+            limits = range_behind(name, inputs, outputs=int(tensor.shape[-1]) if len(tensor.shape) else None)
+        fused = self._activations[getattr(operator.builtinOptions, "fusedActivationFunction", 0)]
+        return range_behind(fused, [limits], outputs=None) if fused in FOLLOWED else limits
+
+    def _constant_values(self, tensor: Any) -> NDArray[np.float64] | None:
+        """The real values of a constant of floats or bytes; None for other tensors."""
+        kinds = {self._schema.TensorType.FLOAT32: np.float32, self._schema.TensorType.INT8: np.int8}
+        data = self.model.buffers[tensor.buffer].data
+        if data is None or tensor.type not in kinds:
+            return None
+        values = np.frombuffer(bytes(data), kinds[tensor.type]).astype(np.float64)
+        if tensor.type == self._schema.TensorType.FLOAT32:
+            return values
+        scale, zero_point = self._scale_of(tensor)
+        return np.asarray((values - zero_point) * scale)
 
     def bytes(self) -> bytes:
         """The model as a flatbuffer."""

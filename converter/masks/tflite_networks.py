@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.masks.file_formats import TFLITE_MAGIC
-from converter.masks.graph_analysis import kind_of_values, meanings_of_single_output
+from converter.masks.graph_analysis import meanings_of_single_output
 from converter.masks.label_files import names_beside, read_label_file
 from converter.masks.loaded_model import describe_tensors
 from converter.masks.networks import Network
+from converter.masks.output_range import range_of_scores, to_probabilities
 from converter.masks.preprocessing import common_preprocessings
-from converter.masks.tflite_editing import operators_of_tensorflow, tflite_output_kind
+from converter.masks.tflite_editing import operators_of_tensorflow, output_limits
 from converter.masks.tflite_metadata import (
     Normalization,
     labels_in_archive,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from converter.masks.graph_analysis import OutputKind
     from converter.masks.overrides import ModelOverrides
     from edge_agent.vision.tflite import Interpreter, Tensor
 
@@ -42,8 +42,8 @@ _TOLERANCE = 0.05
 """Of the whole range: the pictures that a file was quantized with need not be quite black and white."""
 
 
-def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes, OutputKind]:
-    """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes and kind of outputs too.
+def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network, bytes]:
+    """Open a .tflite file, or a Teachable Machine zip that contains one; returns its bytes too.
 
     Raises:
         ModelError: it is missing or damaged, has operators that no device has, or is not a classifier of single
@@ -61,11 +61,13 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
     _check_tensors(interpreter, path)
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
     outputs = int(np.prod(output_tensor.shape))
-    output_kind = tflite_output_kind(content) or kind_of_values(_as_function(interpreter), input_tensor.shape)
-    if outputs == 1 and output_kind == "probabilities":
-        raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
-    probabilities = _as_function(interpreter, needs_softmax=output_kind == "logits" and outputs > 1)
-    is_ambiguous = outputs == 1 and output_kind == "logits"
+    raw_outputs = _as_function(interpreter)
+    scores = range_of_scores(output_limits(content), raw_outputs, input_tensor.shape, path=path)
+
+    def probabilities(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return to_probabilities(raw_outputs(values), scores)
+
+    is_ambiguous = outputs == 1 and scores is None
     channels = int(input_tensor.shape[3])
     normalization = normalization_in_metadata(content, channels=channels)
     pixels_origin = "its TFLite Metadata"
@@ -81,6 +83,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         channels=channels,
         outputs=outputs,
         probabilities=probabilities,
+        scores=scores,
         single_output=meanings_of_single_output(probabilities, input_tensor.shape)
         if is_ambiguous
         else ("probability",),
@@ -91,7 +94,7 @@ def open_tflite_network(path: Path, overrides: ModelOverrides) -> tuple[Network,
         pixels_from=f"found in the file: {pixels_origin}" if normalization else "",
         margin_fraction=overrides.margin_fraction or 0.0,
     )
-    return network, content, output_kind
+    return network, content
 
 
 def _check_tensors(interpreter: Interpreter, path: Path) -> None:
@@ -160,10 +163,8 @@ def _quantized_normalization(tensor: Tensor, *, channels: int) -> Normalization 
     return Normalization("0..255", (mean,) * channels, (deviation,) * channels)
 
 
-def _as_function(
-    interpreter: Interpreter, *, needs_softmax: bool = False
-) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    """The model as a function from real values to real values, or to the probabilities of logits."""
+def _as_function(interpreter: Interpreter) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The model as a function from real values to real values."""
     input_tensor, output_tensor = interpreter.inputs[0], interpreter.outputs[0]
 
     def call(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -175,9 +176,6 @@ def _as_function(
         outputs = interpreter.run(tensor.astype(input_tensor.dtype))[0].astype(np.float64).reshape(-1)
         if output_tensor.scale:
             outputs = (outputs - output_tensor.zero_point) * output_tensor.scale
-        if not needs_softmax:
-            return np.asarray(outputs)
-        shares = np.exp(outputs - outputs.max())
-        return np.asarray(shares / shares.sum())
+        return np.asarray(outputs)
 
     return call

@@ -19,7 +19,7 @@ from converter.masks.overrides import NO_OVERRIDES
 from edge_agent.domain import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from converter.masks.float_models import FloatModel
@@ -77,6 +77,27 @@ def colour_classifier(keras: Any, *, units: int = 2, activation: str | None = "s
     bias = {1: [0], 2: [0, 0], 3: [0, 0, -3]}[units]
     model.get_layer("scores").set_weights([np.array(weights, np.float32), np.array(bias, np.float32)])
     return model
+
+
+SCORES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "percentages": lambda ops, x: ops.softmax(ops.concatenate([-x / 2, x / 2], 1)) * 100,
+    "one percentage": lambda ops, x: ops.sigmoid(x) * 100,
+    "-1..1": lambda ops, x: ops.tanh(ops.concatenate([-x / 2, x / 2], 1)),
+    "one of -1..1": lambda ops, x: ops.tanh(x / 2),
+}
+"""Last operations, as `keras.ops`, behind a logit: different ranges, but the probability of red is its sigmoid."""
+
+
+def uncertain_classifier(keras: Any, name: str) -> tuple[Any, Callable[[Image], float]]:
+    """A Keras model with one of `SCORES` that is not quite sure, and its probability of red for a BGR picture."""
+    body = colour_classifier(keras, units=1, activation=None)
+    logit = keras.Model(body.input, body.output * 0.2)
+
+    def probability(image: Image) -> float:
+        pixels = cv2.resize(image, (SIDE_PX, SIDE_PX))[np.newaxis, ..., ::-1] / 127.5 - 1
+        return float(1 / (1 + np.exp(-np.asarray(logit(pixels.astype(np.float32))).item())))
+
+    return keras.Model(body.input, SCORES[name](keras.ops, logit.output)), probability
 
 
 def open_float_model(path: Path, stated: ModelOverrides = NO_OVERRIDES) -> FloatModel:

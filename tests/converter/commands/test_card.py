@@ -15,7 +15,18 @@ from edge_agent.config.model import shipped
 from edge_agent.domain import Box
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
-from tests.converter.colour_classifier import BLUE, RED, RUNTIMES, SIDE_PX, colour_classifier, coloured, write_pictures
+from tests.converter.colour_classifier import (
+    BLUE,
+    RED,
+    RUNTIMES,
+    SCORES,
+    SIDE_PX,
+    colour_classifier,
+    coloured,
+    scores_of_whole,
+    uncertain_classifier,
+    write_pictures,
+)
 from tests.converter.model_maker import with_metadata
 from training.tensorflow_logs import quiet_tensorflow
 
@@ -155,6 +166,23 @@ def test_a_single_output_is_decided_as_by_its_author(keras_3, faces, tmp_path, l
         classifier = open_classifier(tmp_path / "one-for-device.tflite", runtime=runtime)
         assert classifier.classify(coloured(BLUE, seed=9), WHOLE).label == "with_mask"
         assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
+
+
+@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_of_any_range_are_probabilities_on_the_device(keras_3, faces, tmp_path, name, output_format):
+    with quiet_tensorflow():
+        model, probability = uncertain_classifier(keras_3, name)
+    (tmp_path / "a.tflite").write_bytes(tflite(model, **output_format))
+
+    arguments = ("--labels", "with_mask,without_mask", "--colours", "rgb", "--pixels=-1..1", "--name", "m")
+    places = ("--calibration", str(faces), "--output", str(tmp_path))
+    assert main(["card", str(tmp_path / "a.tflite"), *arguments, *places]) == 0
+
+    for runtime in RUNTIMES:
+        classifier = open_classifier(tmp_path / "m.tflite", runtime=runtime)
+        for image in (coloured(colour, seed=5) for colour in (BLUE, RED)):
+            assert scores_of_whole(classifier, image)["without_mask"] == pytest.approx(probability(image), abs=0.03)
 
 
 @pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)

@@ -17,10 +17,13 @@ from tests.converter.colour_classifier import (
     BLUE,
     RED,
     RUNTIMES,
+    SCORES,
     SIDE_PX,
     colour_classifier,
     coloured,
     own_layer,
+    scores_of_whole,
+    uncertain_classifier,
     write_pictures,
 )
 from tests.file_sizes import limited_file_size
@@ -96,6 +99,20 @@ def test_a_single_output_is_decided_on_the_device_as_by_its_author(keras_3, conv
     classifier = open_classifier(tmp_path / "out" / "a.tflite")
     assert classifier.classify(coloured(BLUE, seed=5), WHOLE).label == "with_mask"
     assert classifier.classify(coloured(RED, seed=5), WHOLE).label == "without_mask"
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_of_any_range_are_probabilities_on_the_device(keras_3, convert, tmp_path, name):
+    with quiet_tensorflow():
+        model, probability = uncertain_classifier(keras_3, name)
+        model.save(tmp_path / "a.keras")
+
+    assert convert(tmp_path / "a.keras", "--pixels=-1..1", "--colours", "rgb") == 0
+
+    classifier = open_classifier(tmp_path / "out" / "a.tflite")
+    for image in (coloured(colour, seed=5) for colour in (BLUE, RED)):
+        assert 0.05 < probability(image) < 0.95
+        assert scores_of_whole(classifier, image)["without_mask"] == pytest.approx(probability(image), abs=0.02)
 
 
 @pytest.fixture(scope="module")

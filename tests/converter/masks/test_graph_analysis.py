@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from converter.masks.graph_analysis import input_scaling, meanings_of_single_output, output_kind_of
+from converter.masks.graph_analysis import input_scaling, meanings_of_single_output, output_limits
+from converter.masks.output_range import range_of_scores
+from edge_agent.errors import ModelError
 from training.tensorflow_logs import quiet_tensorflow
 
 pytestmark = pytest.mark.tensorflow
@@ -87,22 +91,58 @@ def written_out_softmax(tf, logits):
     return shares / tf.reduce_sum(shares, 1, keepdims=True)
 
 
+PROBABILITIES, PERCENT, SYMMETRIC, LOGITS = (0, 1), (0, 100), (-1, 1), None
+
+
 @pytest.mark.parametrize(
     ("last", "wanted"),
     [
-        (lambda tf, x: tf.identity(tf.nn.softmax(x)), "probabilities"),
-        (lambda tf, x: tf.reshape(tf.sigmoid(x), [16, 3]), "sigmoid"),
-        (lambda tf, x: tf.clip_by_value(tf.sigmoid(x), 1e-7, 1 - 1e-7), "sigmoid"),
-        (lambda tf, x: tf.minimum(0.99, tf.nn.softmax(x)), "probabilities"),
-        (lambda tf, x: tf.maximum(tf.sigmoid(x), tf.sigmoid(-x)), "logits"),
-        (lambda tf, x: x * 2.0, "logits"),
-        (lambda tf, x: written_out_softmax(tf, tf.reduce_mean(x, [1, 2])), "probabilities"),
+        (lambda tf, x: tf.identity(tf.nn.softmax(x)), PROBABILITIES),
+        (lambda tf, x: tf.reshape(tf.sigmoid(x), [1, 3]), PROBABILITIES),
+        (lambda tf, x: tf.clip_by_value(tf.sigmoid(x), 1e-7, 1 - 1e-7), PROBABILITIES),
+        (lambda tf, x: tf.minimum(0.99, tf.nn.softmax(x)), PROBABILITIES),
+        (lambda tf, x: tf.maximum(tf.sigmoid(x), tf.sigmoid(-x)), PROBABILITIES),
+        (lambda tf, x: 1 - tf.sigmoid(x), PROBABILITIES),
+        (lambda tf, x: tf.tanh(x) / 2 + 0.5, PROBABILITIES),
+        (lambda tf, x: tf.nn.relu6(x + 3) * (1 / 6), PROBABILITIES),
+        (lambda tf, x: tf.clip_by_value(0.2 * x + 0.5, 0, 1), PROBABILITIES),
+        (lambda tf, x: (tf.nn.softmax(x) + tf.nn.softmax(2 * x)) / 2, PROBABILITIES),
+        (written_out_softmax, PROBABILITIES),
+        (lambda tf, x: tf.nn.softmax(x) * 100, PERCENT),
+        (lambda tf, x: 100 - 100 * tf.sigmoid(x), PERCENT),
+        (lambda tf, x: written_out_softmax(tf, x) * 100, PERCENT),
+        (lambda tf, x: tf.concat([tf.sigmoid(x), 1 - tf.sigmoid(x)], 1) * 255, (0, 255)),
+        (lambda tf, x: tf.tanh(x), SYMMETRIC),
+        (lambda tf, x: 1 - 2 * tf.sigmoid(x), SYMMETRIC),
+        (lambda tf, x: x / (1 + tf.abs(x)), LOGITS),
+        (lambda tf, x: tf.math.softsign(x), SYMMETRIC),
+        (lambda tf, x: x * 2, LOGITS),
+        (lambda tf, x: tf.nn.relu(x), LOGITS),
+        (lambda tf, x: tf.nn.relu6(x), LOGITS),
+        (lambda tf, x: 30 * tf.tanh(x / 30), LOGITS),
+        (lambda tf, x: tf.clip_by_value(x, -10, 10), LOGITS),
+        (lambda tf, x: tf.nn.log_softmax(x), LOGITS),
+        (lambda tf, x: tf.sigmoid(x) * [100.0, 1.0, 1.0], LOGITS),
+        (lambda tf, x: tf.add(tf.nn.relu(x - 1e9), [3.0, 2.0, 0.0]), LOGITS),
     ],
 )
-def test_the_last_operation_determines_the_kind_of_outputs(freeze, last, wanted):
+def test_the_last_operations_determine_the_range_of_scores(freeze, last, wanted):
     tf, freeze = freeze
 
-    assert output_kind_of(freeze(lambda pixels: last(tf, pixels))) == wanted
+    function = freeze(lambda pixels: last(tf, tf.reduce_mean(pixels[:, :2] - pixels[:, 2:], [1, 2])))
+    found = range_of_scores(
+        output_limits(function), lambda picture: function(tf.constant(picture))[0].numpy(), (1, 4, 4, 3), path=Path("a")
+    )
+
+    assert found == (wanted if wanted is None else pytest.approx(wanted, abs=1e-3))
+
+
+def test_a_softmax_over_one_output_is_refused(freeze):
+    tf, freeze = freeze
+    function = freeze(lambda pixels: tf.nn.softmax(tf.reduce_mean(pixels, [1, 2, 3], keepdims=True)) * 100)
+
+    with pytest.raises(ModelError, match="sigmoid"):
+        range_of_scores(output_limits(function), lambda picture: picture, (1, 4, 4, 3), path=Path("a"))
 
 
 @pytest.mark.parametrize(
