@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.errors import AccuracyError
+from converter.inspection import inspect_model
 from converter.masks.comparison import Comparison, predict_converted
 from converter.masks.float_models import to_tflite
 from converter.masks.verification import Verification, make_card, verify
@@ -35,8 +36,9 @@ MAX_BEST_LOSS = 0.005
 """Accuracy that `--format best` gives up for a smaller file."""
 LATENCY_RUNS = 15
 LATENCY_SECONDS = 2.0
-MAX_LATENCY_MS = 60.0
-"""A model this slow on a workstation is too slow for several faces per second on a device."""
+MAX_INT16_MULTIPLY_ADDS = 60_000_000
+"""int16 takes about 1 ns per multiply-add in both runtimes, on one thread of a workstation: a larger model is too slow
+for several faces per second on a device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,10 +86,15 @@ def convert_model(
         ModelError: TensorFlow cannot convert it, or a runtime cannot run it.
     """
     content = to_tflite(model, output_format, pixels=calibration.pixels)
+    # By the model alone, so that a busy or slow machine makes the same choice as any other.
+    multiply_adds = inspect_model(content, name=name).multiply_adds
+    if output_format == "int16" and multiply_adds > MAX_INT16_MULTIPLY_ADDS:
+        raise ModelError(
+            f"int16: {multiply_adds / 1e6:.0f} million multiply-adds per face, for which the runtimes have no fast "
+            "kernel"
+        )
     with progress_step(f"verifying {output_format}"):
         latency_ms = _latency_ms(content, name)
-        if output_format == "int16" and latency_ms > MAX_LATENCY_MS:
-            raise ModelError(f"int16: {latency_ms:.0f} ms per inference, the runtimes here have no fast kernel for it")
         card = make_card(
             content,
             model.network,

@@ -115,6 +115,18 @@ def test_scores_of_any_range_are_probabilities_on_the_device(keras_3, convert, t
         assert scores_of_whole(classifier, image)["without_mask"] == pytest.approx(probability(image), abs=0.02)
 
 
+@pytest.mark.parametrize(("filters", "status"), [(16, 0), (256, 78)])
+def test_int16_depends_on_the_multiply_adds_of_a_model_and_not_on_time(keras_3, convert, tmp_path, filters, status):
+    with quiet_tensorflow():
+        layers = keras_3.layers
+        model = colour_classifier(keras_3)
+        wide = layers.Conv2D(filters, 3, padding="same")(layers.Conv2D(filters, 3, padding="same")(model.input))
+        nothing = layers.Dense(2, kernel_initializer="zeros")(layers.GlobalAveragePooling2D()(wide))
+        keras_3.Model(model.input, layers.add([model.output, nothing])).save(tmp_path / "a.keras")
+
+    assert convert(tmp_path / "a.keras", "--format", "int16", "--pixels=-1..1") == status
+
+
 @pytest.fixture(scope="module")
 def mobilenet(request, tmp_path_factory):
     """MobileNetV2 as small as it gets, of one generation of Keras, random weights."""
