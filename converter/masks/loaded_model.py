@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from converter.masks.outputs import SingleOutput
     from converter.masks.preprocessing import Colours, PixelRange
     from edge_agent.vision.card import Resampling
@@ -34,6 +37,8 @@ class LoadedModel:
     `output_names`, `pixels`, `colours`, `resampling` and `margin_fraction` come from files beside the model, and are
     empty or None if these do not state them. `single_output` is what the loss in the file says of a single output.
     `usual_resampling` is the framework's default for downscaling.
+    `run_file` runs the file in its own runtime, where `call` is a conversion of it: (1, height, width, channels),
+    float32, to its raw outputs, (outputs,).
     """
 
     path: Path
@@ -50,4 +55,5 @@ class LoadedModel:
     colours: Colours | None = None
     resampling: Resampling | None = None
     usual_resampling: Resampling = "linear"
+    run_file: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
     training_data: tuple[str, ...] = ()

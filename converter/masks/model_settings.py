@@ -8,6 +8,7 @@ if they do not decide between settings that classify differently.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,8 +26,16 @@ from converter.masks.preprocessing import (
     common_preprocessings,
     rare_preprocessings,
 )
-from converter.masks.trials import MAX_PICTURES, STAGES, Trial, label_orders, remembered_outputs, run_trials
-from edge_agent.errors import ConfigError
+from converter.masks.trials import (
+    MAX_PICTURES,
+    STAGES,
+    Trial,
+    label_orders,
+    remembered_outputs,
+    run_trials,
+    to_label_probabilities,
+)
+from edge_agent.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -55,6 +64,11 @@ USUAL_ACCURACY = 0.9
 """A model whose accuracy is clearly lower may have been trained with a preprocessing that was not tried."""
 MIN_LABELLED_PICTURES = 20
 """With fewer labelled pictures, trials are inconclusive."""
+MAX_DIFFERENCE = 0.01
+"""Of the probabilities of a file and its conversion, root mean square. float32 rounds differently with another order of
+additions, which a network may amplify: with and without its optimizations, ONNX Runtime differs from itself by 0.0008
+on a MobileNetV3, and by 0.003 on one picture. int8 costs more."""
+COMPARED_PICTURES = 40
 MIN_PICTURES_OF_LABEL = 4
 """With fewer of a second label, its standard error is unknown: two of 24 chose a setting 17 points worse."""
 
@@ -155,6 +169,7 @@ def determine_settings(
 
     Raises:
         ConfigError: the meaning of the outputs is unknown, or the stated values contradict each other or the file.
+        ModelError: the network differs from the file that it was made from.
         AccuracyError: the stated settings, or all settings, are too inaccurate on the pictures, or the pictures do not
             decide between settings; not with `force`.
     """
@@ -171,7 +186,10 @@ def determine_settings(
     # One label alone distinguishes nothing.
     is_of_two_labels = sum(count >= MIN_PICTURES_OF_LABEL for count in counts.values()) > 1
     if counts.total() < MIN_LABELLED_PICTURES or not is_of_two_labels:
-        return _settings_without_trials(network, overrides, stated_preprocessing, stated_outputs)
+        settings = _settings_without_trials(network, overrides, stated_preprocessing, stated_outputs)
+        outcome = settings.preprocessing, settings.outputs, settings.single_output
+        _check_reference(network, *outcome, pictures.get(settings.resampling))
+        return settings
     common = common_preprocessings(network.channels)
     stated_ways = _in_every_colour_order(stated_preprocessing, network, overrides)
     preprocessings = [
@@ -196,6 +214,8 @@ def determine_settings(
         and (trial.preprocessing in stated_ways or overrides.is_consistent_with(trial.preprocessing))
     ]
     chosen = _select_trial(network, allowed)
+    outcome = chosen.preprocessing, chosen.outputs, chosen.single_output
+    _check_reference(network, *outcome, pictures[resampling or "area"])
     checked: Container[Output] = known if stated_outputs is None and not force else chosen.outputs
     if not force:
         if others := set(meanings) - set(network.single_output):
@@ -213,6 +233,37 @@ def determine_settings(
         return _with_resampling(network, settings, chosen, pictures, labels, known=checked)
     reasons["resampling"] = _origins(network, overrides)["resampling"]
     return replace(settings, resampling=resampling)
+
+
+def _check_reference(
+    network: Network,
+    preprocessing: Preprocessing,
+    outputs: Sequence[Output],
+    single_output: SingleOutput,
+    pixels: NDArray[np.uint8] | None,
+) -> None:
+    """Reject a network that classifies otherwise than the file that it was made from, if that can be run by itself.
+
+    Compared are probabilities of pictures, prepared as chosen: logits of any size, and pixels of another range, say
+    little about them.
+    """
+    if network.reference is None or pixels is None or not len(pixels):
+        return
+    chosen = pixels[:: math.ceil(len(pixels) / COMPARED_PICTURES)]
+    ways = network.probabilities, network.reference
+    converted, expected = (
+        to_label_probabilities(
+            np.array([way(preprocessing.values(picture)) for picture in chosen]), outputs, single_output
+        )
+        for way in ways
+    )
+    difference = float(np.sqrt(np.square(converted - expected).mean()))
+    if not difference <= MAX_DIFFERENCE:
+        raise ModelError(
+            f"{network.path}: converted by onnx2tf, its scores differ by {difference:.3g} (root mean square) from "
+            f"those in ONNX Runtime on {len(chosen)} pictures; export it by the other exporter of torch "
+            "(dynamo=True or dynamo=False), or with another opset"
+        )
 
 
 def _check_colour_space(

@@ -15,7 +15,7 @@ from converter.masks.graph_analysis import input_scaling, meanings_of_single_out
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
 from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
-from converter.masks.output_range import PROBABILITIES, range_of_scores
+from converter.masks.output_range import PROBABILITIES, range_of_scores, to_probabilities
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
@@ -61,6 +61,7 @@ class Network:
     `colours` and `resampling` come from a run.json; `usual_resampling` is the framework's default for downscaling.
     `scores` is the range of the file's outputs, scaled to 0..1 in `probabilities`; None if they are logits.
     `copies` is the number of threads that can call `probabilities` at once.
+    `reference` gives the same as `probabilities` by running the file itself; None if that is what `probabilities` does.
     `graph` is the frozen TensorFlow function to convert; None for a TFLite file.
     """
 
@@ -74,6 +75,7 @@ class Network:
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     scores: Range | None = PROBABILITIES
     copies: int = 1
+    reference: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
     graph: Any = None
     single_output: tuple[SingleOutput, ...] = ("probability",)
     single_output_from: str = ""
@@ -122,6 +124,8 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
             single_output = meanings_of_single_output(probabilities, (1, height, width, channels))
             # Sorting by a truth value is stable.
             single_output = tuple(sorted(single_output, key=lambda meaning: meaning != loaded.single_output))
+    run_file = loaded.run_file
+    reference = None if run_file is None else lambda values: to_probabilities(run_file(values), scores)
     pixels, pixels_from = _pixel_range(loaded, function, overrides)
     margin = overrides.margin_fraction if overrides.margin_fraction is not None else loaded.margin_fraction
     return Network(
@@ -135,6 +139,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         probabilities=probabilities,
         scores=scores,
         copies=copies,
+        reference=reference,
         graph=graph,
         single_output=single_output,
         single_output_from="its loss" if loaded.single_output else "",

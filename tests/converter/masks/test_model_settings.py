@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from converter.masks.outputs import LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
 from converter.masks.preprocessing import PER_CHANNEL, Preprocessing, rare_preprocessings
 from converter.masks.trials import STAGES
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from edge_agent.domain import Label
@@ -242,6 +243,34 @@ def test_pictures_refute_the_stated_meaning_of_a_single_output():
 def test_a_meaning_of_the_output_that_contradicts_the_file_is_refused(outputs, said):
     with pytest.raises(ConfigError, match=said):
         choose_for(a_network(Preprocessing(), outputs=outputs), ModelOverrides(single_output="logit"))
+
+
+@pytest.mark.parametrize("labels", [TRUTHS, [None] * len(TRUTHS)], ids=["labelled", "not labelled"])
+@pytest.mark.parametrize(("error", "is_refused"), [(0.002, False), (0.03, True)])
+def test_a_conversion_is_compared_with_the_file_on_the_pictures(labels, error, is_refused):
+    network = a_network(Preprocessing("0..1"))
+    compared = []
+
+    def reference(values):
+        compared.append(values)
+        return np.add(network.probabilities(values), [error, -error])
+
+    overrides = ModelOverrides(labels=LabelMapping(LABELS), pixels="0..1", colours="rgb")
+    with pytest.raises(ModelError, match="dynamo") if is_refused else contextlib.nullcontext():
+        choose_for(replace(network, reference=reference), overrides, labels=labels)
+
+    assert 10 < len(compared) <= 40
+    assert 0 <= np.min(compared) < 0.5 < np.max(compared) <= 1
+
+
+def test_rounding_of_logits_is_no_difference():
+    network = replace(a_network(Preprocessing("0..1"), outputs=1), scores=None, single_output=("logit",))
+    logit = replace(network, probabilities=lambda values: 40 * network.probabilities(values) - 20)
+
+    choose_for(
+        replace(logit, reference=lambda values: logit.probabilities(values) + 0.01),
+        ModelOverrides(labels=LabelMapping(LABELS), pixels="0..1", colours="rgb"),
+    )
 
 
 def two_kinds_of_masks():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,18 @@ def test_a_missing_weights_file_is_reported(tmp_path):
 
     with pytest.raises(ModelError, match=r"masks\.onnx\.data, which is missing"):
         open_network(tmp_path / "masks.onnx", ModelOverrides())
+
+
+def test_a_full_disk_is_reported_as_such(tiny_disk, tmp_path, monkeypatch):
+    export(tmp_path / "masks.onnx")
+    # There is room for the file, but not for its conversion.
+    (tiny_disk / "other").write_bytes(bytes(44_000))
+    monkeypatch.setattr(tempfile, "tempdir", str(tiny_disk))
+
+    with pytest.raises(OSError, match="No space left on device"):
+        open_network(tmp_path / "masks.onnx", ModelOverrides())
+
+    assert [path.name for path in tiny_disk.iterdir()] == ["other"]
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a link"])
