@@ -56,7 +56,9 @@ def load_onnx(path: Path, *, size_px: int | None = None) -> LoadedModel:
         prepared, saved = Path(folder) / "prepared.onnx", Path(folder) / "saved"
         _prepare(path, prepared, size_px)
         command = [sys.executable, "-m", __name__, str(prepared), str(saved)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
+        # TensorFlow leaves files there if it is killed.
+        environment = os.environ | {"TMPDIR": folder}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
             if lines and (full := os.strerror(errno.ENOSPC)) in lines[-1]:
