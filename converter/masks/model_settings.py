@@ -39,6 +39,7 @@ from edge_agent.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -235,6 +236,19 @@ def determine_settings(
     return replace(settings, resampling=resampling)
 
 
+def check_numbers(path: Path, outputs: NDArray[np.float64]) -> None:
+    """Check the outputs of a float model for pictures.
+
+    Raises:
+        ModelError: some are not numbers; a runtime of the device may give labels nevertheless.
+    """
+    if not np.isfinite(outputs).all():
+        raise ModelError(
+            f"{path}: gives no numbers (nan) for pictures: its training diverged, or its weights exceed half "
+            "precision; train it again with a lower learning rate, or export it in single precision"
+        )
+
+
 def _check_reference(
     network: Network,
     preprocessing: Preprocessing,
@@ -250,14 +264,15 @@ def _check_reference(
     if network.reference is None or pixels is None or not len(pixels):
         return
     chosen = pixels[:: math.ceil(len(pixels) / COMPARED_PICTURES)]
-    ways = network.probabilities, network.reference
     converted, expected = (
-        to_label_probabilities(
-            np.array([way(preprocessing.values(picture)) for picture in chosen]), outputs, single_output
-        )
-        for way in ways
+        np.array([way(preprocessing.values(picture)) for picture in chosen])
+        for way in (network.probabilities, network.reference)
     )
-    difference = float(np.sqrt(np.square(converted - expected).mean()))
+    check_numbers(network.path, expected)
+    differences = to_label_probabilities(converted, outputs, single_output) - to_label_probabilities(
+        expected, outputs, single_output
+    )
+    difference = float(np.sqrt(np.square(differences).mean()))
     if not difference <= MAX_DIFFERENCE:
         raise ModelError(
             f"{network.path}: converted by onnx2tf, its scores differ by {difference:.3g} (root mean square) from "

@@ -20,7 +20,7 @@ from converter.masks.format_selection import (
     format_table,
     select_best,
 )
-from converter.masks.model_settings import describe_network, determine_settings
+from converter.masks.model_settings import check_numbers, describe_network, determine_settings
 from converter.masks.networks import open_network
 from converter.masks.report import write_report
 from converter.masks.verification import check_loadable
@@ -111,6 +111,7 @@ def _make_all(
 ) -> list[ConvertedModel]:
     """Convert to every requested format, or the best; one that loses too much is compared with the alternatives."""
     source = predict(model.scores, calibration.pixels, model.settings.labels, what="classifying with the float model")
+    check_numbers(options.model, source.scores)
     wants_best = BEST in options.formats
 
     def convert_to(output_format: Format, pictures: CalibrationSet = calibration) -> ConvertedModel:

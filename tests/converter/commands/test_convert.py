@@ -115,6 +115,19 @@ def test_scores_of_any_range_are_probabilities_on_the_device(keras_3, convert, t
         assert scores_of_whole(classifier, image)["without_mask"] == pytest.approx(probability(image), abs=0.02)
 
 
+def test_a_model_whose_training_diverged_is_refused_without_labelled_pictures(keras_3, convert, tmp_path, capsys):
+    with quiet_tensorflow():
+        model = colour_classifier(keras_3)
+        model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+        model.save(tmp_path / "a.keras")
+    write_pictures(tmp_path / "pictures", BLUE, count=20)
+
+    assert convert(tmp_path / "a.keras", "--pixels=-1..1", calibration=tmp_path / "pictures") == 78
+
+    assert "nan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("filters", "status"), [(16, 0), (256, 78)])
 def test_int16_depends_on_the_multiply_adds_of_a_model_and_not_on_time(keras_3, convert, tmp_path, filters, status):
     with quiet_tensorflow():
