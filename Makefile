@@ -169,8 +169,11 @@ sbom: .venv-audit/.installed ## Write dist/maskwatch.cdx.json, the SBOM of a dev
 checksums: ## Write dist/SHA256SUMS for the files in dist
 	@cd dist && rm -f SHA256SUMS && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
 
+# Tests of HTTP alone do not depend on OpenCV.
+HTTP_TESTS := auth connection_limits schema sockets
 tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras and console with OpenCV 5, numpy 2 and LiteRT only
-	WORKERS_BEFORE=8 .venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' tests/vision tests/camera tests/console
+	WORKERS_BEFORE=8 .venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' \
+		$(HTTP_TESTS:%=--ignore=tests/console/test_%.py) tests/vision tests/camera tests/console
 
 types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and numpy 2
 	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5
