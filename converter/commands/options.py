@@ -38,8 +38,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--single-output",
         choices=SINGLE_OUTPUTS,
-        help="meaning of a single output that does not end in a sigmoid: probability of the second label, decided at "
-        "0.5, or logit, decided at 0",
+        help="meaning of a single output without limits in the file: probability of the second label, decided at 0.5, "
+        "or logit, decided at 0",
     )
     group.add_argument(
         "--pixels",
