@@ -93,8 +93,8 @@ def test_a_command_ended_by_a_signal_leaves_no_temporary_files(keras_3, faces, t
         env=os.environ | {"TMPDIR": str(temporary)},
         stderr=subprocess.DEVNULL,
     ) as process:
-        # The archive is unpacked before TensorFlow is loaded.
-        while not any(temporary.iterdir()) and process.poll() is None:
+        # The archive is unpacked before TensorFlow is loaded. A folder that is still empty may be just being made.
+        while not any(temporary.glob("*/*")) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(number)
 
