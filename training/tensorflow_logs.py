@@ -22,9 +22,8 @@ STDERR = 2
 @contextlib.contextmanager
 def quiet_tensorflow() -> Iterator[None]:
     """Discard what TensorFlow, Keras and the runtimes write to stderr; `sys.stderr` still reaches the terminal."""
-    # TensorFlow reads these when it is imported, inside this context.
+    # TensorFlow reads it when it is imported, inside this context.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
