@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from converter.data_sources import source_of
+from edge_agent.errors import ConfigError
 from tests.file_sizes import limited_file_size
 from training.masks.recipe import MaskRecipe
 from training.run_folder import data_name, prepare_run_folder
@@ -33,3 +34,16 @@ def test_a_run_that_a_full_disk_stopped_at_its_start_can_begin_again(tmp_path):
     prepare_run_folder(tmp_path, recipe)
 
     assert (tmp_path / "recipe.yaml").read_text().startswith("name: one")
+
+
+def test_the_recipe_of_a_run_that_never_began_can_be_corrected(tmp_path):
+    recipe = MaskRecipe.model_validate({"name": "one", "data": [{"folders": "faces"}]})
+    prepare_run_folder(tmp_path, recipe)
+
+    corrected = recipe.model_copy(update={"seed": 2})
+    prepare_run_folder(tmp_path, corrected)
+    assert "seed: 2" in (tmp_path / "recipe.yaml").read_text()
+
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(ConfigError, match="another recipe"):
+        prepare_run_folder(tmp_path, recipe)
