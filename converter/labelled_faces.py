@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import Box, Image, Label
+from edge_agent.domain import LABELS, Box, Image, Label
 from edge_agent.errors import ConfigError
 from edge_agent.vision.tensors import face_region
 from training.annotations import read_annotations
@@ -50,7 +50,7 @@ def faces_in(folder: Path) -> list[LabelledFace]:
     Raises:
         ConfigError: there is no such folder, it has no pictures, a label's folder is empty, or there is only one label.
     """
-    if labelled := labelled_pictures(folder):
+    if labelled := labelled_pictures(folder, labels=LABELS):
         return [LabelledFace(path, label) for path, label in labelled]
     return [LabelledFace(path, None) for path in pictures_in(folder, advice="give a folder of pictures")]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edge_agent.domain import LABELS
+from edge_agent.domain import LABELS, NO_FACE
 
 if TYPE_CHECKING:
-    from edge_agent.domain import Label
+    from edge_agent.domain import Class, Label
 
 _SPELLINGS: dict[Label, tuple[str, ...]] = {
     "with_mask": (
@@ -105,9 +105,9 @@ def is_no_label(name: str) -> bool:
     return _letters(name) in _NO_LABELS
 
 
-def is_no_face(name: str) -> bool:
-    """Whether a name commonly means pictures without a face, such as "background"."""
-    return _letters(name) in _NO_FACES
+def class_of(name: str) -> Class | None:
+    """The project's label, or `no_face` for a name that commonly means pictures without one, such as "background"."""
+    return NO_FACE if _letters(name) in _NO_FACES else label_of(name)
 
 
 def _letters(name: str) -> str:

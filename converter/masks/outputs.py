@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_agent.domain import CLASSES, LABELS, NO_FACE, Class, Label
 from edge_agent.errors import ConfigError
-from training.label_names import is_negated, is_no_face, is_no_label, label_of
+from training.label_names import class_of, is_negated, is_no_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def output_of(name: str) -> Output | None:
     """The meaning of a common output name; None if unknown."""
     if name.strip() == IGNORE or is_no_label(name):
         return IGNORE
-    return NO_FACE if is_no_face(name) else label_of(name)
+    return class_of(name)
 
 
 def outputs_of(names: Sequence[str], *, path: object) -> tuple[Output, ...]:

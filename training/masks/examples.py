@@ -18,7 +18,7 @@ from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import SUFFIXES, read_picture
 from training.annotations import MAX_ERRORS_SHOWN, Correction, read_annotations
-from training.label_names import label_of
+from training.label_names import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edge_agent.domain import Image
 
 Item = TypeVar("Item")
+Name = TypeVar("Name", bound=Class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def with_pictures(
             yield item, image
 
 
-def labelled_pictures(folder: Path, *, labels: Sequence[Label] = LABELS) -> list[tuple[Path, Label]]:
+def labelled_pictures(folder: Path, *, labels: Sequence[Name]) -> list[tuple[Path, Name]]:
     """Every picture in a subfolder that is named after one of `labels`, with that label, sorted by name.
 
     Raises:
@@ -89,12 +90,13 @@ def labelled_pictures(folder: Path, *, labels: Sequence[Label] = LABELS) -> list
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path")
-    named = [(child, label_of(child.name)) for child in sorted(folder.iterdir()) if child.is_dir()]
-    found = [(child, label) for child, label in named if label is not None]
-    labelled: list[tuple[Path, Label]] = []
+    named = [(child, class_of(child.name)) for child in sorted(folder.iterdir()) if child.is_dir()]
+    found = [(child, label) for child, label in named if label in {*LABELS, *labels}]
+    labelled: list[tuple[Path, Name]] = []
     for child, label in found:
         if label in labels:
-            labelled += [(path, label) for path in pictures_in(child, advice="fill or remove the folder")]
+            pictures = pictures_in(child, advice="fill or remove the folder")
+            labelled += [(path, cast("Name", label)) for path in pictures]
     if len({label for _, label in found}) == 1:
         raise ConfigError(
             f"{folder}: pictures of '{found[0][1]}' only; one label alone distinguishes nothing: add a folder of "
@@ -103,7 +105,7 @@ def labelled_pictures(folder: Path, *, labels: Sequence[Label] = LABELS) -> list
     return labelled
 
 
-def from_class_folders(folder: Path, *, source: str, labels: Sequence[Label] = LABELS) -> list[Example]:
+def from_class_folders(folder: Path, *, source: str, labels: Sequence[Class] = CLASSES) -> list[Example]:
     """Examples from a folder with one subfolder per label; each picture is one face.
 
     Raises:

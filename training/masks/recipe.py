@@ -54,7 +54,9 @@ class DataRecipe(RecipeSection):
         False, description="Detect the face in each picture of `folders`; false: the whole picture is the face"
     )
     share: float = Field(1.0, gt=0.0, description="Relative frequency at which its faces are drawn")
-    labels: tuple[Class, ...] = Field(LABELS, description="Labels to use; pictures of others are skipped")
+    labels: tuple[Class, ...] = Field(
+        (), description="Labels to use; pictures of others are skipped. None: all, but of `scenes` not 'no_face'"
+    )
     corrections: Path | None = Field(
         None, description="YAML file with other labels, or 'ignore', for annotations of `scenes`, by id"
     )

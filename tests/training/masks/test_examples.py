@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_agent.domain import LABELS
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import read_picture
 from training.faces.scenes import annotated_scenes
@@ -51,6 +52,24 @@ def test_class_folders_give_a_label_per_folder(class_folders):
 
     assert Counter(example.label for example in examples) == {"with_mask": 20, "without_mask": 20}
     assert {example.box for example in examples} == {None}
+
+
+@pytest.mark.parametrize("name", ["no_face", "background"])
+def test_false_detections_of_an_export_are_examples_of_no_face(class_folders, name):
+    a_picture(class_folders / name / "1.png")
+
+    examples = from_class_folders(class_folders, source="reviewed")
+
+    assert Counter(example.label for example in examples) == {"with_mask": 20, "without_mask": 20, "no_face": 1}
+    faces = from_class_folders(class_folders, source="reviewed", labels=LABELS)
+    assert Counter(example.label for example in faces) == {"with_mask": 20, "without_mask": 20}
+
+
+def test_false_detections_and_faces_of_one_label_are_enough(tmp_path):
+    a_picture(tmp_path / "without_mask" / "1.png")
+    a_picture(tmp_path / "no_face" / "1.png")
+
+    assert len(from_class_folders(tmp_path, source="reviewed")) == 2
 
 
 def test_folder_names_of_well_known_data_sets_are_recognised(tmp_path):
