@@ -24,7 +24,12 @@ def add_to(commands: Any) -> None:
         example="edge-train merge runs/masks-1 runs/masks-2 --share 0.3 --output runs/masks",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("other", type=Path, metavar="OTHER", help="folder of a run of the same network")
+    parser.add_argument(
+        "other",
+        type=Path,
+        metavar="OTHER",
+        help="folder of a run of the same network, or a .keras file: models/masks.keras of the shipped classifier",
+    )
     parser.add_argument(
         "--share",
         type=number(least=0, most=1),

@@ -84,7 +84,7 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
         "input_size": recipe.model.input_size,
         "pixels": "-1..1",
         "colour_order": "rgb",
-        "training_data": sorted(_inherited_data(recipe) | _own_data(recipe)),
+        "training_data": sorted(training_data_of(Path(recipe.model.weights)) | _own_data(recipe)),
         "validation": {name: report["accuracy"] for name, report in reports.items()},
         "versions": versions(),
     }
@@ -93,7 +93,8 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
 def _count_leaked_faces(recipe: MaskRecipe, data_set: DataSet) -> int:
     """Number of validation faces in pictures that the run of the initial weights was trained on."""
     manifest = Path(recipe.model.weights).parent / MANIFEST
-    if not manifest.is_file():
+    # Beside a released model, the file of this name is the card of the face detector.
+    if not manifest.with_name(SUMMARY).is_file() or not manifest.is_file():
         return 0
     images = json.loads(manifest.read_text(encoding="utf-8"))["images"]
     trained_on = {(manifest.parent / image["file_name"]).resolve() for image in images if image["split"] == "train"}
@@ -105,7 +106,9 @@ def _own_data(recipe: MaskRecipe) -> set[str]:
     return {data_name(source) for data in recipe.data for source in (data.sources or (data.path,))}
 
 
-def _inherited_data(recipe: MaskRecipe) -> set[str]:
-    """The training data of the run that this one's weights come from."""
-    summary = Path(recipe.model.weights).parent / SUMMARY
-    return set(json.loads(summary.read_text(encoding="utf-8"))["training_data"]) if summary.is_file() else set()
+def training_data_of(weights: Path) -> set[str]:
+    """The training data of weights, by the run in whose folder they are, or by the card of a released model."""
+    for described in (weights.parent / SUMMARY, weights.with_suffix(".json")):
+        if described.is_file():
+            return set(json.loads(described.read_text(encoding="utf-8"))["training_data"])
+    return set()

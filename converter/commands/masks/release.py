@@ -1,7 +1,9 @@
-"""`edge-convert release` of a mask classifier: model, card and its part of MODEL_CARD.md."""
+"""`edge-convert release` of a mask classifier: model, card, float weights and its part of MODEL_CARD.md."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.atomic_files import write_atomically
@@ -11,6 +13,7 @@ from converter.labelled_faces import LabelledFace, faces_of_scenes, labelled_fac
 from converter.masks.accuracy_check import check_accuracy
 from converter.masks.candidates import open_candidates
 from converter.masks.evaluation import Evaluation, evaluate
+from converter.masks.loading import RUN_MODEL
 from converter.masks.verification import verify
 from converter.model_card import classifier_model_card, replace_section
 from converter.model_kind import TFLITE_SUFFIX, converted_model_of
@@ -18,10 +21,11 @@ from converter.progress import print_message
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.card import ClassifierCard, card_path, read_classifier_card
+from training.run_folder import WEIGHTS_SUFFIX
+from training.tensorflow_logs import quiet_tensorflow
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
 
 def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
@@ -49,10 +53,22 @@ def release_classifier(options: argparse.Namespace, *, model_card: Path) -> int:
         card_path(target): card.to_json().encode(),
         model_card: text.encode(),
     }
+    if (options.run / RUN_MODEL).is_file():
+        files[target.with_suffix(WEIGHTS_SUFFIX)] = _weights(options.run / RUN_MODEL)
     write_atomically(files)
     for path in files:
         print(safe(str(path)))
     return 0
+
+
+def _weights(model: Path) -> bytes:
+    """A `.keras` file of the network without the state of its optimizer, from which others can continue to train."""
+    with quiet_tensorflow(), tempfile.TemporaryDirectory() as folder:
+        import keras
+
+        file = Path(folder) / model.name
+        keras.models.load_model(model, compile=False).save(file)
+        return file.read_bytes()
 
 
 def _tests(options: argparse.Namespace) -> list[tuple[str, list[LabelledFace]]]:

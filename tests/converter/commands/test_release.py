@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from converter.cli import main
@@ -37,13 +38,18 @@ def release(run, tmp_path, *arguments):
     return main(["release", str(run), "--models", str(tmp_path / "models"), "--name", "masks", *map(str, arguments)])
 
 
-def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(run, faces, tmp_path):
+def test_a_run_that_passes_the_gate_is_released_with_card_and_model_card(keras_3, run, faces, tmp_path):
     assert release(run, tmp_path, "--folders", faces) == 0
 
     model = tmp_path / "models" / "masks.tflite"
     card = read_classifier_card(model)[0]
     open_classifier(model)
     assert model.read_bytes() == (run / "colours.tflite").read_bytes()
+    weights, of_run = (
+        keras_3.models.load_model(path, compile=False).get_weights()
+        for path in (model.with_suffix(".keras"), run / "model.keras")
+    )
+    assert all(map(np.array_equal, weights, of_run))
     assert (card.name, card.margin_fraction, card.training_data) == ("masks", 0.1, ["street"])
     (result,) = card.metrics["test"].values()
     assert result["faces"] == 120

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,19 @@ def test_incomplete_runs_and_full_folders_are_refused(runs, tmp_path):
     (runs[1] / "last.keras").unlink()
     with pytest.raises(ConfigError, match=r"no complete run: last\.keras"):
         merge(runs[0], runs[1], tmp_path / "both", share=0.5)
+
+
+def test_a_run_is_averaged_with_a_released_model(runs, tmp_path):
+    import keras
+
+    (tmp_path / "models").mkdir()
+    released = shutil.copy(runs[1] / "last.keras", tmp_path / "models" / "masks.keras")
+    (tmp_path / "models" / "masks.json").write_text(json.dumps({"training_data": ["released"]}))
+
+    assert merge(runs[0], released, tmp_path / "both", share=0.5) == 2
+
+    weights = keras.models.load_model(tmp_path / "both" / "model.keras", compile=False).get_weights()
+    assert all(np.allclose(one, 2.0) for one in weights)
+    assert json.loads((tmp_path / "both" / "run.json").read_text())["training_data"] == ["one", "released"]
+    with pytest.raises(ModelError, match=r"none\.keras"):
+        merge(runs[0], tmp_path / "none.keras", tmp_path / "none", share=0.5)

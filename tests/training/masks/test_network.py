@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from edge_agent.domain import Box
 from edge_agent.errors import ModelError
+from edge_agent.vision.card import read_classifier_card
+from edge_agent.vision.tensors import face_pixels
 from training.masks.network import build_network
-from training.masks.recipe import ModelRecipe
+from training.masks.recipe import MaskRecipe, ModelRecipe
+from training.masks.run import training_data_of
+from training.recipe_file import read_recipe
 
 pytestmark = pytest.mark.tensorflow
 
@@ -65,3 +72,32 @@ def test_an_error_about_missing_weights_lists_the_available_ones():
 def test_an_alpha_without_keras_weights_is_reported():
     with pytest.raises(ModelError, match=r"alpha 0\.1 cannot be downloaded"):
         build_network(SMALL.model_copy(update={"weights": "imagenet"}), labels=2)
+
+
+def test_the_released_weights_give_the_scores_of_the_released_model():
+    models = Path(__file__).parents[3] / "models"
+    card, _ = read_classifier_card(models / "masks.tflite")
+    recipe = read_recipe(models.parent / "training" / "recipes" / "own-faces.yaml", MaskRecipe)
+    weights = str(models / "masks.keras")
+
+    network = build_network(recipe.model.model_copy(update={"weights": weights}), labels=len(recipe.labels))
+
+    whole = [
+        face_pixels(
+            golden.image(),
+            Box(0, 0, golden.image().shape[1], golden.image().shape[0]),
+            width_px=card.input.width,
+            height_px=card.input.height,
+            colour_order=card.input.colour_order,
+            resampling=card.resampling,
+        )
+        for golden in card.golden
+    ]
+    scores = np.asarray(network(np.array(whole, np.float32) / 127.5 - 1)) ** (1 / card.temperature)
+    scores /= scores.sum(axis=1, keepdims=True)
+    # Quantization changes single scores by up to 0.2.
+    released = np.array([golden.scores for golden in card.golden])
+    assert np.array_equal(scores.argmax(axis=1), released.argmax(axis=1))
+    assert np.abs(scores - released).mean() < 0.05
+    assert (recipe.labels[:-1], recipe.margin_fraction) == (card.labels, card.margin_fraction)
+    assert training_data_of(Path(weights)) == set(card.training_data)
