@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS = 1.0
 # A frozen camera is reopened, repeatedly with a backoff that doubles up to this.
 MAX_FROZEN_PAUSE_SECONDS = 3600.0
+# Pause between two plays of a recording on a web server: a short one must not be requested many times a second.
+RESTART_SECONDS = 1.0
 # Closing takes no longer, even while a read blocks on a hanging camera.
 CLOSE_SECONDS = 1.5
 
@@ -97,6 +99,7 @@ class CameraFeed:
         self._health = CameraHealth(config)
         self._frozen_backoff = Backoff(first_seconds=config.frozen_seconds, max_seconds=MAX_FROZEN_PAUSE_SECONDS)
         self._reopen_frozen_at = float("-inf")
+        self._has_restarted = False
         # A daemon: a blocked read must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=CAMERA_THREAD + name, daemon=True)
 
@@ -186,9 +189,20 @@ class CameraFeed:
             # Recordings are never reopened.
             if position_seconds is None and self._is_to_be_reopened(picture, at=taken_at):
                 return False
-        if not self._stop.is_set():
-            self._finish()
+        if self._stop.is_set():
+            return True
+        if camera.position_seconds is None:
+            self._restart()
+            return False
+        self._finish()
         return True
+
+    def _restart(self) -> None:
+        """Prepare to play a recording on a web server again; logged once."""
+        if not self._has_restarted:
+            log.info("camera %s: the recording has ended and is played again and again", self._state.name)
+        self._has_restarted = True
+        self._stop.wait(RESTART_SECONDS)
 
     def _is_to_be_reopened(self, picture: Picture, *, at: float) -> bool:
         """Check the health of a picture, and return whether reopening the camera may help."""

@@ -71,6 +71,7 @@ MULTIPART, HLS, RTSP_FORMAT = "mpjpeg", "hls", "rtsp"
 MAX_PACE_SECONDS = 10.0
 
 ENDED = "stopped delivering pictures; check its power and its cable"
+PLAYED = "the recording has ended"
 NO_VIDEO = "answers with something other than a video; check the path of the address"
 
 
@@ -110,9 +111,15 @@ class StreamCamera(Camera):
         )
 
     def grab(self) -> bool:
-        """Wait for the next picture, as `Camera`."""
+        """Wait for the next picture, as `Camera`; False at the end of a recording on a web server."""
         is_idle = time.monotonic() - self._retrieved_at[0] > IDLE_SECONDS
-        if self._fill(may_postpone=is_idle and self._decoder.can_flush):
+        try:
+            is_decoded = self._fill(may_postpone=is_idle and self._decoder.can_flush)
+        except CameraError:
+            if self._reader.failure == PLAYED and self._has_grabbed:
+                return False
+            raise
+        if is_decoded:
             self._take(self._frames.pop(0))
         else:
             self._skip.reset()
@@ -177,7 +184,7 @@ class StreamCamera(Camera):
     def _why_lost(self, damaged: int) -> str:
         if self._stop.is_set():
             return "asked to stop"
-        if self._reader.failure == ENDED and not self._has_grabbed:
+        if self._reader.failure in (ENDED, PLAYED) and not self._has_grabbed:
             return NO_VIDEO
         if self._reader.failure:
             return self._reader.failure
@@ -268,10 +275,11 @@ class _Postponed:
         return packets
 
 
-def _arrives_at_once(container: InputContainer) -> bool:
-    """Whether packets arrive faster than they are to be played: segments, and recordings on a web server."""
+def _is_recording(container: InputContainer) -> bool:
+    """Whether it is a recording on a web server: its duration or its size is known. That of HLS is its list's."""
     name = container.format.name
-    return name == HLS or (name != RTSP_FORMAT and container.duration is not None)
+    has_size = name != HLS and container.size > 0
+    return name not in (RTSP_FORMAT, MULTIPART) and (container.duration is not None or has_size)
 
 
 class _Pace:
@@ -279,12 +287,14 @@ class _Pace:
 
     def __init__(self) -> None:
         self._offset_seconds = float("-inf")
+        self._next_seconds = 0.0
 
     def wait_seconds(self, packet: Packet[VideoStream], *, at: float) -> float:
         """How long to hold a packet; one that is late or whose time stamp jumps is due now, and later ones after it."""
-        if packet.dts is None or packet.time_base is None:
-            return 0.0
-        stamp_seconds = float(packet.dts * packet.time_base)
+        time_base = packet.time_base or 0
+        # H.264 without a container has durations only.
+        stamp_seconds = self._next_seconds if packet.dts is None else float(packet.dts * time_base)
+        self._next_seconds = stamp_seconds + float((packet.duration or 0) * time_base)
         left_seconds = self._offset_seconds + stamp_seconds - at
         if 0.0 <= left_seconds <= MAX_PACE_SECONDS:
             return left_seconds
@@ -300,7 +310,8 @@ class _Reader:
         self._packets: queue.SimpleQueue[tuple[Packet[VideoStream] | None, float]] = queue.SimpleQueue()
         self._is_closed = threading.Event()
         self._waits_for_key_frame = False
-        self._pace = _Pace() if _arrives_at_once(container) else None
+        self._is_recording = _is_recording(container)
+        self._pace = _Pace() if self._is_recording or container.format.name == HLS else None
         self.failure = ""
         """Why no more packets arrive; empty while they may."""
         # A daemon: a thread that waits for a hanging camera must not keep the process alive.
@@ -344,7 +355,7 @@ class _Reader:
                     self._packets.put((packet, time.monotonic()))
                 asked_at = time.monotonic()
             else:
-                self.failure = ENDED
+                self.failure = PLAYED if self._is_recording else ENDED
         except av.error.ExitError:
             # The consumer of the packets reports it.
             pass

@@ -16,6 +16,7 @@ from edge_agent.camera.decoding import VideoDecoder
 from edge_agent.camera.feed import FIRST_PAUSE_SECONDS, CameraFeed
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
+from tests.cameras import serving_files
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
@@ -271,6 +272,29 @@ def test_a_recording_plays_at_its_own_speed_and_ends(tmp_path):
     times = [frame.taken_at for frame in taken]
     assert times == sorted(times)
     assert (feed.state().is_open, feed.state().reason) == (False, "the recording has ended")
+
+
+@pytest.mark.parametrize("name", ["door.mp4", "door.ts", "door.h264"])
+def test_a_recording_on_a_web_server_is_played_again_and_is_never_lost(tmp_path, caplog, name):
+    frames = 80
+    moving = ("-f", "lavfi", "-i", f"testsrc=size=320x240:rate=25:duration={frames / 25}")
+    ffmpeg(*moving, "-c:v", "libx264", "-bf", "0", "-movflags", "+faststart", tmp_path / name)
+
+    with serving_files(tmp_path) as address, caplog.at_level(logging.INFO):
+        feed = CameraFeed("entrance", CameraConfig(source=f"{address}/{name}"))
+        began_at = time.monotonic()
+        feed.start()
+        wait_until(lambda: feed.state().frames > frames)
+        plays_seconds = time.monotonic() - began_at
+        wait_until(lambda: feed.state().frames > 2 * frames)
+        state = feed.state()
+        feed.close()
+
+    # All pictures are played, in real time.
+    assert plays_seconds > 0.9 * frames / 25
+    assert (state.is_open, state.finished, state.reopened) == (True, False, 0)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(caplog.records) == 2
 
 
 def test_a_network_camera_is_reopened_after_a_power_loss(caplog):

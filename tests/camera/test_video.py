@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import av
@@ -26,7 +25,7 @@ from edge_agent.camera.recording import plausible_position
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from edge_agent.vision.planes import Planes
-from tests.cameras import next_picture
+from tests.cameras import next_picture, serving_files
 from tests.recordings import ffmpeg, write_recording
 from tests.rtsp_server import RtspServer
 
@@ -60,17 +59,11 @@ def test_a_video_that_arrives_at_once_is_played_in_real_time(tmp_path, name):
     encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "999", "-force_key_frames", "expr:gte(t,n_forced*3)")
     ffmpeg(*source, *encoder, *segments, *index_first, tmp_path / name)
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            """Log nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving_files(tmp_path) as address:
         began, pictures = time.monotonic(), 0
-        with closing(opened(f"http://127.0.0.1:{server.server_port}/{name}")) as camera, suppress(CameraError):
+        with closing(opened(f"{address}/{name}")) as camera:
             while camera.grab():
                 pictures += 1
-        server.shutdown()
     assert pictures > 0.9 * seconds * rate
     assert time.monotonic() - began > 0.9 * seconds
 
