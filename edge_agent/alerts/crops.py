@@ -14,7 +14,7 @@ import cv2
 
 from edge_agent.alerts.anonymise import without_faces
 from edge_agent.alerts.encryption import open_encryption
-from edge_agent.errors import CropError
+from edge_agent.errors import ConfigError, CropError
 from edge_agent.host.atomic_files import UNFINISHED, is_there, make_folder, write_whole
 from edge_agent.messages.alert import CropFile
 
@@ -60,9 +60,13 @@ class Crops:
         """Use a folder, which need not exist yet, and delete files that a power loss left incomplete.
 
         Raises:
-            ConfigError: pictures cannot be encrypted as configured.
+            ConfigError: pictures cannot be encrypted as configured, or the folder's name is not UTF-8, as messages are.
         """
         self.folder, self._config = folder, config
+        try:
+            str(folder.absolute()).encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{folder}: its path is not UTF-8; choose another folder for the crops") from error
         self._keeps_none = config.picture == "none"
         self._encrypt = open_encryption(() if self._keeps_none else config.encrypt_for)
         self._suffix = ".age" if config.encrypt_for else ""

@@ -10,7 +10,7 @@ import cv2
 
 from edge_agent.camera.pictures import picture_paths
 from edge_agent.command_line import with_progress
-from edge_agent.commands.options import accept_json, add_command, configured, distinct, print_json
+from edge_agent.commands.options import accept_json, add_command, configured, distinct, named, print_json
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
@@ -56,7 +56,7 @@ def detect(options: argparse.Namespace) -> int:
     originals = {path.parent.resolve() for path in pictures}
     failed = 0
     # Of `pictures/a.png` "pictures/a": folders keep pictures of equal names apart.
-    names = distinct(f"{path.absolute().parent.name}/{path.stem}" for path in pictures)
+    names = distinct(str(Path(named(path).parent.name, path.stem)) for path in pictures)
     for path, name in zip(with_progress(pictures, unit="pictures"), names, strict=True):
         try:
             image = read_picture(path)

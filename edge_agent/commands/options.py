@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,11 @@ def day(text: str) -> date:
         return parse_day(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: a day is YYYY-MM-DD, such as 2026-03-01") from error
+
+
+def named(path: Path) -> Path:
+    """A path by which to name outputs: absolute, without `..`, printable; links keep their names."""
+    return Path(safe(os.path.abspath(path)))  # noqa: PTH100  (Path.resolve follows links)
 
 
 def distinct(names: Iterable[str]) -> list[str]:

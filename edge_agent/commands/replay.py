@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.alerts.crops import Crops
 from edge_agent.camera.replay import recorded_frames
 from edge_agent.commands.explanation import Explanation
-from edge_agent.commands.options import accept_json, add_command, alert_line, configured, distinct, print_json
+from edge_agent.commands.options import accept_json, add_command, alert_line, configured, distinct, named, print_json
 from edge_agent.errors import CameraError, ConfigError, CropError
 from edge_agent.foreign_text import safe_lines
 from edge_agent.metrics import Metrics
@@ -52,7 +52,7 @@ def replay(options: argparse.Namespace) -> int:
     crops = Crops(options.crops, config.crops) if options.crops else None
     numbers = itertools.count(1)
     sender = sender_of(config, classifier, next_sequence=lambda _kind: next(numbers))
-    names = distinct(video.stem for video in options.videos)
+    names = distinct(named(video).stem for video in options.videos)
     metrics = Metrics(names)
     status = 0
     began = time.perf_counter()

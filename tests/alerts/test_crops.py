@@ -1,6 +1,7 @@
 """Crops: each file is complete and durable, or missing."""
 
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from edge_agent.alerts.crops import Crops
 from edge_agent.config.model import CropsConfig
-from edge_agent.errors import CropError
+from edge_agent.errors import ConfigError, CropError
 from edge_agent.vision.images import read_picture
 from tests.file_sizes import limited_file_size
 
@@ -34,6 +35,11 @@ def test_a_crop_is_a_jpeg_named_by_its_alert(tmp_path, cutout):
     shown = read_picture(Path(crop.file))
     assert shown.shape == cutout.shape
     assert np.abs(shown.astype(int) - cutout).mean() < 4
+
+
+def test_a_folder_that_messages_cannot_name_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        Crops(tmp_path / os.fsdecode(b"crops\xff"), CropsConfig())
 
 
 def test_the_path_is_absolute_even_if_the_folder_is_relative(tmp_path, cutout, monkeypatch):

@@ -122,6 +122,21 @@ def test_copies_of_equal_names_are_numbered_and_no_given_picture_is_replaced(tmp
     assert not (tmp_path / "y" / "one" / "a.jpg").exists()
 
 
+def test_copies_stay_in_their_folder_wherever_the_pictures_are(tmp_path, monkeypatch):
+    working = tmp_path / "pictures" / "here"
+    working.mkdir(parents=True)
+    for path in (tmp_path / "pictures" / "a.png", working / "a.jpg"):
+        cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))
+    original = (working / "a.jpg").read_bytes()
+    monkeypatch.chdir(working)
+
+    done = run_command("detect", "--annotate", "seen", "../a.png")
+
+    assert done.returncode == 0, done.stderr
+    assert (working / "seen" / "pictures" / "a.jpg").is_file()
+    assert (working / "a.jpg").read_bytes() == original
+
+
 def test_a_picture_too_long_for_jpeg_is_analysed_but_not_drawn(pictures, tmp_path):
     cv2.imwrite(str(pictures / "aaa.png"), np.zeros((2, 70_000, 3), np.uint8))
 
@@ -195,6 +210,20 @@ def test_recordings_of_equal_names_have_an_explanation_each(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert {file.name for file in (tmp_path / "why").glob("*.json")} == {"door.json", "door-2.json"}
+
+
+def test_recordings_without_a_printable_name_are_replayed(tmp_path, monkeypatch):
+    (tmp_path / "door").mkdir()
+    recording = tmp_path / "door" / os.fsdecode(b"d\xff.mp4")
+    shutil.copy(EXAMPLE, recording)
+    cv2.imwrite(str(tmp_path / "door" / "1.png"), portrait(COLLINS))
+    monkeypatch.chdir(tmp_path / "door")
+
+    done = run_command("replay", "--json", "--explain", "../why", recording, ".")
+
+    assert done.returncode == 0, done.stderr
+    assert {line["camera"] for line in lines(done.stdout)[:-1]} == {"d\\udcff"}
+    assert {file.name for file in (tmp_path / "why").glob("*.json")} == {"d\\udcff.json", "door.json"}
 
 
 def test_replay_explains_why_each_person_was_alerted_or_not(tmp_path):
