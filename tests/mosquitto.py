@@ -125,11 +125,18 @@ class Mosquitto:
         """Kill it with SIGKILL."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop it from answering, as a machine that is out of memory; the kernel still accepts connections."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue it."""
+        self._signal(signal.SIGCONT)
+
     def allow(self, acl: str) -> None:
         """Replace its access list while it runs."""
         self._acl_file.write_text(acl)
-        assert self._process is not None
-        self._process.send_signal(signal.SIGHUP)
+        self._signal(signal.SIGHUP)
 
     def __enter__(self) -> Mosquitto:
         self.start()
@@ -137,6 +144,10 @@ class Mosquitto:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+    def _signal(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(how)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
 
 class KeptConnection:
-    """Holds the connection from one publisher to the next. Owned by the publisher's thread while that runs."""
+    """Holds the connection from one publisher to the next. Owned by the thread that has `owned`."""
 
     def __init__(self) -> None:
         """Nothing is opened before `use`."""
+        self.owned = threading.Lock()
+        """Of one publisher at a time: two connections with one client id would end each other."""
         self._connection: Connection | None = None
         self._settings: tuple[MqttConfig, str] | None = None
 

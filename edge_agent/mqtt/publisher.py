@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -144,7 +145,8 @@ class Publisher:
     ) -> None:
         """`listen_to` are the topics (`+` and `#` allowed) to subscribe to at every connection.
 
-        `kept` is used by no other publisher before `close` has returned, and still has the connection then.
+        `kept` still has the connection after `close`. The next publisher waits until this one has left it: a thread
+        that is connecting when it is closed ends only once the broker has answered, or does not.
 
         Stale topics in `retained` are cleared at the broker.
         """
@@ -242,12 +244,14 @@ class Publisher:
         self._stop.set()
         self._waker.wake()
         self._thread.join(drain_seconds + JOIN_SECONDS)
-        if not self._thread.is_alive():
-            self._waker.close()
         if waiting := self._store.count():
             log.info("pending messages kept in the outbox: %d", waiting)
 
     def _run(self) -> None:
+        with closing(self._waker), self._kept.owned:
+            self._deliver()
+
+    def _deliver(self) -> None:
         while not self._stop.is_set():
             try:
                 self._connect_and_serve()
@@ -273,6 +277,8 @@ class Publisher:
         known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
         self._disconnects.begin()
         with self._kept.use(self._mqtt, device=self._device, limits=known) as connection:
+            if self._is_over:
+                return
             self._disconnects.connected(at=time.monotonic())
             self._acknowledge_seconds, self._window = 0.0, 1
             self._sends_crops = self._mqtt.publish_crops and CROPS not in self._left_out
@@ -290,9 +296,14 @@ class Publisher:
             self._listen(connection)
             self._serve(connection)
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether `close` has stopped waiting: the store may be closed, and the connection is left to the next one."""
+        return self._stop.is_set() and time.monotonic() >= self._stop_at
+
     def _listen(self, connection: Connection) -> None:
         for topic in self._listen_to:
-            if topic in self._left_out:
+            if topic in self._left_out or self._is_over:
                 continue
             self._subscribing_to = topic
             try:
@@ -308,7 +319,7 @@ class Publisher:
             self._subscribing_to = ""
 
     def _serve(self, connection: Connection) -> None:
-        while True:
+        while not self._is_over:
             at = time.monotonic()
             self._send_volatile(connection)
             self._outbox.remove()
@@ -316,8 +327,7 @@ class Publisher:
             if not self._in_flight and self._suspect_seconds(at) <= 0:
                 self._report_recovery(connection)
             if self._stop.is_set():
-                is_done = not self._in_flight and not self._outbox.is_busy and seconds == IDLE_SECONDS
-                if is_done or at >= self._stop_at:
+                if not self._in_flight and not self._outbox.is_busy and seconds == IDLE_SECONDS:
                     return
                 seconds = min(seconds, self._stop_at - at)
             events = connection.turn(seconds, waker=self._waker.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from datetime import datetime, timezone
 
@@ -96,3 +97,24 @@ def test_an_acknowledgement_for_the_publisher_before_does_not_disturb_the_next(b
         publisher.close()
         with kept.use(mqtt, device=DEVICE, limits=BrokerLimits()) as connection:
             assert connection is first
+
+
+def test_a_publisher_that_is_closed_while_it_connects_does_not_disturb_the_next(broker, store):
+    mqtt = broker.config()
+    with KeptConnection() as kept, Listener(broker.port) as listener:
+        first, second = (Publisher(store, mqtt, DEVICE, kept=kept) for _ in range(2))
+        broker.freeze()
+        first.start()
+        first.close(drain_seconds=0.0)
+        assert first.is_alive
+        second.start()
+        # The second would now wait for the answer to its CONNECT.
+        time.sleep(0.5)
+        broker.thaw()
+        eventually(lambda: not first.is_alive, "the first has ended")
+        message = put(store)
+        second.wake()
+        assert json.loads(listener.take("/alerts").payload) == message
+        eventually(lambda: store.count() == 0, "it is acknowledged")
+        second.close()
+    assert "already connected" not in broker.log_file.read_text()
