@@ -86,6 +86,20 @@ def at_home(path: Path) -> Path:
         raise ValueError(f"'{path}' begins in a home folder that is not known here; write the whole path") from error
 
 
+class _FileLoader(yaml.SafeLoader):
+    """Loads a file whose texts are UTF-8, and valid as paths and in messages."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Construct a value, whose escapes may stand for any character."""
+        value = super().construct_scalar(node)
+        if re.search("[\\0\ud800-\udfff]", value):
+            raise yaml.constructor.ConstructorError(
+                problem="the escape \\0, or half of a surrogate pair, stands for no character of a text",
+                problem_mark=node.start_mark,
+            )
+        return value
+
+
 class CommandLineText(str):
     """Text given with --set, whose relative path begins at the working directory."""
 
@@ -223,7 +237,7 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
 
 def _loaded(text: str, file: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
-        data, places = _constructed(text, yaml.SafeLoader)
+        data, places = _constructed(text, _FileLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(_report(file, [(line, f"not YAML: {error.problem or error.context}")])) from error

@@ -132,14 +132,15 @@ def test_a_file_that_is_too_large_for_a_configuration_is_not_read(tmp_path):
 def test_text_of_the_wrong_form_is_explained_without_a_pattern(tmp_path):
     file = write(
         tmp_path,
-        "mqtt: {topic_prefix: 'a/#', client_id: 'a b', websocket_path: mqtt}\nwebhooks: [{url: example.com/x}]\n"
+        "mqtt: {topic_prefix: 'a/#', client_id: 'a b', websocket_path: mqtt, host: 'a ', alpn: ä, tls: true}\n"
+        "webhooks: [{url: example.com/x}, {url: 'https://user:pw@example.com'}]\n"
         "rollout: {url: 'https://models.example.org/', group: a b}\n"
-        "cameras:\n  front door: {fourcc: mjpg}\n",
+        'cameras:\n  front door: {fourcc: mjpg, title: "a\\nb"}\nconsole: {host: http://localhost}\n',
     )
 
     lines = complaint(file)
 
-    assert len(lines) == 8
+    assert len(lines) == 13
     assert not any("^" in line or "***" in line for line in lines)
     assert any(line.startswith("line 5 cameras.front door: must consist of letters, digits") for line in lines)
 
@@ -251,6 +252,25 @@ def test_an_invalid_date_must_be_quoted(tmp_path):
 def test_a_number_that_is_too_large_must_be_quoted(tmp_path):
     with pytest.raises(ConfigError, match=r"config\.yaml: .*put it in quotes"):
         load_config(write(tmp_path, f"threads: 1{':00' * 400}.0\n"))
+
+
+@pytest.mark.parametrize("escape", [r"\0", r"\ud800"])
+@pytest.mark.parametrize("key", ["state_dir", "masks: {model", "mqtt: {username"])
+def test_an_escape_that_stands_for_no_character_is_rejected_with_its_line(tmp_path, key, escape):
+    file = write(tmp_path, f'threads: 1\n{key}: "a{escape}"' + "}\n" * ("{" in key))
+
+    (line,) = complaint(file)
+
+    assert line.startswith("line 2 not YAML: ")
+
+
+def test_a_webhook_that_is_given_twice_is_rejected(tmp_path):
+    split = (("a", "alert"), ("b", "alert"), ("a", "status"))
+    webhooks = [f"{{url: 'https://alerts.example/{path}', events: [{kind}]}}" for path, kind in split]
+
+    assert len(load_config(write(tmp_path, f"webhooks: [{', '.join(webhooks[1:])}]\n")).webhooks) == 2
+    (line,) = complaint(write(tmp_path, f"webhooks: [{', '.join(webhooks)}]\n"))
+    assert line.startswith("line 1 webhooks: 0 and 2 ")
 
 
 def test_a_key_that_is_a_list_is_rejected_with_its_line(tmp_path):

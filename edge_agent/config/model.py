@@ -65,8 +65,11 @@ def _is_unmasked(value: str) -> str:
 
 Secretive = Annotated[str, AfterValidator(_is_unmasked)]
 """Text that may contain a secret."""
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[Secretive, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
+HeaderName = Annotated[
+    str, Form(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "must be the name of a header, of letters, digits and '-'")
+]
+HeaderValue = Annotated[Secretive, Form(r"^[^\x00-\x1f\x7f]*$", "must be one line")]
+Host = Annotated[str, Form(r"^[^/\s]+$", "must be a host name or an address, without spaces and '/'")]
 TopicPrefix = Annotated[str, Form(r"^[^#+\x00]+$", "must be a topic without # and +"), AfterValidator(_is_a_topic)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -88,7 +91,9 @@ RepositoryUrl = Annotated[
 ]
 
 
-Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(str.strip)]
+Title = Annotated[
+    str, Field(max_length=100), Form(r"^[^\x00-\x1f\x7f]*$", "must be one line"), AfterValidator(str.strip)
+]
 
 
 def _section(model: type[Section]) -> Any:
@@ -514,7 +519,7 @@ class MqttConfig(Section):
         description="fleet: publish only, for RabbitMQ with many devices; accept_commands and home_assistant are off, "
         "messages_per_second is 2 and reconnect_spread_seconds 30 unless given",
     )
-    host: str = Field("localhost", pattern=r"^[^/\s]+$", description="Host name or address")
+    host: Host = Field("localhost", description="Host name or address")
     port: int = Field(1883, ge=1, le=65535, description="Port; 8883 is usual with TLS")
     transport: Literal["tcp", "websockets"] = Field(
         "tcp", description="websockets where only web ports are open; with tls: wss"
@@ -525,7 +530,7 @@ class MqttConfig(Section):
     websocket_headers: dict[HeaderName, HeaderValue] = Field(
         {}, description="Headers of the WebSocket's request, such as {Authorization: Bearer ...}"
     )
-    alpn: str = Field(
+    alpn: Annotated[str, Form(r"^[!-~]*$", "must be ASCII without spaces, such as mqtt")] = Field(
         "", max_length=255, description="TLS protocol name (ALPN), if the broker uses it to detect MQTT on port 443"
     )
     topic_prefix: TopicPrefix = Field("maskwatch", description="Prefix of all topics")
@@ -672,7 +677,7 @@ class WebhookConfig(Section):
             raise ValueError("is not a URL such as https://host:port/path") from error
         if "@" in parts.netloc or not parts.hostname or port == 0:
             raise ValueError(
-                "has to be https://host:port/path without a user or password: sign with secret_file, or put a token "
+                "has to be https://host:port/path without a user or password; sign with secret_file, or put a token "
                 "into the path"
             )
         request = f"{parts.path}{parts.query}"
@@ -698,9 +703,8 @@ def is_loopback(host: str) -> bool:
 class ConsoleConfig(Section):
     """Web console and API (edge-agent console); pip install 'maskwatch[console]'."""
 
-    host: str = Field(
+    host: Host = Field(
         "127.0.0.1",
-        pattern=r"^[^/\s]+$",
         description="Address to listen on; any but loopback needs password_file or token_file",
     )
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on")
@@ -887,6 +891,16 @@ class Config(Section):
     signals: SignalsConfig = _section(SignalsConfig)
     rollout: RolloutConfig = _section(RolloutConfig)
     log: LogConfig = _section(LogConfig)
+
+    @field_validator("webhooks")
+    @classmethod
+    def _have_a_url_each(cls, webhooks: tuple[WebhookConfig, ...]) -> tuple[WebhookConfig, ...]:
+        """Reject a URL that is given twice: both would share their position in the queue of events."""
+        urls = [webhook.url for webhook in webhooks]
+        for number, url in enumerate(urls):
+            if (first := urls.index(url)) != number:
+                raise ValueError(f"{first} and {number} have the same url; list the events of both in one")
+        return webhooks
 
     @model_validator(mode="after")
     def _has_a_place_for_its_state(self) -> Config:
