@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.message import CameraMessage, Count, Kind, Name, Part, Sha256, Timestamp, schema_field
@@ -64,6 +64,12 @@ class AlertMessage(CameraMessage):
         default="", min_length=1, description="Why there is no crop; present only if `crop` is null"
     )
     model: Model = Field(description="The mask classifier")
+
+    @model_validator(mode="after")
+    def _has_a_crop_or_an_error(self) -> AlertMessage:
+        if self.crop is None and not self.crop_error:
+            raise ValueError("neither crop nor crop_error is given")
+        return self
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object to publish."""

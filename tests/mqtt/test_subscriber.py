@@ -76,6 +76,24 @@ def test_alerts_of_a_single_device_can_be_followed(broker):
         assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE | {"device": "gate"}
 
 
+@pytest.mark.parametrize("changes", [{"score": "0.98"}, {"readings": "9"}, {"crop": None, "crop_error": ""}])
+def test_an_alert_that_cannot_be_printed_is_skipped(broker, changes):
+    with Follower(broker.config()) as follower:
+        assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
+        for payload in (alert(**changes), alert()):
+            publish(broker, "maskwatch/lobby/alerts", payload)
+
+        assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE
+
+
+def test_an_alert_of_a_newer_device_may_have_more_fields(broker):
+    with Follower(broker.config()) as follower:
+        assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
+        publish(broker, "maskwatch/lobby/alerts", alert(temperature_celsius=21))
+
+        assert follower.alerts.get(timeout=TIMEOUT_SECONDS) == WHOLE | {"temperature_celsius": 21}
+
+
 def test_a_message_that_is_not_an_alert_is_skipped_and_logged(broker, caplog):
     with Follower(broker.config()) as follower:
         assert follower.connected.acquire(timeout=TIMEOUT_SECONDS)
