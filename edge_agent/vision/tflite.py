@@ -7,10 +7,11 @@ and fails only when an interpreter is built, so a runtime is chosen by building 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -138,8 +139,14 @@ def probe_runtimes(content: bytes) -> list[Probe]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Redirect file descriptor 2: the runtimes log the created delegate to stderr, and no setting disables that."""
-    with _redirected:
+    """Redirect file descriptor 2: the runtimes log the created delegate to stderr, and no setting disables that.
+
+    What other threads log meanwhile waits.
+    """
+    with _redirected, ExitStack() as stack:
+        for handler in logging.getLogger().handlers:
+            handler.acquire()
+            stack.callback(handler.release)
         sys.stderr.flush()
         try:
             kept = os.dup(STDERR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,21 @@ def test_the_log_is_not_lost_if_two_threads_open_models_at_once():
         list(threads.map(lambda open_model: open_model(), (first, second)))
 
     assert os.path.samestat(os.fstat(tflite.STDERR), before)
+
+
+def test_the_log_of_other_threads_is_not_lost_while_a_model_opens(capfd):
+    with open(tflite.STDERR, "w", closefd=False) as stderr:
+        handler = logging.StreamHandler(stderr)
+        logging.getLogger().addHandler(handler)
+        logged = threading.Thread(target=logging.getLogger("other").warning, args=["the camera is lost"])
+        with tflite._quiet():
+            os.write(tflite.STDERR, b"created a delegate\n")
+            logged.start()
+            logged.join(0.5)
+        logged.join(TIMEOUT_SECONDS)
+        logging.getLogger().removeHandler(handler)
+
+    assert capfd.readouterr().err == "the camera is lost\n"
 
 
 @pytest.fixture
