@@ -97,15 +97,16 @@ def _parsed(message: Message) -> dict[str, Any] | None:
     """
     try:
         content: Any = json.loads(message.payload)
-        if isinstance(content, dict) and content.get("schema") == PROBE:
-            return None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if isinstance(content, dict) and content.get("schema") == PROBE:
+        return None
+    try:
         # Strictly, because the content is printed as it is.
         AlertMessage.model_validate_json(message.payload, strict=True)
     except ValidationError as error:
         # Newer devices may add fields.
         if any(detail["type"] != "extra_forbidden" for detail in error.errors()):
             raise ValueError(mistakes_in(error, whole="the message")[0]) from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
     alert: dict[str, Any] = content
     return alert
