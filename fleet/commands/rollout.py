@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from edge_agent.errors import ConfigError
+from edge_agent.config.model import Name
+from edge_agent.errors import ConfigError, mistakes_in
 from edge_agent.messages.rollout import ModelName, Version
 from fleet.commands.periodic import repeat
 from fleet.credentials import secret_file
+from fleet.definitions import require_device_id
 from fleet.rollout import reports
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.release import accepted_devices, decide
@@ -147,13 +149,15 @@ def release_stages(
         after = decide(assignment, progress, devices, alerts, settings=config.rollout, when=when)
         if after is None:
             continue
+        # A person may have paused it meanwhile, rolled it back, or published another assignment.
+        if not repository.advance(signer, group, before=progress, after=after, when=when):
+            continue
         if after.is_paused:
             log.error(
                 "group %s, model %s: stopped at stage '%s': %s", group, assignment.model, after.stage, after.reason
             )
         else:
             log.info("group %s, model %s: stage '%s' is released", group, assignment.model, after.stage)
-        repository.advance(signer, group, after, when=when)
 
 
 def _make_key(_config: FleetConfig, options: argparse.Namespace) -> None:
@@ -171,12 +175,15 @@ def _create(config: FleetConfig, options: argparse.Namespace) -> None:
 
 
 def _assign(config: FleetConfig, options: argparse.Namespace) -> None:
-    try:
-        TypeAdapter(Version).validate_python(options.minimum_version)
-    except ValidationError:
-        raise ConfigError(f"--minimum-version {options.minimum_version}: is no version such as 1.2.0") from None
+    for option, kind, value in (("minimum-version", Version, options.minimum_version), ("group", Name, options.group)):
+        try:
+            TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(f"--{option} {mistakes_in(error, whole=value)[0]}") from None
     model = None if options.configured else _model(options.model)
     named = [name.strip() for name in options.named.split(",") if name.strip()]
+    for device in named:
+        require_device_id(device)
     assignment = _repository(config).stage_assignment(
         options.group,
         model=model,
@@ -231,19 +238,24 @@ def _print_root(config: FleetConfig, _options: argparse.Namespace) -> None:
 
 
 def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
-    repository = _repository(config)
-    progress = repository.stages().groups.get(options.group)
-    if progress is None:
-        raise ConfigError(f"group '{options.group}': has no model; 'maskwatch-fleet rollout status' lists the groups")
+    repository, signer, when = _repository(config), _online(config), datetime.now(timezone.utc)
     changes = {
         "pause": {"is_paused": True, "reason": "manually"},
         # The alert rate of a stage is measured from here.
-        "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": datetime.now(timezone.utc)},
+        "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": when},
         "roll-back": {"is_rolled_back": True, "reason": "manually"},
     }
-    progress = progress.model_copy(update=changes[options.rollout])
-    repository.advance(_online(config), options.group, progress, when=datetime.now(timezone.utc))
-    print(f"group {options.group}: {_described(progress)}")
+    is_published = False
+    # The service may release a stage meanwhile.
+    while not is_published:
+        progress = repository.stages().groups.get(options.group)
+        if progress is None:
+            raise ConfigError(
+                f"group '{options.group}': has no model; 'maskwatch-fleet rollout status' lists the groups"
+            )
+        after = progress.model_copy(update=changes[options.rollout])
+        is_published = repository.advance(signer, options.group, before=progress, after=after, when=when)
+    print(f"group {options.group}: {_described(after)}")
 
 
 def _status(config: FleetConfig, _options: argparse.Namespace) -> None:

@@ -11,6 +11,9 @@ devices at one of two models that people have signed.
 
 from __future__ import annotations
 
+import fcntl
+import os
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,10 +33,19 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.host.atomic_files import make_folder, write_whole
-from edge_agent.messages.rollout import ASSIGNMENTS, MINIMUM_VERSION, STAGES, Assignment, Assignments, Progress, Stages
+from edge_agent.messages.rollout import (
+    ASSIGNMENTS,
+    MINIMUM_VERSION,
+    ORDER,
+    STAGES,
+    Assignment,
+    Assignments,
+    Progress,
+    Stages,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from securesystemslib.signer import Key, Signer
@@ -43,16 +55,19 @@ OFFLINE_DAYS = 365
 """People have to sign again before that; `maskwatch-fleet rollout status` prints the expiry."""
 ONLINE_DAYS = 3
 """Renewed daily: devices tolerate a server that is down for a weekend, and detect an outdated copy soon after."""
+PEOPLE, SERVER = ("root", "targets"), ("snapshot", "timestamp")
+"""Who signs which roles."""
 ROOT_THRESHOLD = TARGETS_THRESHOLD = 2
 MIN_ROOT_KEYS = 3
 FILE_MODE = 0o644
+SHARED_KEY = "this key is one of people, who keep theirs off the server; make another by 'maskwatch-fleet rollout key'"
 PRETTY = JSONSerializer(compact=False)
 
 Part = TypeVar("Part", Root, Targets, Snapshot, Timestamp)
 
 
 class Repository:
-    """Reads and writes the files. One process at a time; each change becomes visible only when complete."""
+    """Reads and writes the files. A lock serialises changes; each becomes visible only when complete."""
 
     def __init__(self, folder: Path) -> None:
         """Set the folder; nothing is read yet."""
@@ -65,27 +80,31 @@ class Repository:
         """Stage the first root and targets.
 
         Raises:
-            ConfigError: too few keys, or the repository exists already.
+            ConfigError: too few keys, the server's key is one of people, or the repository exists already.
         """
-        if (self._metadata / "timestamp.json").exists() or (self._staged / "root.json").exists():
-            raise ConfigError(f"{self.folder}: holds a repository already")
-        if len(root_keys) < MIN_ROOT_KEYS or len(target_keys) < TARGETS_THRESHOLD:
+        roots, targeters = ({key.keyid for key in keys} for keys in (root_keys, target_keys))
+        if len(roots) < MIN_ROOT_KEYS or len(targeters) < TARGETS_THRESHOLD:
             raise ConfigError(
                 f"{MIN_ROOT_KEYS} keys for the root and {TARGETS_THRESHOLD} for the models are needed, of as many "
                 "people or places: one that is lost or stolen is replaced by the others"
             )
+        if online_key.keyid in roots | targeters:
+            raise ConfigError(f"rollout.online_key_file: {SHARED_KEY}")
         expires = when + timedelta(days=OFFLINE_DAYS)
         root = Root(expires=expires, consistent_snapshot=True)
         for role, keys in (("root", root_keys), ("targets", target_keys)):
             for key in keys:
                 root.add_key(key, role)
         root.roles["root"].threshold, root.roles["targets"].threshold = ROOT_THRESHOLD, TARGETS_THRESHOLD
-        for role in ("snapshot", "timestamp"):
+        for role in SERVER:
             root.add_key(online_key, role)
-        self._stage("root", Metadata(root))
         targets = Targets(expires=expires, delegations=_delegations(online_key))
-        self._stage("targets", Metadata(targets))
-        self._stage_document(Assignments(groups={}))
+        with self._exclusive(create=True):
+            if (self._metadata / "timestamp.json").exists() or (self._staged / "root.json").exists():
+                raise ConfigError(f"{self.folder}: holds a repository already")
+            self._stage("root", Metadata(root))
+            self._stage("targets", Metadata(targets))
+            self._stage_document(Assignments(groups={}))
 
     def stage_assignment(
         self,
@@ -99,48 +118,51 @@ class Repository:
         """Stage the assignment of a group: name, network and card of a model; None: each device's configured model.
 
         Raises:
-            ConfigError: another model has this name, or there is no repository.
+            ConfigError: another model has this name, it is reserved, or there is no repository.
         """
-        metadata = self._staged_or_current("targets", Targets)
-        assignments, before = self._assignments(metadata.signed), self.assignments().groups.get(group)
-        name = None
-        if model is not None:
-            name, network, card = model
-            for file, content in ((f"{name}.tflite", network), (f"{name}.json", card)):
-                self._add_model(metadata.signed, file, content, minimum_version=minimum_version)
-        assignment = Assignment(
-            number=(before.number if before else 0) + 1,
-            model=name,
-            previous=before.model if before else None,
-            named=tuple(named),
-        )
-        self._stage_next("targets", metadata, when=when)
-        self._stage_document(assignments.model_copy(update={"groups": {**assignments.groups, group: assignment}}))
-        return assignment
+        with self._exclusive():
+            metadata = self._staged_or_current("targets", Targets)
+            assignments, before = self._assignments(metadata.signed), self.assignments().groups.get(group)
+            name = None
+            if model is not None:
+                name, network, card = model
+                for file, content in ((f"{name}.tflite", network), (f"{name}.json", card)):
+                    self._add_model(metadata.signed, file, content, minimum_version=minimum_version)
+            assignment = Assignment(
+                number=(before.number if before else 0) + 1,
+                model=name,
+                previous=self._fallback(group),
+                named=tuple(named),
+            )
+            self._stage_next("targets", metadata, when=when)
+            self._stage_document(assignments.model_copy(update={"groups": {**assignments.groups, group: assignment}}))
+            return assignment
 
     def stage_key(self, role: str, *, old: Key, new: Key, when: datetime) -> None:
         """Stage a root in which one key replaces another; `role` is root, targets or online.
 
         Raises:
-            ConfigError: the old key does not belong to this role.
+            ConfigError: the old key does not belong to this role, or the new one has a role already.
         """
-        root = self._staged_or_current("root", Root)
-        for name in ("snapshot", "timestamp") if role == "online" else (role,):
-            try:
-                root.signed.revoke_key(old.keyid, name)
-            except ValueError as error:
-                raise ConfigError(
-                    f"the old key is none of '{role}'; 'maskwatch-fleet rollout status' lists them"
-                ) from error
-            root.signed.add_key(new, name)
-        self._stage_next("root", root, when=when)
-        if role == "online":
+        with self._exclusive():
+            root = self._staged_or_current("root", Root)
+            self._require_unused(new, role, root.signed)
+            for name in SERVER if role == "online" else (role,):
+                try:
+                    root.signed.revoke_key(old.keyid, name)
+                except ValueError as error:
+                    raise ConfigError(
+                        f"the old key is none of '{role}'; 'maskwatch-fleet rollout status' lists them"
+                    ) from error
+                root.signed.add_key(new, name)
+            self._stage_next("root", root, when=when)
+            if role == "root":
+                return
+            # Signatures of an old key of targets are void: the current key holders have to sign again.
             targets = self._staged_or_current("targets", Targets)
-            targets.signed.delegations = _delegations(new)
+            if role == "online":
+                targets.signed.delegations = _delegations(new)
             self._stage_next("targets", targets, when=when)
-        elif role == "targets":
-            # Signatures of the old key are void: the current key holders have to sign again.
-            self.stage_again("targets", when=when)
 
     def stage_again(self, role: str, *, when: datetime) -> None:
         """Stage root or targets unchanged, valid for another year.
@@ -148,8 +170,9 @@ class Repository:
         Raises:
             ConfigError: there is no repository.
         """
-        metadata: Metadata[Any] = self._staged_or_current(role, Root if role == "root" else Targets)
-        self._stage_next(role, metadata, when=when)
+        with self._exclusive():
+            metadata: Metadata[Any] = self._staged_or_current(role, Root if role == "root" else Targets)
+            self._stage_next(role, metadata, when=when)
 
     def sign(self, signer: Signer) -> list[str]:
         """Sign what is staged for the roles of this key; returns their names.
@@ -158,14 +181,15 @@ class Repository:
             ConfigError: nothing is staged for this key.
         """
         signed = []
-        for role in ("root", "targets"):
-            if not (self._staged / f"{role}.json").exists():
-                continue
-            metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
-            if signer.public_key.keyid in self._allowed(role):
-                metadata.sign(signer, append=True)
-                self._write(self._staged / f"{role}.json", metadata)
-                signed.append(role)
+        with self._exclusive():
+            for role in PEOPLE:
+                if not (self._staged / f"{role}.json").exists():
+                    continue
+                metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
+                if signer.public_key.keyid in self._allowed(role):
+                    metadata.sign(signer, append=True)
+                    self._write(self._staged / f"{role}.json", metadata)
+                    signed.append(role)
         if not signed:
             raise ConfigError("nothing is staged that this key may sign; see 'maskwatch-fleet rollout status'")
         return signed
@@ -173,7 +197,7 @@ class Repository:
     def missing_signatures(self) -> dict[str, int]:
         """Number of signatures that each staged role still needs."""
         missing = {}
-        for role in ("root", "targets"):
+        for role in PEOPLE:
             if (self._staged / f"{role}.json").exists():
                 metadata: Metadata[Any] = Metadata.from_file(str(self._staged / f"{role}.json"))
                 verifiers = self._verifiers(role)
@@ -190,13 +214,17 @@ class Repository:
         Raises:
             ConfigError: signatures are missing, or the server's key does not belong to the repository.
         """
+        with self._exclusive():
+            self._publish(online, when=when)
+
+    def _publish(self, online: Signer, *, when: datetime) -> None:
         missing = {role: count for role, count in self.missing_signatures().items() if count}
         if missing:
             raise ConfigError(
                 "signatures are missing: " + ", ".join(f"{role} {count}" for role, count in missing.items())
             )
         for folder in (self._metadata, self._targets):
-            make_folder(folder)
+            self._make_folder(folder)
         root = self._staged_or_current("root", Root)
         if online.public_key.keyid not in root.signed.roles["timestamp"].keyids:
             raise ConfigError("the server's key (rollout.online_key_file) is none of the repository")
@@ -218,12 +246,17 @@ class Repository:
         Raises:
             ConfigError: there is no repository.
         """
-        self._write_stages(online, self.stages(), when=when)
+        with self._exclusive():
+            self._write_stages(online, self.stages(), when=when)
 
-    def advance(self, online: Signer, group: str, progress: Progress, *, when: datetime) -> None:
-        """Publish the progress of a group."""
-        stages = self.stages()
-        self._write_stages(online, stages.model_copy(update={"groups": {**stages.groups, group: progress}}), when=when)
+    def advance(self, online: Signer, group: str, *, before: Progress, after: Progress, when: datetime) -> bool:
+        """Publish the progress of a group; False, and nothing changes, if it is no longer the one `before`."""
+        with self._exclusive():
+            stages = self.stages()
+            if stages.groups.get(group) != before:
+                return False
+            self._write_stages(online, stages.model_copy(update={"groups": {**stages.groups, group: after}}), when=when)
+            return True
 
     def assignments(self) -> Assignments:
         """The assignments of people, as served."""
@@ -278,6 +311,37 @@ class Repository:
 
     # Files.
 
+    @contextmanager
+    def _exclusive(self, *, create: bool = False) -> Iterator[None]:
+        """Wait until no other process, command or service, changes the files; `create` makes the folder.
+
+        Raises:
+            UnavailableError: a file or folder is missing or cannot be written.
+        """
+        try:
+            if create:
+                make_folder(self.folder)
+            opened = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(opened)
+        except OSError as error:
+            raise UnavailableError(
+                f"{error.filename or self.folder}: {error.strerror}; check rollout.repository, who may write there, "
+                "and the space on its disk"
+            ) from error
+
+    def _make_folder(self, folder: Path) -> None:
+        """Create a folder of the repository's owner: root publishes, and the service renews."""
+        if folder.is_dir():
+            return
+        make_folder(folder)
+        if os.geteuid() == 0:
+            owner = self.folder.stat()
+            os.chown(folder, owner.st_uid, owner.st_gid)
+
     def _progress(self, when: datetime) -> Stages:
         """Progress of each served assignment; newer assignments start at their first stage."""
         stages = self.stages().groups
@@ -325,10 +389,22 @@ class Repository:
             for info in self._read(file, Targets).signed.targets.values()
         }
         for file in self._targets.glob(f"*.{STAGES}"):
-            if file.name not in names:
+            # The name of a model, and so of its card, may end like this.
+            if file.name.partition(".")[2] == STAGES and file.name not in names:
                 file.unlink()
 
+    def _fallback(self, group: str) -> str | None:
+        """The model of devices that a new assignment has not reached yet: the last one that was released to all."""
+        before = self.assignments().groups.get(group)
+        if before is None:
+            return None
+        progress = self.stages().groups[group]
+        is_released = progress.stage == ORDER[-1] and not (progress.is_paused or progress.is_rolled_back)
+        return before.model if is_released else before.previous
+
     def _add_model(self, targets: Targets, file: str, content: bytes, *, minimum_version: str) -> None:
+        if file in (ASSIGNMENTS, STAGES):
+            raise ConfigError(f"{file}: this name is that of a list of the repository; rename the model")
         info = TargetFile.from_data(file, content, ["sha256"])
         info.unrecognized_fields["custom"] = {MINIMUM_VERSION: minimum_version}
         known = targets.targets.get(file)
@@ -350,11 +426,11 @@ class Repository:
         self._stage("targets", metadata)
 
     def _stage_target(self, info: TargetFile, content: bytes) -> None:
-        make_folder(self._staged / "targets")
+        self._make_folder(self._staged / "targets")
         write_whole(self._staged / "targets" / info.get_prefixed_paths()[0], content, mode=FILE_MODE)
 
     def _stage(self, role: str, metadata: Metadata[Part]) -> None:
-        make_folder(self._staged)
+        self._make_folder(self._staged)
         metadata.signatures.clear()
         self._write(self._staged / f"{role}.json", metadata)
 
@@ -370,13 +446,22 @@ class Repository:
         return {keyid for verifier in self._verifiers(role) for keyid in verifier.roles[role].keyids}
 
     def _verifiers(self, role: str) -> list[Root]:
-        """The roots that verify a role: a new root has to be signed according to itself and its predecessor."""
+        """The roots that verify a role: a new root has to be signed according to itself and its predecessor.
+
+        Raises:
+            ConfigError: there is none.
+        """
         staged, served = self._staged / "root.json", self._newest("root")
-        new = self._read(staged, Root).signed if staged.exists() else None
-        old = self._read(served, Root).signed if served else None
-        if role == "root":
-            return [root for root in (old, new) if root is not None]
-        return [root for root in (new or old,) if root is not None]
+        if not staged.exists():
+            return [self._current("root", Root).signed]
+        new = self._read(staged, Root).signed
+        return [new] if role == "targets" or served is None else [self._read(served, Root).signed, new]
+
+    def _require_unused(self, key: Key, role: str, root: Root) -> None:
+        if any(key.keyid in root.roles[name].keyids for name in (PEOPLE if role == "online" else SERVER)):
+            raise ConfigError(f"the new key: {SHARED_KEY}")
+        if key.keyid in root.roles["timestamp" if role == "online" else role].keyids:
+            raise ConfigError(f"the new key is one of '{role}' already; fewer keys than people would be left")
 
     def _staged_or_current(self, role: str, kind: type[Part]) -> Metadata[Part]:
         staged = self._staged / f"{role}.json"
@@ -388,7 +473,10 @@ class Repository:
     def _newest_or_raise(self, role: str) -> Path:
         newest = self._newest(role)
         if newest is None:
-            raise ConfigError(f"{self.folder}: holds no repository; make one by 'maskwatch-fleet rollout create'")
+            raise ConfigError(
+                f"{self.folder}: metadata/ holds no {role}.json; 'maskwatch-fleet rollout create' makes a repository. "
+                "To sign on another computer, copy metadata/ as well as staged/"
+            )
         return newest
 
     def _newest(self, role: str) -> Path | None:
@@ -413,10 +501,7 @@ class Repository:
         return metadata
 
     def _write(self, file: Path, metadata: Metadata[Part]) -> None:
-        try:
-            write_whole(file, metadata.to_bytes(PRETTY), mode=FILE_MODE)
-        except OSError as error:
-            raise UnavailableError(f"{file}: cannot be written: {error.strerror}") from error
+        write_whole(file, metadata.to_bytes(PRETTY), mode=FILE_MODE)
 
     def _remove_staged(self) -> None:
         for file in (self._staged / "targets").glob("*"):

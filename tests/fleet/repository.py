@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import CryptoSigner
 
+    from edge_agent.messages.rollout import Progress
+
 PEOPLE = ("root-1", "root-2", "root-3", "models-1", "models-2", "models-3", "online", "stolen", "new")
 
 
@@ -89,6 +91,10 @@ class Fleet:
         self.assign(model)
         self.sign("models-1", "models-3")
         self.publish()
+
+    def advance(self, progress: Progress) -> None:
+        before = self.repository.stages().groups["default"]
+        assert self.repository.advance(self.signer("online"), "default", before=before, after=progress, when=self.now)
 
     def device(self, name: str = "device") -> client.Repository:
         """The repository as seen by a device, which keeps its metadata between calls."""

@@ -123,7 +123,7 @@ def test_the_state_of_each_roll_out_is_reported(fleet: Fleet, conninfo: str, con
     )
     progress = fleet.repository.stages().groups["default"]
     stopped = progress.model_copy(update={"is_paused": True, "reason": "many reject it"})
-    fleet.repository.advance(fleet.signer("online"), "default", stopped, when=fleet.now)
+    fleet.advance(stopped)
 
     state, text = stage()
     assert state == "warning"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from edge_agent.config.model import shipped
 from edge_agent.messages.message import MAX_COUNT
 from edge_agent.messages.rollout import Assignment, Progress, assigned_model, is_reached, place
+from fleet import database
 from fleet.cli import main
 from fleet.commands.rollout import release_stages
 from fleet.config import FleetConfig, RolloutConfig
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
+
+    from tests.fleet.repository import Fleet
 
 ASSIGNMENT = Assignment(number=2, model="two", previous="one", named=("hall-1", "hall-2"))
 BEGAN = now() - timedelta(days=2)
@@ -249,12 +253,48 @@ def test_from_keys_to_a_stage_that_stops_and_back_by_commands(
     assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "repository").rglob("*") if file.is_file())
 
 
+def test_a_roll_out_paused_during_a_decision_stays_paused(fleet: Fleet, connection: psycopg.Connection, conninfo: str):
+    fleet.assign_signed("two")
+    config = FleetConfig.model_validate({"database": {"conninfo": conninfo}})
+    options = [
+        f"--set=rollout.repository={fleet.repository.folder}",
+        f"--set=rollout.online_key_file={fleet.keys}/online",
+    ]
+    accepted = {"rollout": {"group": "default", "number": 1, "model": "two", "state": "accepted"}}
+    connection.execute(
+        "insert into devices (device, site, telemetry, telemetry_received) values ('hall-1', 'hall', %s, now())",
+        [json.dumps(accepted)],
+    )
+
+    def release() -> None:
+        with database.connect(config.database, application="test") as other:
+            release_stages(fleet.repository, fleet.signer("online"), other, config, when=now() + timedelta(days=2))
+
+    with ThreadPoolExecutor() as pool:
+        with connection.transaction():
+            # The decision waits for the database, as on a busy one.
+            connection.execute("lock table devices")
+            released = pool.submit(release)
+            while not connection.execute(
+                "select 1 from pg_locks where not granted and relation = 'devices'::regclass"
+            ).fetchone():
+                assert not released.done()
+            assert main(["rollout", *options, "pause"]) == 0
+        released.result()
+
+    progress = fleet.repository.stages().groups["default"]
+    assert (progress.stage, progress.is_paused) == ("named", True)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["status"],
         ["assign", "--model", "missing.tflite"],
         ["assign", "--configured", "--minimum-version", "latest"],
+        ["assign", "--configured", "--group", ""],
+        ["assign", "--configured", "--group", "hall 1"],
+        ["assign", "--configured", "--named", "hall.1"],
         ["pause", "--group", "nowhere"],
         ["sign", "--key", "missing"],
         [],

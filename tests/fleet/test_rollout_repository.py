@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import timedelta
 
@@ -12,7 +13,8 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.rollout import ASSIGNMENTS, STAGES, Progress
 from fleet.rollout.keys import make_key, read_public_key, read_signer
-from fleet.rollout.repository import ONLINE_DAYS
+from fleet.rollout.repository import ONLINE_DAYS, Repository
+from tests.fleet.samples import now
 
 
 def test_a_model_signed_by_two_people_reaches_the_device(fleet):
@@ -71,7 +73,7 @@ def test_a_stolen_server_key_cannot_release_a_model(fleet):
 def test_the_server_states_the_progress_of_a_roll_out(fleet):
     fleet.assign_signed("two")
     progress = Progress(number=1, stage="some", since=fleet.now, is_rolled_back=True, reason="by hand")
-    fleet.repository.advance(fleet.signer("online"), "default", progress, when=fleet.now)
+    fleet.advance(progress)
 
     assert fleet.device().stages().groups["default"] == progress
 
@@ -226,9 +228,7 @@ def test_a_name_is_never_reused_for_another_model(fleet):
 
 def test_a_newer_assignment_starts_at_its_first_stage_and_keeps_the_previous_model(fleet):
     fleet.assign_signed("two")
-    fleet.repository.advance(
-        fleet.signer("online"), "default", Progress(number=1, stage="all", since=fleet.now), when=fleet.now
-    )
+    fleet.advance(Progress(number=1, stage="all", since=fleet.now))
     fleet.assign("old", group="other")
     fleet.assign("three")
     fleet.sign("models-1", "models-2")
@@ -243,6 +243,117 @@ def test_a_newer_assignment_starts_at_its_first_stage_and_keeps_the_previous_mod
     )
     assert assignments["other"].model == "old"
     assert {group: progress.stage for group, progress in stages.items()} == {"default": "named", "other": "named"}
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"stage": "some"},
+        {"stage": "all", "is_rolled_back": True, "reason": "manually"},
+        {"stage": "first", "is_paused": True, "reason": "ten times the alerts"},
+    ],
+)
+def test_a_model_that_was_not_released_to_all_is_not_the_fallback_of_the_next(fleet, progress):
+    fleet.assign_signed("good")
+    fleet.advance(Progress(number=1, stage="all", since=fleet.now))
+    fleet.assign_signed("bad")
+    fleet.advance(Progress(number=2, since=fleet.now, **progress))
+    fleet.assign_signed("better")
+
+    assignment = fleet.device().assignments().groups["default"]
+    assert (assignment.model, assignment.previous) == ("better", "good")
+
+
+@pytest.mark.parametrize("name", ["stages", "assignments"])
+def test_a_model_cannot_have_the_name_of_a_list(fleet, name):
+    with pytest.raises(ConfigError, match="rename"):
+        fleet.assign(name)
+
+
+def test_a_model_may_have_a_name_that_ends_like_a_list(fleet):
+    fleet.assign_signed("two.stages")
+    fleet.repository.renew(fleet.signer("online"), when=fleet.now)
+
+    assert fleet.device().fetch("two.stages") == (b"two.stages" * 100, b"{}")
+
+
+def test_one_key_does_not_stand_for_several_people(tmp_path, keys):
+    root, models, online = (read_public_key(keys / f"{name}.pub") for name in ("root-1", "models-1", "online"))
+    others = [read_public_key(keys / f"root-{number}.pub") for number in (2, 3)]
+    repository = Repository(tmp_path)
+
+    for root_keys, target_keys in (([root] * 3, [models, root]), ([root, *others], [models] * 2)):
+        with pytest.raises(ConfigError, match="are needed"):
+            repository.create(root_keys=root_keys, target_keys=target_keys, online_key=online, when=now())
+    with pytest.raises(ConfigError, match="online_key_file"):
+        repository.create(root_keys=[root, *others], target_keys=[models, online], online_key=online, when=now())
+
+
+@pytest.mark.parametrize(
+    ("role", "old", "new"),
+    [
+        ("targets", "models-1", "models-2"),
+        ("root", "root-1", "root-1"),
+        ("root", "root-1", "online"),
+        ("online", "online", "models-1"),
+        ("online", "online", "online"),
+    ],
+)
+def test_a_replacement_key_is_a_new_one(fleet, role, old, new):
+    with pytest.raises(ConfigError, match="the new key"):
+        fleet.repository.stage_key(
+            role,
+            old=read_public_key(fleet.keys / f"{old}.pub"),
+            new=read_public_key(fleet.keys / f"{new}.pub"),
+            when=now(),
+        )
+
+    assert fleet.repository.missing_signatures() == {}
+
+
+def test_staged_files_are_signed_on_another_computer(fleet, tmp_path):
+    fleet.assign("two")
+    copy = tmp_path / "copy"
+    shutil.copytree(fleet.repository.folder / "staged", copy / "staged")
+    with pytest.raises(ConfigError, match="metadata"):
+        Repository(copy).sign(fleet.signer("models-1"))
+    shutil.copytree(fleet.repository.folder / "metadata", copy / "metadata")
+
+    assert Repository(copy).sign(fleet.signer("models-1")) == ["targets"]
+    assert Repository(copy).missing_signatures() == {"targets": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user owns the files")
+def test_what_root_publishes_is_renewed_by_the_owner_of_the_repository(fleet, tmp_path):
+    folder = tmp_path / "owned"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    repository = Repository(folder)
+    repository.create(
+        root_keys=[read_public_key(fleet.keys / f"root-{number}.pub") for number in (1, 2, 3)],
+        target_keys=[read_public_key(fleet.keys / f"models-{number}.pub") for number in (1, 2)],
+        online_key=fleet.signer("online").public_key,
+        when=fleet.now,
+    )
+    for name in ("root-1", "root-2", "models-1", "models-2"):
+        repository.sign(fleet.signer(name))
+    repository.publish(fleet.signer("online"), when=fleet.now)
+
+    assert {path.stat().st_uid for path in folder.rglob("*") if path.is_dir()} == {65534}
+
+
+def test_a_stage_that_was_paused_meanwhile_is_not_released(fleet):
+    fleet.assign_signed("two")
+    before = fleet.repository.stages().groups["default"]
+    fleet.advance(before.model_copy(update={"is_paused": True, "reason": "manually"}))
+    released = before.model_copy(update={"stage": "first"})
+
+    is_published = fleet.repository.advance(
+        fleet.signer("online"), "default", before=before, after=released, when=fleet.now
+    )
+
+    assert not is_published
+    assert fleet.repository.stages().groups["default"].is_paused
 
 
 def test_daily_renewal_removes_old_metadata_files(fleet):
