@@ -64,7 +64,8 @@ def definitions(config: FleetConfig) -> dict[str, Any]:
             _binding(DEAD_LETTERS, DEAD_LETTERS, ""),
         ],
         "policies": [
-            _policy("fleet", "|".join(name for name in names if name != TELEMETRY), _kept(config)),
+            # Also of pictures, whose queue stays where publish_crops was switched off.
+            _policy("fleet", "|".join(name for name in TOPICS if name != TELEMETRY), _kept(config)),
             _policy("fleet-telemetry", TELEMETRY, _volatile()),
             _policy("fleet-dead", DEAD_LETTERS, _newest(config)),
         ],

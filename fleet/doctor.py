@@ -12,7 +12,7 @@ from cryptography import x509
 
 from edge_agent.errors import AgentError, in_one_line
 from fleet import database
-from fleet.definitions import DEAD_LETTERS, queues
+from fleet.definitions import DEAD_LETTERS, PICTURES, queues
 from fleet.finding import Finding
 from fleet.management import Management, differences
 from fleet.rollout.inspection import check_repository, check_stages
@@ -67,8 +67,7 @@ def _certificate(key: str, file: Path, when: datetime) -> Finding:
 
 def _broker(config: FleetConfig, _when: datetime) -> Iterator[Finding]:
     management = Management(config.broker)
-    overview = management.get("overview") or {}
-    yield Finding("broker", "ok", f"RabbitMQ {overview.get('rabbitmq_version', '?')}")
+    yield Finding("broker", "ok", f"RabbitMQ {management.version()}")
     for node in management.get("nodes") or []:
         alarms = [name for name in ("mem_alarm", "disk_free_alarm") if node.get(name)]
         if not node.get("running") or alarms:
@@ -97,6 +96,14 @@ def _queues(config: FleetConfig, management: Management) -> Iterator[Finding]:
             yield Finding("queues", "warning", f"{name}: {waiting} messages wait, {size} bytes; it is nearly full")
         else:
             yield Finding("queues", "ok", f"{name}: {waiting} messages wait")
+    kept = (management.get(f"queues/{{vhost}}/{PICTURES}") or {}).get("messages", 0)
+    if kept and not config.publish_crops:
+        yield Finding(
+            "queues",
+            "warning",
+            f"{PICTURES}: {kept} pictures are kept, and publish_crops is off; delete them by 'rabbitmqctl delete_queue "
+            f"--vhost {config.broker.virtual_host} {PICTURES}'",
+        )
     dead = (management.get(f"queues/{{vhost}}/{DEAD_LETTERS}") or {}).get("messages", 0)
     if dead:
         yield Finding(

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
 from fleet.credentials import secret_file
-from fleet.definitions import definitions, device_permissions, require_device_id
+from fleet.definitions import EXCHANGE, PICTURES, definitions, device_permissions, require_device_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +29,7 @@ ANSWER_SECONDS = 15.0
 DEVICES_AT_ONCE = 100
 """Devices per request, so that a busy broker still responds in time."""
 GUEST = "guest"
+PICTURE_BINDINGS = f"bindings/{{vhost}}/e/{EXCHANGE}/q/{PICTURES}"
 
 
 def password(config: BrokerConfig) -> str:
@@ -74,6 +75,21 @@ class Management:
         self._addresses = [f"{scheme}://{host}:{config.management_port}" for host in config.hosts]
         self._virtual_host = quote(config.virtual_host, safe="")
 
+    def version(self) -> str:
+        """The version of RabbitMQ.
+
+        Raises:
+            UnavailableError: no node responds, or another service does.
+            ConfigError: the user lacks permission.
+        """
+        overview = self.get("overview")
+        if not isinstance(overview, dict) or "rabbitmq_version" not in overview:
+            raise UnavailableError(
+                f"{', '.join(self._addresses)}: not RabbitMQ's management API; check broker.hosts and "
+                "broker.management_port"
+            )
+        return str(overview["rabbitmq_version"])
+
     def get(self, path: str) -> Any:
         """GET a path, in which `{vhost}` stands for the virtual host. None if it does not exist.
 
@@ -90,6 +106,10 @@ class Management:
     def post(self, path: str, content: dict[str, Any]) -> None:
         """POST; raises as `get` does."""
         self._ask("POST", path, content)
+
+    def delete(self, path: str) -> None:
+        """DELETE; raises as `get` does."""
+        self._ask("DELETE", path, None)
 
     def _ask(self, method: str, path: str, content: dict[str, Any] | None) -> Any:
         problem = ""
@@ -151,6 +171,13 @@ def make(config: FleetConfig, management: Management) -> None:
                 f"queue '{queue['name']}' is there and is {kind}; empty and delete it, and run this again"
             )
     management.post("definitions/{vhost}", wanted)
+    for binding in _unstored(config, management):
+        management.delete(f"{PICTURE_BINDINGS}/{quote(binding['properties_key'], safe='')}")
+
+
+def _unstored(config: FleetConfig, management: Management) -> list[dict[str, Any]]:
+    """Bindings that still fill the queue of pictures although nothing empties it."""
+    return [] if config.publish_crops else management.get(PICTURE_BINDINGS) or []
 
 
 def add_devices(config: FleetConfig, management: Management, devices: Iterable[str]) -> int:
@@ -192,6 +219,7 @@ def differences(config: FleetConfig, management: Management) -> list[str]:
         UnavailableError: no node responds.
         ConfigError: the user lacks permission.
     """
+    management.version()
     wanted = definitions(config)
     queues = {queue["name"]: queue for queue in management.get("queues/{vhost}") or []}
     bindings = {
@@ -204,6 +232,10 @@ def differences(config: FleetConfig, management: Management) -> list[str]:
         f"queue {queue['name']} is no quorum queue"
         for queue in wanted["queues"]
         if queue["name"] in queues and queues[queue["name"]].get("type") != "quorum"
+    ]
+    found += [
+        f"{binding['routing_key']} is bound to {PICTURES}, and publish_crops is off"
+        for binding in _unstored(config, management)
     ]
     found += [
         f"{binding['routing_key'] or binding['source']} is not bound to {binding['destination']}"

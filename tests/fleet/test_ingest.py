@@ -26,7 +26,7 @@ from edge_agent.messages.status import connection_lost, running
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
 from fleet.config import BrokerConfig
-from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, definitions, queues
+from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, PICTURES, definitions, queues
 from fleet.doctor import examine
 from fleet.ingest import Worker
 from fleet.management import Management, add_devices, differences, make
@@ -365,6 +365,27 @@ def test_the_doctor_accepts_the_result_of_init(config: FleetConfig, tmp_path: Pa
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {one["state"] for one in found if one["what"] == "definitions"} == {"ok"}
     assert len([one for one in found if one["what"] == "queues"]) == len(queues(config))
+
+
+def test_pictures_are_no_longer_kept_once_they_are_switched_off(rabbitmq: RabbitMq, config: FleetConfig):
+    storing = config.model_copy(update={"publish_crops": True})
+    management = Management(config.broker)
+    picture = (f"maskwatch.hall-1.crops.{alert().id}", b"JPEG")
+    make(storing, management)
+    publish(storing, picture)
+    assert any(PICTURES in text for text in differences(config, management))
+
+    make(config, management)
+
+    assert differences(config, management) == []
+    with pytest.raises(pika.exceptions.UnroutableError):
+        publish(config, picture)
+    # The management API shows counts and policies some seconds later.
+    eventually(lambda: management.get(f"queues/{{vhost}}/{PICTURES}").get("policy") == "fleet")
+    eventually(lambda: any(one.state == "warning" and PICTURES in one.text for one in examine(config, when=now())))
+    make(storing, management)
+    publish(storing, picture)
+    assert waiting(storing, PICTURES) == 2
 
 
 def test_an_unreachable_broker_is_named_with_the_reason():

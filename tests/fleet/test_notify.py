@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.errors import UnavailableError
+from fleet.cli import main
 from fleet.config import BrokerConfig, FleetConfig, NotifyConfig
 from fleet.management import Management
 from fleet.notify import AGAIN_SECONDS, MAX_PER_DEVICE, Notifier
@@ -285,6 +286,43 @@ def test_a_port_of_another_service_is_not_taken_for_rabbitmq(mail_port: int, hos
 
     with pytest.raises(UnavailableError, match=r"broker\.management_port"):
         Management(broker).get("overview")
+
+
+class AnyPage(BaseHTTPRequestHandler):
+    """Answers every request alike, as web servers and proxies do."""
+
+    answer = (404, b"")
+
+    def do_GET(self) -> None:
+        status, body = self.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.mark.parametrize("answer", [(404, b"nothing here"), (200, b""), (200, b"[]"), (200, b"{}"), (200, b"<html>")])
+def test_a_web_server_is_not_taken_for_rabbitmq(
+    connection: psycopg.Connection, conninfo: str, answer: tuple[int, bytes], capsys: pytest.CaptureFixture[str]
+):
+    handler = type("Handler", (AnyPage,), {"answer": answer})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        config = [
+            "--set=broker.hosts=[127.0.0.1]",
+            f"--set=broker.management_port={server.server_address[1]}",
+            f"--set=database.conninfo={conninfo}",
+        ]
+
+        assert main(["init", *config]) == UnavailableError.exit_code
+        assert "broker.management_port" in capsys.readouterr().err
+        assert main(["doctor", *config]) == 1
+        server.shutdown()
+
+    assert "ok       broker" not in capsys.readouterr().out
 
 
 def test_the_example_is_a_configuration_of_alertmanager():
