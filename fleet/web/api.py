@@ -54,8 +54,7 @@ def health(connection: Database) -> dict[str, bool]:
 @api.get("/api/v1/devices")
 def devices(connection: Database, query: Annotated[DevicesQuery, Query()]) -> dict[str, Any]:
     """Devices by name, a page at a time."""
-    found = queries.devices(connection, **query.model_dump())
-    is_more = len(found) == queries.DEVICES_A_PAGE
+    found, is_more = queries.devices(connection, **query.model_dump())
     return {"devices": found, "after": found[-1]["device"] if is_more else ""}
 
 
@@ -67,15 +66,15 @@ def device(connection: Database, device: str) -> dict[str, Any]:
 
 @api.get("/api/v1/gaps")
 def gaps(connection: Database) -> list[dict[str, Any]]:
-    """Gaps in the sequences of devices."""
+    """Gaps in the sequences of devices: the first 1,000. `missing` of a device counts all of its gaps."""
     return queries.gaps(connection)
 
 
 @api.get("/api/v1/alerts")
 def alerts(connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> dict[str, Any]:
     """Alerts, newest first, a page at a time."""
-    found = queries.alerts(connection, query)
-    return {"alerts": found, "before": found[-1]["id"] if len(found) == queries.A_PAGE else ""}
+    found, is_more = queries.alerts(connection, query)
+    return {"alerts": found, "before": found[-1]["id"] if is_more else ""}
 
 
 @api.get("/api/v1/alerts/{alert_id}")
@@ -113,8 +112,11 @@ def reviews(request: Request, _name: Admin) -> Response:
 
 @api.get("/api/v1/counts")
 def counts(connection: Database, query: Annotated[CountsQuery, Query()]) -> list[dict[str, Any]]:
-    """People and compliance by site and hour."""
-    return queries.counts(connection, **hours(query))
+    """People and compliance by site and hour, newest first: 744 rows and the rest of their last hour.
+
+    `until` with the `begins` of the last row continues.
+    """
+    return queries.counts(connection, **hours(query))[0]
 
 
 @api.get(

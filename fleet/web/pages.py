@@ -27,16 +27,14 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response, depe
 @pages.get("/")
 def devices(request: Request, connection: Database, query: Annotated[DevicesQuery, Query()]) -> Response:
     """All devices with their state."""
-    found = queries.devices(connection, **query.model_dump())
+    found, is_more = queries.devices(connection, **query.model_dump())
     values = {
         "devices": found,
         "sites": queries.sites(connection),
         "site": query.site,
         "figures": queries.figures(connection, silent_seconds=request.app.state.silent_seconds),
         "silent_seconds": request.app.state.silent_seconds,
-        "next": urlencode({"site": query.site, "after": found[-1]["device"]})
-        if len(found) == queries.DEVICES_A_PAGE
-        else "",
+        "next": urlencode({"site": query.site, "after": found[-1]["device"]}) if is_more else "",
         "is_later": bool(query.after),
     }
     return page(request, "devices.html", values)
@@ -56,9 +54,8 @@ def device(request: Request, connection: Database, name: str) -> Response:
 @pages.get("/alerts")
 def alerts(request: Request, connection: Database, query: Annotated[queries.AlertFilter, Query()]) -> Response:
     """The alerts that match a filter."""
-    found = queries.alerts(connection, query)
+    found, is_more = queries.alerts(connection, query)
     sites = queries.sites(connection)
-    is_more = len(found) == queries.A_PAGE
     kept = {key: value for key, value in query.model_dump(mode="json").items() if value and key != "before"}
     values = {
         "alerts": found,
@@ -83,10 +80,20 @@ def alert(request: Request, connection: Database, alert_id: Uuid7) -> Response:
 @pages.get("/counts")
 def counts(request: Request, connection: Database, query: Annotated[CountsQuery, Query()]) -> Response:
     """People by site and hour."""
+    wanted = hours(query)
+    found, is_more = queries.counts(connection, **wanted)
+    older = (
+        {"site": query.site, "since": wanted["since"].isoformat(), "until": found[-1]["begins"].isoformat()}
+        if is_more
+        else {}
+    )
     values = {
-        "hours": queries.counts(connection, **hours(query)),
+        "hours": found,
         "sites": queries.sites(connection),
         "site": query.site,
         "days": COUNTED_DAYS,
+        "since": query.since,
+        "until": query.until,
+        "next": urlencode(older),
     }
     return page(request, "counts.html", values)

@@ -27,7 +27,9 @@ REVIEWS = ("without_mask", "mask_worn_incorrectly", "with_mask", "no_face")
 EXPORTED_AT_ONCE = 200
 HISTORY_DAYS = 30
 MAX_BOOTS = 20
-MAX_HOURS = 24 * 31
+MAX_GAPS = 1000
+HOURS_A_PAGE = 24 * 31
+"""Rows of people by site and hour, and those that are left of the last hour."""
 
 # A device may send any sequence; sums of them that exceed a bigint are shown as 9e18.
 DEVICES = """
@@ -75,11 +77,14 @@ where a.id = %s::uuid
 """
 
 COUNTS = """
+with page as (
+    select * from site_hours
+    where begins >= %(since)s and begins < %(until)s and (%(site)s = '' or site = %(site)s)
+    order by begins desc fetch first (%(limit)s) rows with ties
+)
 select site, begins, with_mask, without_mask, mask_worn_incorrectly, undecided,
     round(with_mask::numeric / nullif(with_mask + without_mask + mask_worn_incorrectly, 0), 4)::float8 as compliance
-from site_hours
-where begins >= %(since)s and begins < %(until)s and (%(site)s = '' or site = %(site)s)
-order by begins desc, site limit %(limit)s
+from page order by begins desc, site
 """
 
 FIGURES = """
@@ -135,11 +140,12 @@ def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]
     return text, wanted.model_dump()
 
 
-def alerts(connection: Connection, wanted: AlertFilter, *, limit: int = A_PAGE) -> list[dict[str, Any]]:
-    """A page of alerts, newest first."""
+def alerts(connection: Connection, wanted: AlertFilter) -> tuple[list[dict[str, Any]], bool]:
+    """A page of alerts, newest first, and whether there are more."""
     text, values = alerts_statement(wanted)
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(text, {**values, "limit": limit}).fetchall()
+        found = cursor.execute(text, {**values, "limit": A_PAGE + 1}).fetchall()
+    return found[:A_PAGE], len(found) > A_PAGE
 
 
 def alert(connection: Connection, alert_id: str) -> dict[str, Any] | None:
@@ -165,12 +171,11 @@ def review(connection: Connection, alert_id: str, *, review: str, by: str) -> bo
     return changed.rowcount > 0
 
 
-def devices(
-    connection: Connection, *, site: str = "", after: str = "", limit: int = DEVICES_A_PAGE
-) -> list[dict[str, Any]]:
-    """A page of devices, by name."""
+def devices(connection: Connection, *, site: str = "", after: str = "") -> tuple[list[dict[str, Any]], bool]:
+    """A page of devices, by name, and whether there are more."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(DEVICES, {"site": site, "after": after, "limit": limit}).fetchall()
+        found = cursor.execute(DEVICES, {"site": site, "after": after, "limit": DEVICES_A_PAGE + 1}).fetchall()
+    return found[:DEVICES_A_PAGE], len(found) > DEVICES_A_PAGE
 
 
 def device(connection: Connection, name: str) -> dict[str, Any] | None:
@@ -184,17 +189,18 @@ def device(connection: Connection, name: str) -> dict[str, Any] | None:
         return {**found, "boots": boots, "days": days}
 
 
-def gaps(connection: Connection, *, limit: int = 1000) -> list[dict[str, Any]]:
+def gaps(connection: Connection) -> list[dict[str, Any]]:
     """Missing messages by device, kind and boot."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("select * from gaps order by device, kind, boot_id limit %s", [limit]).fetchall()
+        return cursor.execute("select * from gaps order by device, kind, boot_id limit %s", [MAX_GAPS]).fetchall()
 
 
-def counts(connection: Connection, *, site: str, since: datetime, until: datetime) -> list[dict[str, Any]]:
-    """People and compliance by site and hour, newest first."""
+def counts(connection: Connection, *, site: str, since: datetime, until: datetime) -> tuple[list[dict[str, Any]], bool]:
+    """People and compliance by site and hour, newest first, and whether there may be more before the last hour."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        values = {"site": site, "since": since, "until": until, "limit": MAX_HOURS}
-        return cursor.execute(COUNTS, values).fetchall()
+        values = {"site": site, "since": since, "until": until, "limit": HOURS_A_PAGE}
+        found = cursor.execute(COUNTS, values).fetchall()
+    return found, len(found) >= HOURS_A_PAGE
 
 
 def sites(connection: Connection) -> list[str]:

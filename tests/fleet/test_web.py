@@ -30,7 +30,7 @@ from fleet.messages import Picture
 from fleet.store import store
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth
-from fleet.web.queries import A_PAGE, AlertFilter, alerts_statement
+from fleet.web.queries import A_PAGE, DEVICES_A_PAGE, AlertFilter, alerts_statement
 from fleet.web.users import ROLES, set_user, user_of
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 from tests.mosquitto import free_port
@@ -328,6 +328,51 @@ async def test_each_page_continues_after_the_previous_one(program: httpx.AsyncCl
             break
 
     assert seen == sorted((one.id for one in made), reverse=True)
+
+
+async def test_a_full_last_page_leads_to_no_other(
+    program: httpx.AsyncClient, browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    await log_in(browser, "viewer")
+    made = [alert(f"hall-{number}", when=now()) for number in range(DEVICES_A_PAGE)]
+    with connection.transaction():
+        store(connection, made[:A_PAGE], site_of=FleetConfig().site_of)
+    assert (await program.get("/api/v1/alerts")).json()["before"] == ""
+    assert 'rel="next"' not in (await browser.get("/alerts")).text
+
+    with connection.transaction():
+        store(connection, made, site_of=FleetConfig().site_of)
+    assert (await program.get("/api/v1/devices")).json()["after"] == ""
+    assert 'rel="next"' not in (await browser.get("/")).text
+    assert (await program.get("/api/v1/alerts")).json()["before"]
+
+
+async def test_all_counts_of_many_sites_are_shown(
+    program: httpx.AsyncClient, browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    await log_in(browser, "viewer")
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    connection.execute(
+        "insert into site_hours select %s - make_interval(hours => hour), 'site-' || site, 1, 1, 1, 1 "
+        "from generate_series(1, 100) hour, generate_series(1, 20) site",
+        [hour],
+    )
+
+    seen: list[tuple[str, str]] = []
+    address: str | None = "/counts"
+    pages = 0
+    while address:
+        text = (await browser.get(address)).text
+        seen += re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td>', text)
+        address = next(iter(re.findall(r'rel="next" href="(.*?)"', text)), "").replace("&amp;", "&")
+        pages += 1
+    first = (await program.get("/api/v1/counts")).json()
+    second = (await program.get("/api/v1/counts", params={"until": first[-1]["begins"]})).json()
+
+    assert len(seen) == len(set(seen)) == 2000
+    assert pages == 3
+    assert not {(row["begins"], row["site"]) for row in first} & {(row["begins"], row["site"]) for row in second}
+    assert len({row["site"] for row in first if row["begins"] == first[-1]["begins"]}) == 20
 
 
 async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):

@@ -112,7 +112,7 @@ def _measure(connection: psycopg.Connection) -> bool:
     middle = now - timedelta(days=DAYS / 2)
     site, device = "site17", "site17-517"
     anything = AlertFilter()
-    page = queries.alerts(connection, AlertFilter(until=middle))
+    page, _ = queries.alerts(connection, AlertFilter(until=middle))
     one, since = page[-1]["id"], now - timedelta(days=COUNTED_DAYS)
     names = [f"site{number % SITES}-{number}" for number in range(DEVICES // 100)]
     searches: dict[str, Callable[[], Any]] = {
