@@ -245,17 +245,17 @@ def _change_progress(config: FleetConfig, options: argparse.Namespace) -> None:
         "resume": {"is_paused": False, "is_rolled_back": False, "reason": "", "since": when},
         "roll-back": {"is_rolled_back": True, "reason": "manually"},
     }
-    is_published = False
-    # The service may release a stage meanwhile.
-    while not is_published:
+    while True:
         progress = repository.stages().groups.get(options.group)
         if progress is None:
             raise ConfigError(
                 f"group '{options.group}': has no model; 'maskwatch-fleet rollout status' lists the groups"
             )
         after = progress.model_copy(update=changes[options.rollout])
-        is_published = repository.advance(signer, options.group, before=progress, after=after, when=when)
-    print(f"group {options.group}: {_described(after)}")
+        # The service may release a stage meanwhile.
+        if repository.advance(signer, options.group, before=progress, after=after, when=when):
+            print(f"group {options.group}: {_described(after)}")
+            return
 
 
 def _status(config: FleetConfig, _options: argparse.Namespace) -> None:
