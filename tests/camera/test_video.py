@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import http.server
-import itertools
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import av
@@ -585,11 +584,11 @@ def streamed(path, monkeypatch):
 def looked_at(camera, *, every):
     """Pictures of a stream up to its end, each with the number of frames grabbed so far."""
     looks = []
-    with suppress(CameraError):
-        for grabbed in itertools.count(1):
-            camera.grab()
-            if grabbed % every == 0:
-                looks.append((grabbed, camera.retrieve()))
+    grabbed = 0
+    while camera.grab():
+        grabbed += 1
+        if grabbed % every == 0:
+            looks.append((grabbed, camera.retrieve()))
     return looks
 
 
