@@ -89,6 +89,7 @@ def test_a_killed_run_resumes_with_the_same_result(finished, tmp_path):
 def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text("name: other\n")
+    (tmp_path / "run" / "state.json").write_text("{}")
 
     with pytest.raises(ConfigError, match="holds a run of another recipe"):
         run(tiny_recipe(), folder=tmp_path / "run")
