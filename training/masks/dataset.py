@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge_agent.domain import CLASSES, LABELS, NO_FACE, Box
+from edge_agent.domain import CLASSES, LABELS, Box
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from training.coco import CocoFile
@@ -15,7 +15,6 @@ from training.masks import examples
 from training.masks.landmarks import LandmarkDetector
 from training.masks.pack import Pack, open_pack
 from training.masks.split import Split, assign_splits, hashes_of_test_sets
-from training.run_folder import WEIGHTS_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +134,7 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
         tuple(error for pack in packs for error in pack.unreadable),
         splits.count("excluded"),
     )
-    _check_every_label_occurs(data_set, knows_no_face=recipe.model.weights.endswith(WEIGHTS_SUFFIX))
+    _check_every_label_occurs(data_set)
     wanted, present = set(recipe.validation.sources), set(data_set.validation.sources())
     if wanted and not wanted & present:
         raise ConfigError(
@@ -232,12 +231,10 @@ def _subset(
     return Faces(packs, rows[chosen], targets[chosen], weights[chosen] / max(weights[chosen].sum(), 1e-12))
 
 
-def _check_every_label_occurs(data_set: DataSet, *, knows_no_face: bool) -> None:
-    # A network that rejects false detections continues to. Without faces of another label, it would forget that one.
-    needed = [label for label in data_set.labels if label != NO_FACE or not knows_no_face]
+def _check_every_label_occurs(data_set: DataSet) -> None:
     for split, faces in (("training", data_set.train), ("validation", data_set.validation)):
         counts = np.bincount(faces.targets, minlength=len(data_set.labels))
-        missing = [label for label in needed if not counts[data_set.labels.index(label)]]
+        missing = [label for label, count in zip(data_set.labels, counts, strict=True) if not count]
         if missing:
             raise ConfigError(
                 f"no {split} faces of {', '.join(missing)}; add pictures of that label, change "
