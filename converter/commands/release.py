@@ -25,8 +25,8 @@ def add_to(commands: Any) -> None:
         commands,
         "release",
         release,
-        summary="install the converted model of a training run with its card and MODEL_CARD.md, if it passes the "
-        "accuracy check",
+        summary="install the converted model of a training run with its card, weights and MODEL_CARD.md, if it passes "
+        "the accuracy check",
         example="edge-convert release runs/masks --scenes annotations.json --split test --source street --name masks",
     )
     parser.add_argument(

@@ -238,5 +238,5 @@ def _check_every_label_occurs(data_set: DataSet) -> None:
         if missing:
             raise ConfigError(
                 f"no {split} faces of {', '.join(missing)}; add pictures of that label, change "
-                "validation.fraction, or take the label out of 'labels'"
+                "validation.fraction, or take the label out of 'labels', unless model.weights has it"
             )
