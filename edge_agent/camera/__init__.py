@@ -131,8 +131,8 @@ def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
     return StreamCamera(config, stop=stop, is_bare_mjpeg=is_bare_mjpeg)
 
 
-def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
-    """Open a video file.
+def open_recording(path: Path, config: CameraConfig | None = None, *, is_live: bool = True) -> Recording:
+    """Open a video file; `is_live` as in `Recording`.
 
     Raises:
         CameraError: the file is missing, empty, not a video, or holds no frame.
@@ -140,7 +140,7 @@ def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
     with _pyav():
         from edge_agent.camera.recording import Recording
 
-    return Recording(path, config)
+    return Recording(path, config, is_live=is_live)
 
 
 @contextmanager
