@@ -261,6 +261,13 @@ def test_a_vault_can_be_put_beside_the_example_variables_of_a_group_or_host():
     assert all(file.is_dir() for file in variables)
 
 
+def run_maintainer_script(root: Path, script: str, *arguments: str) -> None:
+    """Run a script of a package on a folder instead of this machine."""
+    here = re.sub(r"(?<!\w)/(?=(etc|opt|run|srv|var)/)", f"{root}/", text(f"debian/{script}"))
+    here = here.replace("systemctl ", f"systemctl --root={root} ")
+    subprocess.run(["sh", "-c", here, script, *arguments], check=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("beside", "left"),
     [((), []), (("fleet.yaml", "ca.pem"), ["ca.pem", "credentials/fleet-key", "fleet.yaml"])],
@@ -269,12 +276,43 @@ def test_a_vault_can_be_put_beside_the_example_variables_of_a_group_or_host():
 def test_a_purge_keeps_what_belongs_to_the_fleet(tmp_path, beside, left):
     folder = tmp_path / "etc" / "maskwatch"
     (folder / "credentials").mkdir(parents=True)
-    names = ["config.yaml", "credentials/mqtt-password", "credentials/console-key", "credentials/fleet-key", *beside]
-    for name in names:
+    secrets = ["mqtt-password", "console-key", "display-token", "fleet-key"]
+    for name in ["config.yaml", "kiosk.env", *(f"credentials/{secret}" for secret in secrets), *beside]:
         (folder / name).touch()
 
-    # No path of this machine.
-    script = re.sub(r"(?<!\w)/(?=(etc|opt|run|var)/)", f"{tmp_path}/", text("debian/postrm"))
-    subprocess.run(["sh", "-c", script, "postrm", "purge"], check=True, timeout=60)
+    run_maintainer_script(tmp_path, "postrm", "purge")
 
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == left
+
+
+@pytest.mark.parametrize("folder", ["", "fleet/"])
+def test_a_package_whose_files_are_gone_can_be_removed_or_reinstalled(tmp_path, folder):
+    for action in ("remove", "upgrade", "failed-upgrade"):
+        run_maintainer_script(tmp_path, f"{folder}prerm", action)
+
+
+@pytest.mark.parametrize(
+    ("folder", "unit", "enabled"),
+    [
+        ("", "edge-agent.service", "edge-agent.service"),
+        ("", "maskwatch-console.service", "maskwatch-console.service"),
+        ("fleet/", "maskwatch-fleet@.service", "maskwatch-fleet@ingest.service"),
+    ],
+)
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemctl is missing (Debian package systemd)")
+def test_a_service_stays_enabled_across_a_removal_until_a_purge(tmp_path, folder, unit, enabled):
+    # dpkg configures a package that was removed like an upgrade, so postinst does not enable it again.
+    units = tmp_path / "lib" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / unit).write_text(text(unit), encoding="utf-8")
+    subprocess.run(["systemctl", f"--root={tmp_path}", "--quiet", "enable", enabled], check=True, timeout=60)
+    link = tmp_path / "etc" / "systemd" / "system" / "multi-user.target.wants" / enabled
+    assert link.is_symlink()
+
+    run_maintainer_script(tmp_path, f"{folder}prerm", "remove")
+    (units / unit).unlink()
+    run_maintainer_script(tmp_path, f"{folder}postrm", "remove")
+    assert link.is_symlink()
+
+    run_maintainer_script(tmp_path, f"{folder}postrm", "purge")
+    assert not link.is_symlink()
