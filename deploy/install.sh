@@ -28,7 +28,7 @@ for argument in "$@"; do
             echo "install.sh: '$argument' is not an option; known: --dry-run, --uninstall" >&2
             exit 64
             ;;
-        *) what=$(realpath "$argument") ;;
+        *) what=$(realpath --canonicalize-existing "$argument") ;;
     esac
 done
 
@@ -61,7 +61,8 @@ if [[ $uninstall == yes ]]; then
     exit 0
 fi
 
-command -v systemctl >/dev/null || stop_with "there is no systemd here; run 'edge-agent run' by what starts your services"
+# Without a running systemd its last steps would fail. A container may have systemctl all the same.
+[[ $dry == yes || -d /run/systemd/system ]] || stop_with "there is no systemd here; run 'edge-agent run' by what starts your services"
 "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null ||
     stop_with "$python is not Python 3.10 to 3.14; name one: sudo PYTHON=python3.12 $0"
 "$python" -c 'import ensurepip' 2>/dev/null ||
@@ -71,23 +72,33 @@ step install -D -m 644 "$checkout/deploy/maskwatch.sysusers" /etc/sysusers.d/mas
 step systemd-sysusers /etc/sysusers.d/maskwatch.conf
 step install -D -m 644 "$checkout/deploy/maskwatch.tmpfiles" /etc/tmpfiles.d/maskwatch.conf
 step systemd-tmpfiles --create /etc/tmpfiles.d/maskwatch.conf
-# With system packages: python3-systemd for the journal, python3-picamera2 for a Pi's camera.
-[[ -x /opt/maskwatch/bin/pip ]] || step "$python" -m venv --system-site-packages /opt/maskwatch
+# With system packages: python3-systemd for the journal, python3-picamera2 for a Pi's camera. Created anew for another Python:
+# that of $PYTHON, or of a system that has been upgraded.
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+[[ $(/opt/maskwatch/bin/pip --version 2>/dev/null || true) == *" /opt/maskwatch/lib/python$version/"* ]] ||
+    step "$python" -m venv --clear --system-site-packages /opt/maskwatch
 # Libraries pinned by hash, and only wheels, so that no build code runs.
 step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --upgrade --require-hashes --only-binary :all: \
     --requirement "$checkout/deploy/requirements.txt"
-# Also for the same version, to repair a damaged installation. The build tools are among the libraries.
-step /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-build-isolation "$what"
+# Also for the same version, to repair a damaged installation. The build tools are among the libraries. They build outside the
+# checkout, where modules of an earlier version would be left, and files of root.
+build=$(mktemp --directory)
+trap 'rm -rf "$build"' EXIT
+printf '[build]\nbuild_base = %s\n[egg_info]\negg_base = %s\n' "$build" "$build" >"$build/setup.cfg"
+step env DIST_EXTRA_CONFIG="$build/setup.cfg" /opt/maskwatch/bin/pip install --quiet --disable-pip-version-check \
+    --force-reinstall --no-deps --no-build-isolation "$what"
 step chmod -R u=rwX,go=rX /opt/maskwatch
 step ln -sfn /opt/maskwatch/bin/edge-agent /usr/local/bin/edge-agent
 
 step install -d -m 755 /etc/maskwatch
 step install -d -m 700 /etc/maskwatch/credentials
 if [[ ! -e /etc/maskwatch/config.yaml ]]; then
-    step install -m 640 -o root -g maskwatch /dev/null /etc/maskwatch/config.yaml
-    step sh -c '/opt/maskwatch/bin/edge-agent config --config /dev/null >/etc/maskwatch/config.yaml'
+    # Renamed when it is complete: an interrupted installation must not leave a part, which the next one would keep.
+    step install -m 640 -o root -g maskwatch /dev/null /etc/maskwatch/config.yaml.new
+    step sh -c '/opt/maskwatch/bin/edge-agent config --config /dev/null >/etc/maskwatch/config.yaml.new'
     # What a person runs and what the service runs look into the same folder.
-    step sed -i 's|^state_dir:$|state_dir: /var/lib/maskwatch|' /etc/maskwatch/config.yaml
+    step sed -i 's|^state_dir:$|state_dir: /var/lib/maskwatch|' /etc/maskwatch/config.yaml.new
+    step mv /etc/maskwatch/config.yaml.new /etc/maskwatch/config.yaml
 fi
 step install -m 644 "$checkout/deploy/edge-agent.service" /etc/systemd/system/edge-agent.service
 step install -m 644 "$checkout/deploy/maskwatch-console.service" /etc/systemd/system/maskwatch-console.service

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from deploy.debian.completion import completion
@@ -146,6 +147,62 @@ def test_a_dry_run_of_the_installer_prints_every_step_and_runs_none():
     assert done.returncode == 0, done.stderr
     assert "+ systemctl enable edge-agent.service" in done.stdout
     assert not Path("/opt/maskwatch/bin/pip").exists()
+
+
+def run_installer(root: Path, python: str | Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it on a folder instead of this machine."""
+    script = re.sub(r"(?<!\w)/(?=(etc|opt|run|usr/local)/)", f"{root}/", text("install.sh"))
+    command = ["bash", "-c", script, str(DEPLOY / "install.sh"), *arguments]
+    environment = {**os.environ, "PYTHON": str(python)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_the_installer_stops_first_where_systemd_does_not_run(tmp_path):
+    python, asked = tmp_path / "python", tmp_path / "asked"
+    python.write_text(f"#!/bin/sh\ntouch {asked}\nexit 1\n")
+    python.chmod(0o755)
+
+    assert run_installer(tmp_path, python).returncode == 1
+    assert not asked.exists()
+
+
+def dry_run(root: Path) -> list[str]:
+    done = run_installer(root, sys.executable, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return [line.removeprefix("+ ") for line in done.stdout.splitlines() if line.startswith("+ ")]
+
+
+def test_the_installer_creates_its_environment_anew_for_another_python(tmp_path):
+    program = tmp_path / "opt" / "maskwatch"
+    subprocess.run([sys.executable, "-m", "venv", program], check=True, timeout=60)
+    assert not any(" -m venv " in step for step in dry_run(tmp_path))
+
+    # An upgrade of the system has replaced python3: the environment has no libraries of the new version.
+    current = program / "lib" / f"python3.{sys.version_info[1]}"
+    current.rename(program / "lib" / "python3.1")
+    assert [step for step in dry_run(tmp_path) if " -m venv --clear " in step]
+
+
+def test_an_interrupted_installation_leaves_no_configuration(tmp_path):
+    changing = [step for step in dry_run(tmp_path) if re.search(r"/etc/maskwatch/config\.yaml(?!\.)", step)]
+
+    assert [step.split()[0] for step in changing] == ["mv"]
+
+
+def test_the_installer_builds_outside_the_checkout(tmp_path):
+    # Modules that an earlier build left there would be installed again.
+    [step] = [step for step in dry_run(tmp_path) if "--force-reinstall" in step]
+
+    assert "DIST_EXTRA_CONFIG=" in step
+
+
+def test_a_missing_wheel_is_reported_before_anything_is_installed(tmp_path):
+    done = install("--dry-run", str(tmp_path / "maskwatch.whl"))
+
+    assert done.returncode == 1
+    assert str(tmp_path / "maskwatch.whl") in done.stderr
+    assert done.stdout == ""
 
 
 def test_an_unknown_option_of_the_installer_is_refused():
