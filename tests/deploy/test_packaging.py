@@ -373,3 +373,10 @@ def test_a_service_stays_enabled_across_a_removal_until_a_purge(tmp_path, folder
 
     run_maintainer_script(tmp_path, f"{folder}postrm", "purge")
     assert not link.is_symlink()
+
+
+def test_cloud_init_waits_for_the_network_at_the_first_boot_only():
+    # bootcmd runs at every boot, and services wait for it: without a network the agent would start minutes later.
+    commands = yaml.safe_load(text("cloud-init/user-data"))["bootcmd"]
+
+    assert [command[:2] for command in commands] == [["cloud-init-per", "instance"]] * len(commands)
