@@ -110,6 +110,7 @@ def test_the_fleet_gets_the_version_of_this_checkout():
 
     assert version
     assert f"maskwatch_version: {version[1]}\n" in text("ansible/roles/maskwatch/defaults/main.yml")
+    assert f"maskwatch_fleet_version: {version[1]}\n" in text("ansible/roles/maskwatch_fleet/defaults/main.yml")
     assert f"./maskwatch_{version[1]}+deb12_arm64.deb" in text("README.md")
 
 

@@ -12,6 +12,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+NAMING_THE_VERSION = (
+    "deploy/README.md",
+    "deploy/ansible/README.md",
+    "deploy/ansible/roles/maskwatch/defaults/main.yml",
+    "deploy/ansible/roles/maskwatch_fleet/defaults/main.yml",
+    "docs/asyncapi.yaml",
+    "docs/fleet.md",
+)
 
 
 @pytest.fixture
@@ -21,6 +29,10 @@ def checkout(tmp_path):
     shutil.copy(ROOT / ".ci" / "release", tmp_path / ".ci")
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0 - unreleased\n\n- new\n\n## 1.1.0 - 2026-01-01\n")
+    [current] = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    for name in NAMING_THE_VERSION:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text().replace(current, "1.2.0"))
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "begin")
@@ -52,6 +64,10 @@ def test_a_release_is_dated_and_tagged_and_the_next_version_opened(checkout):
     assert 'version = "1.2.0"' in git(checkout, "show", "v1.2.0:pyproject.toml")
     assert re.findall(r"^## (.*)$", (checkout / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == "1.3.0 - unreleased"
     assert 'version = "1.3.0"' in (checkout / "pyproject.toml").read_text()
+    for name in NAMING_THE_VERSION:
+        assert "1.2.0" in git(checkout, "show", f"v1.2.0:{name}")
+        assert "1.2.0" not in (checkout / name).read_text()
+        assert "1.3.0" in (checkout / name).read_text()
     assert git(checkout, "status", "--porcelain") == ""
 
 
@@ -73,6 +89,22 @@ def test_an_unfinished_release_changes_nothing(checkout, wrong):
     assert done.stderr.startswith("release: ")
     after = git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain"), git(checkout, "tag")
     assert after == before
+
+
+def test_only_a_tag_of_make_release_is_published(checkout):
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    [check] = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "TAG" in step.get("env", ())]
+
+    def passes(tag, *, at):
+        git(checkout, "switch", "--quiet", "--detach", at)
+        command = ["bash", "-e", "-c", check]
+        return subprocess.run(command, cwd=checkout, env={**os.environ, "TAG": tag}, check=False).returncode == 0
+
+    assert release(checkout, "1.3.0").returncode == 0
+    assert passes("v1.2.0", at="v1.2.0")
+    assert not passes("v1.2.0", at="main")  # the commit that opens 1.3.0
+    assert not passes("v1.3.0", at="main")  # unreleased
+    assert not passes("v1.1.0", at="v1.2.0")
 
 
 def test_every_action_is_pinned_by_its_hash_and_runs_make_targets():
