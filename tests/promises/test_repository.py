@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -119,3 +120,28 @@ def test_the_documents_name_only_targets_that_exist(document):
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text("Makefile"), re.MULTILINE))
     named = set(re.findall(r"(?:^|`|^ {4})make ([a-z][a-z0-9-]*)", text(document), re.MULTILINE))
     assert named <= targets
+
+
+@pytest.mark.skipif(shutil.which("apt-cache") is None, reason="needs Debian")
+def test_a_package_that_the_system_does_not_have_stops_no_test(tmp_path):
+    # The browser of the tests is a package of Debian, but not of Ubuntu, on which the workflows run.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("apt-cache", "awk", "bash", "dpkg-query", "sed"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    (tools / "id").write_text("#!/bin/sh\necho 1000\n")  # without root, nothing is installed
+    (tools / "id").chmod(0o755)
+    packages = tmp_path / "packages.txt"
+    packages.write_text("bash  # is there\nno-such-package  # a reason\n")
+
+    done = subprocess.run(
+        [ROOT / ".ci" / "debian-packages", packages],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "no-such-package" in done.stderr
