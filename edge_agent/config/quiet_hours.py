@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MIN_LETTERS = 3
+"""Of the name of a day."""
 DAY_MINUTES = 24 * 60
 FORM = re.compile(r"(?:(?P<days>[a-z, -]+?) +)?(?P<begins>\d?\d:\d\d) ?- ?(?P<ends>\d?\d:\d\d)")
 EXAMPLE = "22:00-06:00, sat,sun 00:00-24:00 or mon-fri 12:00-13:30"
@@ -63,11 +65,19 @@ def _minutes(text: str) -> int:
 def _days(text: str) -> frozenset[int]:
     days: set[int] = set()
     for part in text.split(","):
-        first, dash, last = (name.strip()[:3] for name in part.partition("-"))
-        for name in (first, last) if dash else (first,):
-            if name not in DAYS:
-                raise ValueError(f"'{part.strip()}' is not a day of the week; known: {', '.join(DAYS)}")
-        begin, end = DAYS.index(first), DAYS.index(last if dash else first)
+        names = [name.strip() for name in part.split("-", 1)]
+        found = [number for name in names if (number := _day(name)) is not None]
+        if len(found) < len(names):
+            raise ValueError(
+                f"'{part.strip()}' is not a day of the week; known: {', '.join(day[:MIN_LETTERS] for day in DAYS)}"
+            )
+        begin, end = found[0], found[-1]
         # A range such as fri-mon wraps around the end of the week.
         days.update((begin + step) % len(DAYS) for step in range((end - begin) % len(DAYS) + 1))
     return frozenset(days)
+
+
+def _day(name: str) -> int | None:
+    """The number of a day, by the beginning of its name; None if there is no such day."""
+    is_long = len(name) >= MIN_LETTERS
+    return next((number for number, day in enumerate(DAYS) if is_long and day.startswith(name)), None)

@@ -36,6 +36,10 @@ def test_days_may_go_over_the_end_of_the_week():
     assert parse_quiet_hours("sat-mon, wed 8:00-9:00").days == {5, 6, 0, 2}
 
 
+def test_days_may_be_shortened_to_three_letters_or_more():
+    assert parse_quiet_hours("Tues - Thurs, sunday 8:00-9:00").days == {1, 2, 3, 6}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -46,6 +50,10 @@ def test_days_may_go_over_the_end_of_the_week():
         ("08:00-08:00", "has no length; a whole day is 00:00-24:00"),
         ("mon-xyz 08:00-09:00", "'mon-xyz' is not a day of the week"),
         ("xyz 08:00-09:00", "'xyz' is not a day of the week"),
+        # Once taken for Saturday, for Monday to Friday, and for Monday.
+        ("sat sun 00:00-24:00", "'sat sun' is not a day of the week"),
+        ("mon-fri-sun 08:00-09:00", "'mon-fri-sun' is not a day of the week"),
+        ("month 08:00-09:00", "'month' is not a day of the week"),
     ],
 )
 def test_invalid_times_are_reported(text, complaint):
