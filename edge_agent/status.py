@@ -317,8 +317,7 @@ class StatusReporter:
                 yield "camera_away", f"camera {state.name}: {state.reason}"
             else:
                 yield from ((fault.code, f"camera {state.name}: {fault.text}") for fault in state.faults)
-        read_timeout_seconds = max(camera.read_timeout_seconds for camera in self._config.cameras.values())
-        if at - self._began_at <= read_timeout_seconds:
+        if at - self._began_at <= self._config.max_silence_seconds:
             return
         for state in states:
             if state.is_open and not self._health.frames_move(state.name, at=at):

@@ -167,8 +167,7 @@ def open_agent(
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
-        silence_seconds = max(camera.read_timeout_seconds for camera in config.cameras.values())
-        health = Health(read_timeout_seconds=silence_seconds)
+        health = Health(read_timeout_seconds=config.max_silence_seconds)
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
@@ -213,7 +212,7 @@ def open_agent(
                 pauses=pauses,
                 recorder=recorder,
                 results=results,
-                silence_seconds=silence_seconds,
+                silence_seconds=config.max_silence_seconds,
             )
             for name, pipeline in pipelines.items()
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config.load import load_config
-from edge_agent.config.model import Config
+from edge_agent.config.model import CameraConfig, Config
 from edge_agent.errors import ConfigError
 
 
@@ -341,13 +341,30 @@ def test_a_source_whose_name_is_too_long_for_a_file_is_left_to_the_camera():
 
 
 def test_a_detection_rate_below_the_timeout_of_tracks_is_rejected(tmp_path):
-    file = write(tmp_path, "cameras:\n  door: {detect_fps: 0.2}\n  gate: {detect_fps: 0}\n")
+    file = write(
+        tmp_path, "tracking: {lost_timeout_seconds: 1}\ncameras:\n  door: {detect_fps: 0.5}\n  gate: {detect_fps: 0}\n"
+    )
 
-    assert complaint(file) == [
-        "line 1 the file: cameras.door.detect_fps (0.2) leaves 5 s between frames, and "
-        "tracking.lost_timeout_seconds (2) is shorter: no track would last"
-    ]
-    assert load_config(file, overrides=["tracking.lost_timeout_seconds=6"]).cameras["door"].detect_fps == 0.2
+    (only,) = complaint(file)
+    assert "cameras.door.detect_fps" in only
+    assert "tracking.lost_timeout_seconds" in only
+    assert load_config(file, overrides=["tracking.lost_timeout_seconds=6"]).cameras["door"].detect_fps == 0.5
+
+
+@pytest.mark.parametrize("rate", ["0.49", "0.001", "-1", ".nan"])
+def test_a_detection_rate_too_low_for_any_decision_is_rejected(tmp_path, rate):
+    text = f"tracking: {{lost_timeout_seconds: 1e+6}}\ncameras: {{door: {{detect_fps: {rate}}}}}\n"
+
+    assert [line.split()[2] for line in complaint(write(tmp_path, text))] == ["cameras.door.detect_fps:"]
+    governor = write(tmp_path, f"governor: {{min_detect_fps: {rate}}}\n")
+    assert [line.split()[2] for line in complaint(governor)] == ["governor.min_detect_fps:"]
+
+
+@pytest.mark.parametrize(("read_timeout_seconds", "silence_seconds"), [(30.0, 30.0), (0.1, 4.0)])
+def test_a_camera_at_the_lowest_rate_is_not_silent(read_timeout_seconds, silence_seconds):
+    camera = CameraConfig(read_timeout_seconds=read_timeout_seconds, detect_fps=0.5)
+
+    assert Config(cameras={"door": camera}).max_silence_seconds == silence_seconds
 
 
 def test_rules_without_a_violation_are_rejected(tmp_path):

@@ -230,6 +230,16 @@ def _check_scheme(scheme: str, place: str) -> None:
     raise ValueError(f"{scheme}:// is not a supported scheme; supported are {known}")
 
 
+MIN_FPS = 0.5
+"""A slower camera is taken for silent between its frames, and the evidence of its readings decays before it decides."""
+
+
+def _is_fast_enough(rate: float) -> float:
+    if 0 < rate < MIN_FPS:
+        raise ValueError(f"{rate:g} is less than {MIN_FPS:g}, too few to decide anything; 0: as many as possible")
+    return rate
+
+
 def _has_an_area(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = region
     if right <= left or bottom <= top:
@@ -276,11 +286,11 @@ class CameraConfig(Section):
         (0.0, 0.0, 1.0, 1.0),
         description="Region of interest after rotation and mirroring: left, top, right, bottom as shares 0..1",
     )
-    detect_fps: float = Field(
+    detect_fps: Annotated[float, AfterValidator(_is_fast_enough)] = Field(
         10.0,
         ge=0.0,
         le=240.0,
-        description="Frames per second in which faces are detected; 0: as many as possible",
+        description="Frames per second in which faces are detected, 0.5 or more; 0: as many as possible",
     )
     read_timeout_seconds: float = Field(
         10.0, gt=0.0, le=600.0, description="Time without a frame after which a camera is reopened"
@@ -341,7 +351,7 @@ class GovernorConfig(Section):
     hot_celsius: float = Field(
         80.0, ge=30.0, le=110.0, description="Temperature from which the rate is reduced; 80 on a Raspberry Pi"
     )
-    min_detect_fps: float = Field(2.0, ge=0.1, le=30.0, description="The rate is never reduced below this")
+    min_detect_fps: float = Field(2.0, ge=MIN_FPS, le=30.0, description="The rate is never reduced below this")
 
 
 class MotionConfig(Section):
@@ -952,6 +962,11 @@ class Config(Section):
         """The rate below which the governor does not go: tracks have to survive from one frame to the next."""
         lost_timeout_seconds = self.tracking.lost_timeout_seconds
         return max(self.governor.min_detect_fps, 1 / lost_timeout_seconds if lost_timeout_seconds else 0.0)
+
+    @property
+    def max_silence_seconds(self) -> float:
+        """The longest time between two frames of a camera that works: until it is reopened, or at the lowest rate."""
+        return max(2 / MIN_FPS, *(camera.read_timeout_seconds for camera in self.cameras.values()))
 
     @property
     def state(self) -> Path:
