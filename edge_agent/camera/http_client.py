@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import io
 import re
 import secrets
 import ssl
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -22,9 +20,9 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
+from edge_agent.host.timed_response import TimedResponse
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Iterator, Mapping
 
 # The strongest first. No camera is known to require another algorithm, such as SHA-512-256.
@@ -265,45 +263,13 @@ def _quoted(value: str) -> str:
     return f'"{escaped}"'.encode().decode("latin-1")
 
 
-class _TimedResponse(http.client.HTTPResponse):
-    """A response that raises a TimeoutError if all of it, headers included, takes longer than the timeout."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **keywords: Any) -> None:
-        super().__init__(sock, *args, **keywords)
-        buffered: Any = self.fp
-        self.fp = io.BufferedReader(_DeadlineReader(buffered.detach(), sock))
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until its timeout, counted from now, has passed."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw, self._socket = raw, sock
-        self._until = time.monotonic() + (sock.gettimeout() or 0.0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_seconds = self._until - time.monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError
-        self._socket.settimeout(left_seconds)
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
 class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
     """Opens both kinds of address, with the limit of time for each response."""
 
     def do_open(self, http_class: Any, req: urllib.request.Request, **settings: Any) -> http.client.HTTPResponse:
         def connection(*place: Any, **further: Any) -> http.client.HTTPConnection:
             opened: http.client.HTTPConnection = http_class(*place, **further)
-            opened.response_class = _TimedResponse
+            opened.response_class = TimedResponse
             return opened
 
         return super().do_open(connection, req, **settings)

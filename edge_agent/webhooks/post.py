@@ -19,13 +19,14 @@ from urllib.parse import urlsplit
 
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.timed_response import TimedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 TIMEOUT_SECONDS = 10.0
-"""For each step: connecting, sending, waiting for the answer."""
+"""For each step: connecting, sending, receiving the whole head of the answer."""
 SECRET_PREFIX = "whsec_"  # noqa: S105  (how secrets begin)
 MIN_SECRET_BYTES = 24
 METADATA = tuple(
@@ -108,8 +109,11 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
             connection.close()
     except ssl.SSLCertVerificationError as error:
         raise UnavailableError(f"{host}: the certificate is not accepted: {error.verify_message}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise UnavailableError(f"{host}: {str(error) or type(error).__name__}") from error
+    except http.client.HTTPException as error:
+        # Its text may be the answer itself: up to 64 KiB of anything, which belong in no log and no message.
+        raise UnavailableError(f"{host}: the answer is not HTTP ({type(error).__name__})") from error
     if not 200 <= status < 300:  # noqa: PLR2004  (what HTTP calls success)
         raise UnavailableError(f"{host}: answers {status} {http.client.responses.get(status, '')}".rstrip())
 
@@ -117,6 +121,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> None:
 def _connected(scheme: str, host: str, port: int, addresses: Sequence[str]) -> http.client.HTTPConnection:
     """Connect to the first of these that accepts, without resolving the name again; the certificate is for `host`."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    connection.response_class = TimedResponse
     for address in addresses[:-1]:
         with suppress(OSError):
             plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
