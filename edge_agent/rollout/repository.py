@@ -12,6 +12,7 @@ from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryEr
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+from urllib3.exceptions import HTTPError
 
 from edge_agent.errors import ConfigError, UnavailableError, mistakes_in
 from edge_agent.host.atomic_files import make_folder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuf.api.metadata import TargetFile
+    from urllib3 import BaseHTTPResponse
 
 MAX_MODEL_BYTES = 64_000_000
 """Ten times our largest model."""
@@ -35,14 +37,25 @@ Document = TypeVar("Document", bound=BaseModel)
 
 
 class _Fetcher(Urllib3Fetcher):
-    """Fetcher with a time limit per file."""
+    """Fetcher with a time limit per file, and with one class for all that goes wrong on the way."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        # TUF's own wraps only what happens before the first byte.
+        try:
+            yield from super()._fetch(url)
+        except HTTPError as error:
+            raise DownloadError(f"{url}: {error}") from error
+
+    def _chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
         until = time.monotonic() + DOWNLOAD_SECONDS
-        for chunk in super()._fetch(url):
-            if time.monotonic() > until:
-                raise SlowRetrievalError(f"{url}: takes more than {DOWNLOAD_SECONDS:.0f} s")
-            yield chunk
+        try:
+            # Not `stream`, which waits until a chunk is complete.
+            while chunk := response.read1(self.chunk_size):
+                if time.monotonic() > until:
+                    raise SlowRetrievalError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
+                yield chunk
+        finally:
+            response.release_conn()
 
 
 class Repository:
@@ -61,7 +74,6 @@ class Repository:
         config = UpdaterConfig(
             targets_max_length=MAX_METADATA_BYTES,
             snapshot_max_length=MAX_METADATA_BYTES,
-            app_user_agent="maskwatch",
         )
         with _explained(url):
             make_folder(self._targets)
@@ -70,7 +82,7 @@ class Repository:
                 f"{url}/metadata/",
                 str(self._targets),
                 f"{url}/targets/",
-                _Fetcher(SOCKET_SECONDS),
+                _Fetcher(SOCKET_SECONDS, app_user_agent="maskwatch"),
                 config,
                 bootstrap=root,
             )

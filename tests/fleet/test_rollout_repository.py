@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socketserver
+import threading
+import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -12,6 +16,7 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.rollout import ASSIGNMENTS, STAGES, Progress
+from edge_agent.rollout import repository as client
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.repository import ONLINE_DAYS, Repository
 from tests.fleet.samples import now
@@ -365,6 +370,65 @@ def test_daily_renewal_removes_old_metadata_files(fleet):
     assert [name.partition(".")[2] for name in names].count("snapshot.json") == 2
     assert [name.partition(".")[2] for name in names].count("stages.json") == 2
     assert fleet.device().stages().groups["default"].number == 1
+
+
+@contextmanager
+def answering(answer, *, pause_seconds=0.0):
+    """A server that answers each request with these bytes, part by part; yields its URL."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            with suppress(OSError):
+                for part in answer:
+                    self.request.sendall(part)
+                    time.sleep(pause_seconds)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        [b"garbage\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"],
+        [b"HTTP/1.1 301 Moved\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n"],
+    ],
+    ids=["nothing", "not HTTP", "cut short", "bad chunks", "bad gzip", "redirects for ever", "500"],
+)
+def test_a_server_that_answers_nonsense_counts_as_away(tmp_path, fleet, answer):
+    with answering(answer) as url, pytest.raises(UnavailableError):
+        client.Repository(url, folder=tmp_path / "new", root=fleet.root)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://name.invalid"])
+def test_a_server_that_cannot_be_reached_counts_as_away(tmp_path, fleet, url):
+    with pytest.raises(UnavailableError):
+        client.Repository(url, folder=tmp_path / "new", root=fleet.root)
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"a"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    ],
+)
+def test_a_server_that_sends_a_byte_now_and_then_does_not_block_the_device(tmp_path, fleet, monkeypatch, head, part):
+    monkeypatch.setattr(client, "DOWNLOAD_SECONDS", 0.5)
+    with answering([head, *[part] * 100], pause_seconds=0.05) as url:
+        began_at = time.monotonic()
+        with pytest.raises(UnavailableError):
+            client.Repository(url, folder=tmp_path / "new", root=fleet.root)
+
+        assert time.monotonic() - began_at < 4.0
 
 
 def test_mix_and_match_of_metadata_is_refused(fleet):
