@@ -37,6 +37,8 @@ FIRST_MESSAGE_SECONDS = 10.0
 STALE_SECONDS = 5.0
 """A frame older than this is not shown: the person may have left. The slowest camera allowed delivers one every two
 seconds."""
+REPEAT_SECONDS = 3.0
+"""Interval at which an unchanged sign is sent again: a screen that hears nothing takes the device for lost."""
 NO_ACCESS = "this display needs its token at the end of the address, as #token=... (display.token_file)"
 
 Shown: TypeAlias = Sign | Literal["empty", "away"]
@@ -85,6 +87,7 @@ class _Screen:
         self._client: Client = socket.state.client
         self._width_px = WIDTHS_PX[-1]
         self._sent: dict[str, Any] | None = None
+        self._sent_at = float("-inf")
         self._number, self._number_at = 0, float("-inf")
         self._sent_frame = 0
         self._is_drawing = False
@@ -142,8 +145,9 @@ class _Screen:
 
     async def _send_state(self, sign: Shown, *, person: int = 0) -> None:
         message = {"sign": sign, "person": person}
-        if message != self._sent:
-            self._sent = message
+        at = time.monotonic()
+        if message != self._sent or at - self._sent_at >= REPEAT_SECONDS:
+            self._sent, self._sent_at = message, at
             await send(self._socket, message)
 
     async def _send_picture(self) -> None:

@@ -15,10 +15,18 @@ MAX_BYTES = 65_536
 
 
 @contextmanager
-def a_proxy(port: int, prefix: str, *, strips: bool = True, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+def a_proxy(
+    port: int,
+    prefix: str,
+    *,
+    strips: bool = True,
+    headers: Mapping[str, str] | None = None,
+    is_on: threading.Event | None = None,
+) -> Iterator[str]:
     """Serve the console at `port` below `prefix`, and nothing elsewhere; returns the address of the proxy.
 
-    Real proxies differ in whether they strip the prefix (`strips`) and in the `headers` that they add.
+    Real proxies differ in whether they strip the prefix (`strips`) and in the `headers` that they add. While `is_on` is
+    not set, nothing passes and no connection is closed, as if the console's machine had lost its power.
     """
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -45,9 +53,9 @@ def a_proxy(port: int, prefix: str, *, strips: bool = True, headers: Mapping[str
                 line = f"{method} {path[len(prefix) :] if strips else path} {version}"
                 with closing(socket.create_connection(("127.0.0.1", port))) as server:
                     server.sendall("\r\n".join([line, *kept, *added]).encode("latin-1") + HEAD_END + rest)
-                    back = threading.Thread(target=_pipe, args=(server, client), daemon=True)
+                    back = threading.Thread(target=_pipe, args=(server, client, is_on), daemon=True)
                     back.start()
-                    _pipe(client, server)
+                    _pipe(client, server, is_on)
                     back.join()
 
         threading.Thread(target=serve, daemon=True).start()
@@ -63,9 +71,11 @@ def _head(client: socket.socket) -> bytes:
     return content
 
 
-def _pipe(source: socket.socket, sink: socket.socket) -> None:
+def _pipe(source: socket.socket, sink: socket.socket, is_on: threading.Event | None) -> None:
     with suppress(OSError):
         while content := source.recv(MAX_BYTES):
+            if is_on is not None:
+                is_on.wait()
             sink.sendall(content)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.console.browsing import CAMERA, WatchedDoor, a_visitor
+from tests.console.proxy import a_proxy
 from tests.console.served import at_the_door, served
 from tests.faces import HOPPER, portrait
 from tests.journeys.agent import EXAMPLE, wait_until
@@ -184,6 +186,29 @@ def test_without_its_token_the_display_shows_an_error(browser, tmp_path):
             page = client.see("/display/door#token=token-of-display")
             expect(page.locator("body")).to_have_attribute("data-sign", "compliant")
             expect(page.locator("#problem")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("path", "lost"), [("/display/door", "[data-sign=away]"), ("/", "#connection-lost")])
+def test_a_device_without_power_is_noticed(browser, console, path, lost):
+    is_on = threading.Event()
+    is_on.set()
+    console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
+    with (
+        a_proxy(console.config.console.port, "", is_on=is_on) as origin,
+        a_visitor(browser, origin, fails_on_errors=False) as client,
+    ):
+        page = client.see(path)
+        expect(page.locator("#picture:visible, [data-picture]").first).to_be_visible()
+        expect(page.locator(lost)).to_be_hidden()
+
+        is_on.clear()
+
+        try:
+            expect(page.locator(lost)).to_be_visible()
+        finally:
+            is_on.set()
+        console.show(portrait(HOPPER), outcome=at_the_door(Nearest(7, "compliant", is_sure=True)))
+        expect(page.locator(lost)).to_be_hidden()
 
 
 def delays(page: Page, log: Path, expected: Mapping[float, str]) -> dict[float, float]:

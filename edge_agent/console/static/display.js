@@ -19,8 +19,8 @@ function textOf(sign) {
 }
 
 function show({ sign, person }) {
+  if (body.dataset.sign !== sign) words.textContent = textOf(sign);
   body.dataset.sign = sign;
-  words.textContent = textOf(sign);
   if (!person) canvas.hidden = true;
   const current = `${person} ${sign}`;
   if (current !== announced && sign in TONES_HZ) {

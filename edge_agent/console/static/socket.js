@@ -4,6 +4,9 @@ import { urlOf, currentPath } from "./url.js";
 
 const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 30;
+// The device sends something every few seconds. Without its power, or beyond a network that is gone, nothing closes the
+// connection, and a page would show the last picture for ever.
+const SILENCE_SECONDS = 10;
 const SECOND_MS = 1000;
 // Close codes of the device.
 const LOGGED_OUT = 4401;
@@ -12,23 +15,26 @@ const CROWDED = 4429;
 /**
  * Events: `open`; `message` with `detail` (a parsed object, or an ArrayBuffer); `lost`.
  * A hidden page closes its connection, so that no picture is rendered and sent for it. With `staysOpen` the connection
- * stays open while the page is hidden, but requests no pictures.
+ * stays open while the page is hidden, but requests no pictures. `onlyAnswers`: silence is no loss.
  */
 export class ReconnectingSocket extends EventTarget {
   #path;
   #socket = null;
   #pauseSeconds = FIRST_PAUSE_SECONDS;
   #timer = 0;
+  #silenceTimer = 0;
   #isWanted = false;
   #redirectsToLogin;
   #staysOpen;
+  #onlyAnswers;
 
   /** `redirectsToLogin`: an expired session leads to the login page, which is useless on a screen without a keyboard. */
-  constructor(path, { redirectsToLogin = true, staysOpen = false } = {}) {
+  constructor(path, { redirectsToLogin = true, staysOpen = false, onlyAnswers = false } = {}) {
     super();
     this.#path = path;
     this.#redirectsToLogin = redirectsToLogin;
     this.#staysOpen = staysOpen;
+    this.#onlyAnswers = onlyAnswers;
     document.getElementById("reconnect")?.addEventListener("click", () => this.#connect());
     document.addEventListener("visibilitychange", () => {
       if (this.#isWanted && !this.#staysOpen) document.hidden ? this.#disconnect() : this.#connect();
@@ -62,6 +68,7 @@ export class ReconnectingSocket extends EventTarget {
 
   #disconnect() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#silenceTimer);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
@@ -73,12 +80,15 @@ export class ReconnectingSocket extends EventTarget {
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${urlOf(this.#path)}`);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
+    this.#awaitMessage(socket);
     socket.addEventListener("open", () => {
+      this.#awaitMessage(socket);
       this.#pauseSeconds = FIRST_PAUSE_SECONDS;
       showNotice("");
       this.dispatchEvent(new Event("open"));
     });
     socket.addEventListener("message", ({ data }) => {
+      this.#awaitMessage(socket);
       const detail = typeof data === "string" ? JSON.parse(data) : data;
       this.dispatchEvent(new CustomEvent("message", { detail }));
     });
@@ -90,7 +100,17 @@ export class ReconnectingSocket extends EventTarget {
     });
   }
 
+  #awaitMessage(socket) {
+    if (this.#onlyAnswers || socket !== this.#socket) return;
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(() => {
+      socket.close();
+      this.#lost("");
+    }, SILENCE_SECONDS * SECOND_MS);
+  }
+
   #lost(why) {
+    clearTimeout(this.#silenceTimer);
     this.#socket = null;
     const seconds = this.#pauseSeconds;
     this.#pauseSeconds = Math.min(seconds * 2, LONGEST_PAUSE_SECONDS);

@@ -19,7 +19,7 @@ const video = byId("video");
 const still = byId("still");
 const boxes = byId("boxes");
 const small = document.createElement("canvas");
-const socket = new ReconnectingSocket("/webcam");
+const socket = new ReconnectingSocket("/webcam", { onlyAnswers: true });
 
 /** The source: null, a <video> (`isMoving`), or a picture on the canvas. */
 let source = null;
