@@ -145,7 +145,9 @@ def unsent_periods(
             named = {camera: counts.get(camera, PeopleCounts()) for camera in sorted({*cameras, *counts})}
             end = following(period, begin)
             periods.append(CountedPeriod(period=period, begin=begin, end=end, cameras=named))
-    return sorted((period for period in periods if period.end <= now), key=lambda period: period.end)
+    # Where a day ends within an hour of UTC, people are still added to its last hour.
+    complete = beginning_of("hour", now)
+    return sorted((period for period in periods if period.end <= complete), key=lambda period: period.end)
 
 
 def parse_day(text: str) -> date:

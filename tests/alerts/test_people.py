@@ -175,6 +175,22 @@ def test_a_day_is_sent_after_its_last_hour(tmp_path):
     assert periods[1].begin == HOUR.replace(hour=0)
 
 
+def test_a_day_that_ends_within_an_hour_is_sent_after_that_hour(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    midnight = datetime(2026, 3, 2, 18, 30, tzinfo=timezone.utc)
+    with opened(tmp_path) as store:
+        # Those of the half hour after midnight are stored with the hour in which it begins, which is of the day before.
+        for minutes in (-1, 1, 29):
+            store.count_person(a_person(when=midnight + timedelta(minutes=minutes)))
+        early = [one.period for one in unsent(store, now=midnight + timedelta(minutes=15))]
+        late = {one.period: one for one in unsent(store, now=midnight + timedelta(minutes=30))}
+
+    assert early == []
+    assert late["day"].end == midnight
+    assert late["day"].cameras["door"].people == 3
+
+
 def test_people_of_today_follow_a_clock_that_is_set_by_days(tmp_path):
     before, after = HOUR - timedelta(days=2), HOUR + timedelta(days=3)
     with opened(tmp_path) as store:
