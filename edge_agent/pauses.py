@@ -24,11 +24,14 @@ class _Pause(BaseModel):
 
     until: datetime | None = None
     left_seconds: float | None = None
+    until_since_boot: float | None = None
+    """The same end in seconds since the boot of the file, including suspend."""
 
 
 class _Content(BaseModel):
     """Contents of the file."""
 
+    boot_id: str = ""
     paused: dict[str, _Pause] = {}
 
 
@@ -37,25 +40,29 @@ class Pauses:
 
     A hanging disk does not block: the latest state is written once the disk responds.
 
-    While the agent runs, a pause is measured in seconds since boot, including suspend, so that setting the clock does
-    not end it. Across a restart the system clock is used, but it never extends a pause: many devices start in 1970.
+    Until the machine is restarted, a pause is measured in seconds since boot, including suspend, so that setting the
+    clock does not end it. After that the system clock counts, but it never extends a pause: many devices start in 1970.
     """
 
     def __init__(
-        self, file: Path, *, at: float, when: datetime, suspended: Callable[[], float] = suspended_seconds
+        self, file: Path, *, boot_id: str, at: float, when: datetime, suspended: Callable[[], float] = suspended_seconds
     ) -> None:
         """Read the file; a missing or damaged file means no pauses.
 
         `suspended` returns the seconds of suspend since boot, which the monotonic `at` lacks.
         """
-        self._suspended = suspended
+        self._boot_id, self._suspended = boot_id, suspended
         self._writer = NewestWriter(file, if_unwritable="pauses cannot be saved and end at the next restart")
         content = _read(file)
         self._paused_until: dict[str, float] = {}
+        now = at + suspended()
         for camera, pause in content.paused.items():
-            left_seconds = _left_seconds(pause, when)
+            if content.boot_id == boot_id and pause.until_since_boot is not None:
+                left_seconds = pause.until_since_boot - now
+            else:
+                left_seconds = _left_seconds(pause, when)
             if left_seconds > 0:
-                self._paused_until[camera] = at + suspended() + left_seconds
+                self._paused_until[camera] = now + left_seconds
 
     def pause(self, cameras: Iterable[str], *, seconds: float | None, at: float, when: datetime) -> None:
         """Pause cameras for this many seconds; None: until they are resumed."""
@@ -75,14 +82,16 @@ class Pauses:
 
     def _write(self, *, at: float, when: datetime) -> None:
         now = at + self._suspended()
-        content = _Content(paused={camera: _pause(until - now, when) for camera, until in self._paused_until.items()})
+        paused = {camera: _pause(until - now, until, when) for camera, until in self._paused_until.items()}
+        content = _Content(boot_id=self._boot_id, paused=paused)
         self._writer.put(content.model_dump_json(exclude_none=True).encode())
 
 
-def _pause(left_seconds: float, when: datetime) -> _Pause:
+def _pause(left_seconds: float, until_since_boot: float, when: datetime) -> _Pause:
     if math.isinf(left_seconds):
         return _Pause()
-    return _Pause(until=when + timedelta(seconds=left_seconds), left_seconds=left_seconds)
+    until = when + timedelta(seconds=left_seconds)
+    return _Pause(until=until, left_seconds=left_seconds, until_since_boot=until_since_boot)
 
 
 def _left_seconds(pause: _Pause, when: datetime) -> float:

@@ -169,7 +169,7 @@ def open_agent(
         pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
         health = Health(read_timeout_seconds=config.max_silence_seconds)
         at = time.monotonic()
-        pauses = Pauses(config.pauses_file, at=at, when=datetime.now(timezone.utc))
+        pauses = Pauses(config.pauses_file, boot_id=boot_id(), at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
         governor = Governor(
             config.governor,

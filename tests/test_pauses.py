@@ -1,5 +1,6 @@
 """Pauses: survive a restart; a disk that cannot be written costs only that."""
 
+import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -10,8 +11,10 @@ from edge_agent.pauses import Pauses
 NOON = datetime(2026, 3, 1, 12, 0).astimezone()
 
 
-def started(tmp_path, *, at=0.0, when=NOON, suspended=lambda: 0.0):
-    return Pauses(tmp_path / "state" / "pauses.json", at=at, when=when, suspended=suspended)
+def started(tmp_path, *, boot_id=None, at=0.0, when=NOON, suspended=lambda: 0.0):
+    """Those of an agent on a machine that was started again, unless it is given a boot id."""
+    file = tmp_path / "state" / "pauses.json"
+    return Pauses(file, boot_id=boot_id or str(uuid.uuid4()), at=at, when=when, suspended=suspended)
 
 
 def test_nothing_is_paused_at_first(tmp_path):
@@ -66,6 +69,16 @@ def test_a_clock_in_1970_does_not_extend_a_pause(tmp_path):
 
     assert again.is_paused("door", at=7.0 + 599.0)
     assert not again.is_paused("door", at=7.0 + 600.0)
+
+
+@pytest.mark.parametrize("step", [timedelta(days=20_000), timedelta(days=-1)])
+def test_a_clock_set_before_a_reload_neither_ends_nor_extends_a_pause(tmp_path, step):
+    started(tmp_path, boot_id="same").pause(["door"], seconds=600, at=50.0, when=NOON)
+
+    again = started(tmp_path, boot_id="same", at=150.0, when=NOON + step)
+
+    assert again.is_paused("door", at=50.0 + 599.0)
+    assert not again.is_paused("door", at=50.0 + 600.0)
 
 
 def test_a_pause_that_ended_while_the_agent_was_away_is_over(tmp_path):

@@ -118,7 +118,7 @@ class Device:
         self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
         self.recorder = Recorder(self.store)
         self.health, self.metrics = Health(read_timeout_seconds=10.0), Metrics(config.cameras)
-        self.pauses = Pauses(folder / "pauses.json", at=0.0, when=NOON)
+        self.pauses = Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON)
         self.at = 0.0
         self.violations = {"door": 0, "yard": 0}
         self.reporter = StatusReporter(

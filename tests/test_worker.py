@@ -107,7 +107,7 @@ def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.Simpl
         "pipeline": Alerting(),
         "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3),
         "draw_scene": lambda *_scene: None,
-        "pauses": Pauses(folder / "pauses.json", at=0.0, when=NOON),
+        "pauses": Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON),
         "recorder": Recorder(),
         "results": given,
         "silence_seconds": 10.0,
@@ -151,7 +151,7 @@ def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts(tmp_path):
 
 def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
     recorder = Recorder()
-    pauses = Pauses(tmp_path / "pauses.json", at=0.0, when=NOON)
+    pauses = Pauses(tmp_path / "pauses.json", boot_id="boot", at=0.0, when=NOON)
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
     worker, given = a_worker(tmp_path, Frames(frames(1)), pauses=pauses, recorder=recorder)
 
@@ -172,7 +172,7 @@ def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
         def convert_only_what_is_due(self, due_at: Any) -> None:
             self.due_at = due_at
 
-    pauses = Pauses(tmp_path / "pauses.json", at=0.0, when=NOON)
+    pauses = Pauses(tmp_path / "pauses.json", boot_id="boot", at=0.0, when=NOON)
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
     feed = Feed([a_frame(taken_at := time.monotonic())])
     worker, _ = a_worker(tmp_path, feed, pauses=pauses, silence_seconds=silence_seconds)
