@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edge_agent.messages.counts import PeopleCounts
 
+DEFAULT_DAYS = 30
 COLUMNS = ("people", *COUNTED_AS, "changed")
 
 
@@ -31,7 +32,9 @@ def add_to(commands: Any) -> None:
         "--by", choices=("hour", "day", "camera"), default="day", help="group rows by this (default: %(default)s)"
     )
     parser.add_argument("--camera", help="only people at this camera")
-    parser.add_argument("--since", type=day, metavar="DAY", help="from YYYY-MM-DD on (default: the last 30 days)")
+    parser.add_argument(
+        "--since", type=day, metavar="DAY", help="from YYYY-MM-DD on (default: 30 days, including the last)"
+    )
     parser.add_argument("--until", type=day, metavar="DAY", help="up to YYYY-MM-DD, that day included")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print comma-separated values")
@@ -41,8 +44,8 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the counts, oldest first."""
     config = configured(options)
-    today = datetime.now().astimezone().date()
-    first = options.since or today - timedelta(days=30)
+    last = options.until or datetime.now().astimezone().date()
+    first = options.since or last - timedelta(days=DEFAULT_DAYS - 1)
     rows = stored_history(config).people(camera=options.camera or "", first=first, last=options.until)
     counted = grouped(rows, options.by)
     if options.json:

@@ -59,6 +59,13 @@ def test_the_default_period_ends_today(counts):
     assert counts("--csv").splitlines()[1:] == []
 
 
+@pytest.mark.parametrize(("until", "people"), [("2026-03-02", "3"), ("2026-03-31", "3"), ("2026-04-01", None)])
+def test_the_default_period_has_30_days_up_to_the_last(counts, until, people):
+    days = {line.split(",")[0]: line.split(",")[1] for line in counts("--until", until, "--csv").splitlines()}
+
+    assert days.get("2026-03-02") == people
+
+
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9999-12-31", "2026-02-30", "yesterday"])
 def test_a_day_out_of_range_is_rejected(counts, day):
     for option in ("--since", "--until"):
