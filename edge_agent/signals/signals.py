@@ -40,6 +40,7 @@ class _Shown:
 
     seen_at: float
     since: float
+    """Of the signal, whoever the person is."""
     person: tuple[SignalName, int] | None = None
     signalled: set[tuple[SignalName, int]] = field(default_factory=set)
     """The people in view who have had their signal."""
@@ -86,8 +87,9 @@ class Signals:
     def _note(self, source: str, person: tuple[SignalName, int] | None, *, is_empty: bool, at: float) -> None:
         shown = self._shown.setdefault(source, _Shown(at, at))
         shown.seen_at = at
-        if person != shown.person:
-            shown.person, shown.since = person, at
+        if (person and person[0]) != (shown.person and shown.person[0]):
+            shown.since = at
+        shown.person = person
         if is_empty:
             shown.signalled.clear()
 

@@ -95,6 +95,27 @@ def test_a_signal_without_a_duration_lasts_as_long_as_its_cause():
     assert door.passes(0.1) == set()
 
 
+def test_a_signal_without_a_duration_does_not_flicker_when_the_next_person_has_the_same():
+    door = Door(seconds=0.0)
+
+    door.passes(1.0, nearest=MASKED)
+    for _ in range(3):
+        assert door.passes(STEP_SECONDS, nearest=Nearest(2, "compliant", is_sure=True)) == {"compliant"}
+        assert door.passes(STEP_SECONDS, nearest=MASKED) == {"compliant"}
+
+    assert door.pins["compliant"].count == 1
+
+
+def test_two_people_who_change_places_have_their_signals():
+    door = Door(seconds=0.5)
+
+    for _ in range(20):
+        door.passes(0.2, nearest=BARE)
+        door.passes(0.2, nearest=Nearest(2, "mask_worn_incorrectly", is_sure=True))
+
+    assert 1 <= door.pins["violation"].count <= 2
+
+
 def test_two_cameras_share_an_output():
     door = Door(seconds=0.0)
     door.passes(0.5, nearest=BARE, camera="left")
