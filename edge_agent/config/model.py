@@ -699,7 +699,8 @@ class WebhookConfig(Section):
     def name(self) -> str:
         """Name in logs and in the store, without secrets: scheme, host, port and a checksum."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+        # A space, because logs show no address beyond its path.
+        return f"{parts.scheme}://{parts.netloc} ({hashlib.sha256(self.url.encode()).hexdigest()[:8]})"
 
 
 def is_loopback(host: str) -> bool:

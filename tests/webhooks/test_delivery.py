@@ -25,6 +25,7 @@ from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.store import AlertStore
 from edge_agent.config.model import WebhookConfig
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.foreign_text import safe
 from edge_agent.webhooks import delivery as delivery_module
 from edge_agent.webhooks import post as post_module
 from edge_agent.webhooks.delivery import WebhookDelivery
@@ -297,10 +298,16 @@ def test_a_url_that_cannot_be_posted_to_is_refused_without_being_shown(url):
     assert all("hunter2" not in error["msg"] for error in refused.value.errors())
 
 
+def test_webhooks_of_one_host_are_told_apart_in_the_log():
+    names = [safe(f"webhook {WebhookConfig(url=f'https://example.com/{path}').name}: fails") for path in "ab"]
+
+    assert len(set(names)) == 2
+
+
 def test_the_name_of_a_webhook_shows_no_secret():
     webhook = WebhookConfig(url="https://hooks.example.com/services/T000/secret?token=secret")
 
-    assert webhook.name.startswith("https://hooks.example.com#")
+    assert webhook.name.startswith("https://hooks.example.com ")
     assert "secret" not in webhook.name
 
 
