@@ -69,6 +69,8 @@ check: .venv-check/.installed ## Check format, code, types, imports and the fast
 # as a whole, for which make needs a second job.
 test: packages .venv-dev/.installed .venv-opencv5/.installed .venv-build/.installed ## Install what the tests need and check everything
 	@$(MAKE) --no-print-directory format lint imports
+	@# In a new checkout every worker would compile these for itself.
+	@.venv-dev/bin/python -c 'import keras' 2>/dev/null & .venv-dev/bin/pytest --quiet --collect-only tests >/dev/null || true; wait
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target WORKERS=2 types types-opencv5 test-wheel tests-opencv5 & \
 		status=0; $(MAKE) --no-print-directory tests || status=$$?; wait $$! || status=$$?; exit $$status
 
@@ -175,8 +177,8 @@ tests-opencv5: .venv-opencv5/.installed ## Run the tests of pictures, cameras an
 	WORKERS_BEFORE=8 .venv-opencv5/bin/pytest $(PYTEST_WORKERS) --ignore-glob='*_in_a_browser.py' \
 		$(HTTP_TESTS:%=--ignore=tests/console/test_%.py) tests/vision tests/camera tests/console
 
-types-opencv5: .venv-opencv5/.installed ## Check the types against OpenCV 5 and numpy 2
-	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5
+types-opencv5: .venv-opencv5/.installed ## Check the types of the device side against OpenCV 5 and numpy 2
+	.venv-opencv5/bin/mypy --cache-dir .mypy_cache/opencv5 edge_agent
 
 tests-device: .venv-device/.installed ## Run the tests that need no TensorFlow, with the dependencies of a device
 	.venv-device/bin/pytest -m 'not tensorflow' --ignore=tests/converter --ignore=tests/training --ignore=tests/console --ignore=tests/fleet $(TESTS)
