@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge_agent.domain import CLASSES, LABELS, Box
+from edge_agent.domain import CLASSES, LABELS, NO_FACE, Box
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from training.coco import CocoFile
 from training.masks import examples
-from training.masks.landmarks import LandmarkDetector
+from training.masks.detection import RANDOM_PARTS, open_detector
 from training.masks.pack import Pack, open_pack
 from training.masks.split import Split, assign_splits, hashes_of_test_sets
 
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_agent.domain import Class, Image
+    from training.masks.detection import Detector
     from training.masks.examples import Example
     from training.masks.recipe import DataRecipe, MaskRecipe
-
-MIN_DETECTION_SCORE = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +105,7 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
         ConfigError: a source is missing or empty, a label has no training or no validation faces, or no validation
             face selects the best epoch.
     """
-    detector = LandmarkDetector(recipe.detector, min_score=MIN_DETECTION_SCORE) if recipe.detector else None
+    detector = open_detector(recipe.detector) if recipe.detector else None
     packs = tuple(_open(data, recipe, detector, packs_folder) for data in recipe.data)
     split_of_picture = _splits_of(packs, recipe, packs_folder)
     rows, targets, weights = [], [], []
@@ -162,7 +161,7 @@ def write_manifest(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
     manifest.write()
 
 
-def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | None, folder: Path) -> Pack:
+def _open(data: DataRecipe, recipe: MaskRecipe, detector: Detector | None, folder: Path) -> Pack:
     wanted = data.labels or (LABELS if data.scenes else CLASSES)
     classes = [name for name in recipe.labels if name in wanted]
     if data.scenes:
@@ -179,6 +178,9 @@ def _open(data: DataRecipe, recipe: MaskRecipe, detector: LandmarkDetector | Non
     if data.folders:
         found = examples.from_class_folders(data.folders, source=_name(data.folders), labels=classes)
         return open_pack(found, folder=folder, detector=detector if data.detect_faces else None)
+    if data.empty:
+        found = examples.from_one_label(data.empty, label=NO_FACE, source=_name(data.empty))
+        return open_pack(found, folder=folder, detector=RANDOM_PARTS, every_face=True)
     if data.faces is None or data.label is None:
         raise AssertionError("checked by the recipe")
     found = examples.from_one_label(data.faces, label=data.label, source=_name(data.faces))

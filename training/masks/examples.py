@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import yaml
 
-from edge_agent.domain import CLASSES, LABELS, Box, Class, Label
+from edge_agent.domain import CLASSES, LABELS, Box, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import SUFFIXES, read_picture
 from training.annotations import MAX_ERRORS_SHOWN, Correction, read_annotations
@@ -121,7 +121,7 @@ def from_class_folders(folder: Path, *, source: str, labels: Sequence[Class] = C
     return examples
 
 
-def from_one_label(folder: Path, *, label: Label, source: str) -> list[Example]:
+def from_one_label(folder: Path, *, label: Class, source: str) -> list[Example]:
     """Examples from a folder in which all faces have the same label.
 
     Raises:

@@ -28,16 +28,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.masks.detection import Detector
     from training.masks.examples import Example
-    from training.masks.landmarks import LandmarkDetector
 
 # Enough for the box jitter (jitter.py) with the widest margin that a recipe allows.
 CONTEXT_FRACTION = 0.75
 # At a margin of 0.25 a face of 128 px fills an input of 192 px: more pixels would be discarded anyway.
 MAX_FACE_PX = 128
-# Smaller detections in photographs of people are mostly false.
-MIN_DETECTED_PX = 20
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +77,7 @@ class Pack:
 
 
 def open_pack(
-    examples: Sequence[Example], *, folder: Path, detector: LandmarkDetector | None = None, every_face: bool = False
+    examples: Sequence[Example], *, folder: Path, detector: Detector | None = None, every_face: bool = False
 ) -> Pack:
     """Open the pack of these examples, or build it if `folder` has none.
 
@@ -93,7 +91,7 @@ def open_pack(
         json.dumps(
             [
                 VERSION,
-                detector is not None,
+                detector.identity if detector else None,
                 every_face,
                 [(str(example.path), example.label, str(example.box)) for example in examples],
             ]
@@ -105,7 +103,7 @@ def open_pack(
     return _read(examples, index)
 
 
-def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetector | None, every_face: bool) -> None:
+def _build(examples: Sequence[Example], *, index: Path, detector: Detector | None, every_face: bool) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
     # Each process has its own, as several runs may build the same pack at once.
     new_crops, new_index = (index.with_suffix(f".{os.getpid()}{suffix}") for suffix in (".bin", ".npz"))
@@ -120,7 +118,7 @@ def _build(examples: Sequence[Example], *, index: Path, detector: LandmarkDetect
 
 
 def _write_crops(
-    examples: Sequence[Example], path: Path, detector: LandmarkDetector | None, *, every_face: bool
+    examples: Sequence[Example], path: Path, detector: Detector | None, *, every_face: bool
 ) -> dict[str, Any]:
     """Write the crop of every face to one file; returns the columns of the index."""
     numbers, boxes, boxes_in_picture, whole, shapes, hashes = [], [], [], [], [], []
@@ -155,15 +153,13 @@ def _write_crops(
     }
 
 
-def _faces_of(
-    example: Example, image: Image, detector: LandmarkDetector | None, *, every_face: bool
-) -> list[tuple[Box, bool]]:
+def _faces_of(example: Example, image: Image, detector: Detector | None, *, every_face: bool) -> list[tuple[Box, bool]]:
     if example.box is not None:
         return [(example.box, False)]
     height, width = image.shape[:2]
     if detector is None:
         return [(Box(0, 0, width, height), True)]
-    found = [face.box for face in detector.detect(image) if face.box.shorter_side_px >= MIN_DETECTED_PX]
+    found = detector.detect(image)
     if every_face:
         return [(box, False) for box in found]
     # No detection in a picture of one face usually means that a covered face was missed.

@@ -40,7 +40,7 @@ SCENES_KEYS = ("sources", "splits", "poses", "min_face_px", "corrections")
 
 
 class DataRecipe(RecipeSection):
-    """One source of faces. Exactly one of `scenes`, `folders` and `faces`."""
+    """One source of faces. Exactly one of `scenes`, `folders`, `faces` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
     sources: tuple[str, ...] = Field((), description="Sources of the COCO file to use; none: all")
@@ -50,6 +50,7 @@ class DataRecipe(RecipeSection):
     folders: Path | None = Field(None, description="Folder with one folder of pictures per label")
     faces: Path | None = Field(None, description="Folder of pictures in which every detected face has `label`")
     label: Label | None = Field(None, description="The label of `faces`")
+    empty: Path | None = Field(None, description="Folder of pictures without people; random parts of them are no_face")
     detect_faces: bool = Field(
         False, description="Detect the face in each picture of `folders`; false: the whole picture is the face"
     )
@@ -64,9 +65,11 @@ class DataRecipe(RecipeSection):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> DataRecipe:
-        given = [name for name in ("scenes", "folders", "faces") if getattr(self, name) is not None]
+        given = [name for name in ("scenes", "folders", "faces", "empty") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of scenes, folders and faces, not {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give exactly one of scenes, folders, faces and empty, not {' and '.join(given) or 'none'}"
+            )
         # Not all that are set: the recipe in a run's folder has every key.
         changed = [key for key in SCENES_KEYS if getattr(self, key) != DataRecipe.model_fields[key].default]
         if changed and not self.scenes:
@@ -80,7 +83,7 @@ class DataRecipe(RecipeSection):
     @property
     def path(self) -> Path:
         """The file or folder of the source."""
-        path = self.scenes or self.folders or self.faces
+        path = self.scenes or self.folders or self.faces or self.empty
         if path is None:
             raise AssertionError("checked by the validator")
         return path
@@ -179,7 +182,8 @@ class MaskRecipe(RecipeSection):
         "balanced", description="Weight of each label in the loss; balanced: inverse to its frequency"
     )
     detector: Path | None = Field(
-        None, description="A YuNet face detector (ONNX), needed by `detect_faces` and `faces`"
+        None,
+        description="Needed by `detect_faces` and `faces`: a released face detector (its card) or a YuNet model (ONNX)",
     )
     model: ModelRecipe = ModelRecipe()
     data: tuple[DataRecipe, ...] = Field(min_length=1)
@@ -197,6 +201,8 @@ class MaskRecipe(RecipeSection):
             raise ValueError("labels: 'no_face' comes last")
         if self.detector is None and any(data.needs_detector for data in self.data):
             raise ValueError(
-                "detector: needed by data with 'detect_faces' or 'faces'; give the path of a YuNet model (ONNX)"
+                "detector: needed by data with 'detect_faces' or 'faces'; give models/faces.json, or a YuNet model"
             )
+        if NO_FACE not in self.labels and any(data.empty for data in self.data):
+            raise ValueError("labels: data with 'empty' needs 'no_face', as the last one")
         return self

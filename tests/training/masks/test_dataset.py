@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from training.coco import CocoFile
 from training.masks.batches import unaugmented_pixels
 from training.masks.dataset import open_data_set, write_manifest
 from training.masks.examples import read_scenes
+
+MODELS = Path(__file__).parents[3] / "models"
 
 
 def names(part) -> set[tuple[str, str]]:
@@ -118,6 +121,47 @@ def test_a_label_without_faces_to_evaluate_is_reported(tiny_recipe, tmp_path, la
 
     with pytest.raises(ConfigError, match=f"no training faces of {label}"):
         open_data_set(recipe, packs_folder=tmp_path / "packs")
+
+
+def test_parts_of_pictures_without_people_are_no_faces(tiny_recipe, class_folders, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for number in range(10):
+        noise = np.random.default_rng(number).integers(0, 256, (60 + 10 * number, 90, 3), np.uint8)
+        cv2.imwrite(str(empty / f"{number}.png"), noise)
+    recipe = tiny_recipe(
+        labels=["with_mask", "without_mask", "no_face"], data=[{"folders": str(class_folders)}, {"empty": str(empty)}]
+    )
+
+    first, second = (open_data_set(recipe, packs_folder=tmp_path / packs) for packs in ("first", "second"))
+
+    of_empty = [row for row in range(len(first.train)) if first.train.example(row).label == "no_face"]
+    parts = [first.train.location(row) for row in of_empty]
+    assert len(parts) == 3 * len({first.train.example(row).path for row in of_empty})
+    assert len({box for box, _ in parts}) == len(parts)
+    assert not any(is_whole for _, is_whole in parts)
+    assert all(0 <= box.x1 < box.x2 <= 90 and box.width_px == pytest.approx(box.height_px) for box, _ in parts)
+    assert [second.train.location(row) for row in of_empty] == parts
+
+
+@pytest.mark.reference_data
+def test_faces_are_detected_by_the_released_detector_or_another(tiny_recipe, class_folders, shared, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (picture,) = sorted((shared / "data" / "faces" / "web" / "train" / "without_mask").iterdir())[:1]
+    shutil.copy(picture, photos)
+    boxes = []
+    for detector in (MODELS / "faces.json", shared / "weights" / "face_detection_yunet_2023mar.onnx"):
+        recipe = tiny_recipe(
+            detector=str(detector),
+            data=[{"folders": str(class_folders)}, {"faces": str(photos), "label": "without_mask", "held_out": False}],
+        )
+        train = open_data_set(recipe, packs_folder=tmp_path / "packs").train
+        (row,) = (row for row in range(len(train)) if train.example(row).path.parent == photos)
+        boxes.append(train.location(row)[0])
+
+    assert boxes[0].overlap(boxes[1]) > 0.5
+    assert boxes[0] != boxes[1]
 
 
 def test_a_selection_of_the_best_epoch_on_nothing_is_refused(tiny_recipe, tmp_path):

@@ -22,7 +22,7 @@ def test_the_test_split_of_scenes_is_refused():
 
 @pytest.mark.parametrize("keys", [{}, {"scenes": "a.json", "folders": "b"}])
 def test_data_has_exactly_one_kind(keys):
-    with pytest.raises(ValidationError, match="exactly one of scenes, folders and faces"):
+    with pytest.raises(ValidationError, match="exactly one of scenes, folders, faces and empty"):
         DataRecipe(**keys)
 
 
@@ -40,6 +40,11 @@ def test_folders_have_no_keys_of_annotations(key):
 def test_finding_faces_needs_a_detector():
     with pytest.raises(ValidationError, match="detector: needed"):
         MaskRecipe(name="one", data=[{"folders": "faces", "detect_faces": True}])
+
+
+def test_pictures_without_people_need_an_output_for_them():
+    with pytest.raises(ValidationError, match="needs 'no_face'"):
+        MaskRecipe(name="one", data=[{"folders": "faces"}, {"empty": "empty"}])
 
 
 def test_labels_are_distinct():
