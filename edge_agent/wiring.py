@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edge_agent.agent import Agent
+from edge_agent.alerts.anonymise import draw_scene
 from edge_agent.alerts.crops import Crops
 from edge_agent.alerts.deletion import delete_alert
 from edge_agent.alerts.events import EventQueue
 from edge_agent.alerts.history import AlertHistory
 from edge_agent.alerts.recorder import Recorder
 from edge_agent.alerts.retention import Retention
-from edge_agent.alerts.scene import draw_scene
 from edge_agent.alerts.store import AlertStore
 from edge_agent.alerts.timeline import Timelines
 from edge_agent.bridge.protocol import SOCKET_NAME
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from edge_agent.alerts.scene import DrawScene
+    from edge_agent.alerts.anonymise import DrawScene
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config, SignalName
     from edge_agent.domain import Face, Picture

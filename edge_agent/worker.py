@@ -19,8 +19,8 @@ from edge_agent.host.threads import WORKER_THREAD
 if TYPE_CHECKING:
     import queue
 
+    from edge_agent.alerts.anonymise import DrawScene
     from edge_agent.alerts.recorder import Recorder
-    from edge_agent.alerts.scene import DrawScene
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
     from edge_agent.domain import Frame, Outcome, Person

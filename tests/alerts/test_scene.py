@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent.alerts.scene import LONG_SIDE_PX, draw_scene
+from edge_agent.alerts.anonymise import LONG_SIDE_PX, draw_scene
 from edge_agent.config.model import Config
 from edge_agent.domain import Box, Face, Frame, Image, Track
 from edge_agent.vision.detector import open_detector
