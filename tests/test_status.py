@@ -20,7 +20,7 @@ from edge_agent.config.model import Config
 from edge_agent.health import Health
 from edge_agent.host.clock import boot_id
 from edge_agent.messages.alert import Model
-from edge_agent.messages.status import Reason, connection_lost, running
+from edge_agent.messages.status import Reason, offline, running
 from edge_agent.messages.telemetry import MachineFigures, Models
 from edge_agent.metrics import Metrics
 from edge_agent.mqtt.client import Message
@@ -391,7 +391,7 @@ def test_connections_that_end_as_by_another_device_of_this_name_are_a_reason(dev
     [
         Message("maskwatch/lobby/status", status_of(boot_id())),
         Message("maskwatch/lobby/status", status_of(BOOT_ID), retain=True),
-        Message("maskwatch/lobby/status", connection_lost("lobby", boot_id=BOOT_ID).payload()),
+        Message("maskwatch/lobby/status", offline("lobby", "connection_lost", boot_id=BOOT_ID).payload()),
         Message("maskwatch/lobby/status", b"{"),
         Message("maskwatch/lobby/status", b"[]"),
         Message("maskwatch/lobby/status", b""),

@@ -80,9 +80,9 @@ def asyncapi() -> dict[str, Any]:
     channels = {
         "status": _channel(TOPICS.status, "status"),
         "alerts": _channel(TOPICS.alerts, "alert"),
-        "resolved": _channel(TOPICS.resolved, "resolved"),
-        "counts": _channel(TOPICS.counts, "counts"),
-        "telemetry": _channel(TOPICS.telemetry, "telemetry"),
+        "resolved": _channel(TOPICS.of_kind("resolved"), "resolved"),
+        "counts": _channel(TOPICS.of_kind("counts"), "counts"),
+        "telemetry": _channel(TOPICS.of_kind("telemetry"), "telemetry"),
         "crops": _channel(TOPICS.crop(alert), "picture", alert={"description": "The id of the alert"}),
         "lastCrops": _channel(TOPICS.last_crop(camera), "picture", camera=_ref("parameters/camera")),
         "violations": _channel(TOPICS.violations(camera), "violations", camera=_ref("parameters/camera")),

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.alerts.database import Change
-    from edge_agent.messages.message import Kind
 
 Result = TypeVar("Result")
 
 MAX_EVENTS = 20_000
 """Some 12 MB; the oldest events beyond this are dropped."""
-EVENT_KINDS: tuple[Kind, ...] = ("alert", "resolved")
-"""Kinds sent to the broker and to webhooks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from edge_agent.alerts.database import (
     transaction,
     unsynced_transaction,
 )
-from edge_agent.alerts.events import EVENT_KINDS, MAX_EVENTS, begin_webhooks, event
+from edge_agent.alerts.events import MAX_EVENTS, begin_webhooks, event
 from edge_agent.alerts.people import (
     ADD_PEOPLE,
     beginning_of,
@@ -51,7 +51,7 @@ from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import seconds_since_boot
 from edge_agent.messages.alert import with_crop_name
-from edge_agent.messages.message import KINDS
+from edge_agent.messages.message import ALERTS_AND_RESOLVED, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -189,7 +189,7 @@ class AlertStore:
                 text,
             )
             self._buffered_history += history
-            if self._webhooks and message.kind in EVENT_KINDS:
+            if self._webhooks and message.kind in ALERTS_AND_RESOLVED:
                 self._buffered_history.append(event(message.kind, message.id, json.dumps(with_crop_name(content))))
             self._go_on_numbering([(message.kind, message.sequence)])
             self._rows[message.kind] += 1

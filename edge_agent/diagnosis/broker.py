@@ -21,8 +21,9 @@ from edge_agent.host.clock import boot_id
 from edge_agent.host.stats import HostStats
 from edge_agent.messages.command import REQUESTS
 from edge_agent.messages.ids import uuid7
+from edge_agent.messages.message import KINDS
 from edge_agent.messages.probe import ProbeMessage
-from edge_agent.messages.status import stopped
+from edge_agent.messages.status import offline
 from edge_agent.messages.topics import Topics
 from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.client import CONNECT_SECONDS, MQTT_5, Connection, Message, PubAck, open_connection
@@ -70,8 +71,8 @@ def check_broker(config: Config) -> str | Finding:
     with _Session(mqtt, client_id=own_id, device=device) as session:
         if not session.limits.will:
             problems.append(f"it refuses a last will on {topics.status}")
-        goodbye = status_publication(topics, stopped(device, boot_id=boot_id(), when=datetime.now(timezone.utc)))
-        problems += session.publish(goodbye)
+        goodbye = offline(device, "stopped", boot_id=boot_id(), when=datetime.now(timezone.utc))
+        problems += session.publish(status_publication(topics, goodbye))
         for camera in config.cameras:
             none = ViolationsMessage(device=device, camera=camera, violations=0, when=datetime.now(timezone.utc))
             problems += session.publish(Publication(topics.violations(camera), none.payload(), retain=True))
@@ -188,9 +189,7 @@ def _publications(config: Config, topics: Topics) -> Iterator[Publication]:
             has_temperature=has_temperature,
             removed_cameras=removed_cameras(config.cameras_file, current=config.cameras),
         )
-    probed = [topics.alerts, topics.resolved, topics.counts]
-    if mqtt.telemetry_seconds:
-        probed.append(topics.telemetry)
+    probed = [topics.of_kind(kind) for kind in KINDS if kind != "telemetry" or mqtt.telemetry_seconds]
     if mqtt.publish_crops:
         probed += [topics.crop(uuid7(when)), topics.snapshot(uuid7(when))]
         probed += map(topics.last_crop, config.cameras if mqtt.home_assistant.enabled else ())

@@ -42,6 +42,8 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Kind: TypeAlias = Literal["alert", "resolved", "counts", "telemetry"]
 """Kinds of messages that are stored until the broker has acknowledged them."""
 KINDS: tuple[Kind, ...] = ("alert", "resolved", "counts", "telemetry")
+ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
+"""The most urgent ones, which webhooks get, too."""
 
 # Longer than a slow broker takes, and short enough to act on the message.
 HISTORICAL_AFTER_SECONDS = 10.0

@@ -42,6 +42,13 @@ ReasonCode: TypeAlias = Literal[
 ]
 
 
+WHY_OFFLINE = {
+    "stopped": "the agent was stopped",
+    "reloaded": "the agent has ended this connection to reload its configuration",
+    "connection_lost": "the broker has lost the connection to this device",
+}
+
+
 class Reason(Part):
     """Why a device is not online: a code for programs, and a sentence that stays the same while the reason lasts."""
 
@@ -96,19 +103,9 @@ def running(
     )
 
 
-def stopped(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
-    """The status of a device whose agent was stopped."""
-    reason = Reason(code="stopped", text="the agent was stopped")
+def offline(
+    device: str, why: Literal["stopped", "reloaded", "connection_lost"], *, boot_id: str, when: datetime | None = None
+) -> StatusMessage:
+    """The status of a device without a connection; the last will has no time, which only the broker knows."""
+    reason = Reason(code=why, text=WHY_OFFLINE[why])
     return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
-
-
-def reloaded(device: str, *, boot_id: str, when: datetime) -> StatusMessage:
-    """The status of a device whose agent opens another connection because of a reload."""
-    reason = Reason(code="reloaded", text="the agent has ended this connection to reload its configuration")
-    return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=when)
-
-
-def connection_lost(device: str, *, boot_id: str) -> StatusMessage:
-    """The last will, which the broker publishes if it loses the connection; without a time, which only it knows."""
-    reason = Reason(code="connection_lost", text="the broker has lost the connection to this device")
-    return StatusMessage(device=device, state="offline", reasons=(reason,), boot_id=boot_id, when=None)

@@ -31,21 +31,6 @@ class Topics:
         """Alerts."""
         return f"{self.all}alerts"
 
-    @property
-    def resolved(self) -> str:
-        """Resolved alerts: the person has left or wears the mask."""
-        return f"{self.all}resolved"
-
-    @property
-    def counts(self) -> str:
-        """Counts of people per hour and day."""
-        return f"{self.all}counts"
-
-    @property
-    def telemetry(self) -> str:
-        """Metrics of the device, once a minute."""
-        return f"{self.all}telemetry"
-
     def crop(self, alert_id: str) -> str:
         """The picture of one alert."""
         return f"{self.all}crops/{alert_id}"

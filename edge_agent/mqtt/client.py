@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from paho.mqtt import MQTTException
 from paho.mqtt.client import WebsocketConnectionError
@@ -27,7 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import UnavailableError
 from edge_agent.host.clock import boot_id
-from edge_agent.messages.status import connection_lost, reloaded, stopped
+from edge_agent.messages.status import offline
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.bounded_client import MAX_MESSAGE_BYTES, BoundedClient
 from edge_agent.mqtt.publication import status_publication
@@ -288,14 +288,13 @@ class Connection:
         events, self._events = self._events, []
         return events
 
-    def close(self, *, in_reload: bool = False) -> None:
+    def close(self, *, why: Literal["stopped", "reloaded"] = "stopped") -> None:
         """Publish `offline` with its reason if there is a status, and disconnect properly."""
         deadline = time.monotonic() + CLOSE_SECONDS
         with suppress(UnavailableError):
             if self._device and not self.is_lost:
                 self._client.allow_in_flight(self._max_in_flight)
-                ended = reloaded if in_reload else stopped
-                status = ended(self._device, boot_id=boot_id(), when=datetime.now(timezone.utc))
+                status = offline(self._device, why, boot_id=boot_id(), when=datetime.now(timezone.utc))
                 number = self.publish(status_publication(self._topics, status))
                 # Closing a socket with unread data resets the connection: the broker would lose the last messages and
                 # publish the will.
@@ -357,7 +356,7 @@ class Connection:
         if mqtt.tls:
             client.tls_set_context(tls_context(mqtt))
         if self._device and self.limits.will:
-            will = status_publication(self._topics, connection_lost(self._device, boot_id=boot_id()))
+            will = status_publication(self._topics, offline(self._device, "connection_lost", boot_id=boot_id()))
             properties = _properties(will, PacketTypes.WILLMESSAGE) if self.limits.mqtt_5 else None
             client.will_set(
                 will.topic,

@@ -120,7 +120,7 @@ def _of(schema: str, template: str, *, otherwise: str = "") -> str:
 def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterable[str]) -> dict[str, dict[str, Any]]:
     """All entities by key. An unavailable entity has only its platform, which removes an older one."""
     mqtt, topics = config.mqtt, Topics(config.mqtt.topic_prefix, config.device.name)
-    status, telemetry = topics.status, topics.telemetry
+    status, telemetry = topics.status, topics.of_kind("telemetry")
     figure = {
         "platform": "sensor",
         "state_topic": telemetry,

@@ -42,7 +42,7 @@ class KeptConnection:
         if connection is not None and not (
             self._settings == (mqtt, device) and connection.limits.retain and connection.limits.will
         ):
-            connection.close(in_reload=True)
+            connection.close(why="reloaded")
             connection = None
         if connection is None:
             client_id = mqtt.client_id or f"maskwatch-{device}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_agent.errors import UnavailableError
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.disk import DiskThread
+from edge_agent.messages.message import ALERTS_AND_RESOLVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 TELEMETRY_EXPIRY_SECONDS = 300
 """Telemetry this old is not worth the broker's memory; the next message is on its way."""
-
-ALERTS_AND_RESOLVED: tuple[Kind, ...] = ("alert", "resolved")
 
 log = logging.getLogger(__name__)
 

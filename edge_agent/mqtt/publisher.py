@@ -24,7 +24,7 @@ from edge_agent.errors import AgentError, UnavailableError
 from edge_agent.host.backoff import Backoff
 from edge_agent.host.token_bucket import TokenBucket
 from edge_agent.messages.alert import with_crop_name
-from edge_agent.messages.message import KINDS, is_historical
+from edge_agent.messages.message import ALERTS_AND_RESOLVED, KINDS, is_historical
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import (
     RAISE_THE_LIMIT,
@@ -35,7 +35,7 @@ from edge_agent.mqtt.client import (
     TakenOverError,
 )
 from edge_agent.mqtt.disconnects import FREQUENT_SECONDS, Disconnects
-from edge_agent.mqtt.outbox import ALERTS_AND_RESOLVED, TELEMETRY_EXPIRY_SECONDS, Outbox
+from edge_agent.mqtt.outbox import TELEMETRY_EXPIRY_SECONDS, Outbox
 from edge_agent.mqtt.publication import Publication, picture_publication
 from edge_agent.mqtt.retries import Retries
 from edge_agent.mqtt.volatile_queue import VolatileQueue
@@ -546,7 +546,7 @@ class Publisher:
         unacknowledged = self._unacknowledged
         first = self._subscribing_to or next((sent.feature for sent in unacknowledged), "")
         # Sent at QoS 0, once a minute, over a steady connection.
-        telemetry = None if unacknowledged else (self._topics.telemetry, self._telemetry_at)
+        telemetry = None if unacknowledged else (self._topics.of_kind("telemetry"), self._telemetry_at)
         cause, is_repeated = self._disconnects.find_cause(first, unanswered=telemetry, at=at)
         if not cause:
             return

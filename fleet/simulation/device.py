@@ -21,14 +21,14 @@ from edge_agent.host.backoff import Backoff
 from edge_agent.messages.alert import AlertMessage, Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.resolved import ResolvedMessage
-from edge_agent.messages.status import connection_lost, running
+from edge_agent.messages.status import offline, running
 from edge_agent.messages.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge_agent.messages.message import Message
+    from edge_agent.messages.message import QueuedMessage
     from fleet.simulation.ledger import Ledger
 
 # The values of edge_agent.mqtt.publisher; a test compares them.
@@ -72,7 +72,7 @@ class Totals:
 
 @dataclass(slots=True)
 class _InFlight:
-    message: Message
+    message: QueuedMessage
     at: float
 
 
@@ -87,7 +87,7 @@ class Device:
         self._topics = Topics(brokers.topic_prefix, name)
         self._boot_id = str(uuid.uuid4())
         self._sequences = {"alert": 0, "resolved": 0}
-        self._outbox: deque[Message] = deque()
+        self._outbox: deque[QueuedMessage] = deque()
         self._in_flight: dict[int, _InFlight] = {}
         self._answered_at = 0.0
         self._acknowledge_seconds, self._window = 0.0, 1
@@ -174,7 +174,7 @@ class Device:
                 return self._next_at
             self._next_at = max(self._next_at, at - 1.0) + self._interval
             message = self._outbox.popleft()
-            topic = self._topics.alerts if isinstance(message, AlertMessage) else self._topics.resolved
+            topic = self._topics.of_kind(message.kind)
             client = self.client
             number = client.publish(topic, message.payload(), qos=1).mid
             if self.client is not client:
@@ -240,9 +240,8 @@ class Device:
     def _make_client(self) -> Client:
         version = MQTTProtocolVersion.MQTTv5 if self._brokers.mqtt_version == "5" else MQTTProtocolVersion.MQTTv311
         client = Client(CallbackAPIVersion.VERSION2, f"maskwatch-{self.name}", protocol=version)
-        client.will_set(
-            self._topics.status, connection_lost(self.name, boot_id=self._boot_id).payload(), qos=1, retain=True
-        )
+        will = offline(self.name, "connection_lost", boot_id=self._boot_id)
+        client.will_set(self._topics.status, will.payload(), qos=1, retain=True)
         if self._brokers.username:
             client.username_pw_set(self._brokers.username, self._brokers.password)
         if (folder := self._brokers.certificates) is not None:

@@ -22,7 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import ConfigError, UnavailableError
-from edge_agent.messages.status import connection_lost, running
+from edge_agent.messages.status import offline, running
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
 from fleet.config import BrokerConfig
@@ -203,7 +203,7 @@ def test_dead_letters_are_replayed_as_they_came(config: FleetConfig, conninfo: s
 
 def test_a_dead_letter_does_not_replace_a_newer_status(config: FleetConfig, connection: psycopg.Connection):
     states = {name: running(name, reasons=(), paused=(), boot_id=BOOT, when=now()) for name in ("hall-1", "hall-2")}
-    lost = connection_lost("hall-1", boot_id=BOOT)
+    lost = offline("hall-1", "connection_lost", boot_id=BOOT)
     with Ingesting(config) as worker:
         publish(config, ("maskwatch.hall-1.status", b"{}"))
         eventually(lambda: waiting(config, DEAD_LETTERS) == 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_agent.errors import ConfigError
-from edge_agent.messages.status import connection_lost, running
+from edge_agent.messages.status import offline, running
 from fleet import database
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
@@ -114,7 +114,7 @@ def test_of_several_statuses_of_a_device_the_last_one_is_stored(connection: psyc
     put(
         connection,
         running("hall-1", boot_id=BOOT, reasons=(), paused=(), when=now()),
-        connection_lost("hall-1", boot_id=BOOT),
+        offline("hall-1", "connection_lost", boot_id=BOOT),
     )
 
     assert rows(connection, "select state from devices") == [("offline",)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from edge_agent.messages.status import Reason, connection_lost, running, stopped
+from edge_agent.messages.status import Reason, offline, running
 from tests.mqtt.samples import BOOT_ID, DEVICE, WHEN
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "status.schema.json").read_text(encoding="utf-8"))
@@ -29,9 +29,9 @@ def test_a_device_without_a_reason_is_online_and_with_one_degraded():
 
 
 def test_a_stopped_device_is_distinguished_from_a_lost_one():
-    assert content(stopped(DEVICE, boot_id=BOOT_ID, when=WHEN))["reasons"][0]["code"] == "stopped"
+    assert content(offline(DEVICE, "stopped", boot_id=BOOT_ID, when=WHEN))["reasons"][0]["code"] == "stopped"
 
-    will = content(connection_lost(DEVICE, boot_id=BOOT_ID))
+    will = content(offline(DEVICE, "connection_lost", boot_id=BOOT_ID))
     assert will["reasons"][0]["code"] == "connection_lost"
     # It is made at the connection and published at its end: only the broker knows when.
     assert will["when"] is None

@@ -15,6 +15,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_agent.config.model import Config
+from edge_agent.messages.message import KINDS
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import Message, PubAck, open_connection
 from edge_agent.mqtt.homeassistant import birth_topic, discovery
@@ -114,7 +115,7 @@ def answered(connection: Connection, number: int) -> PubAck:
 def test_a_device_writes_its_own_topics(broker, certificates):
     topics = Topics("maskwatch", "front-door")
     own = [
-        *(topics.status, topics.alerts, topics.resolved, topics.counts, topics.telemetry),
+        *(topics.status, *map(topics.of_kind, KINDS)),
         *(topics.crop("1"), topics.last_crop("entrance"), topics.violations("entrance"), topics.snapshot("1")),
         topics.result("pause"),
     ]

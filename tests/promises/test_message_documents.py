@@ -13,6 +13,7 @@ import yaml
 
 from docs.site.documents import documents
 from edge_agent.messages.command import REQUESTS
+from edge_agent.messages.message import KINDS
 from edge_agent.messages.status import ReasonCode
 from edge_agent.messages.topics import Topics
 
@@ -68,10 +69,7 @@ def test_asyncapi_and_the_code_have_the_same_topics():
     topics = Topics("maskwatch", "{device}")
     known = {
         topics.status,
-        topics.alerts,
-        topics.resolved,
-        topics.counts,
-        topics.telemetry,
+        *map(topics.of_kind, KINDS),
         topics.crop("{alert}"),
         topics.last_crop("{camera}"),
         topics.violations("{camera}"),
