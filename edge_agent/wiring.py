@@ -41,6 +41,7 @@ from edge_agent.host.allocator import release_free_memory
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import boot_id, is_clock_synchronised
 from edge_agent.host.stats import HostStats
+from edge_agent.host.threads import close_all
 from edge_agent.messages.alert import Model
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.sender import Sender
@@ -58,7 +59,7 @@ from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.detector import open_detector
 from edge_agent.vision.frame_rate import FrameRate
 from edge_agent.vision.motion import MotionGate
-from edge_agent.worker import Worker
+from edge_agent.worker import CLOSE_SECONDS, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -216,7 +217,7 @@ def open_agent(
             )
             for name, pipeline in pipelines.items()
         }
-        stack.callback(_close, workers.values())
+        stack.callback(close_all, workers.values(), timeout_seconds=CLOSE_SECONDS)
         for worker in workers.values():
             worker.start()
         yield Agent(
@@ -294,14 +295,6 @@ def open_signals(config: Config, stack: ExitStack) -> Signals:
 
         pins = stack.enter_context(open_pins(config.signals))
     return Signals({name: (pin, outputs[name].seconds) for name, pin in pins.items()})
-
-
-def _close(workers: Iterable[Worker]) -> None:
-    """Stop all workers, in parallel."""
-    for worker in workers:
-        worker.ask_to_stop()
-    for worker in workers:
-        worker.close()
 
 
 def open_bridge(config: Config, stack: ExitStack, *, metrics: Metrics, versions: Mapping[str, str]) -> Bridge:

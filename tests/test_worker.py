@@ -23,11 +23,12 @@ from edge_agent.camera.cameras import Cameras
 from edge_agent.camera.feed import CameraFeed, FeedState
 from edge_agent.config.model import CameraConfig, CropsConfig
 from edge_agent.domain import Outcome, Person, Resolved
+from edge_agent.host.threads import close_all
 from edge_agent.messages.ids import uuid7
 from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.pauses import Pauses
-from edge_agent.worker import MAX_FRAMES, MAX_RESULTS, PAUSED_SECONDS, FrameResult, Worker
+from edge_agent.worker import CLOSE_SECONDS, MAX_FRAMES, MAX_RESULTS, PAUSED_SECONDS, FrameResult, Worker
 from tests.alerts.test_recorder import Hanging, Recording, wait_until
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.samples import DEVICE
@@ -195,6 +196,26 @@ def test_a_closed_worker_and_its_models_are_freed_while_its_camera_goes_on(tmp_p
     gc.collect()
 
     assert kept() is None
+
+
+def test_several_hanging_workers_are_closed_in_parallel(tmp_path):
+    frames_come = threading.Event()
+
+    class Blocked(Frames):
+        def wait(self, _timeout_seconds: float) -> Frame | None:
+            frames_come.wait()
+            return None
+
+    workers = [a_worker(tmp_path, Blocked([]))[0] for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    began_at = time.monotonic()
+
+    close_all(workers, timeout_seconds=CLOSE_SECONDS)
+
+    took_seconds = time.monotonic() - began_at
+    frames_come.set()
+    assert took_seconds < 2 * CLOSE_SECONDS
 
 
 def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from edge_agent.camera import Camera, open_camera
 from edge_agent.camera.feed import CLOSE_SECONDS, CameraFeed, FeedState
+from edge_agent.host.threads import close_all
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
@@ -29,7 +29,7 @@ class Cameras:
     def follow(self, configs: Mapping[str, CameraConfig]) -> None:
         """Read exactly these cameras; those with an unchanged section keep running."""
         outdated = [name for name in self.feeds if self._configs[name] != configs.get(name)]
-        _close([self.feeds.pop(name) for name in outdated])
+        close_all([self.feeds.pop(name) for name in outdated], timeout_seconds=CLOSE_SECONDS)
         for name, config in configs.items():
             if name not in self.feeds:
                 self.feeds[name] = CameraFeed(name, config, opener=self._opener)
@@ -53,14 +53,5 @@ class Cameras:
 
     def __exit__(self, *_: object) -> None:
         """Stop all cameras in parallel; one that hangs does not delay the others."""
-        _close(self.feeds.values())
+        close_all(self.feeds.values(), timeout_seconds=CLOSE_SECONDS)
         self.feeds = {}
-
-
-def _close(feeds: Iterable[CameraFeed]) -> None:
-    feeds = tuple(feeds)
-    for feed in feeds:
-        feed.ask_to_stop()
-    until = time.monotonic() + CLOSE_SECONDS
-    for feed in feeds:
-        feed.close(timeout_seconds=max(0.0, until - time.monotonic()))
