@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import stat
 import threading
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from edge_agent.camera.source import source_kind
+from edge_agent.config.model import named_source
+from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from edge_agent.camera.recording import Recording
     from edge_agent.config.model import CameraConfig
     from edge_agent.domain import Picture
+
+
+SourceKind: TypeAlias = Literal["device", "stream", "recording", "pictures", "pipe", "picamera2"]
+
+_EXPECTED = "give a device such as /dev/video0, an rtsp:// or http:// address, a recording or a folder of pictures"
 
 
 class Camera(Protocol):
@@ -97,6 +104,37 @@ def open_camera(config: CameraConfig, stop: threading.Event | None = None) -> Ca
             from edge_agent.camera.picamera2 import CsiCamera
 
             return CsiCamera(config)
+
+
+def source_kind(source: str) -> SourceKind:
+    """The kind of a source that the configuration has accepted.
+
+    Raises:
+        CameraError: no file of that name exists, or it is neither a device, a file nor a folder.
+    """
+    if (named := named_source(source)) is not None:
+        return "picamera2" if named[0] == "picamera2" else "pipe"
+    if "://" in source:
+        return "stream"
+    return "device" if source.isdecimal() else _kind_on_disk(source)
+
+
+def _kind_on_disk(source: str) -> SourceKind:
+    try:
+        mode = Path(source).stat().st_mode
+    except (OSError, ValueError) as error:
+        # An unplugged camera has no device file: the error of opening it lists the existing devices.
+        if source.startswith("/dev/"):
+            return "device"
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CameraError(f"{shown_source(source)}: {reason}; {_EXPECTED}") from error
+    if stat.S_ISDIR(mode):
+        return "pictures"
+    if stat.S_ISREG(mode):
+        return "recording"
+    if stat.S_ISCHR(mode):
+        return "device"
+    raise CameraError(f"{shown_source(source)}: neither device, file nor folder; {_EXPECTED}")
 
 
 def first_pictures(config: CameraConfig, *, count: int, seconds: float = math.inf) -> list[Picture]:

@@ -12,9 +12,8 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.camera import open_camera
+from edge_agent.camera import open_camera, source_kind
 from edge_agent.camera.cameras import Cameras
-from edge_agent.camera.source import source_kind
 from edge_agent.commands.options import add_command, configured
 from edge_agent.errors import AgentError, in_one_line
 from edge_agent.host.allocator import release_free_memory, share_arenas

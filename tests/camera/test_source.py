@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edge_agent.camera.source import source_kind
+from edge_agent.camera import source_kind
 from edge_agent.errors import CameraError
 
 
