@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge_agent.alerts.recorder import Recorder
-    from edge_agent.alerts.store import AlertStore
     from edge_agent.bridge.server import Bridge
     from edge_agent.camera.cameras import Cameras
     from edge_agent.camera.feed import FeedState
     from edge_agent.control import Control
     from edge_agent.governor import Governor
-    from edge_agent.health import Health
     from edge_agent.host.systemd import Notifier
     from edge_agent.metrics import Metrics
     from edge_agent.mqtt.publisher import Publisher
@@ -48,9 +46,7 @@ class Agent:
     results: queue.SimpleQueue[FrameResult]
     """Filled by the workers."""
     recorder: Recorder
-    store: AlertStore
     publisher: Publisher
-    health: Health
     metrics: Metrics
     governor: Governor
     reporter: StatusReporter
@@ -90,7 +86,7 @@ class Agent:
         """Count a frame and hand it to the console's bridge."""
         at, camera, outcome = time.monotonic(), result.camera, result.outcome
         self.signals.observe(camera, outcome.nearest if outcome else None, at=at)
-        self.health.record_frame(camera, at=at)
+        self.reporter.record_frame(camera, at=at)
         if outcome is None:
             self.bridge.forget_frame(camera)
         else:
@@ -103,11 +99,13 @@ class Agent:
     def _run_periodic_tasks(self) -> None:
         # First, so that a status exists once READY is sent.
         self.notifier.status(self._status())
-        if self.health.has_begun:
+        if self.reporter.has_begun:
             # Repeated in case systemd did not accept it.
             self.notifier.ready()
         self._execute_commands()
-        self._feed_watchdog()
+        # A lost camera is reopened by its feed, not by a restart.
+        if self.reporter.is_watching(at=time.monotonic()):
+            self.notifier.alive()
         if time.monotonic() - self._zone_at >= TIME_ZONE_SECONDS:
             self._zone_at = time.monotonic()
             # Quiet hours and days follow a change of the system's time zone.
@@ -127,16 +125,7 @@ class Agent:
         self.signals.update(has_fault=self.reporter.has_fault, at=at)
         if self.bridge.wants_status and at - self._console_at >= CONSOLE_SECONDS:
             self._console_at = at
-            self.bridge.update_status(self.reporter.status(at=at, when=when, is_watching=self._is_watching(at=at)))
-
-    def _feed_watchdog(self) -> None:
-        """Feed the watchdog while frames are processed; a lost camera is reopened by its feed, not by a restart.
-
-        A publisher or recorder whose thread has ended needs a restart. A disk or broker that hangs does not: a restart
-        would lose the messages buffered in memory.
-        """
-        if self._is_watching(at=time.monotonic()):
-            self.notifier.alive()
+            self.bridge.update_status(self.reporter.status(at=at, when=when))
 
     def _status(self) -> str:
         """The line that `systemctl status` shows."""
@@ -149,12 +138,6 @@ class Agent:
                 f"{self.metrics.totals().alerts} alerts, {link.waiting} pending",
             ]
         )
-
-    def _is_watching(self, *, at: float) -> bool:
-        """Whether the agent is working: frames of every open camera are processed, and messages are sent."""
-        threads_live = self.publisher.is_alive and self.recorder.is_alive
-        watched = [state.name for state in self.cameras.states() if state.is_open]
-        return threads_live and all(self.health.frames_move(name, at=at) for name in watched)
 
     def _lost_cameras(self) -> list[FeedState]:
         return [state for state in self.cameras.states() if not state.is_open and not state.finished]

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from edge_agent.camera.cameras import Cameras
     from edge_agent.config.model import Config
     from edge_agent.governor import Governor
-    from edge_agent.health import Health
     from edge_agent.host.stats import HostStats
     from edge_agent.messages.status import ReasonCode
     from edge_agent.metrics import Metrics
@@ -86,7 +85,6 @@ class StatusReporter:
         store: AlertStore,
         recorder: Recorder,
         publisher: Publisher,
-        health: Health,
         metrics: Metrics,
         machine: HostStats,
         governor: Governor,
@@ -105,11 +103,13 @@ class StatusReporter:
         self._cameras, self._publisher = cameras, publisher
         self._store, self._recorder = store, recorder
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
-        self._health, self._metrics, self._machine, self._pauses = health, metrics, machine, pauses
+        self._metrics, self._machine, self._pauses = metrics, machine, pauses
         self._governor = governor
         self._models, self._versions = models, {**versions, "python": platform.python_version()}
         self._webhooks, self._removed_cameras = webhooks, removed_cameras
         self._began_at = at
+        self._last_frame_at: dict[str, float] = {}
+        """When the newest frame of each camera was processed."""
         self._counted_hour = 0
         self._checked_at = float("-inf")
         self._checks: deque[tuple[float, dict[str, int]]] = deque([(at, {})], maxlen=RATE_CHECKS)
@@ -126,6 +126,30 @@ class StatusReporter:
         self._crops_disk = LastKnown(partial(_takes_files, config.crops_folder), before=(True, True))
         if config.mqtt.home_assistant.enabled:
             publisher.publish(self._discovery())
+
+    def record_frame(self, camera: str, *, at: float) -> None:
+        """Record a processed frame, also of a paused camera."""
+        self._last_frame_at[camera] = at
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any frame has been processed yet."""
+        return bool(self._last_frame_at)
+
+    def is_watching(self, *, at: float) -> bool:
+        """Whether the agent is working: frames of every open camera are processed, and events recorded and sent.
+
+        A publisher or recorder whose thread has ended needs a restart. A disk or broker that hangs does not: a restart
+        would lose the messages buffered in memory.
+        """
+        return self._publisher.is_alive and self._recorder.is_alive and not any(self._stalled_cameras(at=at))
+
+    def _stalled_cameras(self, *, at: float) -> Iterator[str]:
+        """The open cameras of which no frame has been processed for a while."""
+        for state in self._cameras.states():
+            silent_seconds = at - self._last_frame_at.get(state.name, float("-inf"))
+            if state.is_open and silent_seconds > self._config.max_silence_seconds:
+                yield state.name
 
     def receive(self, message: Message, *, at: float) -> None:
         """Republish discovery when Home Assistant starts; detect another device of the same name."""
@@ -207,11 +231,8 @@ class StatusReporter:
         self._recorder.record_counts(self._config.cameras, since=began_when if self._counted_hour else None, when=when)
         self._counted_hour = hour
 
-    def status(self, *, at: float, when: datetime, is_watching: bool) -> DeviceStatus:
-        """The whole state, for the console.
-
-        `is_watching`: what the service manager's watchdog is sent. Rates are those of the last seconds.
-        """
+    def status(self, *, at: float, when: datetime) -> DeviceStatus:
+        """The whole state, for the console; rates are those of the last seconds."""
         reasons, link = self.reasons(at=at), self._publisher.state
         rates = self._frames_per_second(self._checks[0], at=at)
         return DeviceStatus(
@@ -237,8 +258,8 @@ class StatusReporter:
             ),
             delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
             telemetry=self.figures(at=at, when=when),
-            is_watching=is_watching,
-            is_ready=self._health.has_begun,
+            is_watching=self.is_watching(at=at),
+            is_ready=self.has_begun,
             run_id=run_id(),
         )
 
@@ -309,19 +330,18 @@ class StatusReporter:
         return [name for name in self._config.cameras if self._pauses.is_paused(name, at=at)]
 
     def _about_cameras(self, *, at: float) -> Iterator[CodeAndText]:
-        states = [state for state in self._cameras.states() if not state.finished]
-        for state in states:
+        for state in self._cameras.states():
+            if state.finished:
+                continue
             if state.is_starting:
                 yield "starting", f"camera {state.name}: opens for the first time"
             elif not state.is_open:
                 yield "camera_away", f"camera {state.name}: {state.reason}"
             else:
                 yield from ((fault.code, f"camera {state.name}: {fault.text}") for fault in state.faults)
-        if at - self._began_at <= self._config.max_silence_seconds:
-            return
-        for state in states:
-            if state.is_open and not self._health.frames_move(state.name, at=at):
-                yield "no_frames", f"camera {state.name}: is open, but no frame has been processed for a while"
+        if at - self._began_at > self._config.max_silence_seconds:
+            for camera in self._stalled_cameras(at=at):
+                yield "no_frames", f"camera {camera}: is open, but no frame has been processed for a while"
 
     def _about_delivery(self, *, at: float) -> Iterator[CodeAndText]:
         if self._recorder.write_error:

@@ -36,7 +36,6 @@ from edge_agent.decision.sequential_test import SequentialTest
 from edge_agent.decision.tracker import Tracker
 from edge_agent.errors import ModelError, UnavailableError
 from edge_agent.governor import Governor
-from edge_agent.health import Health
 from edge_agent.host.allocator import release_free_memory
 from edge_agent.host.atomic_files import make_folder
 from edge_agent.host.clock import boot_id, is_clock_synchronised
@@ -168,7 +167,6 @@ def open_agent(
         stack.callback(recorder.close, timeout_seconds=RECORD_SECONDS)
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
-        health = Health(read_timeout_seconds=config.max_silence_seconds)
         at = time.monotonic()
         pauses = Pauses(config.pauses_file, boot_id=boot_id(), at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
@@ -185,7 +183,6 @@ def open_agent(
             store=store,
             recorder=recorder,
             publisher=publisher,
-            health=health,
             metrics=metrics,
             machine=machine,
             governor=governor,
@@ -225,9 +222,7 @@ def open_agent(
             workers=workers,
             results=results,
             recorder=recorder,
-            store=store,
             publisher=publisher,
-            health=health,
             metrics=metrics,
             governor=governor,
             reporter=reporter,

@@ -21,7 +21,6 @@ from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import GovernorConfig
 from edge_agent.domain import Nearest
 from edge_agent.governor import Governor
-from edge_agent.health import Health
 from edge_agent.host.stats import HostStats
 from edge_agent.host.systemd import Notifier
 from edge_agent.metrics import Metrics
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from edge_agent.alerts.store import AlertStore
     from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.domain import Frame, Outcome
 
@@ -83,9 +81,11 @@ class StatusReporter:
 
     has_fault = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, watches: bool = True) -> None:
+        self.watches = watches
         self.reports = 0
         self.received: list[Message] = []
+        self.processed: list[str] = []
 
     def report(self, violations: Mapping[str, int], *, at: float, when: datetime) -> None:
         self.reports += 1
@@ -93,8 +93,18 @@ class StatusReporter:
     def receive(self, message: Message, *, at: float) -> None:
         self.received.append(message)
 
-    def status(self, *, at: float, when: datetime, is_watching: bool) -> DeviceStatus:
-        return a_status(is_watching=is_watching)
+    def status(self, *, at: float, when: datetime) -> DeviceStatus:
+        return a_status()
+
+    def record_frame(self, camera: str, *, at: float) -> None:
+        self.processed.append(camera)
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.processed)
+
+    def is_watching(self, *, at: float) -> bool:
+        return self.watches
 
 
 class Control:
@@ -144,7 +154,7 @@ class Recorder:
     is_alive = True
 
 
-def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **parts: Any) -> Agent:
+def an_agent(tmp_path: Path, results: Sequence[FrameResult], **parts: Any) -> Agent:
     """An agent whose worker has delivered these results."""
     given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
     for result in results:
@@ -155,9 +165,7 @@ def an_agent(store: AlertStore, tmp_path, results: Sequence[FrameResult], **part
             "workers": {"door": Worker()},
             "results": given,
             "recorder": Recorder(),
-            "store": store,
             "publisher": Publisher(),
-            "health": Health(read_timeout_seconds=5.0),
             "metrics": Metrics(["door"]),
             "governor": a_governor(tmp_path),
             "reporter": StatusReporter(),
@@ -181,41 +189,39 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
     return [FrameResult(frame.camera, None if is_paused else pipeline.process(frame), frame) for frame in frames]
 
 
-def test_frames_of_a_paused_camera_are_neither_counted_nor_shown(store, tmp_path):
-    control, bridge = Control(), Bridge()
-    agent = an_agent(store, tmp_path, results(3, is_paused=True), control=control, bridge=bridge)
+def test_frames_of_a_paused_camera_are_neither_counted_nor_shown(tmp_path):
+    control, bridge, reporter = Control(), Bridge(), StatusReporter()
+    agent = an_agent(tmp_path, results(3, is_paused=True), control=control, bridge=bridge, reporter=reporter)
 
     agent.run(threading.Event())
 
     assert (control.frames, agent.metrics.totals().frames, bridge.frames) == (0, 0, [])
     assert bridge.forgotten == ["door"] * 3
-    assert agent.health.frames_move("door", at=time.monotonic())
+    assert reporter.processed == ["door"] * 3
 
 
-def test_received_messages_reach_status_reporter_and_command_handler(store, tmp_path):
+def test_received_messages_reach_status_reporter_and_command_handler(tmp_path):
     publisher = Publisher()
     publisher.messages = [Message("maskwatch/device/commands/pause", b"{}")]
     reporter, control = StatusReporter(), Control()
 
-    an_agent(store, tmp_path, results(1), publisher=publisher, reporter=reporter, control=control).run(
-        threading.Event()
-    )
+    an_agent(tmp_path, results(1), publisher=publisher, reporter=reporter, control=control).run(threading.Event())
 
     assert control.received == reporter.received == [Message("maskwatch/device/commands/pause", b"{}")]
     assert reporter.reports >= 1
 
 
-def test_the_status_is_not_rebuilt_for_every_frame(store, tmp_path):
+def test_the_status_is_not_rebuilt_for_every_frame(tmp_path):
     reporter = StatusReporter()
 
-    an_agent(store, tmp_path, results(500), reporter=reporter).run(threading.Event())
+    an_agent(tmp_path, results(500), reporter=reporter).run(threading.Event())
 
     assert reporter.reports < 50
 
 
 @pytest.mark.parametrize("waiting", [0, 1])
-def test_a_bug_in_a_worker_ends_the_agent(store, tmp_path, waiting):
-    agent = an_agent(store, tmp_path, results(waiting), workers={"door": Worker(failure=ZeroDivisionError("ours"))})
+def test_a_bug_in_a_worker_ends_the_agent(tmp_path, waiting):
+    agent = an_agent(tmp_path, results(waiting), workers={"door": Worker(failure=ZeroDivisionError("ours"))})
 
     with pytest.raises(ZeroDivisionError, match="ours"):
         agent.run(threading.Event())
@@ -232,21 +238,18 @@ class Watchdog(Notifier):
         self.fed += 1
 
 
-@pytest.mark.parametrize(("sends", "records", "fed"), [(True, True, 1), (False, True, 0), (True, False, 0)])
-def test_the_watchdog_is_fed_only_while_alerts_could_be_recorded_and_sent(store, tmp_path, sends, records, fed):
-    publisher, recorder, watchdog = Publisher(), Recorder(), Watchdog()
-    publisher.is_alive, recorder.is_alive = sends, records
+@pytest.mark.parametrize("watches", [True, False])
+def test_the_watchdog_is_fed_only_while_the_agent_works(tmp_path, watches):
+    watchdog = Watchdog()
 
-    an_agent(store, tmp_path, results(1), publisher=publisher, recorder=recorder, notifier=watchdog).run(
-        threading.Event()
-    )
+    an_agent(tmp_path, results(1), reporter=StatusReporter(watches=watches), notifier=watchdog).run(threading.Event())
 
-    assert bool(watchdog.fed) == bool(fed)
+    assert bool(watchdog.fed) == watches
 
 
-def test_the_console_is_given_each_frame(store, tmp_path):
+def test_the_console_is_given_each_frame(tmp_path):
     bridge = Bridge()
-    agent = an_agent(store, tmp_path, results(3), bridge=bridge)
+    agent = an_agent(tmp_path, results(3), bridge=bridge)
 
     agent.run(threading.Event())
 
@@ -254,9 +257,9 @@ def test_the_console_is_given_each_frame(store, tmp_path):
     assert bridge.forgotten == []
 
 
-def test_frames_too_fast_for_the_console_are_counted_too(store, tmp_path):
+def test_frames_too_fast_for_the_console_are_counted_too(tmp_path):
     bridge = Bridge()
-    agent = an_agent(store, tmp_path, [replace(result, frame=None) for result in results(3)], bridge=bridge)
+    agent = an_agent(tmp_path, [replace(result, frame=None) for result in results(3)], bridge=bridge)
 
     agent.run(threading.Event())
 
@@ -264,37 +267,25 @@ def test_frames_too_fast_for_the_console_are_counted_too(store, tmp_path):
     assert agent.metrics.cameras["door"].frames == 3
 
 
-def test_the_status_for_the_console_is_built_once_a_second_and_only_on_request(store, tmp_path, monkeypatch):
+def test_the_status_for_the_console_is_built_once_a_second_and_only_on_request(tmp_path, monkeypatch):
     # A busy machine may take longer than a second for all of it.
     monkeypatch.setattr("edge_agent.agent.CONSOLE_SECONDS", 600.0)
     asked, unasked = Bridge(), Bridge()
     unasked.wants_status = False
 
     for one in (asked, unasked):
-        an_agent(store, tmp_path, results(20), bridge=one).run(threading.Event())
+        an_agent(tmp_path, results(20), bridge=one).run(threading.Event())
 
     assert [list(asked.statuses), unasked.statuses] == [[a_status()], []]
 
 
-def test_a_command_from_the_console_is_executed_and_answered(store, tmp_path):
+def test_a_command_from_the_console_is_executed_and_answered(tmp_path):
     result: Future[Mapping[str, Any]] = Future()
     bridge = Bridge(Command("pause", b"{}", 1.0, result))
 
-    an_agent(store, tmp_path, results(2), bridge=bridge).run(threading.Event())
+    an_agent(tmp_path, results(2), bridge=bridge).run(threading.Event())
 
     assert result.result(0) == {"command": "pause", "payload": b"{}"}
-
-
-@pytest.mark.parametrize(("age_seconds", "fed"), [(1.0, 1), (60.0, 0)])
-def test_a_worker_that_hangs_while_its_camera_delivers_stops_the_watchdog(store, tmp_path, age_seconds, fed):
-    watchdog = Watchdog()
-    cameras = Cameras(FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
-    agent = an_agent(store, tmp_path, results(1), cameras=cameras, notifier=watchdog)
-    agent.health.record_frame("yard", at=time.monotonic() - age_seconds)
-
-    agent.run(threading.Event())
-
-    assert bool(watchdog.fed) == bool(fed)
 
 
 class Statuses(Notifier):
@@ -308,23 +299,23 @@ class Statuses(Notifier):
         self.lines.append(text)
 
 
-def test_a_camera_that_is_still_being_opened_is_not_reported_missing(store, tmp_path):
+def test_a_camera_that_is_still_being_opened_is_not_reported_missing(tmp_path):
     cameras = Cameras(FeedState("door"), FeedState("yard", reason="unplugged"))
     notifier = Statuses()
 
-    an_agent(store, tmp_path, [], cameras=cameras, notifier=notifier).run(threading.Event())
+    an_agent(tmp_path, [], cameras=cameras, notifier=notifier).run(threading.Event())
 
     assert "camera yard away: unplugged" in notifier.lines[0]
     assert "camera door away" not in notifier.lines[0]
     assert "camera door" in notifier.lines[0]
 
 
-def test_a_changed_time_zone_applies_without_a_restart(store, tmp_path, monkeypatch):
+def test_a_changed_time_zone_applies_without_a_restart(tmp_path, monkeypatch):
     before = os.environ.get("TZ", "")
     monkeypatch.setenv("TZ", "Asia/Tokyo" if time.localtime().tm_gmtoff != 9 * 3600 else "UTC")
     zone = ZoneInfo(os.environ["TZ"])
 
-    an_agent(store, tmp_path, results(1)).run(threading.Event())
+    an_agent(tmp_path, results(1)).run(threading.Event())
 
     seen = datetime.now(timezone.utc).astimezone().utcoffset()
     monkeypatch.setenv("TZ", before) if before else monkeypatch.delenv("TZ")
@@ -344,13 +335,13 @@ class Lamp:
         """Do nothing."""
 
 
-def test_signals_follow_frames_and_camera_faults(store, tmp_path):
+def test_signals_follow_frames_and_camera_faults(tmp_path):
     lamps = {"compliant": Lamp(), "violation": Lamp(), "fault": Lamp()}
     signals = Signals({name: (lamp, 1.0) for name, lamp in lamps.items()})  # type: ignore[misc]
     frames = results(20)
     nearest = Nearest(1, "compliant", is_sure=True)
     given = [replace(one, outcome=replace(one.outcome, nearest=nearest)) for one in frames if one.outcome]
-    agent = an_agent(store, tmp_path, given, signals=signals)
+    agent = an_agent(tmp_path, given, signals=signals)
     agent.run(threading.Event())
     # All frames were processed at once, so periodic tasks are due now.
     signals.update(has_fault=True, at=time.monotonic() + 1.0)

@@ -17,7 +17,6 @@ import pytest
 from edge_agent.alerts.store import AlertStore
 from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import Config
-from edge_agent.health import Health
 from edge_agent.host.clock import boot_id
 from edge_agent.messages.alert import Model
 from edge_agent.messages.status import Reason, offline, running
@@ -58,6 +57,8 @@ class Cameras:
 class Publisher:
     """Records publications."""
 
+    is_alive = True
+
     def __init__(self) -> None:
         self.published: list[Publication] = []
         self.state = DeliveryState(connected=True, reason="", waiting=0, sent=0)
@@ -72,6 +73,8 @@ class Publisher:
 
 class Recorder:
     """Stores telemetry immediately."""
+
+    is_alive = True
 
     def __init__(self, store: AlertStore) -> None:
         self._store = store
@@ -117,7 +120,7 @@ class Device:
         self.governor = SimpleNamespace(reason="", rates={"door": FrameRate(10), "yard": FrameRate(0)})
         self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
         self.recorder = Recorder(self.store)
-        self.health, self.metrics = Health(read_timeout_seconds=10.0), Metrics(config.cameras)
+        self.metrics = Metrics(config.cameras)
         self.pauses = Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON)
         self.at = 0.0
         self.violations = {"door": 0, "yard": 0}
@@ -127,7 +130,6 @@ class Device:
             store=self.store,
             recorder=self.recorder,  # type: ignore[arg-type]
             publisher=self.publisher,  # type: ignore[arg-type]
-            health=self.health,
             metrics=self.metrics,
             machine=self.machine,  # type: ignore[arg-type]
             governor=self.governor,  # type: ignore[arg-type]
@@ -143,7 +145,7 @@ class Device:
     def tick(self, seconds: float = 1.0) -> list[dict[str, Any]]:
         """Return the statuses published meanwhile."""
         self.at += seconds
-        self.health.record_frame("door", at=self.at)
+        self.reporter.record_frame("door", at=self.at)
         before = len(self.publisher.published)
         self.reporter.report(self.violations, at=self.at, when=NOON)
         publications = [one for one in self.publisher.published[before:] if one.topic == "maskwatch/lobby/status"]
@@ -557,7 +559,7 @@ def test_the_status_has_the_whole_state_and_no_secret(device):
     device.tick()
 
     # As a browser gets it.
-    status = device.reporter.status(at=device.at, when=NOON, is_watching=True).model_dump(mode="json")
+    status = device.reporter.status(at=device.at, when=NOON).model_dump(mode="json")
 
     assert (status["device"], status["status"], status["paused"]) == ("lobby", "degraded", ["yard"])
     assert [reason["code"] for reason in status["reasons"]] == ["paused", "camera_away"]
@@ -588,7 +590,7 @@ def test_the_status_has_the_rate_of_the_last_seconds(device):
             rate.wants(second + number / 10)
         device.tick()
 
-    (camera,) = device.reporter.status(at=device.at, when=NOON, is_watching=True).cameras
+    (camera,) = device.reporter.status(at=device.at, when=NOON).cameras
 
     assert (camera.frames_per_second, camera.asked_frames_per_second) == (5.0, 10.0)
 
@@ -612,4 +614,31 @@ def test_a_camera_that_is_paused_has_no_frame_rate(device):
 
 
 def test_a_device_is_ready_once_a_frame_has_come(device):
-    assert not device.reporter.status(at=0.0, when=NOON, is_watching=False).is_ready
+    assert not device.reporter.status(at=0.0, when=NOON).is_ready
+
+    device.reporter.record_frame("door", at=0.0)
+
+    assert device.reporter.status(at=0.0, when=NOON).is_ready
+
+
+def test_a_device_watches_while_frames_of_every_open_camera_are_processed(device):
+    device.cameras.now = (FeedState("door", is_open=True, reason=""), FeedState("yard", is_open=True, reason=""))
+    device.reporter.record_frame("door", at=10.0)
+    assert not device.reporter.is_watching(at=10.0)
+
+    device.reporter.record_frame("yard", at=17.0)
+
+    assert device.reporter.is_watching(at=20.0)
+    assert not device.reporter.is_watching(at=20.1)
+    device.cameras.now = (FeedState("door", reason="unplugged"), FeedState("yard", is_open=True, reason=""))
+    assert device.reporter.is_watching(at=20.1)
+
+
+@pytest.mark.parametrize("part", ["publisher", "recorder"])
+def test_a_device_watches_only_while_alerts_could_be_recorded_and_sent(device, part):
+    device.tick()
+    assert device.reporter.is_watching(at=device.at)
+
+    getattr(device, part).is_alive = False
+
+    assert not device.reporter.is_watching(at=device.at)

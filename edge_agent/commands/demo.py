@@ -55,7 +55,7 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             late_at = time.monotonic() + LATE_SECONDS
             while len(received) < counts.alerts and time.monotonic() < late_at:
                 time.sleep(POLL_SECONDS)
-            pending = agent.store.count()
+            pending = agent.publisher.state.waiting
         print(
             f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "
             f"{counts.readings} readings, {counts.alerts} alerts raised, {len(received)} received over MQTT, "
