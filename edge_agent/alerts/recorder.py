@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -230,7 +230,8 @@ class Recorder:
         with self._at_crops():
             crop, crop_error = self._save_crop(alert)
             if scene is not None:
-                self._save_scene(alert, scene)
+                with suppress(CropError), self._noted("storing scenes"):
+                    self._pictures.keep_scene(alert.id, scene)
         message = self._sender.alert(alert, crop=crop, crop_error=crop_error)
         entry = history_entry(message, timeline, now=datetime.now(timezone.utc))
         self._store.put(message, entry, since=since)
@@ -263,33 +264,26 @@ class Recorder:
     def _save_crop(self, alert: Alert) -> tuple[CropFile | None, str]:
         """Store the crop. A full or read-only disk costs the crop, never the alert."""
         try:
-            try:
-                crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
-            except CropError:
-                # Retry if the disk was full: the sweep may have made room.
-                self._sweep()
-                crop = self._pictures.keep_reading(alert.id, alert.verdict.best)
+            with self._noted("storing crops"):
+                try:
+                    return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
+                except CropError:
+                    # Retry if the disk was full: the sweep may have made room.
+                    self._sweep()
+                    return self._pictures.keep_reading(alert.id, alert.verdict.best), ""
         except CropError as error:
-            self._note_failure("storing crops", error)
             return None, str(error)
-        self._note_success("storing crops")
-        return crop, ""
 
-    def _save_scene(self, alert: Alert, scene: bytes) -> None:
+    @contextmanager
+    def _noted(self, task: _Task) -> Iterator[None]:
+        """Log the first failure of a task, and its end; the error is raised again."""
         try:
-            self._pictures.keep_scene(alert.id, scene)
+            yield
         except CropError as error:
-            self._note_failure("storing scenes", error)
-        else:
-            self._note_success("storing scenes")
-
-    def _note_failure(self, task: _Task, error: CropError) -> None:
-        """Log a failure once; `_note_success` logs its end."""
-        if task not in self._failing:
-            log.warning("%s fails: %s", task, error)
-        self._failing.add(task)
-
-    def _note_success(self, task: _Task) -> None:
+            if task not in self._failing:
+                log.warning("%s fails: %s", task, error)
+            self._failing.add(task)
+            raise
         if task in self._failing:
             log.info("%s works again", task)
         self._failing.discard(task)
@@ -306,14 +300,9 @@ class Recorder:
         except UnavailableError:
             # Logged by the store. Nothing is deleted while the pending alerts are unknown.
             return
-        try:
-            with self._at_crops():
-                self._retention.sweep(at=at, now=now, waiting=waiting)
-                self._snapshots.sweep(at=at, now=now, waiting=frozenset())
-        except CropError as error:
-            self._note_failure("removing old crops", error)
-        else:
-            self._note_success("removing old crops")
+        with suppress(CropError), self._noted("removing old crops"), self._at_crops():
+            self._retention.sweep(at=at, now=now, waiting=waiting)
+            self._snapshots.sweep(at=at, now=now, waiting=frozenset())
 
     @contextmanager
     def _at_crops(self) -> Iterator[None]:
