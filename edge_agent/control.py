@@ -26,7 +26,6 @@ from edge_agent.messages.command import (
 )
 from edge_agent.messages.ids import uuid7
 from edge_agent.messages.result import (
-    Delivery,
     DiagnosticsResult,
     Nothing,
     PauseResult,
@@ -198,7 +197,13 @@ class Control:
                 self._ask_for_reload()
                 return Nothing()
             case DiagnosticsRequest():
-                return self._diagnose(at=at, when=when)
+                status = self._reporter.status(at=at, when=when)
+                return DiagnosticsResult(
+                    config=without_secrets(self._config).model_dump(mode="json"),
+                    telemetry=status.telemetry,
+                    reasons=status.reasons,
+                    delivery=status.delivery,
+                )
 
     def _cameras_of(self, camera: str) -> list[str]:
         if not camera:
@@ -220,6 +225,8 @@ class Control:
         if snapshot is None:
             raise CommandError("no picture is kept on this device (crops.picture: none)")
         kept, picture = snapshot
+        if self._config.mqtt.publish_crops:
+            self._publisher.publish(picture_publication(self._topics.snapshot(picture_id), picture, file=kept.file))
         return SnapshotResult(
             camera=camera,
             id=picture_id,
@@ -227,7 +234,7 @@ class Control:
             sha256=kept.sha256,
             bytes=kept.bytes,
             taken=frame.taken_when,
-            published=self._publish_snapshot(picture_id, kept, picture),
+            published=self._config.mqtt.publish_crops,
         )
 
     def _keep_snapshot(
@@ -244,12 +251,6 @@ class Control:
         except OSError as error:
             raise CropError(f"{kept.file}: cannot be read again: {error.strerror}") from error
 
-    def _publish_snapshot(self, picture_id: str, kept: CropFile, picture: bytes) -> bool:
-        """Send the picture if pictures may leave the device."""
-        if self._config.mqtt.publish_crops:
-            self._publisher.publish(picture_publication(self._topics.snapshot(picture_id), picture, file=kept.file))
-        return self._config.mqtt.publish_crops
-
     def _ask_for_reload(self) -> None:
         try:
             self._reload()
@@ -257,13 +258,3 @@ class Control:
             log.error("configuration rejected, keeping the old one: %s", in_one_line(error))  # noqa: TRY400  (the message says it all)
             # The errors may quote a password, which stays on the device.
             raise CommandError("configuration rejected, keeping the old one: see the log for its errors") from None
-
-    def _diagnose(self, *, at: float, when: datetime) -> DiagnosticsResult:
-        """Return diagnostics without secrets."""
-        link = self._publisher.state
-        return DiagnosticsResult(
-            config=without_secrets(self._config).model_dump(mode="json"),
-            telemetry=self._reporter.figures(at=at, when=when),
-            reasons=tuple(self._reporter.reasons(at=at)),
-            delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
-        )

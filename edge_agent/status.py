@@ -203,7 +203,7 @@ class StatusReporter:
         self._publish_violations(violations, when=when)
         self._count_people(at=at, when=when)
         if 0 < self._config.mqtt.telemetry_seconds <= at - self._reported[0]:
-            self._recorder.record_telemetry(self.figures(at=at, when=when), when=when)
+            self._recorder.record_telemetry(self._figures(at=at, when=when), when=when)
             self._reported, self._reported_frames = self._checks[-1], self._metrics.totals().frames
             self._metrics.reset_latencies()
 
@@ -257,7 +257,7 @@ class StatusReporter:
                 for state in self._cameras.states()
             ),
             delivery=Delivery(connected=link.connected, reason=link.reason, waiting=link.waiting),
-            telemetry=self.figures(at=at, when=when),
+            telemetry=self._figures(at=at, when=when),
             is_watching=self.is_watching(at=at),
             is_ready=self.has_begun,
             run_id=run_id(),
@@ -270,7 +270,7 @@ class StatusReporter:
         found = chain(paused, cameras, delivery, self._about_the_machine(), self._about_the_rollout())
         return [Reason(code=code, text=text) for code, text in found]
 
-    def figures(self, *, at: float, when: datetime) -> Figures:
+    def _figures(self, *, at: float, when: datetime) -> Figures:
         """All metrics; rates and latencies are measured since the last telemetry."""
         counts, rates = self._metrics.totals(), self._governor.rates
         reached = self._frames_per_second(self._reported, at=at)

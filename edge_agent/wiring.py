@@ -79,8 +79,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 2.0
-"""Time for pending messages at the end: with the cameras' own two seconds, the agent ends within 5 s of SIGTERM."""
 SNAPSHOTS_FRACTION = 0.1
 """Of crops.keep_bytes: snapshots never displace the crops of alerts."""
 HIDING_SCORE = 0.05
@@ -135,10 +133,10 @@ def open_agent(
             device=config.device.name,
             kept=kept,
             listen_to=subscribed_topics(config),
-            retained=RetainedNames(config.retained_file, current=retained_topics(config)),
+            retained=RetainedNames(config.state / "retained.json", current=retained_topics(config)),
         )
         publisher.start()
-        stack.callback(publisher.close, drain_seconds=DRAIN_SECONDS)
+        stack.callback(publisher.close)
         versions = {"maskwatch": version("maskwatch"), "model": classifier.card.name, "runtime": classifier.runtime}
         webhooks = open_webhooks(config, stack)
         signals = open_signals(config, stack)
@@ -168,7 +166,7 @@ def open_agent(
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
         at = time.monotonic()
-        pauses = Pauses(config.pauses_file, boot_id=boot_id(), at=at, when=datetime.now(timezone.utc))
+        pauses = Pauses(config.state / "pauses.json", boot_id=boot_id(), at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
         governor = Governor(
             config.governor,

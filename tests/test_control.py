@@ -21,10 +21,10 @@ from edge_agent.mqtt.client import Message
 from edge_agent.mqtt.publisher import DeliveryState
 from edge_agent.pauses import Pauses
 from edge_agent.vision.images import read_picture
-from tests.values import NOON, a_figures
+from tests.values import NOON, a_status
 
 if TYPE_CHECKING:
-    from edge_agent.messages.telemetry import Figures
+    from edge_agent.bridge.protocol import DeviceStatus
     from edge_agent.mqtt.publication import Publication
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "result.schema.json").read_text(encoding="utf-8"))
@@ -47,11 +47,8 @@ class Publisher:
 class StatusReporter:
     """A reporter with one reason."""
 
-    def figures(self, **_: Any) -> Figures:
-        return a_figures()
-
-    def reasons(self, **_: Any) -> list[Reason]:
-        return [Reason(code="hot", text="warm")]
+    def status(self, **_: Any) -> DeviceStatus:
+        return a_status(reasons=(Reason(code="hot", text="warm"),))
 
 
 class Detector:
@@ -265,7 +262,7 @@ def test_diagnostics_contain_no_secret(tmp_path):
     assert TELLTALE not in json.dumps(result)
     assert "10.0.0.5" in result["config"]["cameras"]["door"]["source"]
     assert result["reasons"] == [{"code": "hot", "text": "warm"}]
-    assert result["delivery"]["connected"] is True
+    assert result["delivery"]["waiting"] == a_status().delivery.waiting
 
 
 def test_a_bug_in_a_command_is_logged_and_answered(device, caplog):

@@ -994,19 +994,9 @@ class Config(Section):
         return self.state / "alerts.sqlite"
 
     @property
-    def retained_file(self) -> Path:
-        """The retained topics of this device, which are cleared after it is renamed."""
-        return self.state / "retained.json"
-
-    @property
     def cameras_file(self) -> Path:
         """The present and former cameras; the latter are removed from Home Assistant."""
         return self.state / "cameras.json"
-
-    @property
-    def pauses_file(self) -> Path:
-        """The paused cameras."""
-        return self.state / "pauses.json"
 
     @property
     def models_folder(self) -> Path:

@@ -59,7 +59,7 @@ TIMEOUT_FACTOR = 3
 IDLE_SECONDS = 1.0
 # The owner polls several times a second; more are not commands of a user.
 MAX_RECEIVED = 100
-# Several round trips over a slow link; a stopping agent has 5 s in all.
+# Several round trips over a slow link. With the two seconds of the cameras, an agent ends within 5 s of SIGTERM.
 DRAIN_SECONDS = 2.0
 CROPS = "crops"
 RETAIN = "retained messages"

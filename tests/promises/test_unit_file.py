@@ -14,8 +14,8 @@ from edge_agent.config.model import CameraConfig, ConsoleConfig
 from edge_agent.console.server import OTHER_CONNECTIONS
 from edge_agent.errors import ConfigError, ModelError, UnavailableError
 from edge_agent.host.systemd import FEED_SECONDS, START_TIMEOUT_SECONDS
+from edge_agent.mqtt.publisher import DRAIN_SECONDS
 from edge_agent.rollout.follower import OBSERVE_SECONDS
-from edge_agent.wiring import DRAIN_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT_FILE, CONSOLE_UNIT_FILE = DEPLOY / "edge-agent.service", DEPLOY / "maskwatch-console.service"
