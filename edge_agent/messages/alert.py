@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.message import CameraMessage, Count, Kind, Name, Part, Sha256, Timestamp, schema_field
-
-SCHEMA: Final = "maskwatch.alert/1"
 
 
 class CropFile(Part):
@@ -46,7 +44,7 @@ class AlertMessage(CameraMessage):
         title="An alert, as published on <prefix>/<device>/alerts", json_schema_extra=_an_error_or_a_crop
     )
 
-    schema_name: Literal["maskwatch.alert/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.alert/1"] = schema_field("maskwatch.alert/1")
     label: Label = Field(description="The result of this person's readings")
     score: float = Field(ge=0, le=1, description="Score of the label, 0 to 1")
     readings: int = Field(ge=1, description="Number of frames in which the mask was classified")

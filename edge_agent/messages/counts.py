@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from edge_agent.messages.message import Count, DeviceMessage, Kind, Part, Timestamp, schema_field
 
-SCHEMA: Final = "maskwatch.counts/1"
 SHARE_DIGITS = 4
 
 
@@ -52,4 +51,4 @@ class CountsMessage(DeviceMessage, CountedPeriod):
     kind: ClassVar[Kind] = "counts"
     model_config = ConfigDict(title="People counted by a device, as published on <prefix>/<device>/counts")
 
-    schema_name: Literal["maskwatch.counts/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.counts/1"] = schema_field("maskwatch.counts/1")

@@ -78,6 +78,11 @@ class Message(Part):
         return json.dumps(self.as_json()).encode()
 
 
+def schema_of(message: type[Message]) -> str:
+    """The `schema` of messages of a class."""
+    return str(message.model_fields["schema_name"].default)
+
+
 class QueuedMessage(Message):
     """A message that is stored until the broker has acknowledged it. Delivery is at least once: `id` marks duplicates.
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from edge_agent.messages.message import Message, Timestamp, schema_field
-
-SCHEMA: Final = "maskwatch.probe/1"
 
 
 class ProbeMessage(Message):
@@ -16,5 +14,5 @@ class ProbeMessage(Message):
 
     model_config = ConfigDict(title="A message without content, with which the doctor checks the access list")
 
-    schema_name: Literal["maskwatch.probe/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.probe/1"] = schema_field("maskwatch.probe/1")
     when: Timestamp = Field(description="Time of sending")

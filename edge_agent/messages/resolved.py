@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.message import CameraMessage, Kind, Timestamp, Uuid7, schema_field
-
-SCHEMA: Final = "maskwatch.resolved/1"
 
 
 class ResolvedMessage(CameraMessage):
@@ -18,7 +16,7 @@ class ResolvedMessage(CameraMessage):
     kind: ClassVar[Kind] = "resolved"
     model_config = ConfigDict(title="A resolved alert, as published on <prefix>/<device>/resolved")
 
-    schema_name: Literal["maskwatch.resolved/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.resolved/1"] = schema_field("maskwatch.resolved/1")
     alert: Uuid7 = Field(description="The `id` of the alert")
     label: Label = Field(description="The label of the alert")
     reason: Literal["left", "compliant"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -10,8 +10,6 @@ from edge_agent.messages.command import MAX_ID_LENGTH
 from edge_agent.messages.message import Count, Message, Name, Part, Sha256, Timestamp, Uuid7, schema_field
 from edge_agent.messages.status import Reason  # noqa: TC001  (pydantic reads it)
 from edge_agent.messages.telemetry import Figures  # noqa: TC001  (pydantic reads it)
-
-SCHEMA: Final = "maskwatch.result/1"
 
 State: TypeAlias = Literal["done", "refused", "failed"]
 
@@ -77,7 +75,7 @@ class ResultMessage(Message):
         },
     )
 
-    schema_name: Literal["maskwatch.result/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.result/1"] = schema_field("maskwatch.result/1")
     command: str = Field(description="Name of the command")
     id: str = Field(max_length=MAX_ID_LENGTH, description="The `id` of the request; empty if it had none")
     state: State = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-SCHEMA: Final = "maskwatch.status/1"
 
 State: TypeAlias = Literal["starting", "online", "degraded", "offline"]
 
@@ -68,7 +67,7 @@ class StatusMessage(Message):
         },
     )
 
-    schema_name: Literal["maskwatch.status/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.status/1"] = schema_field("maskwatch.status/1")
     state: State = Field(
         description="starting: opening cameras; online: working; degraded: working with restrictions, see reasons; "
         "offline: not connected"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -11,7 +11,6 @@ from edge_agent.messages.counts import PeopleCounts  # noqa: TC001  (pydantic re
 from edge_agent.messages.message import Count, DeviceMessage, Kind, Part, schema_field
 from edge_agent.messages.rollout import RolloutFigures  # noqa: TC001  (pydantic reads it)
 
-SCHEMA: Final = "maskwatch.telemetry/1"
 RATE_DIGITS = 2
 
 Rate = Annotated[float, Field(ge=0), AfterValidator(lambda rate: round(rate, RATE_DIGITS))]
@@ -129,4 +128,4 @@ class TelemetryMessage(DeviceMessage, Figures):
     kind: ClassVar[Kind] = "telemetry"
     model_config = ConfigDict(title="Metrics of a device, as published on <prefix>/<device>/telemetry")
 
-    schema_name: Literal["maskwatch.telemetry/1"] = schema_field(SCHEMA)
+    schema_name: Literal["maskwatch.telemetry/1"] = schema_field("maskwatch.telemetry/1")

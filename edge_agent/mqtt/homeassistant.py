@@ -12,17 +12,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.domain import LABELS
-from edge_agent.messages.alert import SCHEMA as ALERT
-from edge_agent.messages.telemetry import SCHEMA as TELEMETRY
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.message import schema_of
+from edge_agent.messages.telemetry import TelemetryMessage
 from edge_agent.messages.topics import Topics
-from edge_agent.messages.violations import SCHEMA as VIOLATIONS
+from edge_agent.messages.violations import ViolationsMessage
 from edge_agent.mqtt.publication import JPEG, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge_agent.config.model import Config
-    from edge_agent.mqtt.client import Message
+    from edge_agent.messages.message import Message
+    from edge_agent.mqtt.client import Message as Received
 
 # Published by Home Assistant on `<prefix>/status` at its start; discovery messages must then be sent again.
 BIRTH = b"online"
@@ -46,7 +48,7 @@ def birth_topic(config: Config) -> str:
     return f"{config.mqtt.home_assistant.prefix}/status"
 
 
-def is_birth(config: Config, message: Message) -> bool:
+def is_birth(config: Config, message: Received) -> bool:
     """Whether a message says that Home Assistant has just started; a retained one does not."""
     return message.topic == birth_topic(config) and message.payload == BIRTH and not message.retain
 
@@ -110,10 +112,10 @@ def _object_id(device: str) -> str:
     return f"maskwatch_{plain}{suffix}"
 
 
-def _of(schema: str, template: str, *, otherwise: str = "") -> str:
-    """A template for messages of this schema only: the doctor's probes lack its keys."""
+def _of(message: type[Message], template: str, *, otherwise: str = "") -> str:
+    """A template for these messages only: the doctor's probes lack its keys."""
     # The empty payload that clears a retained message is not JSON.
-    is_one = f"value_json is defined and value_json.schema == '{schema}'"
+    is_one = f"value_json is defined and value_json.schema == '{schema_of(message)}'"
     return f"{{% if {is_one} %}}{template}{{% else %}}{otherwise}{{% endif %}}"
 
 
@@ -134,7 +136,7 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "state_topic": topics.alerts,
             "event_types": list(LABELS),
             "value_template": _of(
-                ALERT,
+                AlertMessage,
                 "{{ {'event_type': value_json.label, 'camera': value_json.camera, "
                 "'camera_title': value_json.camera_title | default(value_json.camera), 'score': value_json.score, "
                 "'alert_id': value_json.id, 'when': value_json.when, 'historical': value_json.historical} | to_json }}",
@@ -155,16 +157,16 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "name": "Alerts today",
             "icon": "mdi:counter",
             "state_class": "total_increasing",
-            "value_template": _of(TELEMETRY, "{{ value_json.alerts_today }}"),
+            "value_template": _of(TelemetryMessage, "{{ value_json.alerts_today }}"),
         },
         "people_today": {
             **figure,
             **PEOPLE_TODAY,
             "name": "People today",
-            "value_template": _of(TELEMETRY, "{{ value_json.people_today }}"),
+            "value_template": _of(TelemetryMessage, "{{ value_json.people_today }}"),
             "json_attributes_topic": telemetry,
             "json_attributes_template": _of(
-                TELEMETRY,
+                TelemetryMessage,
                 "{% set all = namespace(people={}) %}{% for name, camera in value_json.cameras.items() %}"
                 "{% set all.people = dict(all.people, **{name: camera.people_today}) %}{% endfor %}"
                 "{{ all.people | to_json }}",
@@ -179,7 +181,7 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "state_class": "measurement",
             # Unknown instead of 0 % without decided people.
             "value_template": _of(
-                TELEMETRY,
+                TelemetryMessage,
                 "{% if value_json.compliance_today is none %}{{ None }}"
                 "{% else %}{{ (value_json.compliance_today * 100) | round(1) }}{% endif %}",
             ),
@@ -188,10 +190,10 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             **figure,
             **FRAME_RATE,
             "name": "Frame rate",
-            "value_template": _of(TELEMETRY, "{{ value_json.frames_per_second }}"),
+            "value_template": _of(TelemetryMessage, "{{ value_json.frames_per_second }}"),
             # Per camera, with its other metrics: configured, allowed by the governor, reached.
             "json_attributes_topic": telemetry,
-            "json_attributes_template": _of(TELEMETRY, "{{ value_json.cameras | to_json }}", otherwise="{}"),
+            "json_attributes_template": _of(TelemetryMessage, "{{ value_json.cameras | to_json }}", otherwise="{}"),
         },
         "temperature": {
             **figure,
@@ -200,7 +202,7 @@ def _entities(config: Config, *, has_temperature: bool, removed_cameras: Iterabl
             "unit_of_measurement": "°C",
             "state_class": "measurement",
             "entity_category": "diagnostic",
-            "value_template": _of(TELEMETRY, "{{ value_json.machine.temperature_celsius }}"),
+            "value_template": _of(TelemetryMessage, "{{ value_json.machine.temperature_celsius }}"),
         },
         "last_crop": {**LAST_CROP, "name": "Last crop", "image_topic": topics.crop("+")},
         "pause": _pause(topics, {}, name="Pause", is_on="value_json.paused"),
@@ -238,9 +240,9 @@ def _entities_of_camera(
             "name": f"No mask at {title}",
             "icon": "mdi:account-alert",
             "state_topic": topics.violations(camera),
-            "value_template": _of(VIOLATIONS, "{{ 'ON' if value_json.violations else 'OFF' }}"),
+            "value_template": _of(ViolationsMessage, "{{ 'ON' if value_json.violations else 'OFF' }}"),
             "json_attributes_topic": topics.violations(camera),
-            "json_attributes_template": _of(VIOLATIONS, "{{ value_json | to_json }}", otherwise="{}"),
+            "json_attributes_template": _of(ViolationsMessage, "{{ value_json | to_json }}", otherwise="{}"),
         },
         "last_crop": {**LAST_CROP, "name": f"Last crop at {title}", "image_topic": topics.last_crop(camera)},
         "people_today": {
@@ -248,7 +250,7 @@ def _entities_of_camera(
             **PEOPLE_TODAY,
             "name": f"People today at {title}",
             "value_template": _of(
-                TELEMETRY,
+                TelemetryMessage,
                 f"{{% set people = value_json.cameras[{name}].people_today %}}"
                 "{{ people.with_mask + people.without_mask + people.mask_worn_incorrectly + people.undecided }}",
             ),
@@ -257,7 +259,7 @@ def _entities_of_camera(
             **figure,
             **FRAME_RATE,
             "name": f"Frame rate of {title}",
-            "value_template": _of(TELEMETRY, f"{{{{ value_json.cameras[{name}].frames_per_second.reached }}}}"),
+            "value_template": _of(TelemetryMessage, f"{{{{ value_json.cameras[{name}].frames_per_second.reached }}}}"),
         },
         "pause": _pause(topics, {"camera": camera}, name=f"Pause {title}", is_on=f"{name} in value_json.paused"),
     }

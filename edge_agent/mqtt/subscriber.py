@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from edge_agent.errors import UnavailableError, mistakes_in
 from edge_agent.host.backoff import Backoff
-from edge_agent.messages.alert import SCHEMA, AlertMessage
-from edge_agent.messages.probe import SCHEMA as PROBE
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.message import schema_of
+from edge_agent.messages.probe import ProbeMessage
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.client import Connection, Message, open_connection
 
@@ -86,7 +87,8 @@ def _arriving(connection: Connection, stop: threading.Event, logged: set[str]) -
                 if event.topic not in logged and len(logged) < MAX_LOGGED_TOPICS:
                     logged.add(event.topic)
                     shown = event.payload[:SHOWN_BYTES]
-                    log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, SCHEMA, error, shown)
+                    wanted = schema_of(AlertMessage)
+                    log.warning("%s: messages that are not %s are skipped (%s): %r", event.topic, wanted, error, shown)
 
 
 def _parsed(message: Message) -> dict[str, Any] | None:
@@ -99,7 +101,7 @@ def _parsed(message: Message) -> dict[str, Any] | None:
         content: Any = json.loads(message.payload)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if isinstance(content, dict) and content.get("schema") == PROBE:
+    if isinstance(content, dict) and content.get("schema") == schema_of(ProbeMessage):
         return None
     try:
         # Strictly, because the content is printed as it is.

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from edge_agent.config.model import Config
-from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.alert import AlertMessage
 from edge_agent.messages.counts import PeopleCounts
+from edge_agent.messages.message import schema_of
 from edge_agent.messages.topics import Topics
 from edge_agent.mqtt.homeassistant import discovery
 from edge_agent.mqtt.retained import MAX_NAMES, RetainedNames, removed_cameras
@@ -153,7 +154,7 @@ def test_the_blueprint_triggers_on_new_alerts_only():
     assert inputs["topic"]["default"] == Topics("maskwatch", "+").alerts
     assert blueprint["triggers"] == [{"trigger": "mqtt", "topic": "!input topic", "qos": 1}]
     (condition,) = blueprint["conditions"]
-    for part in (SCHEMA, "not trigger.payload_json.historical", "wanted_camera"):
+    for part in (schema_of(AlertMessage), "not trigger.payload_json.historical", "wanted_camera"):
         assert part in condition["value_template"]
     assert blueprint["mode"] == "queued"
     assert set(re.findall(r"!input (\w+)", file.read_text())) == set(inputs)

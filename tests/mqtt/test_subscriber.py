@@ -9,7 +9,8 @@ import pytest
 
 from edge_agent.config.model import MqttConfig
 from edge_agent.errors import ConfigError
-from edge_agent.messages.alert import SCHEMA
+from edge_agent.messages.alert import AlertMessage
+from edge_agent.messages.message import schema_of
 from edge_agent.mqtt.client import open_connection
 from edge_agent.mqtt.publication import Publication
 from edge_agent.mqtt.subscriber import follow_alerts
@@ -40,7 +41,7 @@ class Follower:
 
 
 WHOLE: dict[str, Any] = {
-    "schema": SCHEMA, "id": "01950000-0000-7000-8000-000000000001", "device": "lobby",
+    "schema": schema_of(AlertMessage), "id": "01950000-0000-7000-8000-000000000001", "device": "lobby",
     "boot_id": "6c1e2a34-0000-4000-8000-000000000001", "sequence": 1, "camera": "door", "label": "without_mask",
     "score": 0.98, "readings": 9, "suppressed": 0, "first_seen": "2026-03-01T12:00:00.000Z",
     "when": "2026-03-01T12:00:00.000Z", "clock_synchronised": True, "historical": False, "box": [1, 2, 30, 40],
