@@ -243,11 +243,6 @@ class TrackedFrame:
     at: float
     when: datetime
 
-    @property
-    def seen(self) -> frozenset[int]:
-        """The tracks detected in this frame."""
-        return frozenset(track.id for track in self.tracks)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alert:

@@ -56,7 +56,7 @@ class Pipeline:
         # A person standing still stops moving but has not left: the gate stays
         # open for as long as a person is being followed, and does not learn them.
         is_due = not is_paused and self.rate.wants(at)
-        analysed = is_due and (self.tracker.is_following or self.motion.sees_change(frame))
+        analysed = is_due and (bool(self.tracker.following) or self.motion.sees_change(frame))
         watch.lap("motion")
         faces = self.detector.detect(frame.picture) if analysed else []
         watch.lap("faces")

@@ -293,12 +293,9 @@ def open_signals(config: Config, stack: ExitStack) -> Signals:
 def open_bridge(config: Config, stack: ExitStack, *, metrics: Metrics, versions: Mapping[str, str]) -> Bridge:
     """Start the bridge for the console process, which reads the history itself but changes it through the agent."""
     history = AlertHistory(config.store_file)
-
-    def delete(alert_id: str) -> bool:
-        return delete_alert(
-            alert_id, history=history, crops_folder=config.crops_folder, publishes_crops=config.mqtt.publish_crops
-        )
-
+    delete = partial(
+        delete_alert, history=history, crops_folder=config.crops_folder, publishes_crops=config.mqtt.publish_crops
+    )
     bridge = Bridge(
         config.state / SOCKET_NAME, metrics=metrics, versions=versions, review=history.review, delete=delete
     )

@@ -52,7 +52,7 @@ class NearestPerson:
             for track in frame.tracks
             if track.id not in ignored and is_watched(track.face.box, frame.size, self._config)
         ]
-        self._nearest = self._choose(people, frame.following - ignored, seen=frame.seen)
+        self._nearest = self._choose(people, frame.following - ignored, seen={track.id for track in frame.tracks})
         if self._nearest is None:
             return None
         number = self._nearest.id

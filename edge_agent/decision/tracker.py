@@ -159,13 +159,8 @@ class Tracker:
         """That of the last detection, in whose pixels the states are."""
 
     @property
-    def is_following(self) -> bool:
-        """Whether any person was seen within `lost_timeout_seconds` of the last update."""
-        return bool(self._followed)
-
-    @property
     def following(self) -> frozenset[int]:
-        """The ids of all tracks that are not lost, including people out of view for a moment."""
+        """The ids of all tracks seen within `lost_timeout_seconds` of the last update, also if out of view now."""
         return frozenset(followed.track.id for followed in self._followed)
 
     def reset(self) -> None:

@@ -266,12 +266,10 @@ class Publisher:
             self._volatile.close()
             self._sent.clear()
             self._subscribing_to = ""
-            self._stop.wait(self._backoff.take() + self._spread_seconds())
-
-    def _spread_seconds(self) -> float:
-        """Random delay after a steady connection: all devices have lost the broker at the same moment."""
-        was_steady = self._disconnects.is_steady(at=time.monotonic())
-        return random.uniform(0.0, self._mqtt.reconnect_spread_seconds) if was_steady else 0.0  # noqa: S311  (no secret)
+            # After a steady connection, all devices have lost the broker at the same moment.
+            was_steady = self._disconnects.is_steady(at=time.monotonic())
+            spread_seconds = self._mqtt.reconnect_spread_seconds if was_steady else 0.0
+            self._stop.wait(self._backoff.take() + random.uniform(0.0, spread_seconds))  # noqa: S311  (no secret)
 
     def _connect_and_serve(self) -> None:
         known = BrokerLimits(retain=RETAIN not in self._left_out, will=LAST_WILL not in self._left_out)
@@ -443,13 +441,10 @@ class Publisher:
             elif not self._is_held(sent.row, puback, connection):
                 acknowledged.append(sent.row.key)
         if acknowledged:
-            self._delivered(acknowledged)
+            self._retries.forget(acknowledged)
+            self._state = replace(self._state, sent=self._state.sent + len(acknowledged))
+            self._outbox.remove(*acknowledged)
             self._report_recovery(connection)
-
-    def _delivered(self, keys: list[str]) -> None:
-        self._retries.forget(keys)
-        self._state = replace(self._state, sent=self._state.sent + len(keys))
-        self._outbox.remove(*keys)
 
     def _is_held(self, row: Row, puback: PubAck, connection: Connection) -> bool:
         """Whether to hold an accepted message because no client has subscribed: alerts are meant to be seen.

@@ -45,7 +45,7 @@ def test_a_person_stays_the_same_when_the_camera_changes_its_resolution(scale_x,
 
     assert [track.id for track in tracks] == [1]
     assert not tracker.update([], at=3.5, when=NOON + timedelta(seconds=3.5), frame_size=size)
-    assert not tracker.is_following
+    assert not tracker.following
 
 
 def test_a_walker_of_one_face_width_per_frame_is_tracked_at_two_frames_a_second():
@@ -107,10 +107,10 @@ def test_a_person_out_of_sight_beyond_the_timeout_is_a_new_track():
 
 def test_the_tracker_follows_until_the_last_person_is_forgotten():
     tracker = a_tracker(lost_timeout_seconds=1.0)
-    follows = [tracker.is_following]
+    follows = [bool(tracker.following)]
     for faces, at in (([a_face()], 0.0), ([], 0.9), ([], 1.1)):
         ids(tracker, faces, at)
-        follows.append(tracker.is_following)
+        follows.append(bool(tracker.following))
 
     assert follows == [False, True, True, False]
 
