@@ -225,14 +225,7 @@ class Connection:
 
         At QoS 1 it waits while as many messages are in flight as the broker permits.
         """
-        properties = _properties(publication, PacketTypes.PUBLISH) if self.limits.mqtt_5 else None
-        return self._client.publish(
-            publication.topic,
-            publication.payload,
-            qos=min(publication.qos, self.limits.qos),
-            retain=publication.retain and self.limits.retain,
-            properties=properties,
-        ).mid
+        return self._client.publish(**self._within_limits(publication, PacketTypes.PUBLISH)).mid
 
     def subscribe(self, topic: str, *, retain_as_published: bool = False) -> None:
         """Subscribe to a topic at QoS 1 and wait for SUBACK.
@@ -357,20 +350,23 @@ class Connection:
             client.tls_set_context(tls_context(mqtt))
         if self._device and self.limits.will:
             will = status_publication(self._topics, offline(self._device, "connection_lost", boot_id=boot_id()))
-            properties = _properties(will, PacketTypes.WILLMESSAGE) if self.limits.mqtt_5 else None
-            client.will_set(
-                will.topic,
-                will.payload,
-                qos=min(will.qos, self.limits.qos),
-                retain=will.retain and self.limits.retain,
-                properties=properties,
-            )
+            client.will_set(**self._within_limits(will, PacketTypes.WILLMESSAGE))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
+
+    def _within_limits(self, publication: Publication, packet: int) -> dict[str, Any]:
+        """The arguments of paho for a publication or a will, as far as the broker supports them."""
+        return {
+            "topic": publication.topic,
+            "payload": publication.payload,
+            "qos": min(publication.qos, self.limits.qos),
+            "retain": publication.retain and self.limits.retain,
+            "properties": _properties(publication, packet) if self.limits.mqtt_5 else None,
+        }
 
     def _connect(self, answer_seconds: float, *, has_properties: bool) -> None:
         try:

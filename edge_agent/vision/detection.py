@@ -6,9 +6,10 @@ import time
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import Field, PlainSerializer
 
-from edge_agent.domain import Label
+from edge_agent.domain import Label  # noqa: TC001  (pydantic reads it)
+from edge_agent.messages.message import Part
 
 if TYPE_CHECKING:
     from edge_agent.domain import Image
@@ -23,11 +24,7 @@ Sides: TypeAlias = tuple[Place, Place, Place, Place]
 """Left, top, right, bottom in pixels of the picture."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DetectedFace(_Part):
+class DetectedFace(Part):
     """A face in a picture."""
 
     box: Sides = Field(description="Left, top, right, bottom in pixels of the picture")
@@ -37,7 +34,7 @@ class DetectedFace(_Part):
     scores: dict[Label, Score] = Field(description="Probability of each label")
 
 
-class Detection(_Part):
+class Detection(Part):
     """The faces of a picture, including small ones, as `edge-agent detect --json` prints them."""
 
     width: int = Field(description="Pixels")
