@@ -169,8 +169,8 @@ def _open_stream(config: CameraConfig, *, stop: threading.Event) -> Camera:
     return StreamCamera(config, stop=stop, is_bare_mjpeg=is_bare_mjpeg)
 
 
-def open_recording(path: Path, config: CameraConfig | None = None, *, is_live: bool = True) -> Recording:
-    """Open a video file; `is_live` as in `Recording`.
+def open_recording(path: Path, config: CameraConfig | None = None) -> Recording:
+    """Open a video file.
 
     Raises:
         CameraError: the file is missing, empty, not a video, or holds no frame.
@@ -178,7 +178,7 @@ def open_recording(path: Path, config: CameraConfig | None = None, *, is_live: b
     with _pyav():
         from edge_agent.camera.recording import Recording
 
-    return Recording(path, config, is_live=is_live)
+    return Recording(path, config)
 
 
 @contextmanager

@@ -98,10 +98,8 @@ def video_stream(container: InputContainer, *, shown: str) -> VideoStream:
 class VideoDecoder:
     """The decoder of one video stream. Owned by one thread."""
 
-    def __init__(self, stream: VideoStream, config: CameraConfig, *, shown: str, is_live: bool = True) -> None:
+    def __init__(self, stream: VideoStream, config: CameraConfig, *, shown: str) -> None:
         """Choose a decoder; `shown` is the name of the source in errors.
-
-        Unless it `is_live`, a thread per core decodes: the output begins later, and is faster.
 
         Raises:
             CameraError: there is no such decoder here.
@@ -109,8 +107,7 @@ class VideoDecoder:
         self._stream, self._aspect_ratio, self._shown = stream, config.pixel_aspect_ratio, shown
         self._may_fall_back = config.decoder == "auto"
         self._may_give_planes = not is_transformed(config)
-        self._is_live = is_live
-        self._context = self._open_context(config.decoder)
+        self._context = _open_context(stream, config.decoder, shown=shown)
         self._fruitless_packets = 0
         self.damaged_frames = 0
         """Frames that could not be decoded (a packet each), or only in part."""
@@ -201,35 +198,7 @@ class VideoDecoder:
         if self._context is not self._stream.codec_context:
             name = self._context.codec.name
             log.warning("%s: the decoder %s produces no pictures; decoding in software", self._shown, name)
-            self._context = self._software_context()
-
-    def _open_context(self, decoder: DecoderName) -> VideoCodecContext:
-        match decoder:
-            case "software":
-                return self._software_context()
-            case "auto":
-                return _memory_to_memory_context(self._stream) or self._software_context()
-            case "v4l2m2m":
-                context = _memory_to_memory_context(self._stream)
-            case _:
-                context = _accelerated_context(self._stream, decoder)
-        if context is None:
-            raise CameraError(
-                f"{self._shown}: decoder {decoder} cannot decode {self._stream.codec_context.name} here; set "
-                f"decoder: auto (FFmpeg knows {', '.join(('v4l2m2m', *hwdevices_available()))})"
-            )
-        return context
-
-    def _software_context(self) -> VideoCodecContext:
-        context = self._stream.codec_context
-        if self._is_live and context.width * context.height <= ONE_THREAD_PIXELS:
-            context.thread_type, context.thread_count = "NONE", 1
-        else:
-            context.thread_type = "AUTO"
-        if context.name == "mjpeg":
-            # Otherwise damaged areas are decoded as grey or green.
-            context.options = {"err_detect": "explode"}
-        return context
+            self._context = _software_context(self._stream)
 
 
 class _Deinterlacer:
@@ -319,6 +288,36 @@ def _yadif(frame: VideoFrame) -> av.filter.Graph:
     # Only frames marked as interlaced: a camera may send both kinds.
     graph.link_nodes(source, graph.add("yadif", "deint=interlaced"), graph.add("buffersink")).configure()
     return graph
+
+
+def _open_context(stream: VideoStream, decoder: DecoderName, *, shown: str) -> VideoCodecContext:
+    match decoder:
+        case "software":
+            return _software_context(stream)
+        case "auto":
+            return _memory_to_memory_context(stream) or _software_context(stream)
+        case "v4l2m2m":
+            context = _memory_to_memory_context(stream)
+        case _:
+            context = _accelerated_context(stream, decoder)
+    if context is None:
+        raise CameraError(
+            f"{shown}: decoder {decoder} cannot decode {stream.codec_context.name} here; set decoder: auto "
+            f"(FFmpeg knows {', '.join(('v4l2m2m', *hwdevices_available()))})"
+        )
+    return context
+
+
+def _software_context(stream: VideoStream) -> VideoCodecContext:
+    context = stream.codec_context
+    if context.width * context.height <= ONE_THREAD_PIXELS:
+        context.thread_type, context.thread_count = "NONE", 1
+    else:
+        context.thread_type = "AUTO"
+    if context.name == "mjpeg":
+        # Otherwise damaged areas are decoded as grey or green.
+        context.options = {"err_detect": "explode"}
+    return context
 
 
 def _memory_to_memory_context(stream: VideoStream) -> VideoCodecContext | None:

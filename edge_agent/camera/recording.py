@@ -44,10 +44,8 @@ class Recording(Camera):
     position_seconds = 0.0
     """Position of the last grabbed frame in the recording; increases with every frame."""
 
-    def __init__(self, path: Path, config: CameraConfig | None = None, *, is_live: bool = True) -> None:
+    def __init__(self, path: Path, config: CameraConfig | None = None) -> None:
         """Open a file and decode its first frame, for a file without any is of no use.
-
-        Unless it `is_live`, its frames are wanted as fast as possible, not in real time.
 
         Raises:
             CameraError: the file is missing, empty, not a video, or holds no frame.
@@ -57,7 +55,7 @@ class Recording(Camera):
         self._container = _open_recording(path)
         try:
             stream = video_stream(self._container, shown=str(path))
-            self._decoder = VideoDecoder(stream, config or CameraConfig(), shown=str(path), is_live=is_live)
+            self._decoder = VideoDecoder(stream, config or CameraConfig(), shown=str(path))
             self._frame_seconds, self._expected = _stated_length(self._container, stream)
             self._begins_seconds = float((stream.start_time or 0) * (stream.time_base or 0))
         except CameraError:

@@ -40,7 +40,7 @@ def recorded_frames(path: Path, *, camera: str) -> Iterator[Frame]:
         begun_when = datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc)
     except OSError as error:
         raise CameraError(f"{path}: {error.strerror}; give a recording or a folder of pictures") from error
-    recording = PictureFolder(path) if path.is_dir() else open_recording(path, is_live=False)
+    recording = PictureFolder(path) if path.is_dir() else open_recording(path)
     return _ahead(_frames(recording, camera=camera, begun_when=begun_when))
 
 
