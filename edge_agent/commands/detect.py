@@ -14,7 +14,7 @@ from edge_agent.commands.options import accept_json, add_command, configured, di
 from edge_agent.domain import Box
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.foreign_text import safe
-from edge_agent.vision.annotation import WORDS, annotate
+from edge_agent.vision.annotation import annotate, in_words
 from edge_agent.vision.detection import detect as analyse
 from edge_agent.vision.images import SUFFIXES, read_picture
 from edge_agent.wiring import open_models
@@ -79,7 +79,7 @@ def _print_seen(path: Path, seen: Detection, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), **seen.model_dump(mode="json")})
         return
-    words = [f"{WORDS[face.label]} {face.label_score:.0%} at {Box(*face.box).as_ints()}" for face in seen.faces]
+    words = [f"{in_words(face.label, face.label_score)} at {Box(*face.box).as_ints()}" for face in seen.faces]
     print(safe(f"{path}: {'; '.join(words) or 'no face'}"))
 
 

@@ -9,19 +9,23 @@ import asyncio
 import json
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from edge_agent.bridge.shared import Shared
-from edge_agent.console.drawing import draw, fit
+from edge_agent.domain import Box
+from edge_agent.vision.annotation import COLOURS, draw_face, in_words
+from edge_agent.vision.tensors import resize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge_agent.bridge.client import AgentClient
     from edge_agent.bridge.protocol import AnnotatedFace, FrameReply
     from edge_agent.console.worker import Worker
-    from edge_agent.domain import Image
+    from edge_agent.domain import Decision, Image
 
 MAX_FPS = 8
 """Frame rate per camera: smooth enough, and a Raspberry Pi can encode it beside detection."""
@@ -29,6 +33,10 @@ TICK_SECONDS = 1 / (2 * MAX_FPS)
 WIDTHS_PX = (320, 480, 640, 960)
 """Requested widths are rounded up to one of these, which limits the number of encodings."""
 JPEG_QUALITY = 75
+UNREAD = (120, 120, 120)
+"""BGR; for faces without a reading."""
+SIGNS: dict[Decision, str] = {"violation": "!", "compliant": "ok", "undecided": "?"}
+"""Printed after the track number; OpenCV's fonts have only ASCII."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +125,12 @@ class Live:
 
 
 def _encode(camera: str, frame: FrameReply, image: Image, width_px: int, drawn: bool) -> LivePicture:
-    image, scale = fit(image, width_px=width_px)
-    if drawn and frame.faces:
-        image = draw(image, frame.faces, scale=scale)
+    scale = min(1.0, width_px / frame.width)
+    if scale < 1:
+        image = resize(image, width_px=width_px, height_px=max(1, round(frame.height * scale)))
+    faces = [face.model_copy(update={"box": tuple(side * scale for side in face.box)}) for face in frame.faces]
+    if drawn and faces:
+        image = _draw(image, faces)
     done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise RuntimeError(f"a picture of shape {image.shape} cannot be encoded as JPEG")
@@ -130,15 +141,25 @@ def _encode(camera: str, frame: FrameReply, image: Image, width_px: int, drawn: 
         "when": frame.when,
         "width": int(image.shape[1]),
         "height": int(image.shape[0]),
-        "faces": [_scaled(face, scale) for face in frame.faces],
+        "faces": [face.model_dump(mode="json") for face in faces],
     }
     text = json.dumps(head).encode()
     return LivePicture(frame.number, frame.when, jpeg, struct.pack(">I", len(text)) + text + jpeg)
 
 
-def _scaled(face: AnnotatedFace, scale: float) -> dict[str, Any]:
-    box = tuple(side * scale for side in face.box)
-    return face.model_copy(update={"box": box}).model_dump(mode="json")
+def _draw(image: Image, faces: Iterable[AnnotatedFace]) -> Image:
+    """Draw into a copy: a thick box for a decided track, a thin one for an undecided track."""
+    drawn = image.copy()
+    for face in faces:
+        words = f" {in_words(face.label, face.score)}" if face.label else ""
+        draw_face(
+            drawn,
+            Box(*face.box),
+            f"#{face.track} {SIGNS[face.decision]}{words}",
+            colour=COLOURS[face.label] if face.label else UNREAD,
+            width_px=1 if face.decision == "undecided" else 3,
+        )
+    return drawn
 
 
 def _has_failed(task: asyncio.Task[LivePicture]) -> bool:

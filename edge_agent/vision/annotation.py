@@ -25,28 +25,32 @@ WORDS: dict[Label, str] = {
 WHITE = (255, 255, 255)
 
 
+def in_words(label: Label, score: float) -> str:
+    """A reading in a few words: `no mask 98%`."""
+    return f"{WORDS[label]} {score:.0%}"
+
+
 def annotate(image: Image, faces: Iterable[tuple[Box, Label, float]]) -> Image:
     """Draw box, label and score of each face into a copy of a picture (BGR, uint8); line width scales with its size."""
     drawn = image.copy()
     unit = max(1.0, max(image.shape[:2]) / 640)
     for box, label, score in faces:
-        x1, y1, x2, y2 = box.as_ints()
-        cv2.rectangle(drawn, (x1, y1), (x2, y2), COLOURS[label], round(2 * unit), cv2.LINE_AA)
-        write_beside(drawn, f"{WORDS[label]} {score:.0%}", (x1, y1, y2), colour=COLOURS[label], unit=unit)
+        draw_face(drawn, box, in_words(label, score), colour=COLOURS[label], width_px=round(2 * unit), unit=unit)
     return drawn
 
 
-def write_beside(
-    image: Image, text: str, place: tuple[int, int, int], *, colour: tuple[int, int, int], unit: float = 1.0
+def draw_face(
+    image: Image, box: Box, text: str, *, colour: tuple[int, int, int], width_px: int, unit: float = 1.0
 ) -> None:
-    """Write white text on a coloured label above a box, or below if there is no room; always inside the picture.
+    """Draw a box, and white text on a coloured label above it, or below if there is no room; inside the picture.
 
-    `place` is left, top and bottom of the box in pixels; `unit` scales the text.
+    `width_px` is that of the box's lines; `unit` scales the text.
     """
+    box_left, box_top, box_right, box_bottom = box.as_ints()
+    cv2.rectangle(image, (box_left, box_top), (box_right, box_bottom), colour, width_px, cv2.LINE_AA)
     size, thickness = 0.42 * unit, max(1, round(unit))
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
     tall = height + below + round(2 * unit)
-    box_left, box_top, box_bottom = place
     left = max(0, min(box_left - round(unit), image.shape[1] - width - round(4 * unit)))
     top = box_top - tall if box_top >= tall else max(0, min(box_bottom, image.shape[0] - tall))
     cv2.rectangle(image, (left, top), (left + width + round(4 * unit), top + tall), colour, cv2.FILLED)
