@@ -11,15 +11,17 @@ import asyncio
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 
 from edge_agent.config.model import is_loopback
-from edge_agent.console.limits import Attempts, Rate, client_network
-from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, Sessions, User, is_same, new_cookie
+from edge_agent.console.limits import MAX_ADDRESSES, Attempts, client_network
+from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, UNNAMED, Sessions, User, is_same, new_cookie
 from edge_agent.host.clock import seconds_since_boot
+from edge_agent.host.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +49,14 @@ ClientKind: TypeAlias = Literal["user", "program", "anonymous", "unauthenticated
 class Client:
     """The client: a user with a session cookie, a program with the token, anonymous if no password is set, or none.
 
-    `address` is the unit of rate limiting, see `client_network`.
+    `address` is the unit of rate limiting, see `client_network`. `user` has no name unless a user of a fleet logged in.
     """
 
     kind: ClientKind
     cookie: str
     csrf: str
     address: str
+    user: User = UNNAMED
 
     @property
     def is_authenticated(self) -> bool:
@@ -82,7 +85,8 @@ class Auth:
         self._open_folders = (OPEN_FOLDER, DISPLAY_FOLDER) if has_displays else (OPEN_FOLDER,)
         self._port = config.port
         self.sessions = Sessions()
-        self._rate = Rate(config.max_requests_per_second)
+        # The rate is also the burst.
+        self._buckets = lru_cache(MAX_ADDRESSES)(lambda _address: TokenBucket(config.max_requests_per_second))
         self._attempts = Attempts()
         self.login_lock = asyncio.Lock()
         """Held while a password is checked: guesses at once would all precede the first recorded failure."""
@@ -119,8 +123,8 @@ class Auth:
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             return self._program(authorization[7:].strip(), address)
-        if cookie and self.sessions.holds(cookie, at=self._clock()):
-            return Client("user", cookie, csrf, address)
+        if cookie and (user := self.sessions.find(cookie, at=self._clock())):
+            return Client("user", cookie, csrf, address, user)
         return Client("unauthenticated", cookie, csrf, address)
 
     def with_cookie(self, client: Client) -> Client:
@@ -130,12 +134,14 @@ class Auth:
 
     def is_still_valid(self, client: Client) -> bool:
         """Whether a client who was authenticated before still is."""
-        return client.kind != "user" or self.sessions.holds(client.cookie, at=self._clock())
+        return client.kind != "user" or self.sessions.find(client.cookie, at=self._clock()) is not None
 
     def check_rate(self, address: str) -> None:
         """Refuse an address that exceeds its rate."""
-        if wait_seconds := self._rate.wait_seconds(client_network(address), at=self._clock()):
-            raise HTTPException(429, "too many requests from this address; slow down", _retry_after(wait_seconds))
+        bucket, at = self._buckets(client_network(address)), self._clock()
+        if not bucket.take(at=at):
+            text = "too many requests from this address; slow down"
+            raise HTTPException(429, text, _retry_after(bucket.wait_seconds(at=at)))
 
     def check_host(self, headers: Headers) -> None:
         """Refuse foreign host names: protection against DNS rebinding."""
@@ -200,8 +206,8 @@ class Auth:
         return self.sessions.begin(at=self._clock(), user=user)
 
     async def _user(self, _name: str, password: str) -> User | None:
-        """The user with this password; the only user of a console has no name."""
-        return User() if _is_secret(password, self._secrets.password) else None
+        """The user with this password."""
+        return UNNAMED if _is_secret(password, self._secrets.password) else None
 
     def accepts_display(self, client: Client, token: str) -> bool:
         """Whether a display is authenticated: by its own token, valid for nothing else, or by a user's session.

@@ -1,4 +1,4 @@
-"""Limits: bounds requests per address and password attempts.
+"""Limits: bounds password attempts, and names the unit to which the limits of requests apply.
 
 Pure: time comes in as `at`. All state is bounded, because a client may have any number of addresses.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Literal, TypeAlias
 
@@ -45,19 +44,6 @@ def client_network(address: str) -> str:
         if not found.is_loopback:
             return f"{IPv6Address(int(found) >> IPV6_NETWORK_BITS << IPV6_NETWORK_BITS)}/{IPV6_NETWORK_BITS}"
     return str(found)
-
-
-class Rate:
-    """A token bucket of requests per address. Owned by the event loop."""
-
-    def __init__(self, per_second: float) -> None:
-        """`per_second` is the rate and the burst."""
-        self._bucket = lru_cache(MAX_ADDRESSES)(lambda _address: TokenBucket(per_second))
-
-    def wait_seconds(self, address: str, *, at: float) -> float:
-        """Count a request; returns 0 if it is allowed, otherwise the seconds until the next one is."""
-        bucket = self._bucket(address)
-        return 0.0 if bucket.take(at=at) else bucket.wait_seconds(at=at)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ MAX_COOKIE_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user who has logged in; the only user of a console has no name.
+    """A user who has logged in.
 
     `password_hash` is of the password that the user logged in with.
     """
@@ -29,6 +29,10 @@ class User:
     name: str = ""
     role: str = ""
     password_hash: bytes = b""
+
+
+UNNAMED = User()
+"""The only user of a console."""
 
 
 @dataclass(slots=True)
@@ -45,7 +49,7 @@ class Sessions:
         self._key = secrets.token_bytes(32)
         self._sessions: dict[bytes, _Session] = {}
 
-    def begin(self, *, at: float, user: User = User()) -> str:
+    def begin(self, *, at: float, user: User = UNNAMED) -> str:
         """Log a user in; returns a new cookie."""
         cookie = new_cookie()
         if len(self._sessions) >= MAX_SESSIONS:
@@ -53,22 +57,17 @@ class Sessions:
         self._sessions[_hashed(cookie)] = _Session(at, at, user)
         return cookie
 
-    def user(self, cookie: str) -> User:
-        """The user of a session; without a name if there is none."""
-        session = self._sessions.get(_hashed(cookie))
-        return session.user if session is not None else User()
-
-    def holds(self, cookie: str, *, at: float) -> bool:
-        """Whether this cookie belongs to a session; renews its idle timeout."""
+    def find(self, cookie: str, *, at: float) -> User | None:
+        """The user of a session, whose idle timeout is renewed; None if this cookie belongs to none."""
         key = _hashed(cookie)
         session = self._sessions.get(key)
         if session is None:
-            return False
+            return None
         if at - session.used_at > IDLE_SECONDS or at - session.began_at > MAX_AGE_SECONDS:
             del self._sessions[key]
-            return False
+            return None
         session.used_at = at
-        return True
+        return session.user
 
     def end(self, cookie: str) -> None:
         """Log a user out."""

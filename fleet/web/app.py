@@ -35,7 +35,7 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
     """Build the application, in the design of the console."""
 
     def values(request: Request) -> dict[str, Any]:
-        return {"user": auth.sessions.user(request.state.client.cookie)}
+        return {"user": request.state.client.user}
 
     app = open_site(
         "maskwatch fleet",

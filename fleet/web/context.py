@@ -44,8 +44,7 @@ async def check_session(request: Request) -> None:
     auth, client = request.app.state.auth, request.state.client
     if client.kind != "user":
         return
-    user = auth.sessions.user(client.cookie)
-    if not await run_in_threadpool(_is_current, request.app.state.pool, user):
+    if not await run_in_threadpool(_is_current, request.app.state.pool, client.user):
         auth.sessions.end(client.cookie)
         stranger = replace(client, kind="unauthenticated")
         auth.check_login(stranger, method=request.method, path=request.scope["path"], query=request.url.query)
@@ -65,7 +64,7 @@ class AtLeast:
 
     def __call__(self, request: Request, connection: Database) -> str:
         """Check the role that the user has now, which may have changed during the session."""
-        name = request.app.state.auth.sessions.user(request.state.client.cookie).name
+        name = request.state.client.user.name
         role = current_role(connection, name)
         if ROLES.index(role) < ROLES.index(self._role):
             raise HTTPException(HTTPStatus.FORBIDDEN, f"this takes the role '{self._role}'; yours is '{role}'")

@@ -1,7 +1,11 @@
 """Limits: requests and guesses per address are limited, in bounded memory."""
 
 import pytest
+from starlette.exceptions import HTTPException
 
+from edge_agent.config.model import ConsoleConfig
+from edge_agent.config.secrets import ConsoleSecrets
+from edge_agent.console.auth import Auth
 from edge_agent.console.limits import (
     FAILURES_OF_ALL,
     FREE_FAILURES,
@@ -9,36 +13,43 @@ from edge_agent.console.limits import (
     MAX_PAUSE_SECONDS,
     ONE_MORE_SECONDS,
     Attempts,
-    Rate,
     client_network,
 )
 
 
+def requests_in(auth: Auth, address: str, *, count: int) -> list[object]:
+    """The status and headers of each request; empty if it is allowed."""
+    answers: list[object] = []
+    for _ in range(count):
+        try:
+            auth.check_rate(address)
+            answers.append("")
+        except HTTPException as refused:
+            answers.append((refused.status_code, refused.headers))
+    return answers
+
+
+def an_auth(now: list[float], *, per_second: float) -> Auth:
+    return Auth(ConsoleConfig(max_requests_per_second=per_second), ConsoleSecrets(), clock=lambda: now[0])
+
+
 def test_requests_of_an_address_are_limited_and_allowed_again_later():
-    rate = Rate(5.0)
+    now = [0.0]
+    auth = an_auth(now, per_second=5)
 
-    assert [rate.wait_seconds("a", at=0.0) for _ in range(5)] == [0.0] * 5
-    assert rate.wait_seconds("a", at=0.0) == pytest.approx(0.2)
-    assert rate.wait_seconds("b", at=0.0) == 0.0
-    assert rate.wait_seconds("a", at=0.25) == 0.0
-    assert rate.wait_seconds("a", at=0.25) > 0
-
-
-def test_a_rate_below_one_allows_a_request():
-    rate = Rate(0.1)
-
-    assert rate.wait_seconds("a", at=0.0) == 0.0
-    assert rate.wait_seconds("a", at=5.0) == pytest.approx(5.0)
-    assert rate.wait_seconds("a", at=10.0) == 0.0
+    assert requests_in(auth, "192.0.2.1", count=6) == ["", "", "", "", "", (429, {"Retry-After": "1"})]
+    assert requests_in(auth, "192.0.2.2", count=1) == [""]
+    now[0] = 0.25
+    assert requests_in(auth, "192.0.2.1", count=2) == ["", (429, {"Retry-After": "1"})]
 
 
 def test_a_million_addresses_use_bounded_memory():
-    rate, attempts = Rate(1.0), Attempts()
+    auth, attempts = an_auth([0.0], per_second=1), Attempts()
     for number in range(MAX_ADDRESSES + 100):
-        rate.wait_seconds(f"address {number}", at=0.0)
+        auth.check_rate(f"address {number}")
         attempts.record_failure(f"address {number}", "token", at=0.0)
 
-    assert rate._bucket.cache_info().currsize == MAX_ADDRESSES
+    assert auth._buckets.cache_info().currsize == MAX_ADDRESSES
     assert len(attempts._failures) == MAX_ADDRESSES
 
 

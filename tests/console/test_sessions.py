@@ -7,19 +7,19 @@ def test_a_session_lasts_while_it_is_used_up_to_a_limit():
     sessions = Sessions()
     cookie = sessions.begin(at=0.0)
 
-    assert sessions.holds(cookie, at=IDLE_SECONDS)
-    assert sessions.holds(cookie, at=2 * IDLE_SECONDS)
-    assert not sessions.holds(cookie, at=3 * IDLE_SECONDS + 1)
-    assert not sessions.holds(cookie, at=3 * IDLE_SECONDS + 1)
+    assert sessions.find(cookie, at=IDLE_SECONDS)
+    assert sessions.find(cookie, at=2 * IDLE_SECONDS)
+    assert not sessions.find(cookie, at=3 * IDLE_SECONDS + 1)
+    assert not sessions.find(cookie, at=3 * IDLE_SECONDS + 1)
 
 
 def test_a_cookie_in_constant_use_expires_too():
     sessions = Sessions()
     cookie = sessions.begin(at=0.0)
     for hour in range(int(MAX_AGE_SECONDS / 3600) + 1):
-        assert sessions.holds(cookie, at=3600.0 * hour)
+        assert sessions.find(cookie, at=3600.0 * hour)
 
-    assert not sessions.holds(cookie, at=MAX_AGE_SECONDS + 1)
+    assert not sessions.find(cookie, at=MAX_AGE_SECONDS + 1)
 
 
 def test_logging_out_ends_the_session():
@@ -28,19 +28,19 @@ def test_logging_out_ends_the_session():
     sessions.end(cookie)
 
     assert cookie != other
-    assert not sessions.holds(cookie, at=1.0)
-    assert sessions.holds(other, at=1.0)
+    assert not sessions.find(cookie, at=1.0)
+    assert sessions.find(other, at=1.0)
 
 
 def test_the_number_of_sessions_is_bounded_and_the_least_recently_used_ends():
     sessions = Sessions()
     quiet, used = sessions.begin(at=0.0), sessions.begin(at=0.0)
-    assert sessions.holds(used, at=1.0)
+    assert sessions.find(used, at=1.0)
     for _ in range(MAX_SESSIONS - 1):
         sessions.begin(at=2.0)
 
-    assert not sessions.holds(quiet, at=3.0)
-    assert sessions.holds(used, at=3.0)
+    assert not sessions.find(quiet, at=3.0)
+    assert sessions.find(used, at=3.0)
 
 
 def test_the_csrf_token_differs_for_every_cookie_and_every_run():
