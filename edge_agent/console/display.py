@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Request, Response, WebSocket
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.console.context import Current, check_camera
 from edge_agent.console.live import WIDTHS_PX
 from edge_agent.console.responses import page
-from edge_agent.console.sockets import LOGGED_OUT, ClosedError, receive_json, send, serve
+from edge_agent.console.sockets import LOGGED_OUT, receive_json, send, serve
 from edge_agent.console.worker import BusyError
 from edge_agent.domain import Sign
 
@@ -100,7 +100,7 @@ class _Screen:
             first = {}
         token = first.get("token")
         if not self._context.auth.accepts_display(self._client, token if isinstance(token, str) else ""):
-            raise ClosedError(LOGGED_OUT, NO_ACCESS)
+            raise WebSocketException(LOGGED_OUT, NO_ACCESS)
         self._apply(first)
         self._is_authenticated.set()
         while True:
@@ -116,7 +116,7 @@ class _Screen:
         await self._is_authenticated.wait()
         while True:
             if not self._context.auth.is_still_valid(self._client):
-                raise ClosedError(LOGGED_OUT, NO_ACCESS)
+                raise WebSocketException(LOGGED_OUT, NO_ACCESS)
             await self._send_sign()
             await self._context.live.tick()
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, WebSocket
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from edge_agent.bridge.client import UnansweredError
@@ -64,7 +64,7 @@ async def webcam(context: Current, socket: WebSocket) -> None:
 async def serve(socket: WebSocket, context: Context, *tasks: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Accept a socket as one of the viewers, and run tasks until one of them ends.
 
-    A ClosedError of a task closes the socket with its code, as does a viewer too many.
+    A WebSocketException of a task closes the socket with its code, as does a viewer too many.
     """
     live = context.live
     if live.viewers >= context.config.console.max_viewers:
@@ -80,7 +80,7 @@ async def serve(socket: WebSocket, context: Context, *tasks: Callable[[], Corout
         done.pop().result()
     except WebSocketDisconnect:
         return
-    except ClosedError as closed:
+    except WebSocketException as closed:
         if socket.application_state is WebSocketState.CONNECTED:
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close(closed.code, closed.reason)
@@ -92,14 +92,6 @@ async def serve(socket: WebSocket, context: Context, *tasks: Callable[[], Corout
         live.viewers -= 1
         if not live.viewers:
             live.forget_frames()
-
-
-class ClosedError(Exception):
-    """Close this socket with a code and a reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
 
 
 class _LiveViewer:
@@ -143,7 +135,7 @@ class _LiveViewer:
             return
         self._status_at = time.monotonic()
         if not self._context.auth.is_still_valid(self._client):
-            raise ClosedError(LOGGED_OUT, "logged out")
+            raise WebSocketException(LOGGED_OUT, "logged out")
         try:
             status = await self._context.agent.status()
         except UnansweredError as error:
@@ -185,10 +177,10 @@ async def _answer_webcam(socket: WebSocket, context: Context) -> None:
     while True:
         message = await _receive(socket)
         if not context.auth.is_still_valid(client):
-            raise ClosedError(LOGGED_OUT, "logged out")
+            raise WebSocketException(LOGGED_OUT, "logged out")
         content = message.get("bytes")
         if not content:
-            raise ClosedError(NOT_UNDERSTOOD, "send pictures, as binary messages")
+            raise WebSocketException(NOT_UNDERSTOOD, "send pictures, as binary messages")
         await send(socket, await _analysed(context, content))
         await asyncio.sleep(WEBCAM_SECONDS)
 
@@ -210,17 +202,17 @@ async def receive_json(socket: WebSocket) -> dict[str, Any]:
 
     Raises:
         WebSocketDisconnect: the client has disconnected.
-        ClosedError: the message is too long or not a JSON object.
+        WebSocketException: the message is too long or not a JSON object.
     """
     text = (await _receive(socket)).get("text")
     if text is None or len(text) > MAX_TEXT_CHARACTERS:
-        raise ClosedError(TOO_LONG, f"send JSON of {MAX_TEXT_CHARACTERS} characters at most")
+        raise WebSocketException(TOO_LONG, f"send JSON of {MAX_TEXT_CHARACTERS} characters at most")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ClosedError(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
+        raise WebSocketException(NOT_UNDERSTOOD, 'send JSON such as {"watch": ["entrance"]}')
     return content
 
 
