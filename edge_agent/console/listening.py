@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import socket
 import ssl
 from contextlib import ExitStack
@@ -27,8 +28,10 @@ def listen(config: ConsoleConfig) -> list[socket.socket]:
     except OSError as error:
         # Without the address, which create_server() adds.
         reason = str(error.strerror).partition(" (while ")[0]
-        text = f"{config.host} port {config.port}: {reason}; check console.host and console.port"
-        raise UnavailableError(text) from error
+        raise UnavailableError(
+            f"{config.host} port {config.port}: {reason}; check console.host and console.port",
+            fix=f"ss -tlnp 'sport = :{config.port}'",
+        ) from error
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -69,7 +72,8 @@ def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{config.cert_file}, {config.key_file}: cannot be used for https: {_reason(error)}; check "
-            "console.cert_file and console.key_file (PEM, the key without a passphrase) and who may read them"
+            "console.cert_file and console.key_file (PEM, the key without a passphrase) and who may read them",
+            fix=f"openssl x509 -in {shlex.quote(str(config.cert_file))} -noout -text",
         ) from error
     return context
 

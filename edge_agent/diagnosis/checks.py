@@ -23,7 +23,7 @@ from edge_agent.diagnosis.camera import check_camera
 from edge_agent.diagnosis.console import check_console
 from edge_agent.diagnosis.finding import Finding, quoted
 from edge_agent.diagnosis.fixes import (
-    as_root,
+    fix_access,
     fix_broker,
     fix_camera,
     fix_console,
@@ -77,7 +77,7 @@ def checks_of(config: Config) -> Iterator[Check]:
     yield Check("crops", partial(_crops, config), lambda _: crops)
     yield Check("history", partial(_history, config), lambda _: state)
     yield Check("broker", partial(check_broker, config), partial(fix_broker, config.mqtt))
-    yield Check("console", partial(check_console, config), partial(fix_console, config.console))
+    yield Check("console", partial(check_console, config), partial(fix_console, config))
     for number, webhook in enumerate(config.webhooks):
         run = partial(check_webhook, webhook, number=number)
         yield Check(f"webhook {webhook.name}", run, partial(fix_webhook, webhook))
@@ -95,11 +95,11 @@ def run_checks(config: Config, progress: Callable[[str], None] = lambda _name: N
             found = check.run()
             yield found if isinstance(found, Finding) else Finding(check.name, "ok", found)
         except AgentError as error:
-            fix = as_root(str(error)) or error.fix or check.fix(error)
+            fix = fix_access(str(error)) or error.fix or check.fix(error)
             yield Finding(check.name, "wrong", str(error), fix, error.exit_code)
         except OSError as error:
             # A folder may not be accessible to the current user; the other checks still run.
-            yield Finding(check.name, "wrong", str(error), as_root(str(error)) or check.fix(error))
+            yield Finding(check.name, "wrong", str(error), fix_access(str(error)) or check.fix(error))
 
 
 def _masks(config: Config) -> str:

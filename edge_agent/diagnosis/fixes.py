@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from edge_agent.diagnosis.finding import quoted
 from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge_agent.config.model import ConsoleConfig, MqttConfig, WebhookConfig
+    from edge_agent.config.model import Config, MqttConfig, WebhookConfig
 
 PROGRAMS = {
     "rpicam": "rpicam-hello --list-cameras",
@@ -24,18 +25,21 @@ PROGRAMS = {
     "jetson-csi": "sudo systemctl restart nvargus-daemon",
 }
 """Commands that show whether a camera is available, for sources that are programs: see docs/cameras.md."""
-CREDENTIALS = "/run/credentials/"
-"""Of systemd, which provides them only while the service runs, and only to its user."""
+CREDENTIAL = re.compile(r"/run/credentials/([^/]+)\.service/")
+"""A file of systemd, which provides it only while the service runs, and only to its user."""
 
 
-def as_root(message: str) -> str:
-    """The command that repeats the examination as root, where that reveals more; otherwise empty."""
-    return "sudo edge-agent doctor" if "Permission denied" in message and os.geteuid() != 0 else ""
+def fix_access(message: str) -> str:
+    """The command that gives access to the file of an error: as root, or by starting its service; otherwise empty."""
+    if "Permission denied" in message and os.geteuid() != 0:
+        return "sudo edge-agent doctor"
+    credential = CREDENTIAL.search(message)
+    return f"sudo systemctl start {credential[1]}" if credential else ""
 
 
 def fix_configuration(file: Path | None, message: str) -> str:
     """Edit what holds the mistakes."""
-    return as_root(message) or (f"sudoedit {quoted(file)}" if file else "correct the --set options")
+    return fix_access(message) or (f"sudoedit {quoted(file)}" if file else "correct the --set options")
 
 
 def fix_model(file: Path) -> str:
@@ -74,24 +78,19 @@ def fix_webhook(webhook: WebhookConfig, error: Exception) -> str:
     return f"getent ahosts {urlsplit(webhook.url).hostname}"
 
 
-def fix_console(console: ConsoleConfig, error: Exception) -> str:
-    """Write a password or token, or show what is wrong with the certificate or holds the port."""
-    message = str(error)
-    if CREDENTIALS in message:
-        return "sudo systemctl start maskwatch-console"
-    for key, file in (("password_file", console.password_file), ("token_file", console.token_file)):
-        if f"console.{key}" in message:
-            return f"openssl rand -hex 16 | sudo tee {quoted(file)}"
-    if "certificate" in message:
-        return f"openssl x509 -in {quoted(console.cert_file)} -noout -text"
-    return f"ss -tlnp 'sport = :{console.port}'"
+def fix_console(config: Config, error: Exception) -> str:
+    """Write a password or token."""
+    files = (
+        ("console.password_file", config.console.password_file),
+        ("console.token_file", config.console.token_file),
+        ("display.token_file", config.display.token_file),
+    )
+    return next((f"openssl rand -hex 16 | sudo tee {quoted(file)}" for key, file in files if key in str(error)), "")
 
 
 def fix_broker(mqtt: MqttConfig, error: Exception) -> str:
     """Edit the password or the keys of it, show the certificate, start the broker, or show whether its host answers."""
     message = str(error)
-    if CREDENTIALS in message:
-        return "sudo systemctl start edge-agent"
     if "password" in message:
         return f"sudoedit {quoted(mqtt.password_file or SYSTEM_FILE)}"
     if "certificate" in message and mqtt.ca_file is not None:

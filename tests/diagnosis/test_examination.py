@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timezone
 from importlib.util import find_spec
 
@@ -128,9 +129,12 @@ def test_an_unreachable_or_refusing_broker_has_a_command(tmp_path):
 
 def test_a_password_provided_by_systemd_needs_the_service_to_run(tmp_path):
     file = "/run/credentials/edge-agent.service/of-a-test"
-    found = examined(tmp_path, mqtt={"host": "127.0.0.1", "username": "door", "password_file": file})
+    mqtt = {"host": "127.0.0.1", "username": "door", "password_file": file}
+    webhooks = [{"url": "https://hooks.example.org/x", "secret_file": file}]
+    found = examined(tmp_path, mqtt=mqtt, webhooks=webhooks)
 
     assert found["broker"].fix == "sudo systemctl start edge-agent"
+    assert found["webhook https://hooks.example.org (31f1f0cc)"].fix == "sudo systemctl start edge-agent"
 
 
 def test_an_invalid_configuration_is_the_only_finding(tmp_path):
@@ -149,12 +153,23 @@ def test_an_inaccessible_folder_does_not_end_the_examination(tmp_path):
 
 
 def test_a_console_that_would_not_start_has_a_command(tmp_path):
-    (tmp_path / "token").write_text("short\n")
-    found = examined(tmp_path, console={"token_file": str(tmp_path / "token")})["console"]
+    secret, certificate = tmp_path / "token", tmp_path / "cert.pem"
+    secret.write_text("short\n")
+    certificate.write_text("no certificate\n")
+    tls = {"cert_file": str(certificate), "key_file": str(certificate)}
+    new_secret = f"openssl rand -hex 16 | sudo tee {secret}"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for keys, exit_code, fix in (
+            ({"console": {"token_file": str(secret)}}, 78, new_secret),
+            ({"display": {"enabled": True, "token_file": str(secret)}}, 78, new_secret),
+            ({"console": tls}, 78, f"openssl x509 -in {certificate} -noout -text"),
+            ({"console": {"port": port}}, 75, f"ss -tlnp 'sport = :{port}'"),
+        ):
+            found = examined(tmp_path, **keys)["console"]
 
-    if find_spec("fastapi") is None:
-        # In the environment of a device without the extra there is no console.
-        assert found.severity == "ok"
-    else:
-        assert (found.severity, found.exit_code) == ("wrong", 78)
-        assert found.fix == f"openssl rand -hex 16 | sudo tee {tmp_path / 'token'}"
+            if find_spec("fastapi") is None:
+                # In the environment of a device without the extra there is no console.
+                assert found.severity == "ok"
+            else:
+                assert (found.severity, found.exit_code, found.fix) == ("wrong", exit_code, fix)
