@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.commands.options import add_command, configured
@@ -38,18 +37,12 @@ def console(options: argparse.Namespace) -> int:
 async def _serve(config: Config) -> None:
     try:
         # The web framework is an extra.
-        from edge_agent.console.process import serve
+        from edge_agent.console.app import serve
     except ImportError as error:
         raise missing_extra("console", error) from error
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     notifier = Notifier()
-    await serve(
-        config,
-        version=version("maskwatch"),
-        open_models=lambda: open_models(config),
-        end=end,
-        listening=notifier.ready,
-    )
+    await serve(config, open_models=lambda: open_models(config), end=end, listening=notifier.ready)
     notifier.stopping()

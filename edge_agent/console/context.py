@@ -25,7 +25,6 @@ class Context:
     """Components that answer requests. Used by the event loop, except `history`: only functions in `worker` use it."""
 
     config: Config
-    version: str
     auth: Auth
     agent: AgentClient
     history: AlertHistory

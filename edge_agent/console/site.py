@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ STATIC = HERE / "static"
 def open_site(
     title: str,
     *,
-    version: str,
     description: str,
     auth: Auth,
     values: Callable[[Request], Mapping[str, Any]],
@@ -40,6 +40,7 @@ def open_site(
 
     Templates get `values`, and are looked for in `folder/templates` first; `handlers` respond to exceptions.
     """
+    installed = version("maskwatch")
 
     def everywhere(request: Request) -> dict[str, Any]:
         client = request.state.client
@@ -47,7 +48,7 @@ def open_site(
             "base": request.state.base_path,
             "csrf": client.csrf,
             "is_logged_in": client.kind == "user",
-            "version": version,
+            "version": installed,
             **values(request),
         }
 
@@ -56,7 +57,7 @@ def open_site(
     templates.env.filters.update(filters)
     app = FastAPI(
         title=title,
-        version=version,
+        version=installed,
         description=f"{description} Errors are JSON with one sentence in `detail`.",
         docs_url=None,
         redoc_url=None,

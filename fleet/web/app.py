@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timezone
 from http import HTTPStatus
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,6 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
 
     app = open_site(
         "maskwatch fleet",
-        version=version("maskwatch"),
         description="Devices, alerts, counts and reviews of a fleet.",
         auth=auth,
         values=values,

@@ -21,7 +21,7 @@ from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.bridge.protocol import SOCKET_NAME
 from edge_agent.bridge.server import Bridge
 from edge_agent.config.model import Config
-from edge_agent.console.process import serve
+from edge_agent.console.app import serve
 from edge_agent.domain import Frame, Nearest, Outcome
 from edge_agent.errors import CommandError
 from edge_agent.messages.alert import AlertMessage
@@ -222,7 +222,7 @@ def a_console(config: Config) -> Iterator[None]:
     async def run() -> None:
         end = asyncio.Event()
         loop_and_end.append((asyncio.get_running_loop(), end))
-        await serve(config, version="0.1.0", open_models=lambda: open_models(config), end=end, listening=is_up.set)
+        await serve(config, open_models=lambda: open_models(config), end=end, listening=is_up.set)
 
     def work() -> None:
         try:
