@@ -23,8 +23,6 @@ DAYS_PX = 120
 TIMELINE_PX = 220
 MAX_GRID_LINES = 4
 """Horizontal grid lines of a chart."""
-BAR_FRACTION = 0.72
-"""Width of a bar relative to its column."""
 WORD_EVERY_DAYS = 7
 HEADROOM_LLR = 1.0
 """Margin of the vertical axis beyond the evidence and both thresholds."""
@@ -64,20 +62,14 @@ class Column:
     total: int
     summary: str
     text: str
-    x: float
-    width: float
-    bar_x: float
-    bar_width: float
-    middle: float
     bars: tuple[Bar, ...]
-    share: float | None
-    """0..1, drawn as a line across the columns; None: no point."""
-    share_y: float
+    share_y: float | None
+    """Of the line across the columns; None: no point."""
 
 
 @dataclass(frozen=True, slots=True)
 class BarsChart:
-    """Counts of days or hours, stacked by label."""
+    """Counts of days or hours in columns of equal width, stacked by label."""
 
     title: str
     height_px: int
@@ -120,7 +112,6 @@ def bars_chart(
     highest_count = max((sum(row.values()) for row in rows), default=0)
     step = max(1, round(_round_step(highest_count / MAX_GRID_LINES)))
     highest = step * max(1, math.ceil(highest_count / step))
-    width = 100 / max(len(periods), 1)
     return BarsChart(
         title=title,
         height_px=DAYS_PX,
@@ -128,15 +119,8 @@ def bars_chart(
             Mark(_px(DAYS_PX - value * DAYS_PX / highest), str(value)) for value in range(0, highest + 1, step)
         ),
         columns=tuple(
-            _column(
-                period,
-                row,
-                place=(number * width, width),
-                unit_px=DAYS_PX / highest,
-                noun=noun,
-                share=(shares or {}).get(period.key),
-            )
-            for number, (period, row) in enumerate(zip(periods, rows, strict=True))
+            _column(period, row, unit_px=DAYS_PX / highest, noun=noun, share=(shares or {}).get(period.key))
+            for period, row in zip(periods, rows, strict=True)
         ),
     )
 
@@ -145,12 +129,10 @@ def _column(
     period: Period,
     counts: Mapping[CountedAs, int],
     *,
-    place: tuple[float, float],
     unit_px: float,
     noun: tuple[str, str],
     share: float | None,
 ) -> Column:
-    x, width = place
     bars, y = [], float(DAYS_PX)
     for label, count in counts.items():
         if count:
@@ -165,14 +147,8 @@ def _column(
         total=total,
         summary=f"{period.name}: {total} {noun[total != 1]}{f' ({parts})' if parts else ''}{with_share}",
         text=period.text,
-        x=_px(x),
-        width=_px(width),
-        bar_x=_px(x + width * (1 - BAR_FRACTION) / 2),
-        bar_width=_px(width * BAR_FRACTION),
-        middle=_px(x + width / 2),
         bars=tuple(bars),
-        share=share,
-        share_y=_px(DAYS_PX * (1 - (share or 0.0))),
+        share_y=None if share is None else _px(DAYS_PX * (1 - share)),
     )
 
 
