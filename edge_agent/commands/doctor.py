@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import sys
@@ -12,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.command_line import show_step
-from edge_agent.commands.options import accept_json, add_command, configured, print_json
-from edge_agent.config.load import default_file
+from edge_agent.commands.options import accept_json, add_command, print_json
 from edge_agent.diagnosis.bundle import JOURNAL_LINES, write_bundle
 from edge_agent.diagnosis.checks import run_checks
-from edge_agent.diagnosis.examination import Examination, examine
-from edge_agent.diagnosis.finding import SEVERITIES, Finding, exit_status
-from edge_agent.diagnosis.service import last_journal_lines
-from edge_agent.errors import ConfigError
+from edge_agent.diagnosis.examination import Examination, check_configuration, examine
+from edge_agent.diagnosis.finding import SEVERITIES, exit_status
+from edge_agent.diagnosis.service import last_journal_lines, query_systemd
 from edge_agent.foreign_text import safe, safe_lines
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from edge_agent.diagnosis.finding import Finding
 
 MARKS = {"wrong": "WRONG", "warning": "warning", "ok": "ok"}
 MARK_WIDTH = max(map(len, MARKS.values()))
@@ -61,10 +62,10 @@ def add_to(commands: Any) -> None:
 
 def doctor(options: argparse.Namespace) -> int:
     """Run all checks and print the findings; exit status 0, 1 for warnings, 78 or 75 if something is wrong."""
-    if options.quick:
-        return _quick(options)
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if options.quick:
+        return _quick(options)
     now = datetime.now(timezone.utc)
     examination = examine(
         options.config, overrides=options.set, now=now, progress=lambda name: show_step(f"checking {name} ...")
@@ -85,7 +86,8 @@ def doctor(options: argparse.Namespace) -> int:
 def _quick(options: argparse.Namespace) -> int:
     """Print what the agent needs to start, line by line; the exit status is that of the first failure."""
     status = 0
-    for finding in _needed_to_start(options):
+    config, found = check_configuration(options.config, options.set, query_systemd())
+    for finding in itertools.chain([found], run_checks(config) if config else ()):
         is_ok = finding.severity != "wrong"
         if not is_ok:
             status = status or finding.exit_code
@@ -95,17 +97,6 @@ def _quick(options: argparse.Namespace) -> int:
             mark, check = "ok" if is_ok else "WRONG", finding.check
             print(f"{mark:{QUICK_MARK_WIDTH}}  {check:{QUICK_CHECK_WIDTH}}  {safe_lines(finding.message)}", flush=True)
     return status
-
-
-def _needed_to_start(options: argparse.Namespace) -> Iterator[Finding]:
-    try:
-        config = configured(options)
-    except ConfigError as error:
-        # Everything else depends on it.
-        yield Finding("configuration", "wrong", str(error), exit_code=error.exit_code)
-        return
-    yield Finding("configuration", "ok", str(options.config or default_file() or "the defaults"))
-    yield from run_checks(config)
 
 
 def _print_page(examination: Examination) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edge_agent.config.model import Config
+    from edge_agent.diagnosis.service import Service
     from edge_agent.messages.telemetry import MachineFigures
 
 
@@ -48,23 +49,29 @@ def examine(
     """Run all checks, also after a failure; `progress` gets the name of the next check."""
     system = read_system(root=root)
     service = query_systemd()
+    config, found = check_configuration(file, overrides, service)
+    if config is None:
+        # All other checks depend on it, except the state of the systemd unit.
+        return Examination(worst_first([found, *check_service(service)]), system, None, None)
+    machine = HostStats(config.state, root=root).read()
+    findings = [found, *run_checks(config, progress)]
+    findings += check_groups(config, agent_user(service), root=root)
+    findings += check_gpio_chips(config, service, root=root)
+    findings += check_certificates(config, now=now)
+    findings += check_exposure(config, file=file or default_file())
+    findings += check_device(config, system, machine)
+    findings += check_service(service)
+    return Examination(worst_first(findings), system, config, machine)
+
+
+def check_configuration(
+    file: Path | None, overrides: Sequence[str], service: Service | None
+) -> tuple[Config | None, Finding]:
+    """Read the configuration of the agent, None if it is invalid, with the state folder of its service."""
     file = file or default_file()
     try:
         config = with_state_of(service, load_config(file, overrides=overrides))
     except ConfigError as error:
-        # All other checks depend on it, except the state of the systemd unit.
-        findings = [
-            Finding("configuration", "wrong", str(error), fix_configuration(file, str(error)), error.exit_code),
-            *check_service(service),
-        ]
-        return Examination(worst_first(findings), system, None, None)
-    machine = HostStats(config.state, root=root).read()
-    findings = [Finding("configuration", "ok", str(file or "the defaults"))]
-    findings += run_checks(config, progress)
-    findings += check_groups(config, agent_user(service), root=root)
-    findings += check_gpio_chips(config, service, root=root)
-    findings += check_certificates(config, now=now)
-    findings += check_exposure(config, file=file)
-    findings += check_device(config, system, machine)
-    findings += check_service(service)
-    return Examination(worst_first(findings), system, config, machine)
+        fix = fix_configuration(file, str(error))
+        return None, Finding("configuration", "wrong", str(error), fix, error.exit_code)
+    return config, Finding("configuration", "ok", str(file or "the defaults"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
+
+import pytest
 
 from tests.journeys.agent import EXAMPLE, run_command
 from tests.mosquitto import Mosquitto, free_port
@@ -72,3 +75,17 @@ def test_the_bundle_of_a_device_contains_no_password(tmp_path):
         texts = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}  # type: ignore[union-attr]
     assert len(texts) == 8
     assert [name for name, text in texts.items() if b"campass88" in text or b"mqttpassword77" in text] == []
+
+
+@pytest.mark.parametrize("extent", [[], ["--quick"]], ids=["full", "quick"])
+def test_the_state_of_the_service_is_examined(tmp_path, extent):
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho LoadState=loaded\necho StateDirectory=of-a-test\n", encoding="utf-8")
+    systemctl.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env.pop("STATE_DIRECTORY", None)
+
+    done = run_command("doctor", *extent, "--json", "--set", f"mqtt.port={free_port()}", env=env)
+
+    found = {finding.get("check"): finding for finding in map(json.loads, done.stdout.splitlines())}
+    assert found["outbox"]["message"].startswith("/var/lib/of-a-test/")
