@@ -42,26 +42,15 @@ def check_certificates(config: Config, *, now: datetime) -> Iterator[Finding]:
         )
 
 
-def expiry(content: bytes) -> datetime:
-    """Expiry of the first certificate in a PEM file.
-
-    Raises:
-        ValueError: it holds no certificate.
-    """
-    try:
-        return load_pem_x509_certificate(content).not_valid_after_utc
-    except ValueError as error:
-        raise ValueError("contains no PEM certificate, or a damaged one") from error
-
-
 def _judge_file(check: str, file: Path, *, now: datetime) -> Finding:
+    """Check the first certificate in a PEM file."""
     try:
-        until = expiry(file.read_bytes())
+        until = load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
     except OSError as error:
         message = f"{file}: cannot be read: {error.strerror}"
         return Finding(check, "wrong", message, f"ls -l {quoted(file)}", ConfigError.exit_code)
-    except ValueError as error:
-        message = f"{file}: {error}"
+    except ValueError:
+        message = f"{file}: contains no PEM certificate, or a damaged one"
         return Finding(check, "wrong", message, f"openssl x509 -in {quoted(file)} -noout -text", ConfigError.exit_code)
     return _judge(
         check, str(file), until, now=now, fix=f"openssl x509 -in {quoted(file)} -noout -subject -issuer -dates"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge_agent.config.model import Config, MqttConfig
-from edge_agent.diagnosis.certificates import check_certificates, expiry
+from edge_agent.diagnosis.certificates import check_certificates
 from tests.mosquitto import Mosquitto, free_port
 from tests.mqtt.brokers import make_certificates
 
@@ -42,14 +42,23 @@ def a_certificate(folder: Path, *, days: int) -> Path:
 @pytest.mark.parametrize("days", [1, 400, 20_000])
 def test_expiry_dates_agree_with_openssl(tmp_path, days):
     file = a_certificate(tmp_path, days=days)
+    config = Config(mqtt=MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=file))
+    end = openssl_expiry(file)
 
-    assert expiry(file.read_bytes()) == openssl_expiry(file)
+    (before,) = check_certificates(config, now=end - timedelta(seconds=1))
+    (after,) = check_certificates(config, now=end)
+
+    assert (before.severity, after.severity) == ("warning", "wrong")
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", b"MIIB"])
-def test_a_file_without_a_certificate_has_no_date(content):
-    with pytest.raises(ValueError, match="certificate"):
-        expiry(content)
+def test_a_file_without_a_certificate_is_an_error(tmp_path, content):
+    (tmp_path / "ca.pem").write_bytes(content)
+    mqtt = MqttConfig(host="127.0.0.1", port=free_port(), tls=True, ca_file=tmp_path / "ca.pem")
+
+    (finding,) = check_certificates(Config(mqtt=mqtt), now=NOW)
+
+    assert (finding.severity, finding.exit_code) == ("wrong", 78)
 
 
 @pytest.mark.parametrize(("days_left", "severity"), [(43, "ok"), (29, "warning"), (-1, "wrong")])
