@@ -88,11 +88,11 @@ class Agent:
         self.signals.observe(camera, outcome.nearest if outcome else None, at=at)
         self.reporter.record_frame(camera, at=at)
         if outcome is None:
-            self.bridge.forget_frame(camera)
+            self.bridge.frames.forget(camera)
         else:
             if result.frame is not None:
                 self.control.observe(result.frame)
-                self.bridge.record_frame(result.frame, outcome)
+                self.bridge.frames.record(result.frame, outcome)
             self.metrics.record(camera, outcome)
             self.governor.record_work(camera, sum(outcome.stage_seconds.values()))
 

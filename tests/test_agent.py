@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.agent import Agent
+from edge_agent.bridge.frames import AnnotatedFrames
 from edge_agent.bridge.server import Command
 from edge_agent.camera.feed import FeedState
 from edge_agent.config.model import GovernorConfig
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.bridge.protocol import DeviceStatus
-    from edge_agent.domain import Frame, Outcome
+    from edge_agent.domain import Frame
 
 
 class Cameras:
@@ -130,15 +131,8 @@ class Bridge:
     def __init__(self, *commands: Command) -> None:
         self.waiting = list(commands)
         self.wants_status = True
-        self.frames: list[Frame] = []
-        self.forgotten: list[str] = []
+        self.frames = AnnotatedFrames()
         self.statuses: list[DeviceStatus] = []
-
-    def record_frame(self, frame: Frame, outcome: Outcome) -> None:
-        self.frames.append(frame)
-
-    def forget_frame(self, camera: str) -> None:
-        self.forgotten.append(camera)
 
     def commands(self) -> list[Command]:
         waiting, self.waiting = self.waiting, []
@@ -191,12 +185,13 @@ def results(count: int, *, is_paused: bool = False) -> list[FrameResult]:
 
 def test_frames_of_a_paused_camera_are_neither_counted_nor_shown(tmp_path):
     control, bridge, reporter = Control(), Bridge(), StatusReporter()
+    bridge.frames.record(a_frame(), a_pipeline(Faces()).process(a_frame()))
     agent = an_agent(tmp_path, results(3, is_paused=True), control=control, bridge=bridge, reporter=reporter)
 
     agent.run(threading.Event())
 
-    assert (control.frames, agent.metrics.totals().frames, bridge.frames) == (0, 0, [])
-    assert bridge.forgotten == ["door"] * 3
+    assert (control.frames, agent.metrics.totals().frames) == (0, 0)
+    assert bridge.frames.newest("door") is None
     assert reporter.processed == ["door"] * 3
 
 
@@ -253,8 +248,9 @@ def test_the_console_is_given_each_frame(tmp_path):
 
     agent.run(threading.Event())
 
-    assert [frame.taken_at for frame in bridge.frames] == [0.0, 0.1, 0.2]
-    assert bridge.forgotten == []
+    newest = bridge.frames.newest("door")
+    assert newest is not None
+    assert (newest[0].number, newest[1].taken_at) == (3, 0.2)
 
 
 def test_frames_too_fast_for_the_console_are_counted_too(tmp_path):
@@ -263,7 +259,7 @@ def test_frames_too_fast_for_the_console_are_counted_too(tmp_path):
 
     agent.run(threading.Event())
 
-    assert bridge.frames == []
+    assert bridge.frames.newest("door") is None
     assert agent.metrics.cameras["door"].frames == 3
 
 

@@ -28,7 +28,7 @@ class AnnotatedFrames:
         self._numbers = itertools.count(1)
 
     def record(self, frame: Frame, outcome: Outcome) -> None:
-        """Record a processed frame and its outcome."""
+        """Record a processed frame, which must not be changed afterwards, and its outcome."""
         if outcome.analysed:
             faces = self._faces(frame.camera, outcome)
         elif self._is_held(frame):
@@ -49,7 +49,7 @@ class AnnotatedFrames:
         self._newest[frame.camera] = head, frame
 
     def forget(self, camera: str) -> None:
-        """Remove the frame of a camera."""
+        """Remove the frame of a paused camera."""
         self._newest.pop(camera, None)
 
     def newest(self, camera: str) -> tuple[FrameReply, Frame] | None:

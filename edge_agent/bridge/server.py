@@ -36,7 +36,7 @@ from edge_agent.bridge.protocol import (
 )
 from edge_agent.errors import AgentError, CommandError
 from edge_agent.host.atomic_files import inode_of
-from edge_agent.host.disk import LastKnown, reach
+from edge_agent.host.disk import LastKnown, in_disk_thread, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from edge_agent.alerts.history import Review
     from edge_agent.bridge.protocol import DeviceStatus, Request
-    from edge_agent.domain import Frame, Outcome
     from edge_agent.metrics import Metrics
 
 WANTED_SECONDS = 3.0
@@ -99,7 +98,7 @@ class _Pending:
 
 
 class Bridge:
-    """The agent's side. The main thread calls its public methods."""
+    """The agent's side. The main thread calls its public methods, and records `frames`."""
 
     def __init__(
         self,
@@ -118,21 +117,13 @@ class Bridge:
         self._review, self._delete = review, delete
         self._changes: list[Future[ChangeReply]] = []
         self._changing = threading.Lock()
-        self._frames, self._metrics = AnnotatedFrames(), metrics
+        self.frames, self._metrics = AnnotatedFrames(), metrics
         self._commands: deque[Command] = deque(maxlen=MAX_COMMANDS)
         self._status: tuple[float, DeviceStatus] | None = None
         self._asked_at = float("-inf")
         self._pending: list[_Pending] = []
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
-
-    def record_frame(self, frame: Frame, outcome: Outcome) -> None:
-        """Record a processed frame, which must not be changed afterwards."""
-        self._frames.record(frame, outcome)
-
-    def forget_frame(self, camera: str) -> None:
-        """Remove the frame of a paused camera."""
-        self._frames.forget(camera)
 
     def start(self) -> None:
         """Start answering requests."""
@@ -239,15 +230,13 @@ class Bridge:
         self._changes = [change for change in self._changes if not change.done()]
         if len(self._changes) >= MAX_COMMANDS:
             return [_json(DISK_NOT_RESPONDING)]
-        reply: Future[ChangeReply] = Future()
-        self._changes.append(reply)
 
-        def work() -> None:
+        def work() -> ChangeReply:
             with self._changing:
-                reply.set_result(_changed(change))
+                return _changed(change)
 
-        # A daemon: a hanging disk must not keep the process alive.
-        threading.Thread(target=work, name="disk", daemon=True).start()
+        reply = in_disk_thread(work)
+        self._changes.append(reply)
         return self._later(
             envelope,
             lambda: reply.result() if reply.done() else None,
@@ -256,7 +245,7 @@ class Bridge:
         )
 
     def _frame(self, request: FrameRequest) -> Sequence[bytes | memoryview]:
-        newest = self._frames.newest(request.camera)
+        newest = self.frames.newest(request.camera)
         if newest is None:
             return [_json(FrameReply(number=0))]
         head, frame = newest

@@ -37,6 +37,22 @@ def existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.parents) if is_there(path)), folder)
 
 
+def in_disk_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` in a thread of its own."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        # Raised again by the future.
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    # A daemon: a hanging disk must not keep the process alive.
+    threading.Thread(target=run, name="disk", daemon=True).start()
+    return future
+
+
 class DiskThread(Generic[T]):
     """Runs one function at a time in a thread of its own. Owned by one thread, which never waits for long."""
 
@@ -83,21 +99,11 @@ class DiskThread(Generic[T]):
         raise UnavailableError("the disk is not responding")
 
     def _begin(self, work: Callable[[], T]) -> Future[T]:
-        self._future = future = Future[T]()
-        # A daemon: a hanging disk must not keep the process alive.
-        threading.Thread(target=_do, args=(work, future), name="disk", daemon=True).start()
+        self._future = future = in_disk_thread(work)
         wait([future], self._timeout_seconds)
         if not future.done():
             future.add_done_callback(lambda _: self._done_late())
         return future
-
-
-def _do(work: Callable[[], T], future: Future[T]) -> None:
-    try:
-        future.set_result(work())
-    # Raised again in the owner's thread.
-    except BaseException as error:  # noqa: BLE001
-        future.set_exception(error)
 
 
 class NewestWriter:

@@ -95,7 +95,7 @@ def next_answer(line):
 
 def test_the_pixels_of_a_frame_are_sent_once(bridge, line):
     frame = a_frame(brightness=7)
-    bridge.record_frame(frame, EMPTY)
+    bridge.frames.record(frame, EMPTY)
 
     _, head, (pixels,) = answer_to(line, FrameRequest(camera="door"))
     _, again, nothing = answer_to(line, FrameRequest(camera="door", after=head["number"]))
@@ -107,8 +107,8 @@ def test_the_pixels_of_a_frame_are_sent_once(bridge, line):
 
 
 def test_a_camera_without_a_frame_has_no_number(bridge, line):
-    bridge.record_frame(a_frame(), EMPTY)
-    bridge.forget_frame("door")
+    bridge.frames.record(a_frame(), EMPTY)
+    bridge.frames.forget("door")
 
     assert answer_to(line, FrameRequest(camera="door"))[1]["number"] == 0
     assert answer_to(line, FrameRequest(camera="roof"))[1]["number"] == 0
@@ -209,7 +209,7 @@ def test_an_oversized_request_closes_only_its_connection(bridge, line, socket_fi
 
 
 def test_a_client_that_never_reads_affects_neither_others_nor_memory(bridge, line, socket_file):
-    bridge.record_frame(a_frame(size=(1280, 720)), EMPTY)
+    bridge.frames.record(a_frame(size=(1280, 720)), EMPTY)
     for number in range(2000):
         line.send_multipart([str(number).encode(), FrameRequest(camera="door").model_dump_json().encode()])
     with connected(socket_file) as other:

@@ -78,7 +78,7 @@ class Served:
         self, image: Image, *, camera: str = "door", at: float = 0.0, index: int = 0, outcome: Outcome | None = None
     ) -> None:
         """Make a camera show this."""
-        self.bridge.record_frame(Frame(camera, index, image, at, NOON), outcome or one_bare_person())
+        self.bridge.frames.record(Frame(camera, index, image, at, NOON), outcome or one_bare_person())
 
     def keep_alert(
         self,

@@ -102,7 +102,7 @@ def test_the_sign_is_that_of_the_nearest_person(door):
         for index, sign in enumerate(SIGNS):
             door.show(portrait(HOPPER), index=index, outcome=at_the_door(Nearest(7, sign, is_sure=True)))
             assert next_sign(line) == {"sign": sign, "person": 7}
-        door.bridge.forget_frame("door")
+        door.bridge.frames.forget("door")
         assert next_sign(line) == {"sign": "away", "person": 0}, "the camera is paused"
 
 
