@@ -13,7 +13,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import Field
 
 from edge_agent.alerts.crops import find_crop, find_scene
-from edge_agent.alerts.history import HistoryEntry, Review
+from edge_agent.alerts.history import AlertHistory, HistoryEntry, Review
 from edge_agent.alerts.people import By, grouped, values_of
 from edge_agent.bridge.protocol import DeviceStatus
 from edge_agent.console import schemas
@@ -86,10 +86,12 @@ class AlertQuery(_Camera):
     before: str = Field("", pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")
     limit: int = Field(50, ge=1, le=MAX_ALERTS, description="Maximum number of alerts")
 
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """Keywords of AlertHistory.find."""
-        return {**dict(self), "review": "" if self.review == "unreviewed" else self.review or None}
+    def find(self, history: AlertHistory, *, limit: int) -> tuple[list[HistoryEntry], str]:
+        """The alerts of this page, and `before` of the next one; empty: there are no more."""
+        review = "" if self.review == "unreviewed" else self.review or None
+        # One more than is shown reveals whether there are older ones.
+        found = history.find(**{**dict(self), "review": review, "limit": limit + 1})
+        return found[:limit], found[limit - 1].id if len(found) > limit else ""
 
 
 class DaysQuery(_Last):
@@ -200,11 +202,10 @@ async def alerts(context: Current, query: Annotated[AlertQuery, Query()]) -> Res
     """
 
     def find() -> dict[str, Any]:
-        found = context.history.find(**{**query.conditions, "limit": query.limit + 1})
-        shown = found[: query.limit]
+        shown, older = query.find(context.history, limit=query.limit)
         return {
             "alerts": [alert_as_json(entry, context.config.crops_folder) for entry in shown],
-            "next": shown[-1].id if len(found) > query.limit else None,
+            "next": older or None,
         }
 
     return JSONResponse(await context.worker.do(find))

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 
 from edge_agent.config.model import is_loopback
 from edge_agent.console.limits import MAX_ADDRESSES, Attempts, client_network
-from edge_agent.console.sessions import MAX_COOKIE_CHARACTERS, UNNAMED, Sessions, User, is_same, new_cookie
+from edge_agent.console.sessions import UNNAMED, Sessions, User, is_same, new_cookie
 from edge_agent.host.clock import seconds_since_boot
 from edge_agent.host.token_bucket import TokenBucket
 
@@ -116,7 +117,7 @@ class Auth:
             HTTPException: 401 or 429: the token is wrong, or was too often.
         """
         address = client_network(address)
-        cookie = _cookie(headers, self.cookie_name(scheme, base_path))
+        cookie = cookie_parser("; ".join(headers.getlist("cookie"))).get(self.cookie_name(scheme, base_path), "")
         csrf = self.sessions.csrf(cookie) if cookie else ""
         if not self.needs_login:
             return Client("anonymous", cookie, csrf, address)
@@ -254,15 +255,6 @@ def safe_target(path: str) -> str:
     """The target after login: a path of this site, to avoid an open redirect."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\", "/log"))
     return path if is_ours and path.isprintable() else "/"
-
-
-def _cookie(headers: Headers, name: str) -> str:
-    """The value of our cookie, the first if there are several; empty if missing or too long."""
-    for pair in "; ".join(headers.getlist("cookie")).split(";"):
-        key, _, value = pair.strip().partition("=")
-        if key == name:
-            return value if len(value) <= MAX_COOKIE_CHARACTERS else ""
-    return ""
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 from edge_agent.host.token_bucket import TokenBucket
@@ -42,7 +42,7 @@ def client_network(address: str) -> str:
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
         if not found.is_loopback:
-            return f"{IPv6Address(int(found) >> IPV6_NETWORK_BITS << IPV6_NETWORK_BITS)}/{IPV6_NETWORK_BITS}"
+            return str(ip_network((int(found), IPV6_NETWORK_BITS), strict=False))
     return str(found)
 
 

@@ -179,15 +179,13 @@ async def _newest(context: Context) -> list[HistoryEntry]:
 
 def _alerts(history: AlertHistory, cameras: tuple[str, ...], filters: AlertFilter) -> dict[str, Any]:
     """Values of the alerts page."""
-    # One more than is shown reveals whether there are older ones.
-    found = history.find(**{**filters.conditions, "limit": PAGE_SIZE + 1})
-    entries = found[:PAGE_SIZE]
+    entries, older = filters.find(history, limit=PAGE_SIZE)
     days = _last_days()
     counted = history.days(camera=filters.camera, label=filters.label, last=CHART_DAYS, today=days[-1])
     return {
         "filters": filters,
         "entries": entries,
-        "how_many": _how_many(len(entries), is_more=len(found) > PAGE_SIZE),
+        "how_many": _how_many(len(entries), is_more=bool(older)),
         "chart": charts.bars_chart(
             charts.days_of(days),
             {(each.day, each.label): each.count for each in counted},
@@ -196,7 +194,7 @@ def _alerts(history: AlertHistory, cameras: tuple[str, ...], filters: AlertFilte
             noun=("alert", "alerts"),
         ),
         "day_url": lambda day: filters.url(day=day, since="", until=""),
-        "older_url": filters.url(before=entries[-1].id) if len(found) > PAGE_SIZE else "",
+        "older_url": filters.url(before=older) if older else "",
         # A camera that was renamed keeps its alerts: a filter by its old name stays selected.
         "filter_cameras": _with_chosen(cameras, filters.camera),
         "violations": VIOLATIONS,

@@ -16,7 +16,6 @@ MAX_AGE_SECONDS = 7 * 86_400.0
 MAX_SESSIONS = 1000
 """A few hundred bytes each; the least recently used one is dropped first."""
 COOKIE_BYTES = 32
-MAX_COOKIE_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
