@@ -33,25 +33,18 @@ MAX_DAYS = 366
 
 NO_ALERT = "no such alert; it may have expired"
 
+
+def _one_field(name: str, *, encoding: str, description: str) -> dict[str, Any]:
+    """Describe a body with one field."""
+    field = {"type": "string", "format": encoding, "description": description}
+    return {"schema": {"type": "object", "required": [name], "properties": {name: field}}}
+
+
 PICTURE_BODY = {
     "required": True,
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or BMP"}},
-            }
-        },
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {"type": "string", "format": "byte", "description": "JPEG, PNG, WebP or BMP as base64"}
-                },
-            }
-        },
+        "multipart/form-data": _one_field("file", encoding="binary", description="JPEG, PNG, WebP or BMP"),
+        "application/json": _one_field("image", encoding="byte", description="JPEG, PNG, WebP or BMP as base64"),
     },
 }
 COMMAND_BODY = {

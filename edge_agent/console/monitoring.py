@@ -2,14 +2,16 @@
 
 # FastAPI reads the annotations at run time, so they must not be strings.
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from edge_agent.bridge.client import UnansweredError
+from edge_agent.bridge.protocol import DeviceStatus
 from edge_agent.console import schemas
-from edge_agent.console.context import Current
+from edge_agent.console.context import Context, Current
 from edge_agent.console.exposition import TEXT_FORMAT
 from edge_agent.console.prometheus import metrics_text
 from edge_agent.console.responses import bytes_of
@@ -31,12 +33,8 @@ def _or_503(description: str) -> dict[int | str, dict[str, Any]]:
 )
 async def health(context: Current) -> Response:
     """200 under the same condition as for systemd's watchdog: frames arrive, or a failed camera is being reopened."""
-    try:
-        status = await context.agent.status()
-    except UnansweredError as error:
-        return _health(ok=False, reasons=[str(error)])
     # Codes instead of texts, which name cameras: this endpoint is public.
-    return _health(ok=status.is_watching, reasons=[reason.code for reason in status.reasons])
+    return await _health(context, lambda status: (status.is_watching, [reason.code for reason in status.reasons]))
 
 
 @probes.get(
@@ -47,11 +45,8 @@ async def health(context: Current) -> Response:
 )
 async def ready(context: Current) -> Response:
     """200 once the models are loaded and a first frame was processed."""
-    try:
-        is_ready = (await context.agent.status()).is_ready
-    except UnansweredError as error:
-        return _health(ok=False, reasons=[str(error)])
-    return _health(ok=is_ready, reasons=[] if is_ready else ["no frame was processed yet"])
+    reasons = ["no frame was processed yet"]
+    return await _health(context, lambda status: (status.is_ready, [] if status.is_ready else reasons))
 
 
 @figures.get(
@@ -72,5 +67,10 @@ async def metrics(context: Current) -> Response:
     return Response(text, headers={"Content-Type": TEXT_FORMAT})
 
 
-def _health(*, ok: bool, reasons: list[str]) -> Response:
+async def _health(context: Context, judge: Callable[[DeviceStatus], tuple[bool, list[str]]]) -> Response:
+    """Respond with a judgement of the status: whether all is well, and why not."""
+    try:
+        ok, reasons = judge(await context.agent.status())
+    except UnansweredError as error:
+        ok, reasons = False, [str(error)]
     return JSONResponse({"ok": ok, "reasons": reasons}, status_code=200 if ok else 503)
