@@ -92,7 +92,8 @@ def fix_broker(mqtt: MqttConfig, error: Exception) -> str:
     """Edit the password or the keys of it, show the certificate, start the broker, or show whether its host answers."""
     message = str(error)
     if "password" in message:
-        return f"sudoedit {quoted(mqtt.password_file or SYSTEM_FILE)}"
+        file = mqtt.key_password_file if "key_password_file" in message else mqtt.password_file
+        return f"sudoedit {quoted(file or SYSTEM_FILE)}"
     if "certificate" in message and mqtt.ca_file is not None:
         return f"openssl s_client -connect {mqtt.host}:{mqtt.port} -CAfile {quoted(mqtt.ca_file)} </dev/null"
     if is_loopback(mqtt.host):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import ssl
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ def tls_context(mqtt: MqttConfig) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=mqtt.ca_file)
     except OSError as error:
         raise ConfigError(
-            f"{mqtt.ca_file}: not a readable certificate ({reason_of(error)}); check mqtt.ca_file"
+            f"{mqtt.ca_file}: not a readable certificate ({reason_of(error)}); check mqtt.ca_file",
+            fix=f"openssl x509 -in {shlex.quote(str(mqtt.ca_file))} -noout -text",
         ) from error
     # Python 3.13 began to refuse authorities without a key usage extension, which most private ones lack. An upgrade
     # must not cut a device off from its broker.
@@ -63,7 +65,8 @@ def _load_key(context: ssl.SSLContext, mqtt: MqttConfig) -> None:
         reason = "not in PEM format" if isinstance(error, ssl.SSLError) and not error.reason else reason_of(error)
         raise ConfigError(
             f"{mqtt.cert_file}, {mqtt.key_file}: not a readable certificate with its key ({reason}); "
-            "check mqtt.cert_file and mqtt.key_file"
+            "check mqtt.cert_file and mqtt.key_file",
+            fix=f"openssl x509 -in {shlex.quote(str(mqtt.cert_file))} -noout -text",
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from datetime import datetime, timezone
 from importlib.util import find_spec
 
@@ -125,6 +126,28 @@ def test_an_unreachable_or_refusing_broker_has_a_command(tmp_path):
 
     assert found["broker"].fix == f"sudoedit {password_file}"
     assert (without_password["broker"].fix, without_password["broker"].exit_code) == (f"sudoedit {SYSTEM_FILE}", 75)
+
+
+def test_a_certificate_or_passphrase_for_the_broker_has_a_command(tmp_path):
+    bad, certificate, locked = tmp_path / "bad.pem", tmp_path / "cert.pem", tmp_path / "locked.pem"
+    bad.write_text("no certificate\n")
+    (tmp_path / "password").write_text("another password\n")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:a phrase", "-subj", "/CN=door"]
+    subprocess.run([*command, "-keyout", locked, "-out", certificate], check=True, capture_output=True)
+    mqtt = {"host": "127.0.0.1", "port": free_port(), "tls": True, "username": "door"}
+    mqtt["password_file"] = str(tmp_path / "password")
+    with_key = {"cert_file": str(certificate), "key_file": str(locked)}
+
+    for keys, fix in (
+        ({"ca_file": str(bad)}, f"openssl x509 -in {bad} -noout -text"),
+        ({"cert_file": str(bad), "key_file": str(bad)}, f"openssl x509 -in {bad} -noout -text"),
+        ({**with_key, "key_password_file": str(bad)}, f"sudoedit {bad}"),
+        ({**with_key, "key_password_file": str(tmp_path / "none")}, f"sudoedit {tmp_path / 'none'}"),
+        (with_key, f"sudoedit {SYSTEM_FILE}"),
+    ):
+        found = examined(tmp_path, mqtt={**mqtt, **keys})["broker"]
+
+        assert (found.severity, found.exit_code, found.fix) == ("wrong", 78, fix)
 
 
 def test_a_password_provided_by_systemd_needs_the_service_to_run(tmp_path):
