@@ -18,6 +18,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
@@ -159,6 +160,23 @@ class Section(BaseModel):
         if not isinstance(values, dict):
             return values
         return {key: value for key, value in values.items() if value is not None or key not in cls.model_fields}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject `on` or `yes` in place of a number: YAML reads them as true, which would be 1."""
+        if isinstance(value, bool) and _is_numeric(cls.model_fields[info.field_name or ""].annotation):
+            text = str(value).lower()
+            raise ValueError(f"'{text}' is not a number; YAML reads yes and on as true, no and off as false")
+        return value
+
+
+def _is_numeric(annotation: Any) -> bool:
+    """Whether a number, or a union with one, not a container of numbers."""
+    is_container = get_origin(annotation) in {dict, list, tuple}
+    return (
+        annotation is int or annotation is float or (not is_container and any(map(_is_numeric, get_args(annotation))))
+    )
 
 
 def load_as(model: type[Model], file: Path | None, *, overrides: Sequence[str] = (), if_missing: str) -> Model:

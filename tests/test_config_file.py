@@ -88,6 +88,17 @@ def test_text_that_yaml_reads_as_a_number_must_be_quoted(tmp_path):
     assert complaint(write(tmp_path, "device:\n  id: 17\n")) == ["line 2 device.id: 17 is not text; put it in quotes"]
 
 
+@pytest.mark.parametrize(
+    ("section", "key"), [("mqtt", "port"), ("faces", "min_score"), ("crops", "keep_days"), ("console", "port")]
+)
+@pytest.mark.parametrize("value", ["on", "no"])
+def test_a_boolean_is_no_number(tmp_path, section, key, value):
+    (line,) = complaint(write(tmp_path, f"{section}: {{{key}: {value}}}\n"))
+
+    assert line.startswith(f"line 1 {section}.{key}: ")
+    assert "is not a number" in line
+
+
 def test_a_value_instead_of_a_section_is_rejected(tmp_path):
     assert complaint(write(tmp_path, "mqtt: localhost\n")) == ["line 1 mqtt: 'localhost' is not a section of keys"]
 
