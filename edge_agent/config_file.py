@@ -217,7 +217,7 @@ def _annotation_at(path: KeyPath, model: type[BaseModel]) -> Any:
         elif _is_section(here) and str(part) in here.model_fields:
             here = here.model_fields[str(part)].annotation
             if type(None) in get_args(here):
-                # The section of `RecipeSection | None`.
+                # The section of `TeacherRecipe | None`.
                 here = next(filter(_is_section, get_args(here)), here)
         else:
             return None

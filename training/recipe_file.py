@@ -5,27 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from edge_agent.config_file import load_as
+from edge_agent.config_file import Section, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Recipe = TypeVar("Recipe", bound=BaseModel)
+Recipe = TypeVar("Recipe", bound=Section)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 RunName = Annotated[str, Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Names the folder of a run."""
 
 
-class RecipeSection(BaseModel):
-    """A section of a recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class HeldOutRecipe(RecipeSection):
+class HeldOutRecipe(Section):
     """Held-out data, and their protection against pictures used for training."""
 
     duplicate_bits: int = Field(

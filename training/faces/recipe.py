@@ -11,14 +11,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from edge_agent.config_file import Section
 from edge_agent.domain import Label
-from training.recipe_file import Fraction, HeldOutRecipe, RecipeSection, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RunName
 
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
 InputSide = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
 
 
-class ModelRecipe(RecipeSection):
+class ModelRecipe(Section):
     """The network and its initial weights."""
 
     weights: Path = Field(description=A_DETECTOR)
@@ -28,7 +29,7 @@ class ModelRecipe(RecipeSection):
     merged_share: Fraction = Field(0.5, description="Its weight in that mean")
 
 
-class StyleRecipe(RecipeSection):
+class StyleRecipe(Section):
     """Conversion of boxes from one source into the style used for training, as fractions of the box's sides."""
 
     down_fraction: float = Field(0.0, ge=-0.5, le=0.5, description="Shift of the centre downwards")
@@ -36,7 +37,7 @@ class StyleRecipe(RecipeSection):
     height_factor: float = Field(1.0, ge=0.5, le=2.0)
 
 
-class DataRecipe(RecipeSection):
+class DataRecipe(Section):
     """One source of pictures. Exactly one of `scenes`, `pictures` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
@@ -75,7 +76,7 @@ class ValidationRecipe(HeldOutRecipe):
     height: InputSide = 384
 
 
-class AugmentationRecipe(RecipeSection):
+class AugmentationRecipe(Section):
     """Random variations of a scene."""
 
     canvas: InputSide = Field(416, description="Side of the square training input in pixels")
@@ -100,7 +101,7 @@ class AugmentationRecipe(RecipeSection):
     jpeg_quality: int = Field(30, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class TeacherRecipe(RecipeSection):
+class TeacherRecipe(Section):
     """Another detector, for faces that are not annotated."""
 
     detector: Path = Field(description=A_DETECTOR)
@@ -112,14 +113,14 @@ class TeacherRecipe(RecipeSection):
     style: StyleRecipe = Field(StyleRecipe(), description="Conversion of its boxes to the style used for training")
 
 
-class DistillationRecipe(RecipeSection):
+class DistillationRecipe(Section):
     """Distillation from a detector with the same strides, in addition to the annotations."""
 
     model: Path = Field(description=A_DETECTOR)
     share: float = Field(1.0, gt=0.0, le=10.0, description="Weight relative to the loss of the annotations")
 
 
-class ScheduleRecipe(RecipeSection):
+class ScheduleRecipe(Section):
     """Duration and learning rate."""
 
     batch_size: int = Field(8, ge=1, le=512)
@@ -130,7 +131,7 @@ class ScheduleRecipe(RecipeSection):
     ema_momentum: float = Field(0.995, ge=0.0, lt=1.0, description="Momentum of the moving average of the weights")
 
 
-class FaceRecipe(RecipeSection):
+class FaceRecipe(Section):
     """One training run of the face detector."""
 
     name: RunName

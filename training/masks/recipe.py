@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edge_agent.config_file import Section
 from edge_agent.domain import LABELS, NO_FACE, Class, Label
-from training.recipe_file import Fraction, HeldOutRecipe, RecipeSection, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RunName
 
 
-class ModelRecipe(RecipeSection):
+class ModelRecipe(Section):
     """The network."""
 
     architecture: Literal["mobilenet_v2", "cnn"] = Field(
@@ -39,7 +40,7 @@ class ModelRecipe(RecipeSection):
 SCENES_KEYS = ("sources", "splits", "poses", "min_face_px", "corrections")
 
 
-class DataRecipe(RecipeSection):
+class DataRecipe(Section):
     """One source of faces. Exactly one of `scenes`, `folders`, `faces` and `empty`."""
 
     scenes: Path | None = Field(None, description="COCO file of annotated pictures")
@@ -101,7 +102,7 @@ class ValidationRecipe(HeldOutRecipe):
     min_face_px: float = Field(16.0, ge=0.0, description="Smaller annotated faces are ignored")
 
 
-class JitterRecipe(RecipeSection):
+class JitterRecipe(Section):
     """Variation of detector boxes and camera distance."""
 
     shift_fraction: float = Field(0.05, ge=0.0, le=0.3, description="Standard deviation of a box's position")
@@ -113,7 +114,7 @@ class JitterRecipe(RecipeSection):
     jpeg_quality: int = Field(35, ge=1, le=95, description="Lowest quality of that JPEG")
 
 
-class AugmentationRecipe(RecipeSection):
+class AugmentationRecipe(Section):
     """Random variations of a face."""
 
     rotation_degrees: float = Field(15.0, ge=0.0, le=180.0)
@@ -136,7 +137,7 @@ class AugmentationRecipe(RecipeSection):
     )
 
 
-class TeacherRecipe(RecipeSection):
+class TeacherRecipe(Section):
     """A larger model to distil from."""
 
     model: Path = Field(description="Its .keras file; labels and margin are read from the run.json beside it")
@@ -144,7 +145,7 @@ class TeacherRecipe(RecipeSection):
     temperature: float = Field(2.0, ge=1.0, le=20.0, description="Softens the teacher's output")
 
 
-class ScheduleRecipe(RecipeSection):
+class ScheduleRecipe(Section):
     """Duration and learning rate."""
 
     batch_size: int = Field(64, ge=2, le=4096)
@@ -169,7 +170,7 @@ class ScheduleRecipe(RecipeSection):
     label_smoothing: float = Field(0.02, ge=0.0, lt=0.5)
 
 
-class MaskRecipe(RecipeSection):
+class MaskRecipe(Section):
     """One training run of the mask classifier."""
 
     name: RunName

@@ -37,6 +37,11 @@ def test_folders_have_no_keys_of_annotations(key):
         DataRecipe(folders=Path("faces"), **key)
 
 
+def test_a_boolean_is_no_number():
+    with pytest.raises(ValidationError, match="not a number"):
+        DataRecipe(folders=Path("faces"), share=True)
+
+
 def test_finding_faces_needs_a_detector():
     with pytest.raises(ValidationError, match="detector: needed"):
         MaskRecipe(name="one", data=[{"folders": "faces", "detect_faces": True}])
