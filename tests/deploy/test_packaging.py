@@ -333,9 +333,11 @@ def run_maintainer_script(root: Path, script: str, *arguments: str) -> None:
 )
 def test_a_purge_keeps_what_belongs_to_the_fleet(tmp_path, beside, left):
     folder = tmp_path / "etc" / "maskwatch"
-    (folder / "credentials").mkdir(parents=True)
-    secrets = ["mqtt-password", "console-key", "display-token", "fleet-key"]
-    for name in ["config.yaml", "kiosk.env", *(f"credentials/{secret}" for secret in secrets), *beside]:
+    for subfolder in ("credentials", "models"):
+        (folder / subfolder).mkdir(parents=True)
+    secrets = ["mqtt-password", "console-key", "display-token", "webhook-secret", "fleet-key"]
+    own = ["config.yaml", "kiosk.env", "models/my-masks.tflite"]
+    for name in [*own, *(f"credentials/{secret}" for secret in secrets), *beside]:
         (folder / name).touch()
 
     run_maintainer_script(tmp_path, "postrm", "purge")
