@@ -32,6 +32,7 @@ MAX_ALERTS = 200
 MAX_DAYS = 366
 
 NO_ALERT = "no such alert; it may have expired"
+NO_PICTURE = "no such picture; crops.picture may exclude it, or it has been deleted"
 
 
 def _one_field(name: str, *, encoding: str, description: str) -> dict[str, Any]:
@@ -309,7 +310,7 @@ async def _picture(
     """Respond with a picture; an encrypted one is a download, because browsers cannot show it.
 
     Raises:
-        HTTPException: 404: there is none.
+        HTTPException: 404: there is no such alert, or it has no such picture.
     """
 
     def read() -> tuple[str, bytes]:
@@ -319,7 +320,7 @@ async def _picture(
                 return file.name, file.read_bytes()
         except OSError:
             pass
-        raise HTTPException(404, NO_ALERT)
+        raise HTTPException(404, NO_PICTURE)
 
     name, content = await context.worker.do(read)
     is_encrypted = name.endswith(".age")

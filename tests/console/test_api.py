@@ -190,7 +190,9 @@ def test_a_stored_scene_is_served_and_deleted_with_its_alert(console, client):
     assert [one["scene"] for one in client.get("/api/v1/alerts").json()["alerts"]] == ["there", "none"]
     assert (scene.content, scene.headers["content-type"]) == (b"a JPEG", "image/jpeg")
     assert saved.headers["content-disposition"] == f'attachment; filename="{alert_id}.scene.jpg"'
-    assert client.get(f"/api/v1/alerts/{plain}/scene").status_code == 404
+    missing, unknown = (client.get(f"/api/v1/alerts/{one}/scene") for one in (plain, UNKNOWN))
+    assert (missing.status_code, unknown.status_code) == (404, 404)
+    assert missing.json()["detail"] != unknown.json()["detail"]
     with console.client() as browser:
         assert f"/api/v1/alerts/{alert_id}/scene" in browser.get(f"/alerts/{alert_id}").text
         assert "The scene" not in browser.get(f"/alerts/{plain}").text
