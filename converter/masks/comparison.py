@@ -83,14 +83,15 @@ class Comparison:
     @property
     def loss(self) -> float:
         """Loss of accuracy as a fraction; 0 without known labels."""
-        before, after = self.source.accuracy(self.truths).value, self.converted.accuracy(self.truths).value
-        return 0.0 if before is None or after is None else before - after
+        before, after = self.source.accuracy(self.truths), self.converted.accuracy(self.truths)
+        # One division, because a difference of two may exceed the limit that it equals, as for 1 of 200 pictures.
+        return (before.hits - after.hits) / before.of if before.of else 0.0
 
     @property
     def unacceptable_loss(self) -> str:
         """Description of an unacceptable loss, of accuracy or, without known labels, of agreement; empty if none."""
         has_labels = self.source.accuracy(self.truths).of > 0
-        lost = self.loss if has_labels else 1 - self.agreement
+        lost = self.loss if has_labels else (self.pictures - self.same) / self.pictures
         if lost <= MAX_LOSS:
             return ""
         return f"accuracy drops by {lost:.1%}" if has_labels else f"{lost:.1%} of the predictions differ"

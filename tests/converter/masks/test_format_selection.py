@@ -10,7 +10,7 @@ import pytest
 
 from converter.errors import AccuracyError
 from converter.masks.comparison import Comparison, Predictions
-from converter.masks.format_selection import check_loss, convert_smallest
+from converter.masks.format_selection import MAX_BEST_LOSS, check_loss, convert_smallest
 from edge_agent.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,9 +34,22 @@ def converted(*, other: int, labelled: bool) -> Any:
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_more_than_five_percent_are_too_many(labelled):
-    check_loss(converted(other=4, labelled=labelled), [])
+    check_loss(converted(other=5, labelled=labelled), [])
     with pytest.raises(AccuracyError, match=r"6\.0%"):
         check_loss(converted(other=6, labelled=labelled), [])
+
+
+@pytest.mark.parametrize("hits", [2, 165, 200])
+def test_one_picture_of_two_hundred_is_half_a_point(hits):
+    labels: tuple[Label, ...] = ("with_mask", "without_mask")
+    scores = np.tile([0.1, 0.9], (200, 1))
+    scores[:hits] = [0.9, 0.1]
+    worse = scores.copy()
+    worse[0] = [0.1, 0.9]
+
+    comparison = Comparison(Predictions(labels, scores), Predictions(labels, worse), ("with_mask",) * 200)
+
+    assert comparison.loss == MAX_BEST_LOSS
 
 
 def all_alike(hits):
