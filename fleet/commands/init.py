@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = "init"
 SUMMARY = "create virtual host, queues, policies and database schema, and admit devices"
 EXAMPLE = "maskwatch-fleet init --devices devices.txt"
+MISTAKES_SHOWN = 20
+"""Invalid lines of a device file in an error message."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +43,7 @@ def run(config: FleetConfig, options: argparse.Namespace) -> int:
         json.dump(definitions(config), sys.stdout, indent=2)
         print()
         return 0
-    devices = _devices(options.devices)
-    for device in devices:
-        require_device_id(device)
+    devices = _devices(options.devices) if options.devices is not None else None
     management = Management(config.broker)
     lacks = differences(config, management)
     make(config, management)
@@ -57,17 +57,37 @@ def run(config: FleetConfig, options: argparse.Namespace) -> int:
         database.maintain(connection, retention_days=config.database.retention_days, when=now)
         name = connection.info.dbname
     print(f"PostgreSQL: database '{name}' {'was given' if is_new else 'holds'} schema {database.SCHEMA_VERSION}")
-    if devices:
+    if devices is not None:
         added = add_devices(config, management, devices)
         print(f"RabbitMQ: {len(set(devices))} devices are admitted, {added} of them now")
     return 0
 
 
-def _devices(file: Path | None) -> list[str]:
-    if file is None:
-        return []
+def _devices(file: Path) -> list[str]:
+    """The ids in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or has invalid ids; the message lists them with their lines.
+    """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read: {error}") from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; check --devices and who may read it") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not in UTF-8; save it as plain text in UTF-8, one id per line") from error
+    found: list[str] = []
+    mistakes: list[str] = []
+    for number, line in enumerate(lines, 1):
+        device = line.strip()
+        if not device or device.startswith("#"):
+            continue
+        try:
+            require_device_id(device)
+        except ConfigError as error:
+            mistakes.append(f"  line {number:<3} {error}")
+        found.append(device)
+    if mistakes:
+        more = len(mistakes) - MISTAKES_SHOWN
+        shown = [*mistakes[:MISTAKES_SHOWN], *([f"  and {more} more"] if more > 0 else [])]
+        raise ConfigError("\n".join([f"{file}:", *shown]))
+    return found

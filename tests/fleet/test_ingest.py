@@ -25,6 +25,7 @@ from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import offline, running
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
+from fleet.commands.init import MISTAKES_SHOWN
 from fleet.config import BrokerConfig
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, PICTURES, definitions, queues
 from fleet.doctor import examine
@@ -61,6 +62,19 @@ def config(rabbitmq: RabbitMq, connection: psycopg.Connection, conninfo: str) ->
         for name in (*queues(config), DEAD_LETTERS):
             channel.queue_purge(name)
     return config
+
+
+def options_of(config: FleetConfig) -> list[str]:
+    """Options of a command that make it use this configuration."""
+    broker = config.broker
+    values = {
+        "database.conninfo": config.database.conninfo,
+        "broker.hosts": f"[{broker.hosts[0]}]",
+        "broker.port": broker.port,
+        "broker.management_port": broker.management_port,
+        "broker.username": broker.username,
+    }
+    return [f"--set={key}={value}" for key, value in values.items()]
 
 
 def publish(config: FleetConfig, *sent: tuple[str, bytes]) -> None:
@@ -415,6 +429,46 @@ def test_init_with_an_invalid_id_creates_nothing(config: FleetConfig, tmp_path: 
 
     vhosts = Management(config.broker).get("vhosts")
     assert "nowhere" not in [one["name"] for one in vhosts]
+
+
+def test_every_invalid_line_of_a_device_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "devices.txt"
+    file.write_text("hall-1\r\n  # at the door\r\nhall 2\r\n\r\nhall.3\r\n")
+
+    assert main(["init", "--devices", str(file)]) == ConfigError.exit_code
+
+    assert re.findall(r"line +(\d+)", capsys.readouterr().err) == ["3", "5"]
+
+
+def test_of_a_device_file_full_of_errors_the_first_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "devices.txt"
+    file.write_text("hall 1\n" * 5000)
+
+    assert main(["init", "--devices", str(file)]) == ConfigError.exit_code
+
+    assert len(capsys.readouterr().err.splitlines()) == MISTAKES_SHOWN + 2
+
+
+def test_a_device_file_of_another_encoding_is_named_with_the_right_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "devices.txt"
+    file.write_text("hall-1\n", encoding="utf-16")
+
+    assert main(["init", "--devices", str(file)]) == ConfigError.exit_code
+
+    assert {str(file), "UTF-8"} <= set(re.split(r"[\s:;]+", capsys.readouterr().err))
+
+
+def test_init_reports_a_device_file_without_devices(
+    config: FleetConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "devices.txt"
+    file.write_text("# none yet\n")
+
+    assert main(["init", *options_of(config), "--devices", str(file)]) == 0
+
+    assert "0 devices" in capsys.readouterr().out
 
 
 def test_a_wrong_password_is_a_configuration_error(config: FleetConfig, tmp_path: Path):
