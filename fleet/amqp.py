@@ -53,7 +53,7 @@ def connect(config: BrokerConfig) -> BlockingConnection:
                 "broker.password_file"
             ) from error
         except (AMQPError, OSError) as error:
-            reason = _reason(error)
+            reason = describe_error(error)
             if NO_VIRTUAL_HOST.search(reason):
                 raise ConfigError(
                     f"{host}:{config.port}: RabbitMQ has no virtual host '{config.virtual_host}'; run "
@@ -63,8 +63,8 @@ def connect(config: BrokerConfig) -> BlockingConnection:
     raise UnavailableError(f"{problem}; check broker.hosts and broker.port, and whether RabbitMQ runs there")
 
 
-def _reason(error: BaseException) -> str:
-    """The root cause, which pika wraps in its own exceptions."""
+def describe_error(error: BaseException) -> str:
+    """The root cause, which pika wraps in its own exceptions, on one line."""
     found = error
     # Some of pika's exceptions store it only in an attribute.
     while isinstance(inner := getattr(found, "exception", None) or next(iter(found.args), None), BaseException):

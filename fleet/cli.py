@@ -7,9 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from pika.exceptions import AMQPError
+
 from edge_agent.command_line import add_command, run_command
+from edge_agent.errors import UnavailableError
 from edge_agent.foreign_text import SafeArgumentParser
 from edge_agent.host.systemd import log_handler
+from fleet import amqp, database
 from fleet.commands import dead_letters, doctor, ingest, init, notify, rollout, simulate, web
 from fleet.config import load
 
@@ -30,7 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         options = build_parser().parse_args(arguments)
-        return int(options.action(load(options.config, overrides=options.set), options))
+        config = load(options.config, overrides=options.set)
+        try:
+            return int(options.action(config, options))
+        except psycopg.Error as error:
+            raise UnavailableError(database.describe_error(error)) from error
+        except AMQPError as error:
+            raise UnavailableError(f"RabbitMQ: {amqp.describe_error(error)}; run 'maskwatch-fleet doctor'") from error
 
     return run_command(action, program=PROGRAM)
 

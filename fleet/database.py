@@ -178,6 +178,8 @@ def describe_error(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.DiskFull):
         # The original message names a different file each time.
         return "PostgreSQL: its disk is full; make room there"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"PostgreSQL: {one_line(error)}; the user in database.conninfo has to be the owner of the database"
     return f"PostgreSQL: {one_line(error)}"
 
 

@@ -222,9 +222,8 @@ class Worker:
             try:
                 self._database = database.open_database(self._config.database, application="maskwatch-fleet ingest")
             except (UnavailableError, psycopg.Error) as error:
-                self._log_problem(
-                    f"{error}; messages wait at the brokers" if isinstance(error, UnavailableError) else str(error)
-                )
+                problem = database.describe_error(error) if isinstance(error, psycopg.Error) else error
+                self._log_problem(f"{problem}; messages wait at the brokers")
                 self._wait_alive(broker)
         return self._database
 

@@ -48,7 +48,7 @@ def repeat(
                 connection = database.open_database(config, application=application)
             task(connection)
         except (UnavailableError, psycopg.Error) as error:
-            text = f"PostgreSQL: {database.one_line(error)}" if isinstance(error, psycopg.Error) else str(error)
+            text = database.describe_error(error) if isinstance(error, psycopg.Error) else str(error)
             if text != problem:
                 log.warning("%s", text)
             problem = text

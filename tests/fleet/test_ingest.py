@@ -26,7 +26,7 @@ from edge_agent.messages.status import offline, running
 from fleet import amqp, database, dead_letters
 from fleet.cli import main
 from fleet.commands.init import MISTAKES_SHOWN
-from fleet.config import BrokerConfig
+from fleet.config import BrokerConfig, DatabaseConfig
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, PICTURES, definitions, queues
 from fleet.doctor import examine
 from fleet.ingest import Worker
@@ -62,6 +62,15 @@ def config(rabbitmq: RabbitMq, connection: psycopg.Connection, conninfo: str) ->
         for name in (*queues(config), DEAD_LETTERS):
             channel.queue_purge(name)
     return config
+
+
+@pytest.fixture
+def stranger(config: FleetConfig, connection: psycopg.Connection) -> Iterator[FleetConfig]:
+    """The same fleet, with a user of the database who has no privileges."""
+    connection.execute("create role stranger login")
+    conninfo = config.database.conninfo.replace("user=fleet", "user=stranger")
+    yield config.model_copy(update={"database": DatabaseConfig(conninfo=conninfo)})
+    connection.execute("drop role stranger")
 
 
 def options_of(config: FleetConfig) -> list[str]:
@@ -469,6 +478,35 @@ def test_init_reports_a_device_file_without_devices(
     assert main(["init", *options_of(config), "--devices", str(file)]) == 0
 
     assert "0 devices" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--replay"]])
+def test_a_missing_queue_of_dead_letters_is_one_message(
+    config: FleetConfig, capsys: pytest.CaptureFixture[str], options: list[str]
+):
+    Management(config.broker).delete(f"queues/{{vhost}}/{DEAD_LETTERS}")
+
+    assert main(["dead-letters", *options_of(config), *options]) == UnavailableError.exit_code
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert DEAD_LETTERS in line
+
+
+@pytest.mark.parametrize("command", [["init"], ["web", "--user", "ann"], ["dead-letters", "--replay"]])
+def test_a_database_user_without_privileges_is_one_message(
+    config: FleetConfig, stranger: FleetConfig, capsys: pytest.CaptureFixture[str], command: list[str]
+):
+    assert main([*command, *options_of(stranger)]) == UnavailableError.exit_code
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "database.conninfo" in line
+
+
+def test_a_worker_without_privileges_names_the_database(
+    config: FleetConfig, stranger: FleetConfig, caplog: pytest.LogCaptureFixture
+):
+    with Ingesting(stranger):
+        eventually(lambda: "PostgreSQL: " in caplog.text)
 
 
 def test_a_wrong_password_is_a_configuration_error(config: FleetConfig, tmp_path: Path):
