@@ -29,7 +29,7 @@ FEED_SECONDS = 5.0
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add --user and --role."""
     parser.add_argument("--user", metavar="NAME", help="only add or change this user; prompts for the password")
-    parser.add_argument("--role", choices=ROLES, default="viewer", help="role of the user (default: viewer)")
+    parser.add_argument("--role", choices=ROLES, help="role of the user (default: the present one, or viewer)")
 
 
 def run(config: FleetConfig, options: argparse.Namespace) -> int:

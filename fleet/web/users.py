@@ -22,8 +22,8 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
 MAX_NAME_CHARACTERS = 100
 
 
-def set_user(connection: Connection, name: str, role: Role, password: str) -> None:
-    """Add a user, or change the role and password of one.
+def set_user(connection: Connection, name: str, role: Role | None, password: str) -> None:
+    """Add a user, or change the role and password of one. Without a role a user keeps theirs; a new one is a viewer.
 
     Raises:
         ConfigError: the name is invalid, or the password too short.
@@ -36,9 +36,10 @@ def set_user(connection: Connection, name: str, role: Role, password: str) -> No
     row = connection.execute("select password_salt from users where name = %s", [name]).fetchone()
     salt = row[0] if row else secrets.token_bytes(SALT_BYTES)
     connection.execute(
-        "insert into users values (%s, %s, %s, %s) on conflict (name) do update set role = excluded.role, "
+        "insert into users as u values (%(name)s, coalesce(%(role)s, 'viewer'), %(salt)s, %(hash)s) "
+        "on conflict (name) do update set role = coalesce(%(role)s, u.role), "
         "password_salt = excluded.password_salt, password_hash = excluded.password_hash",
-        [name, role, salt, _hashed(password, salt)],
+        {"name": name, "role": role, "salt": salt, "hash": _hashed(password, salt)},
     )
 
 

@@ -24,6 +24,7 @@ from edge_agent.console.limits import FREE_FAILURES
 from edge_agent.errors import ConfigError
 from edge_agent.messages.status import running
 from fleet import database
+from fleet.cli import main
 from fleet.commands.web import run
 from fleet.config import DatabaseConfig, FleetConfig
 from fleet.messages import Picture
@@ -31,7 +32,7 @@ from fleet.store import store
 from fleet.web.app import build
 from fleet.web.auth import FleetAuth
 from fleet.web.queries import A_PAGE, DEVICES_A_PAGE, AlertFilter, alerts_statement
-from fleet.web.users import ROLES, set_user, user_of
+from fleet.web.users import ROLES, current_role, set_user, user_of
 from tests.fleet.samples import BOOT, alert, counts, now, resolved, telemetry
 from tests.mosquitto import free_port
 
@@ -597,6 +598,18 @@ def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
     assert role_of("ann", PASSWORD) is None
     assert role_of("ann", "another password") == "viewer"
     assert role_of("unknown", PASSWORD) is None
+
+
+def test_a_new_password_keeps_the_role(conninfo: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch):
+    set_user(connection, "ann", "admin", PASSWORD)
+
+    for name in ("ann", "ben"):
+        monkeypatch.setattr("sys.stdin", io.StringIO("another password\n"))
+        assert main(["web", "--set", f"database.conninfo={conninfo}", "--user", name]) == 0
+
+    assert [current_role(connection, name) for name in ("ann", "ben")] == ["admin", "viewer"]
+    assert user_of(connection, "ann", "another password")
+    connection.execute("delete from users where name in ('ann', 'ben')")
 
 
 def test_ctrl_d_instead_of_a_password_adds_no_user(conninfo: str, monkeypatch: pytest.MonkeyPatch):
