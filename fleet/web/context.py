@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from edge_agent.console.parameters import Moment, Parameters
-from fleet.web.queries import Name  # noqa: TC001  (pydantic reads it)
+from edge_agent.console.parameters import Parameters
+from fleet.web.queries import Name, UtcMoment  # noqa: TC001  (pydantic reads it)
 from fleet.web.users import ROLES, Role, current_role, is_current
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_agent.console.sessions import User
 
 COUNTED_DAYS = 7
-FIRST_MOMENT = datetime.min  # noqa: DTZ901  (in the zone of the query)
+FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _connection(request: Request) -> Iterator[psycopg.Connection]:
@@ -85,8 +85,8 @@ class CountsQuery(Parameters):
     """Hours to show; by default the last seven days."""
 
     site: Name = ""
-    since: Moment = None
-    until: Moment = None
+    since: UtcMoment = None
+    until: UtcMoment = None
 
 
 class DevicesQuery(Parameters):
@@ -111,5 +111,5 @@ def hours(query: CountsQuery) -> dict[str, Any]:
     """Convert into parameters of the database."""
     until = query.until or datetime.now(timezone.utc)
     # At the beginning of the calendar there are no earlier days.
-    since = query.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT.replace(tzinfo=until.tzinfo))
+    since = query.since or until - min(timedelta(days=COUNTED_DAYS), until - FIRST_MOMENT)
     return {"site": query.site, "since": since, "until": until}

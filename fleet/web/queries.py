@@ -6,6 +6,7 @@ partitions before and after.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from psycopg import sql
@@ -17,7 +18,6 @@ from edge_agent.messages.message import Uuid7  # noqa: TC001  (pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from psycopg import Connection
 
@@ -103,7 +103,18 @@ def clean(text: str) -> str:
     return text.replace("\0", "")
 
 
+def _in_utc(when: datetime | None) -> datetime | None:
+    if when is None:
+        return None
+    try:
+        return when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError("not a time of the years 1 to 9999 in UTC") from error
+
+
 Name = Annotated[str, AfterValidator(clean)]
+UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
+"""A time in UTC, also if it names no zone."""
 
 
 class AlertFilter(Parameters):
@@ -113,8 +124,8 @@ class AlertFilter(Parameters):
     device: Name = ""
     label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
-    since: Moment = None
-    until: Moment = None
+    since: UtcMoment = None
+    until: UtcMoment = None
     before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
 
 

@@ -376,6 +376,27 @@ async def test_all_counts_of_many_sites_are_shown(
     assert len({row["site"] for row in first if row["begins"] == first[-1]["begins"]}) == 20
 
 
+@pytest.mark.parametrize("path", ["/alerts", "/counts"])
+async def test_a_time_with_a_zone_is_shown_in_utc(browser: httpx.AsyncClient, path: str):
+    await log_in(browser, "viewer")
+
+    shown = await browser.get(path, params={"since": "2026-03-01T01:00:30+05:00"})
+    impossible = await browser.get(path, params={"until": "0001-01-01T00:00+05:00"})
+
+    assert re.findall(r"2026-0\d-\d\d.\d\d:\d\d", shown.text) == [
+        "2026-02-28T20:00" if path == "/alerts" else "2026-02-28 20:00"
+    ]
+    assert impossible.status_code == 422
+
+
+async def test_a_search_that_is_shown_is_the_one_that_was_made(browser: httpx.AsyncClient):
+    await log_in(browser, "viewer")
+
+    text = (await browser.get("/alerts", params={"since": "0987-03-01T01:00:30Z"})).text
+
+    assert re.findall(r'name="since"[^>]* value="(.*?)"', text) == ["0987-03-01T01:00:30"]
+
+
 async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
     (with_picture,) = connection.execute("select alert::text from pictures").fetchone() or ("",)
