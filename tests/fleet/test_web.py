@@ -397,6 +397,24 @@ async def test_a_search_that_is_shown_is_the_one_that_was_made(browser: httpx.As
     assert re.findall(r'name="since"[^>]* value="(.*?)"', text) == ["0987-03-01T01:00:30"]
 
 
+@pytest.mark.parametrize("path", ["/", "/alerts", "/counts"])
+async def test_a_site_without_devices_stays_selected(
+    browser: httpx.AsyncClient, connection: psycopg.Connection, path: str
+):
+    fill(connection)
+    await log_in(browser, "viewer")
+
+    gone = (await browser.get(path, params={"site": "old <b>  hall"})).text
+    there = (await browser.get(path, params={"site": "hall"})).text
+
+    assert re.findall(r'<option value="([^"]*)" selected>', gone) == ["old &lt;b&gt;  hall"]
+    assert re.findall(r'<option value="([^"]*)"( selected)?>', there)[:3] == [
+        ("", ""),
+        ("hall", " selected"),
+        ("yard", ""),
+    ]
+
+
 async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
     (with_picture,) = connection.execute("select alert::text from pictures").fetchone() or ("",)
