@@ -71,7 +71,8 @@ group by day order by day desc
 ONE_ALERT = """
 select a.id::text, a.device, a.site, a.camera, a.label, a.happened, a.received, a.historical, a.message, a.review,
     a.reviewed_by, a.reviewed, r.reason as resolved, r.duration_seconds,
-    exists (select from pictures p where p.alert = a.id) as has_picture
+    exists (select from pictures p where p.alert = a.id) as has_picture,
+    (select substring(p.picture for 2) <> '\\xffd8' from pictures p where p.alert = a.id) as is_encrypted
 from alerts a left join resolutions r on r.alert = a.id
 where a.id = %s::uuid
 """
@@ -145,7 +146,8 @@ def alerts_statement(wanted: AlertFilter) -> tuple[sql.Composed, dict[str, Any]]
     text = sql.SQL(
         "select a.id::text, a.device, a.site, a.camera, a.label, a.happened, a.historical, a.review, "
         "(a.message ->> 'score')::float8 as score, "
-        "exists (select from pictures p where p.alert = a.id) as has_picture "
+        "exists (select from pictures p where p.alert = a.id) as has_picture, "
+        "(select substring(p.picture for 2) <> '\\xffd8' from pictures p where p.alert = a.id) as is_encrypted "
         "from alerts a {} {} order by a.id desc limit %(limit)s"
     ).format(sql.SQL("where" if asked else ""), sql.SQL(" and ").join(asked))
     return text, wanted.model_dump()

@@ -415,6 +415,19 @@ async def test_a_site_without_devices_stays_selected(
     ]
 
 
+async def test_an_encrypted_picture_is_a_download(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    shown, sealed = alert("hall-1"), alert("hall-2")
+    with connection.transaction():
+        pictures = [Picture("hall-1", shown.id, JPEG), Picture("hall-2", sealed.id, b"age-encryption.org/v1")]
+        store(connection, [shown, sealed, *pictures], site_of=FleetConfig().site_of)
+    await log_in(browser, "viewer")
+
+    pages = [(await browser.get(path)).text for path in ("/alerts", f"/alerts/{shown.id}", f"/alerts/{sealed.id}")]
+
+    assert [re.findall(r'<img src="/api/v1/alerts/(.*?)/crop"', page) for page in pages] == [[shown.id], [shown.id], []]
+    assert [f'download="{sealed.id}.jpg.age"' in page for page in pages] == [False, False, True]
+
+
 async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
     (with_picture,) = connection.execute("select alert::text from pictures").fetchone() or ("",)
