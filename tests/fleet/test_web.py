@@ -428,6 +428,14 @@ async def test_an_encrypted_picture_is_a_download(browser: httpx.AsyncClient, co
     assert [f'download="{sealed.id}.jpg.age"' in page for page in pages] == [False, False, True]
 
 
+async def test_the_summary_of_an_empty_fleet_begins_with_a_number(browser: httpx.AsyncClient):
+    await log_in(browser, "viewer")
+
+    (summary,) = re.findall(r"<h1>Devices</h1>\s*<p[^>]*>(.*?)</p>", (await browser.get("/")).text)
+
+    assert summary[0] == "0"
+
+
 async def test_one_alert_shows_its_end_and_its_picture(program: httpx.AsyncClient, connection: psycopg.Connection):
     fill(connection)
     (with_picture,) = connection.execute("select alert::text from pictures").fetchone() or ("",)
