@@ -13,7 +13,7 @@ import re
 import shlex
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -713,6 +713,9 @@ def is_loopback(host: str) -> bool:
 
 class ConsoleConfig(Section):
     """Web console and API (edge-agent console); pip install 'maskwatch[console]'."""
+
+    section: ClassVar[str] = "console"
+    """The section that messages name; the pages of a fleet have their own."""
 
     host: Host = Field(
         "127.0.0.1",

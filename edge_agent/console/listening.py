@@ -29,7 +29,7 @@ def listen(config: ConsoleConfig) -> list[socket.socket]:
         # Without the address, which create_server() adds.
         reason = str(error.strerror).partition(" (while ")[0]
         raise UnavailableError(
-            f"{config.host} port {config.port}: {reason}; check console.host and console.port",
+            f"{config.host} port {config.port}: {reason}; check {config.section}.host and {config.section}.port",
             fix=f"ss -tlnp 'sport = :{config.port}'",
         ) from error
 
@@ -72,7 +72,8 @@ def open_tls(config: ConsoleConfig) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{config.cert_file}, {config.key_file}: cannot be used for https: {_reason(error)}; check "
-            "console.cert_file and console.key_file (PEM, the key without a passphrase) and who may read them",
+            f"{config.section}.cert_file and {config.section}.key_file (PEM, the key without a passphrase) and who may "
+            "read them",
             fix=f"openssl x509 -in {shlex.quote(str(config.cert_file))} -noout -text",
         ) from error
     return context

@@ -77,7 +77,7 @@ async def serve(app: ASGIApp, config: ConsoleConfig, *, end: asyncio.Event, list
     )
     server = _Uvicorn(settings, listen(config), tls=tls, viewers=config.max_viewers)
     work = asyncio.ensure_future(server.serve())
-    log.info("console: %s", config.url)
+    log.info("%s: %s", config.section, config.url)
     listening()
     await end.wait()
     server.should_exit = True

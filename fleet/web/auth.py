@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from fleet.config import WebConfig
 
 
+class _PagesConfig(ConsoleConfig):
+    section: ClassVar[str] = "web"
+
+
 def console_config(config: WebConfig) -> ConsoleConfig:
     """Settings for the console's components. Any address is allowed, as every user has to log in."""
-    return ConsoleConfig.model_construct(**config.model_dump(exclude={"token_file", "silent_seconds"}))
+    return _PagesConfig.model_construct(**config.model_dump(exclude={"token_file", "silent_seconds"}))
 
 
 class FleetAuth(Auth):

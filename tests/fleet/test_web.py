@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from psycopg import sql
 from edge_agent.config.model import ConsoleConfig
 from edge_agent.console import server
 from edge_agent.console.limits import FREE_FAILURES
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import running
 from fleet import database
 from fleet.cli import main
@@ -658,6 +659,23 @@ def test_only_the_current_password_is_accepted(connection: psycopg.Connection):
     assert role_of("ann", PASSWORD) is None
     assert role_of("ann", "another password") == "viewer"
     assert role_of("unknown", PASSWORD) is None
+
+
+@pytest.mark.parametrize("key", ["port", "cert_file"])
+def test_an_address_that_cannot_be_served_is_named_with_the_keys_of_the_fleet(
+    conninfo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+):
+    file = tmp_path / "no certificate"
+    file.write_text("none")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = {
+            "port": [f"web.port={taken.getsockname()[1]}"],
+            "cert_file": [f"web.cert_file={file}", f"web.key_file={file}"],
+        }
+        sets = [f"--set={text}" for text in (f"database.conninfo={conninfo}", *options[key])]
+        assert main(["web", *sets]) in (ConfigError.exit_code, UnavailableError.exit_code)
+
+    assert f"web.{key}" in capsys.readouterr().err
 
 
 def test_a_new_password_keeps_the_role(conninfo: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch):
