@@ -47,7 +47,8 @@ def build(config: FleetConfig, pool: ConnectionPool, auth: FleetAuth) -> ASGIApp
             "moment": lambda when: f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC",
             "ago": _ago,
         },
-        handlers={psycopg.OperationalError: _handle_unavailable},
+        # After a failover, connections may be to a server that is a standby now.
+        handlers=dict.fromkeys((psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction), _handle_unavailable),
         folder=HERE,
     )
     app.state.pool, app.state.silent_seconds = pool, config.web.silent_seconds

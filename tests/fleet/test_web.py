@@ -594,6 +594,23 @@ async def test_a_missing_database_is_reported(program: httpx.AsyncClient, postgr
     assert (await program.get("/health")).status_code == 200
 
 
+async def test_a_review_is_refused_for_now_by_a_standby(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    newest = fill(connection)[0]
+    await log_in(browser, "operator")
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("alter database {} set default_transaction_read_only = on").format(name))
+    try:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        answer = await browser.put(f"/api/v1/alerts/{newest}/review", json={"review": "with_mask"})
+    finally:
+        connection.execute(sql.SQL("alter database {} reset default_transaction_read_only").format(name))
+
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+
+
 async def test_a_connection_that_a_restart_of_the_database_has_ended_is_replaced(
     program: httpx.AsyncClient, connection: psycopg.Connection
 ):
