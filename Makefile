@@ -21,9 +21,9 @@ SOURCE ?=
 CONFIG ?=
 # Tests to run: make tests TESTS=tests/vision
 TESTS ?= tests
-# Test files are distributed to free workers in the order of tests/conftest.py. There are three more workers than cores,
+# Test files are distributed to free workers in the order of tests/conftest.py. There are two more workers than cores,
 # because many tests wait for brokers and cameras. Sequentially: make tests WORKERS=0
-WORKERS ?= $(shell echo $$(($$(nproc) + 3)))
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 PYTEST_WORKERS := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests of `make check`: without a broker, a camera, a browser or TensorFlow, and without long simulations.
 FAST_TESTS := tests/alerts tests/config tests/decision/test_rules.py tests/decision/test_sequential_test.py \

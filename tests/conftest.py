@@ -27,7 +27,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 COMPUTING = ("converter", "scenes", "training")
 """Packages with long test files that use the CPU all the time."""
-WAITING = ("console", "fleet", "hostile", "journeys")
+WAITING = ("camera", "console", "fleet", "hostile", "journeys", "mqtt")
 """Packages with long test files that often wait for a broker, a browser or a camera."""
 
 # The duration of an example is meaningless on a shared machine.
