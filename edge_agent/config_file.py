@@ -163,7 +163,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _reject_boolean_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         """Reject `on` or `yes` in place of a number: YAML reads them as true, which would be 1."""
         if isinstance(value, bool) and _is_numeric(cls.model_fields[info.field_name or ""].annotation):
             text = str(value).lower()

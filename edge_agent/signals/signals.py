@@ -40,7 +40,7 @@ class _Shown:
 
     seen_at: float
     since: float
-    """Of the signal, whoever the person is."""
+    """Of the signal; it may have passed from one person to another."""
     person: tuple[SignalName, int] | None = None
     signalled: set[tuple[SignalName, int]] = field(default_factory=set)
     """The people in view who have had their signal."""

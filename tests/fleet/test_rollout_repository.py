@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socketserver
-import threading
 import time
-from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -19,6 +16,7 @@ from edge_agent.messages.rollout import ASSIGNMENTS, STAGES, Progress
 from edge_agent.rollout import repository as client
 from fleet.rollout.keys import make_key, read_public_key, read_signer
 from fleet.rollout.repository import ONLINE_DAYS, Repository
+from tests.answering import answering
 from tests.fleet.samples import now
 
 
@@ -370,24 +368,6 @@ def test_daily_renewal_removes_old_metadata_files(fleet):
     assert [name.partition(".")[2] for name in names].count("snapshot.json") == 2
     assert [name.partition(".")[2] for name in names].count("stages.json") == 2
     assert fleet.device().stages().groups["default"].number == 1
-
-
-@contextmanager
-def answering(answer, *, pause_seconds=0.0):
-    """A server that answers each request with these bytes, part by part; yields its URL."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(65536)
-            with suppress(OSError):
-                for part in answer:
-                    self.request.sendall(part)
-                    time.sleep(pause_seconds)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import socket
-import socketserver
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from edge_agent.webhooks import delivery as delivery_module
 from edge_agent.webhooks import post as post_module
 from edge_agent.webhooks.delivery import WebhookDelivery
 from edge_agent.webhooks.post import addresses_of, post, read_secret
+from tests.answering import answering
 from tests.mqtt.samples import BOOT_ID, eventually, put
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -233,30 +233,12 @@ def test_all_addresses_of_a_name_are_tried(receiver, monkeypatch):
     assert receiver.taken == ["1"]
 
 
-@contextmanager
-def answering(*parts, pause_seconds=0.05):
-    """A server that answers each request with these bytes, part by part; yields its URL."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(65536)
-            with suppress(OSError):
-                for part in parts:
-                    self.request.sendall(part)
-                    time.sleep(pause_seconds)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/hook"
-        server.shutdown()
-
-
 @pytest.mark.parametrize(
     "parts", [[b"HTTP/1.1 200 OK\r\nX: ", *[b"a"] * 100], [b"HTTP/1.1 100 Continue\r\n\r\n"] * 100]
 )
 def test_an_answer_that_never_ends_counts_as_none(monkeypatch, parts):
     monkeypatch.setattr(post_module, "TIMEOUT_SECONDS", 0.5)
-    with answering(*parts) as url:
+    with answering(parts, pause_seconds=0.05) as url:
         began_at = time.monotonic()
         with pytest.raises(UnavailableError):
             post(url, b"{}", {})
@@ -265,7 +247,7 @@ def test_an_answer_that_never_ends_counts_as_none(monkeypatch, parts):
 
 
 def test_an_answer_that_is_not_http_is_not_repeated():
-    with answering(b"\x1b[2J secret\r\n") as url, pytest.raises(UnavailableError) as failed:
+    with answering([b"\x1b[2J secret\r\n"]) as url, pytest.raises(UnavailableError) as failed:
         post(url, b"{}", {})
 
     assert "secret" not in str(failed.value)

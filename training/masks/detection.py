@@ -61,7 +61,7 @@ def _random_parts(image: Image) -> list[Box]:
     random = np.random.default_rng(zlib.crc32(image.tobytes()))
     sides = np.exp(random.uniform(np.log(min(MIN_PART_PX, largest)), np.log(largest), PARTS_PER_PICTURE)).tolist()
     corners = [(random.uniform(0, width - side), random.uniform(0, height - side), side) for side in sides]
-    return [Box(left, top, left + side, top + side) for left, top, side in corners]
+    return _largest_first(Box(left, top, left + side, top + side) for left, top, side in corners)
 
 
 RANDOM_PARTS = Detector("random parts", _random_parts)
