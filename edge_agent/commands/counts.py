@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.alerts.people import as_csv, grouped, values_of
 from edge_agent.commands.options import accept_json, add_command, configured, day, print_json, stored_history
 from edge_agent.domain import COUNTED_AS
+from edge_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     config = configured(options)
     last = options.until or datetime.now().astimezone().date()
     first = options.since or last - timedelta(days=DEFAULT_DAYS - 1)
+    if options.until and first > last:
+        raise ConfigError(f"--since {first} is later than --until {last}: exchange them")
     rows = stored_history(config).people(camera=options.camera or "", first=first, last=options.until)
     counted = grouped(rows, options.by)
     if options.json:

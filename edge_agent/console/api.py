@@ -19,7 +19,7 @@ from edge_agent.bridge.protocol import DeviceStatus
 from edge_agent.console import schemas
 from edge_agent.console.alert_view import ALERT_ID_PATTERN, alert_as_json, alert_in_detail
 from edge_agent.console.context import Context, Current, check_camera
-from edge_agent.console.parameters import Day, LocalMoment, Parameters
+from edge_agent.console.parameters import NOT_BEFORE_SINCE, Day, LocalMoment, Parameters
 from edge_agent.console.responses import bytes_of, problem
 from edge_agent.domain import Label
 from edge_agent.messages.command import MAX_REQUEST_BYTES, REQUESTS
@@ -75,7 +75,7 @@ class AlertQuery(_Camera):
     label: Label | Literal[""] = Field("", description="Only this label; empty: all")
     day: Day = Field("", description="Only this day, such as 2026-03-01")
     since: LocalMoment = Field(None, description="From this time on")
-    until: LocalMoment = Field(None, description="Before this time")
+    until: Annotated[LocalMoment, NOT_BEFORE_SINCE] = Field(None, description="Before this time")
     review: Review | Literal["unreviewed"] = Field("", description="Only with this review; empty: all")
     before: str = Field("", pattern=rf"{ALERT_ID_PATTERN}|^$", description="Older than this alert")
     limit: int = Field(50, ge=1, le=MAX_ALERTS, description="Maximum number of alerts")

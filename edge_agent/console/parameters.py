@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from edge_agent.alerts.people import parse_day
 
@@ -31,6 +31,13 @@ def _in_range(when: datetime | None) -> datetime | None:
     return when.astimezone()
 
 
+def _not_before_since(until: datetime | None, fields: ValidationInfo) -> datetime | None:
+    since = fields.data.get("since")
+    if since and until and until < since:
+        raise ValueError("is earlier than since")
+    return until
+
+
 def _day(text: str) -> str:
     return parse_day(text).isoformat() if text else ""
 
@@ -41,5 +48,7 @@ Moment = Annotated[
 """A time, naive if it names no zone; empty: None."""
 LocalMoment = Annotated[Moment, AfterValidator(_in_range)]
 """A time, aware; without a zone it is in that of the device."""
+NOT_BEFORE_SINCE = AfterValidator(_not_before_since)
+"""Of the field `until` that follows a field `since`; a range may be empty, as the rest of one read page by page."""
 Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$"), AfterValidator(_day)]
 """YYYY-MM-DD, or empty."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from edge_agent.console.parameters import Parameters
+from edge_agent.console.parameters import NOT_BEFORE_SINCE, Parameters
 from fleet.web.queries import Name, UtcMoment  # noqa: TC001  (pydantic reads it)
 from fleet.web.users import ROLES, Role, current_role, is_current
 
@@ -86,7 +86,7 @@ class CountsQuery(Parameters):
 
     site: Name = ""
     since: UtcMoment = None
-    until: UtcMoment = None
+    until: Annotated[UtcMoment, NOT_BEFORE_SINCE] = None
 
 
 class DevicesQuery(Parameters):

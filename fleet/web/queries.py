@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from pydantic import AfterValidator, Field
 
-from edge_agent.console.parameters import Moment, Parameters
+from edge_agent.console.parameters import NOT_BEFORE_SINCE, Moment, Parameters
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (pydantic reads it)
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class AlertFilter(Parameters):
     label: Literal["without_mask", "mask_worn_incorrectly", ""] = ""
     review: Literal["without_mask", "mask_worn_incorrectly", "with_mask", "no_face", "unreviewed", ""] = ""
     since: UtcMoment = None
-    until: UtcMoment = None
+    until: Annotated[UtcMoment, NOT_BEFORE_SINCE] = None
     before: Uuid7 | Literal[""] = Field("", description="The last id of the page before")
 
 

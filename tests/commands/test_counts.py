@@ -11,6 +11,7 @@ import pytest
 from edge_agent.alerts.store import AlertStore
 from edge_agent.cli import build_parser
 from edge_agent.domain import Person
+from edge_agent.errors import ConfigError
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 
@@ -71,3 +72,8 @@ def test_a_day_out_of_range_is_rejected(counts, day):
     for option in ("--since", "--until"):
         with pytest.raises(SystemExit):
             counts(option, day)
+
+
+def test_a_period_that_ends_before_it_begins_is_rejected(counts):
+    with pytest.raises(ConfigError, match=r"--since .* --until "):
+        counts("--since", "2026-03-03", "--until", "2026-03-02", "--csv")

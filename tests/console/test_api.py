@@ -125,6 +125,7 @@ def test_alerts_of_a_range_of_time_are_listed(console, client):
         *(f"alerts?limit={limit}" for limit in ("0", "201", "many", "1e1")),
         *(f"{path}?last={days}" for path in ("days", "counts") for days in ("0", "367", "-1", "all")),
         "alerts?sinse=2026-03-01",
+        "alerts?since=2026-03-02T00:00Z&until=2026-03-02T00:30%2B02:00",
         "days?day=2026-03-01",
         "counts?label=with_mask",
     ],

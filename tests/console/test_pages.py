@@ -78,6 +78,7 @@ def test_values_of_an_alert_are_escaped(console, client):
         "since=noon",
         "since=0001-01-01T00:00",
         "until=9999-12-31T23:59",
+        "since=2026-03-02&until=2026-03-01",
     ],
 )
 def test_invalid_query_parameters_give_a_page(console, client, query):

@@ -309,6 +309,18 @@ async def test_an_invalid_time_is_rejected_with_one_reason(program: httpx.AsyncC
     assert ";" not in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/alerts", "/api/v1/counts", "/alerts", "/counts"])
+async def test_a_range_that_ends_before_it_begins_is_rejected(browser: httpx.AsyncClient, path: str):
+    await log_in(browser, "viewer")
+
+    async def status(since: str, until: str) -> int:
+        return (await browser.get(path, params={"since": since, "until": until})).status_code
+
+    assert await status("2026-03-02T00:00Z", "2026-03-02T00:30+02:00") == 422
+    # The rest of a range whose last hour has been read.
+    assert await status("2026-03-02T00:00Z", "2026-03-02T00:00Z") == 200
+
+
 @pytest.mark.parametrize(
     "query", ["alerts?day=2026-03-01", "alerts?sit=hall", "counts?label=", "devices?device=hall-1"]
 )
