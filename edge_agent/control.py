@@ -230,7 +230,7 @@ class Control:
         return SnapshotResult(
             camera=camera,
             id=picture_id,
-            file=kept.file,
+            file=kept.file if self._config.mqtt.publish_crop_paths else Path(kept.file).name,
             sha256=kept.sha256,
             bytes=kept.bytes,
             taken=frame.taken_when,

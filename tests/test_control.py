@@ -163,7 +163,7 @@ def test_all_faces_in_a_snapshot_are_hidden(device):
 
     result = device.command("snapshot")["result"]
 
-    shown = read_picture(Path(result["file"]))
+    shown = read_picture(device.folder / "crops" / result["file"])
     assert shown.shape == frame.image.shape
     assert np.abs(shown[42:58, 42:58].astype(int) - frame.image[42:58, 42:58]).mean() > 5
     assert np.abs(shown[80:, 150:].astype(int) - frame.image[80:, 150:]).mean() < 5
@@ -190,10 +190,21 @@ def test_a_snapshot_is_published_where_pictures_may_leave_the_device(tmp_path):
 
     picture = device.publisher.published[0]
     assert picture.topic == f"maskwatch/lobby/snapshots/{result['id']}"
-    assert picture.payload == Path(result["file"]).read_bytes()
+    assert picture.payload == (tmp_path / "crops" / result["file"]).read_bytes()
     assert picture.content_type == "image/jpeg"
     assert not picture.retain
     assert result["published"] is True
+
+
+@pytest.mark.parametrize("has_path", [True, False])
+def test_a_snapshot_is_named_as_the_picture_of_an_alert(tmp_path, has_path):
+    device = Device(tmp_path, mqtt={"publish_crop_paths": has_path})
+    device.see()
+
+    result = device.command("snapshot")["result"]
+
+    name = f"{result['id']}.jpg"
+    assert result["file"] == (str(tmp_path / "crops" / name) if has_path else name)
 
 
 @pytest.mark.parametrize("age_seconds", [None, 11.0])

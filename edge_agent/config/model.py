@@ -563,7 +563,8 @@ class MqttConfig(Section):
     )
     publish_crops: bool = Field(False, description="Also publish each crop as JPEG under .../crops/<alert id>")
     publish_crop_paths: bool = Field(
-        False, description="Publish crop.file as an absolute path on this device instead of a name in crops.dir"
+        False,
+        description="Publish the file of a crop or snapshot as an absolute path on this device instead of its name",
     )
     messages_per_second: float = Field(
         20.0, ge=0.1, le=10_000.0, description="Rate limit for the backlog after an outage"

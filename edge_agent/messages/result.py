@@ -36,7 +36,10 @@ class SnapshotResult(Part):
 
     camera: Name
     id: Uuid7 = Field(description="Id in the topic of the picture")
-    file: Name = Field(description="Absolute path on the device")
+    file: Name = Field(
+        description="Name in the folder snapshots of crops.dir, or absolute path if mqtt.publish_crop_paths is set; "
+        "ends in .age if encrypted"
+    )
     sha256: Sha256
     bytes: int = Field(ge=1)
     taken: Timestamp
