@@ -194,7 +194,7 @@ def check_webhook(webhook: WebhookConfig, *, number: int) -> str:
         read_secret(webhook.secret_file, key=f"webhooks.{number}.secret_file")
     address, *_ = addresses_of(urlsplit(webhook.url).hostname or "", port_of(webhook.url))
     signed = "unsigned" if webhook.secret_file is None else "signed"
-    return f"{webhook.name}: at {address}; {', '.join(webhook.events)}, {signed}"
+    return f"{address}; {', '.join(webhook.events)}, {signed}"
 
 
 def check_rollout(config: Config) -> str | Finding:

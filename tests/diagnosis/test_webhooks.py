@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from edge_agent.config.model import Config
-from edge_agent.diagnosis.checks import check_webhook
+from edge_agent.diagnosis.checks import check_webhook, checks_of
 from edge_agent.diagnosis.exposure import check_exposure
 from edge_agent.errors import ConfigError, UnavailableError
 
@@ -26,6 +26,14 @@ def test_the_address_of_a_webhook_is_reported_without_its_path(tmp_path):
     assert "alert, signed" in found
     assert "hunter2" not in found
     assert "unsigned" in check_webhook(webhook(url="http://127.0.0.1:9/"), number=0)
+
+
+def test_a_webhook_is_named_once():
+    config = Config.model_validate({"webhooks": [{"url": "http://127.0.0.1:9/"}]})
+    name = config.webhooks[0].name
+    (found,) = (check for check in checks_of(config) if name in check.name)
+
+    assert name not in str(found.run())
 
 
 def test_a_missing_or_invalid_secret_is_named_with_its_key(tmp_path):
