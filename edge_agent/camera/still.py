@@ -9,6 +9,7 @@ import http.client
 import re
 import time
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.camera import EagerCamera
@@ -36,6 +37,9 @@ CHUNK_BYTES = 65536
 # Content types of a login, error or menu page.
 PAGES = ("text/html", "application/xhtml+xml", "application/json")
 WEB_PAGE = "answers with a web page instead of a picture or a video; check the path of the address"
+COMPRESSIONS = ("gzip", "x-gzip", "deflate")
+# Characters shown of the name of an unknown encoding.
+MAX_SHOWN_CHARACTERS = 40
 NOTHING = "answers with an empty response; check the path of the address, and restart the camera"
 NOT_SENT = "calls a picture unchanged that it has not sent (304); restart the camera"
 # JPEG, PNG and WebP: many cameras send a generic content type, or none.
@@ -107,14 +111,13 @@ class StillCamera(EagerCamera):
             if response is None:
                 return None, {}
             stated = {"If-None-Match": response.headers["ETag"], "If-Modified-Since": response.headers["Last-Modified"]}
+            is_compressed = _is_compressed(response, shown=self._shown)
             try:
                 content = response.read(MAX_PICTURE_BYTES + 1)
-                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_PICTURE_BYTES + 1)
             except http.client.IncompleteRead as error:
                 content = error.partial
-            except zlib.error:
-                content = b""
+            if is_compressed:
+                content = _decompressed(content)
         if len(content) > MAX_PICTURE_BYTES:
             raise CameraError(f"{self._shown}: sends more than one picture; check the path")
         return content, {name: value for name, value in stated.items() if value}
@@ -133,7 +136,10 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     with HttpClient(config.source, timeout_seconds=config.read_timeout_seconds).get() as response:
         if response is None:
             return "stream"
+        is_compressed = _is_compressed(response, shown=shown)
         kind, beginning = response.headers.get_content_type(), _beginning(response)
+        if is_compressed and _PICTURE.match(_decompressed(beginning)):
+            return "picture"
         if _PICTURE.match(beginning):
             return "picture" if response.length is not None or _ends(response, beginning) else "pictures"
         if part := _PART.match(beginning):
@@ -146,6 +152,31 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
     if kind.startswith("multipart/"):
         return "pictures"
     return "picture" if kind.startswith("image/") else "stream"
+
+
+def _is_compressed(response: http.client.HTTPResponse, *, shown: str) -> bool:
+    """Whether a response is compressed, although the request accepts only those that are not.
+
+    Raises:
+        CameraError: it is compressed in another way than by gzip or deflate.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return False
+    if encoding not in COMPRESSIONS:
+        raise CameraError(
+            f"{shown}: compresses its answers by '{encoding[:MAX_SHOWN_CHARACTERS]}', which is not supported; disable "
+            "compression in the settings of the camera, or of the proxy in front of it"
+        )
+    return True
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Undo gzip or deflate, the latter with or without zlib's header; content that is neither is returned as it is."""
+    for window_bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
+        with suppress(zlib.error):
+            return zlib.decompressobj(window_bits).decompress(content, MAX_PICTURE_BYTES + 1)
+    return content
 
 
 def _beginning(response: http.client.HTTPResponse) -> bytes:

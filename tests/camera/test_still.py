@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 
 from edge_agent.camera import open_camera
 from edge_agent.camera.feed import CameraFeed
-from edge_agent.camera.still import MAX_PICTURE_BYTES, kind_of_address
+from edge_agent.camera.still import MAX_PICTURE_BYTES, NOTHING, kind_of_address
 from edge_agent.config.model import CameraConfig
 from edge_agent.errors import CameraError
 from tests.cameras import next_picture
@@ -231,6 +232,54 @@ def test_a_picture_without_a_stated_length_is_read_in_any_encoding(headers):
         closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera,
     ):
         assert [next_picture(camera).shape for _ in range(3)] == [(48, 64, 3)] * 3
+
+
+def raw_deflate(content):
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(content) + compressor.flush()
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream"])
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate)],
+)
+def test_a_compressed_picture_is_read(kind, encoding, compress):
+    def answer(handler):
+        handler.answer(200, compress(jpeg(1)), ("Content-Encoding", encoding))
+
+    with (
+        serving(raw=answer, kind=kind) as server,
+        closing(open_camera(CameraConfig(source=address(server), capture_fps=20))) as camera,
+    ):
+        assert [next_picture(camera).shape for _ in range(2)] == [(48, 64, 3)] * 2
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", "multipart/x-mixed-replace"])
+@pytest.mark.parametrize("encoding", ["br", "gzip, br"])
+def test_an_unknown_content_encoding_is_named(kind, encoding):
+    def answer(handler):
+        handler.answer(200, b"\x8b\x07\x80" + jpeg(1), ("Content-Encoding", encoding))
+
+    with serving(raw=answer, kind=kind) as server, pytest.raises(CameraError, match=encoding):
+        next_picture(open_camera(CameraConfig(source=address(server))))
+
+
+def test_a_picture_that_is_only_called_compressed_is_read():
+    def answer(handler):
+        handler.answer(200, jpeg(1), ("Content-Encoding", "gzip"))
+
+    with serving(raw=answer) as server, closing(open_camera(CameraConfig(source=address(server)))) as camera:
+        assert next_picture(camera).shape == (48, 64, 3)
+
+
+def test_a_damaged_compressed_picture_is_no_empty_response():
+    def answer(handler):
+        handler.answer(200, b"\x1f\x8b\x08" + jpeg(1), ("Content-Encoding", "gzip"))
+
+    with serving(raw=answer) as server, pytest.raises(CameraError) as raised:
+        next_picture(open_camera(CameraConfig(source=address(server))))
+    assert NOTHING not in str(raised.value)
 
 
 @pytest.mark.parametrize(
