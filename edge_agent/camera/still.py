@@ -141,7 +141,8 @@ def kind_of_address(config: CameraConfig) -> HttpKind:
         if is_compressed and _PICTURE.match(_decompressed(beginning)):
             return "picture"
         if _PICTURE.match(beginning):
-            return "picture" if response.length is not None or _ends(response, beginning) else "pictures"
+            is_one = response.length is not None and kind.startswith("image/")
+            return "picture" if is_one or _ends(response, beginning) else "pictures"
         if part := _PART.match(beginning):
             is_jpeg = _JPEG_PART.search(part[0]) is not None
             return "stream" if is_jpeg and _fits_its_length(response, part[0], beginning[part.end() :]) else "pictures"
@@ -191,7 +192,7 @@ def _beginning(response: http.client.HTTPResponse) -> bytes:
 
 
 def _ends(response: http.client.HTTPResponse, content: bytes) -> bool:
-    """Whether a response of unstated length ends with its first picture."""
+    """Whether a response ends with its first picture."""
     content, is_whole = _read_on(response, content, limit_bytes=MAX_PICTURE_BYTES)
     return is_whole
 

@@ -352,6 +352,22 @@ def test_a_part_that_states_gigabytes_is_not_read_to_its_end():
     assert sent_bytes < MAX_PICTURE_BYTES
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", "video/x-motion-jpeg", "multipart/x-mixed-replace; boundary=frame"]
+)
+@pytest.mark.parametrize("boundary", [b"", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"], ids=["none", "stated"])
+def test_a_recording_of_mjpeg_plays_whatever_its_content_type(kind, boundary):
+    recording = b"".join(boundary + jpeg(number) + b"\r\n" for number in range(50))
+    with (
+        serving(content=recording, kind=kind) as server,
+        closing(open_camera(CameraConfig(source=f"http://127.0.0.1:{server.server_port}/door.mjpeg"))) as camera,
+    ):
+        pictures = [next_picture(camera) for _ in range(5)]
+
+    assert [picture.shape for picture in pictures] == [(48, 64, 3)] * 5
+    assert not np.array_equal(pictures[0], pictures[4])
+
+
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n", b""])
 def test_an_answer_that_trickles_in_is_a_loss_after_the_read_timeout(head):
     def answer(handler):
