@@ -91,6 +91,27 @@ def test_an_unfinished_release_changes_nothing(checkout, wrong):
     assert after == before
 
 
+@pytest.mark.parametrize("step", ["release: 1.2.0", "tag", "release: open 1.3.0"])
+def test_a_release_that_fails_midway_is_undone(checkout, step):
+    if step == "tag":
+        git(checkout, "config", "tag.gpgSign", "true")
+        git(checkout, "config", "gpg.program", "false")
+    hook = checkout / ".git" / "hooks" / "commit-msg"
+    hook.write_text(f'#!/bin/sh\n! grep --quiet --line-regexp "{step}" "$1"\n')
+    hook.chmod(0o755)
+    before = git(checkout, "rev-parse", "HEAD")
+
+    done = release(checkout, "1.3.0")
+
+    assert done.returncode == 1
+    assert "release: " in done.stderr
+    assert (git(checkout, "rev-parse", "HEAD"), git(checkout, "status", "--porcelain"), git(checkout, "tag")) == (
+        before,
+        "",
+        "",
+    )
+
+
 def test_only_a_tag_of_make_release_is_published(checkout):
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
     [check] = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "TAG" in step.get("env", ())]
