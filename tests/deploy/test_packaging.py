@@ -383,3 +383,48 @@ def test_cloud_init_waits_for_the_network_at_the_first_boot_only():
     commands = yaml.safe_load(text("cloud-init/user-data"))["bootcmd"]
 
     assert [command[:2] for command in commands] == [["cloud-init-per", "instance"]] * len(commands)
+
+
+@pytest.mark.skipif(
+    shutil.which("ansible-playbook") is None, reason="ansible-playbook is missing (Debian package ansible)"
+)
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"route": {"receiver": "b"}}, 'receiver "b"'),
+        ({"global": {"smtp_auth_password": ["hunter2"]}}, "config.plain"),
+        ({"receivers": [{"name": "a", "telegram_configs": [{"bot_token": "x", "chat_id": "hunter2"}]}]}, "int64"),
+        ({"receivers": [{"name": "a", "webhook_configs": [{"url": "http://a b/hunter2"}]}]}, "host name"),
+        ({"global": {"smtp_auth_password": "hunter2"}}, None),
+    ],
+)
+def test_an_invalid_configuration_of_alertmanager_is_reported_without_secrets(tmp_path, wrong, reason):
+    role = DEPLOY / "ansible/roles/maskwatch_fleet"
+    tasks = yaml.safe_load((role / "tasks/alertmanager.yml").read_text())[1]["block"]
+    (write,) = (task for task in tasks if task.get("ansible.builtin.template", {}).get("src") == "alertmanager.yml.j2")
+    write["ansible.builtin.template"] = {"src": "alertmanager.yml.j2", "dest": str(tmp_path / "alertmanager.yml")}
+    configuration = {"route": {"receiver": "a"}, "receivers": [{"name": "a"}], **wrong}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars": {"maskwatch_fleet_alertmanager": configuration},
+        "tasks": [*tasks[: tasks.index(write)], {key: write[key] for key in write if key != "notify"}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    (tmp_path / "templates").symlink_to(role / "templates")
+
+    done = subprocess.run(
+        ["ansible-playbook", "-v", "--diff", "--inventory", "localhost,", tmp_path / "play.yml"],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode == 0, (tmp_path / "alertmanager.yml").exists()) == (
+        (True, True) if reason is None else (False, False)
+    )
+    assert reason is None or reason in done.stdout.replace('\\"', '"')
+    assert "hunter" not in done.stdout + done.stderr
