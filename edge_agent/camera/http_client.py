@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import CameraError
-from edge_agent.host.timed_response import TimedResponse
+from edge_agent.host.timed_response import TimedHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,7 +58,7 @@ class HttpClient:
         # Not `build_opener`, which adds a proxy, though cameras are in the local network, and follows redirects to FTP.
         self._opener = urllib.request.OpenerDirector()
         for handler in (
-            _Handler(context=_unverified()),
+            TimedHandler(context=_unverified()),
             self._login,
             urllib.request.HTTPCookieProcessor(),
             urllib.request.HTTPRedirectHandler(),
@@ -261,18 +261,6 @@ def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     # Headers are sent as Latin-1 but contain UTF-8.
     return f'"{escaped}"'.encode().decode("latin-1")
-
-
-class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens both kinds of address, with the limit of time for each response."""
-
-    def do_open(self, http_class: Any, req: urllib.request.Request, **settings: Any) -> http.client.HTTPResponse:
-        def connection(*place: Any, **further: Any) -> http.client.HTTPConnection:
-            opened: http.client.HTTPConnection = http_class(*place, **further)
-            opened.response_class = TimedResponse
-            return opened
-
-        return super().do_open(connection, req, **settings)
 
 
 def _unverified() -> ssl.SSLContext:

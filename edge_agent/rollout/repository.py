@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import http.client
 import shlex
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError, SlowRetrievalError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+    SlowRetrievalError,
+)
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import Updater, UpdaterConfig
-from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
-from urllib3.exceptions import HTTPError
+from tuf.ngclient.fetcher import FetcherInterface
 
 from edge_agent.errors import ConfigError, UnavailableError, mistakes_in
 from edge_agent.host.atomic_files import make_folder
+from edge_agent.host.timed_response import TimedHandler
 from edge_agent.messages.rollout import ASSIGNMENTS, MINIMUM_VERSION, STAGES, Assignments, Stages
 
 if TYPE_CHECKING:
@@ -23,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuf.api.metadata import TargetFile
-    from urllib3 import BaseHTTPResponse
 
 MAX_MODEL_BYTES = 64_000_000
 """Ten times our largest model."""
@@ -32,30 +40,40 @@ MAX_METADATA_BYTES = 1_000_000
 DOWNLOAD_SECONDS = 300.0
 """Limit per file: a server that sends a byte now and then must not block the device."""
 SOCKET_SECONDS = 30
+CHUNK_BYTES = 65536
 
 Document = TypeVar("Document", bound=BaseModel)
 
 
-class _Fetcher(Urllib3Fetcher):
-    """Fetcher with a time limit per file, and with one class for all that goes wrong on the way."""
+class _Fetcher(FetcherInterface):
+    """Fetcher with a time limit per file, headers and redirects included, and one class for all that goes wrong."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        # TUF's own wraps only what happens before the first byte.
+        opener = urllib.request.OpenerDirector()
+        for handler in (
+            TimedHandler(until=time.monotonic() + DOWNLOAD_SECONDS),
+            urllib.request.ProxyHandler(),
+            urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.UnknownHandler(),
+        ):
+            opener.add_handler(handler)
         try:
-            yield from super()._fetch(url)
-        except HTTPError as error:
-            raise DownloadError(f"{url}: {error}") from error
-
-    def _chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
-        until = time.monotonic() + DOWNLOAD_SECONDS
-        try:
-            # Not `stream`, which waits until a chunk is complete.
-            while chunk := response.read1(self.chunk_size):
-                if time.monotonic() > until:
-                    raise SlowRetrievalError(f"takes more than {DOWNLOAD_SECONDS:.0f} s")
-                yield chunk
-        finally:
-            response.release_conn()
+            request = urllib.request.Request(url, headers={"User-Agent": "maskwatch"})  # noqa: S310  (http or https: checked)
+            with opener.open(request, timeout=SOCKET_SECONDS) as response:
+                while chunk := response.read1(CHUNK_BYTES):
+                    yield chunk
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise DownloadHTTPError(f"{url}: answers {error.code}", error.code) from error
+        except TimeoutError as error:
+            raise SlowRetrievalError(f"{url}: does not answer in time") from error
+        except http.client.HTTPException as error:
+            # Its text may be the answer itself.
+            raise DownloadError(f"{url}: the answer is not HTTP ({type(error).__name__})") from error
+        except (OSError, ValueError) as error:
+            raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
 
 
 class Repository:
@@ -82,7 +100,7 @@ class Repository:
                 f"{url}/metadata/",
                 str(self._targets),
                 f"{url}/targets/",
-                _Fetcher(SOCKET_SECONDS, app_user_agent="maskwatch"),
+                _Fetcher(),
                 config,
                 bootstrap=root,
             )
@@ -167,6 +185,6 @@ def _explained(url: str) -> Iterator[None]:
     except RepositoryError as error:
         raise UnavailableError(f"{url}: not believed: {error}") from error
     except DownloadError as error:
-        raise UnavailableError(f"{url}: cannot be fetched: {error.__cause__ or error}") from error
+        raise UnavailableError(f"{url}: cannot be fetched: {error}") from error
     except OSError as error:
         raise UnavailableError(f"the models' folder cannot be written: {error}") from error

@@ -399,6 +399,8 @@ def test_a_server_that_cannot_be_reached_counts_as_away(tmp_path, fleet, url):
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"a"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nA: ", b"b"),
     ],
 )
 def test_a_server_that_sends_a_byte_now_and_then_does_not_block_the_device(tmp_path, fleet, monkeypatch, head, part):
