@@ -56,7 +56,8 @@ class Follower:
             OSError: the folder of the models cannot be written.
         """
         self._settings, self._device, self._agent = config.rollout, config.device.name, agent
-        self._installation = Installation(config.models_folder)
+        self._folder = config.models_folder
+        self._installation = Installation(self._folder)
         self._open_repository, self._examine = open_repository, examine
         self._poll_at = at
         self._problem = ""
@@ -69,7 +70,7 @@ class Follower:
         """Run the tasks that are due.
 
         Raises:
-            OSError: the folder of the models cannot be written.
+            OSError: the state of a probation cannot be written.
         """
         if at >= self._poll_at:
             self._poll_at = at + self._settings.poll_seconds * (1 + POLL_SPREAD * random.random())  # noqa: S311  (no secret)
@@ -77,13 +78,17 @@ class Follower:
             try:
                 await self._poll()
             except UnavailableError as error:
-                self.last_poll = f"polled {when}: {in_one_line(error)}"
-                if str(error) != self._problem:
-                    log.warning("%s", in_one_line(error))
-                self._problem = str(error)
+                problem = in_one_line(error)
+            except OSError as error:
+                # Ending here would download the model again at each restart.
+                problem = f"{self._folder}: cannot be written: {error.strerror or error}"
             else:
-                self.last_poll = f"polled {when}: follows assignment {self._installation.rollout.number}"
-                self._problem = ""
+                problem = ""
+            follows = f"follows assignment {self._installation.rollout.number}"
+            self.last_poll = f"polled {when}: {problem or follows}"
+            if problem and problem != self._problem:
+                log.warning("%s", problem)
+            self._problem = problem
         if self._installation.rollout.state == "probation":
             await self._observe(at=at)
 
@@ -142,8 +147,10 @@ class Follower:
         needed = repository.minimum_version(model)
         if _numbers(needed) > _numbers(version("maskwatch")):
             raise ModelError(f"needs maskwatch {needed}, and this is {version('maskwatch')}")
-        network, card = repository.fetch(model)
-        self._installation.install(model, network, card)
+        # Installed, though its state could not be saved, if the disk has failed since.
+        if not self._installation.has(model):
+            network, card = repository.fetch(model)
+            self._installation.install(model, network, card)
         self._examine(self._installation.path(model))
 
     async def _observe(self, *, at: float) -> None:

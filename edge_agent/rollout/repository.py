@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shlex
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +42,8 @@ DOWNLOAD_SECONDS = 300.0
 """Limit per file: a server that sends a byte now and then must not block the device."""
 SOCKET_SECONDS = 30
 CHUNK_BYTES = 65536
+SPACE_FACTOR = 2
+"""Free disk space per size of a model: while it arrives, TUF has a temporary file and its copy."""
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -123,12 +126,23 @@ class Repository:
     def fetch(self, model: str) -> tuple[bytes, bytes]:
         """The bytes of a model's network and of its card."""
         network, card = f"{model}.tflite", f"{model}.json"
+        self._check_space(network, card)
         try:
             return self._fetch(network, MAX_MODEL_BYTES), self._fetch(card, MAX_MODEL_BYTES)
         finally:
             # They are installed elsewhere.
             for name in (network, card):
                 (self._targets / name).unlink(missing_ok=True)
+
+    def _check_space(self, *names: str) -> None:
+        with _explained(self._url):
+            needed_bytes = SPACE_FACTOR * sum(self._target(name).length for name in names)
+            is_full = shutil.disk_usage(self._targets).free < needed_bytes
+        if is_full:
+            raise UnavailableError(
+                f"{self._targets}: fewer than {needed_bytes} bytes are free, which {names[0]} needs: make room",
+                fix=f"df -h {shlex.quote(str(self._targets))}",
+            )
 
     def _document(self, name: str, kind: type[Document]) -> Document:
         try:

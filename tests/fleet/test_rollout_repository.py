@@ -107,6 +107,19 @@ def test_an_endless_download_is_aborted(fleet):
         fleet.device().fetch("two")
 
 
+def test_a_model_that_does_not_fit_on_the_disk_is_not_downloaded(fleet, monkeypatch):
+    fleet.assign_signed("model-1")
+    asked: list[str] = []
+    fleet.server.answer = asked.append
+    device = fleet.device()
+    full = shutil.disk_usage(fleet.folder)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+
+    with pytest.raises(UnavailableError, match=str(fleet.folder)):
+        device.fetch("model-1")
+    assert not [path for path in asked if "model-1" in path]
+
+
 def test_tampered_metadata_is_refused(fleet):
     fleet.assign_signed("two")
     document = json.loads(fleet.metadata("2.targets.json").read_text())

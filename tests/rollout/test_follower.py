@@ -12,9 +12,10 @@ import pytest
 from edge_agent.bridge.client import UnansweredError
 from edge_agent.config.model import Config
 from edge_agent.errors import ModelError, UnavailableError
+from edge_agent.host.atomic_files import UNFINISHED
 from edge_agent.messages.rollout import Assignment, Assignments, Progress, Stages
 from edge_agent.rollout.follower import MAX_ATTEMPTS, OBSERVE_SECONDS, Follower
-from edge_agent.rollout.installation import Rollout, read_rollout
+from edge_agent.rollout.installation import STATE_FILE, Rollout, read_rollout
 from edge_agent.rollout.probation import PROBATION_SECONDS
 from tests.values import a_status
 
@@ -283,3 +284,16 @@ def test_the_result_of_the_last_poll_is_reported(device):
     device.repository.is_away = True
     device.live(120)
     assert device.follower.last_poll.endswith("away")
+
+
+def test_a_disk_that_takes_nothing_costs_one_download_and_is_named_until_it_does(device):
+    state_is_blocked = device.folder / UNFINISHED.format(name=STATE_FILE)
+    state_is_blocked.mkdir()
+
+    assert device.live(400).state == (None, "accepted", b"configured")
+    assert device.repository.fetched == 1
+    assert str(device.folder) in device.follower.last_poll
+
+    state_is_blocked.rmdir()
+    assert device.live(100).state == ("one", "probation", b"one")
+    assert device.repository.fetched == 1
