@@ -19,7 +19,7 @@ from edge_agent.console.exposition import TEXT_FORMAT, exposition, gauge, labell
 from edge_agent.console.responses import bytes_of, problem
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import Admin, CountsQuery, Database, DevicesQuery, Operator, Review, check_session, hours, or_404
+from fleet.web.context import Admin, CountsQuery, Database, Operator, Review, check_session, hours, or_404
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ def health(connection: Database) -> dict[str, bool]:
 
 
 @api.get("/api/v1/devices")
-def devices(connection: Database, query: Annotated[DevicesQuery, Query()]) -> dict[str, Any]:
+def devices(request: Request, connection: Database, query: Annotated[queries.DeviceFilter, Query()]) -> dict[str, Any]:
     """Devices by name, a page at a time."""
-    found, is_more = queries.devices(connection, **query.model_dump())
+    found, is_more = queries.devices(connection, query, silent_seconds=request.app.state.silent_seconds)
     return {"devices": found, "after": found[-1]["device"] if is_more else ""}
 
 

@@ -89,13 +89,6 @@ class CountsQuery(Parameters):
     until: Annotated[UtcMoment, NOT_BEFORE_SINCE] = None
 
 
-class DevicesQuery(Parameters):
-    """Devices to show: those of a site, and those whose ids follow `after`."""
-
-    site: Name = ""
-    after: Name = ""
-
-
 def or_404(thing: Any) -> Any:
     """Return the thing, unless it is None.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from edge_agent.console.responses import page
 from edge_agent.messages.message import Uuid7  # noqa: TC001  (FastAPI reads it)
 from fleet.web import queries
-from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, DevicesQuery, check_session, hours, or_404
+from fleet.web.context import COUNTED_DAYS, CountsQuery, Database, check_session, hours, or_404
 
 LABELS = ("without_mask", "mask_worn_incorrectly")
 REVIEW_WORDS = {
@@ -25,17 +25,20 @@ pages = APIRouter(include_in_schema=False, default_response_class=Response, depe
 
 
 @pages.get("/")
-def devices(request: Request, connection: Database, query: Annotated[DevicesQuery, Query()]) -> Response:
-    """All devices with their state."""
-    found, is_more = queries.devices(connection, **query.model_dump())
+def devices(request: Request, connection: Database, query: Annotated[queries.DeviceFilter, Query()]) -> Response:
+    """The devices that match a filter, with their state."""
+    silent_seconds = request.app.state.silent_seconds
+    found, is_more = queries.devices(connection, query, silent_seconds=silent_seconds)
+    kept = {"site": query.site, "state": query.state}
     values = {
         "devices": found,
         "sites": queries.sites(connection),
-        "site": query.site,
-        "figures": queries.figures(connection, silent_seconds=request.app.state.silent_seconds),
-        "silent_seconds": request.app.state.silent_seconds,
-        "next": urlencode({"site": query.site, "after": found[-1]["device"]}) if is_more else "",
-        "is_later": bool(query.after),
+        "query": query,
+        "states": get_args(queries.DeviceState),
+        "figures": queries.figures(connection, silent_seconds=silent_seconds),
+        "silent_seconds": silent_seconds,
+        "next": urlencode({**kept, "after": found[-1]["device"]}) if is_more else "",
+        "first": urlencode(kept),
     }
     return page(request, "devices.html", values)
 

@@ -7,7 +7,7 @@ partitions before and after.
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -42,7 +42,11 @@ select d.device, d.site, d.state, d.heard, extract(epoch from now() - d.heard)::
     d.telemetry -> 'outbox' -> 'dropped' as dropped,
     (select least(coalesce(sum(g.missing), 0), 9e18)::bigint from gaps g where g.device = d.device) as missing
 from devices d
-where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s
+where (%(site)s = '' or d.site = %(site)s) and d.device > %(after)s and case %(state)s
+    when '' then true
+    when 'silent' then d.heard < now() - make_interval(secs => %(silent)s)
+    when 'model_rejected' then d.telemetry -> 'rollout' ->> 'state' = 'rejected'
+    else d.state = %(state)s end
 order by d.device limit %(limit)s
 """
 
@@ -118,6 +122,19 @@ UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
 """A time in UTC, also if it names no zone."""
 
 
+DeviceState: TypeAlias = Literal["online", "degraded", "starting", "offline", "unknown", "silent", "model_rejected"]
+
+
+class DeviceFilter(Parameters):
+    """Filter of devices; empty fields match all."""
+
+    site: Name = ""
+    state: DeviceState | Literal[""] = Field(
+        "", description="The last state, or `silent`: sends nothing; `model_rejected`: by the roll-out of a model"
+    )
+    after: Name = Field("", description="The last device of the page before")
+
+
 class AlertFilter(Parameters):
     """Filter of alerts; empty fields match all."""
 
@@ -184,10 +201,13 @@ def review(connection: Connection, alert_id: str, *, review: str, by: str) -> bo
     return changed.rowcount > 0
 
 
-def devices(connection: Connection, *, site: str = "", after: str = "") -> tuple[list[dict[str, Any]], bool]:
+def devices(
+    connection: Connection, wanted: DeviceFilter, *, silent_seconds: float
+) -> tuple[list[dict[str, Any]], bool]:
     """A page of devices, by name, and whether there are more."""
+    values = {**wanted.model_dump(), "silent": silent_seconds, "limit": DEVICES_A_PAGE + 1}
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(DEVICES, {"site": site, "after": after, "limit": DEVICES_A_PAGE + 1}).fetchall()
+        found = cursor.execute(DEVICES, values).fetchall()
     return found[:DEVICES_A_PAGE], len(found) > DEVICES_A_PAGE
 
 

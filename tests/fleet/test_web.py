@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import io
+import json
 import re
 import secrets
 import socket
@@ -481,6 +483,50 @@ async def test_devices_show_state_and_gaps(program: httpx.AsyncClient, connectio
     with connection.transaction():
         store(connection, [alert("new-1")], site_of=FleetConfig().site_of)
     assert (await program.get("/api/v1/devices", params={"site": "new"})).json()["devices"][0]["missing"] == 0
+
+
+async def test_devices_are_chosen_by_their_state(
+    program: httpx.AsyncClient, browser: httpx.AsyncClient, connection: psycopg.Connection
+):
+    fill(connection)
+    connection.execute("update devices set heard = now() - interval '1 day' where device = 'hall-1'")
+    rejected = json.dumps({"rollout": {"state": "rejected"}})
+    connection.execute("update devices set telemetry = %s where device = 'yard-1'", [rejected])
+    connection.commit()
+    await log_in(browser, "viewer")
+
+    async def found(state: str, **further: str) -> list[str]:
+        answer = await program.get("/api/v1/devices", params={"state": state, **further})
+        shown = (await browser.get("/", params={"state": state, **further})).text
+        names = [one["device"] for one in answer.json()["devices"]]
+        assert re.findall(r'href="/devices/(.*?)"', shown) == names
+        return names
+
+    assert await found("") == ["hall-1", "hall-2", "yard-1"]
+    assert await found("unknown") == ["hall-2", "yard-1"]
+    assert await found("unknown", site="hall") == ["hall-2"]
+    assert await found("unknown", after="hall-2") == ["yard-1"]
+    assert await found("online") == await found("silent") == ["hall-1"]
+    assert await found("offline") == []
+    assert await found("model_rejected") == ["yard-1"]
+    assert (await program.get("/api/v1/devices", params={"state": "away"})).status_code == 422
+
+
+async def test_pages_of_devices_keep_the_state(browser: httpx.AsyncClient, connection: psycopg.Connection):
+    connection.execute(
+        "insert into devices (device, site) select 'hall-' || number, 'hall' from generate_series(1000, %s) number",
+        [1000 + DEVICES_A_PAGE],
+    )
+    connection.commit()
+    await log_in(browser, "viewer")
+
+    first = (await browser.get("/", params={"state": "unknown", "site": "hall"})).text
+    (more,) = re.findall(r'rel="next" href="(.*?)"', first)
+    second = (await browser.get(html.unescape(more))).text
+
+    assert re.findall(r'href="/devices/(.*?)"', second) == [f"hall-{1000 + DEVICES_A_PAGE}"]
+    assert "state=unknown" in more
+    assert "state=unknown" in re.findall(r'class="pages".*?href="(.*?)"', second)[0]
 
 
 async def test_one_device_with_absurd_sequences_hides_no_others(

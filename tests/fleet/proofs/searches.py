@@ -18,7 +18,7 @@ from fleet import database
 from fleet.config import DatabaseConfig
 from fleet.rollout import reports
 from fleet.web import queries
-from fleet.web.queries import AlertFilter
+from fleet.web.queries import AlertFilter, DeviceFilter
 from tests.fleet.cluster import ROOT
 from tests.fleet.engines import Postgres
 from tests.fleet.samples import alert
@@ -32,6 +32,7 @@ LIMIT_MS = 200.0
 DAYS = 30
 DEVICES, SITES = 10_000, 500
 COUNTED_DAYS = 7
+SILENT_SECONDS = 300.0
 REPEATED = 5
 
 DEVICES_SQL = """
@@ -140,11 +141,18 @@ def _measure(connection: psycopg.Connection) -> bool:
     }
     searches |= {
         "one alert": lambda: queries.alert(connection, one),
-        "devices": lambda: queries.devices(connection),
-        "devices of a site": lambda: queries.devices(connection, site=site),
+        **{
+            f"devices{which}": partial(queries.devices, connection, wanted, silent_seconds=SILENT_SECONDS)
+            for which, wanted in {
+                "": DeviceFilter(),
+                " of a site": DeviceFilter(site=site),
+                " that are silent": DeviceFilter(state="silent"),
+                " that rejected a model, none": DeviceFilter(state="model_rejected"),
+            }.items()
+        },
         "sites": lambda: queries.sites(connection),
         "gaps": lambda: queries.gaps(connection),
-        "figures": lambda: queries.figures(connection, silent_seconds=300.0),
+        "figures": lambda: queries.figures(connection, silent_seconds=SILENT_SECONDS),
         "counts of all sites": lambda: queries.counts(connection, site="", since=since, until=now),
         "counts of a site": lambda: queries.counts(connection, site=site, since=since, until=now),
         "reviewed pictures": lambda: next(queries.reviewed_pictures(connection, "without_mask"), None),
