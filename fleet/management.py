@@ -15,6 +15,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from edge_agent.command_line import with_progress
 from edge_agent.config.secrets import read_password
 from edge_agent.errors import ConfigError, UnavailableError
 from fleet.credentials import secret_file
@@ -198,8 +199,8 @@ def add_devices(config: FleetConfig, management: Management, devices: Iterable[s
             )
     permissions, topics = device_permissions(config)
     vhost = {"vhost": config.broker.virtual_host}
-    for begin in range(0, len(ids), DEVICES_AT_ONCE):
-        some = ids[begin : begin + DEVICES_AT_ONCE]
+    batches = [ids[begin : begin + DEVICES_AT_ONCE] for begin in range(0, len(ids), DEVICES_AT_ONCE)]
+    for some in with_progress(batches, unit=f"batches of {DEVICES_AT_ONCE} devices"):
         management.post(
             "definitions",
             {

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +22,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_agent import command_line
 from edge_agent.errors import ConfigError, UnavailableError
 from edge_agent.messages.status import offline, running
 from fleet import amqp, database, dead_letters
@@ -30,7 +32,7 @@ from fleet.config import BrokerConfig, DatabaseConfig
 from fleet.definitions import ALERTS, DEAD_LETTERS, EXCHANGE, PICTURES, definitions, queues
 from fleet.doctor import examine
 from fleet.ingest import Worker
-from fleet.management import Management, add_devices, differences, make
+from fleet.management import DEVICES_AT_ONCE, Management, add_devices, differences, make
 from tests.fleet.engines import UNPRIVILEGED, Postgres, RabbitMq
 from tests.fleet.samples import BOOT, alert, now
 from tests.mosquitto import free_port
@@ -518,6 +520,18 @@ def test_a_wrong_password_is_a_configuration_error(config: FleetConfig, tmp_path
         amqp.connect(broker)
     with pytest.raises(ConfigError, match="password_file"):
         Management(broker).get("overview")
+
+
+def test_a_terminal_shows_how_many_devices_are_admitted(
+    config: FleetConfig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("QUIET_SECONDS", "REDRAW_SECONDS"):
+        monkeypatch.setattr(command_line, name, 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+    add_devices(config, Management(config.broker), [f"many-{number}" for number in range(2 * DEVICES_AT_ONCE + 1)])
+
+    assert "2 of 3 " in capsys.readouterr().err
 
 
 def test_devices_are_admitted_each_to_its_own_topics(config: FleetConfig):
