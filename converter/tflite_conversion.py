@@ -29,8 +29,11 @@ def run_converter(
     *,
     name: str,
     samples: Callable[[], Iterator[list[NDArray[Any]]]] | None = None,
+    int8_interface: Literal["int8", "uint8"] = "uint8",
 ) -> bytes:
     """Convert to a format with a TensorFlow converter; `samples` yields the calibration values for int8.
+
+    `int8_interface` is the type of the inputs and outputs of an int8 model; uint8 costs a conversion in the model.
 
     Raises:
         ModelError: TensorFlow cannot convert the model; `name` is its name in the message.
@@ -57,8 +60,7 @@ def run_converter(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = samples
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8
-            converter.inference_output_type = tf.uint8
+            converter.inference_input_type = converter.inference_output_type = tf.as_dtype(int8_interface)
     try:
         with progress_step(f"converting to {output_format}"):
             return bytes(converter.convert())

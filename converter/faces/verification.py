@@ -119,7 +119,7 @@ def _file(content: bytes, size: InputSize, *, name: str) -> DetectorFile:
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         input=InputCard(
-            width=size.width, height=size.height, colour_order="bgr", dtype="uint8", scale=1.0, zero_point=0.0
+            width=size.width, height=size.height, colour_order="bgr", dtype="int8", scale=1.0, zero_point=0.0
         ),
         # A placeholder until the network has been run.
         golden=(GoldenFace(box=(0, 0, 1, 1), score=0.0),),

@@ -10,7 +10,7 @@ import numpy as np
 from edge_agent.domain import Box, Label, Picture
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, read_classifier_card
-from edge_agent.vision.tensors import face_pixels, face_region, input_table, probabilities
+from edge_agent.vision.tensors import face_pixels, face_region, input_table, input_values, probabilities
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class MaskClassifier:
             colour_order=values.colour_order,
             resampling=self.card.resampling,
         )
-        tensor = pixels if self._table is None else self._table[pixels]
-        output = self._interpreter.run(tensor[np.newaxis])[0]
+        output = self._interpreter.run(input_values(pixels, self._table))[0]
         return probabilities(output, self.card.output, temperature=self.card.temperature)
 
     def outputs_of_whole(self, picture: Picture) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from edge_agent.vision.tensors import (
     face_pixels,
     face_region,
     input_table,
+    input_values,
     probabilities,
     resize,
 )
@@ -91,6 +92,27 @@ def test_an_int8_model_gets_the_same_values_shifted():
 
     assert (table.min(), table.max()) in ((-128, 127), (-127, 127), (-128, 128))
     assert table.dtype == np.int8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "middle"),
+    [
+        ("uint8", 1 / 127.5, 127, 127.5),
+        ("int8", 1 / 127.5, -1, 127.0),
+        ("int8", 1 / 127.5, 0, 127.5),
+        ("float32", 0.0, 0, 127.5),
+    ],
+)
+def test_every_pixel_gets_the_value_that_the_tensor_has_for_it(dtype, scale, zero_point, middle):
+    pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    card = an_input(dtype, zero_point=middle)
+
+    values = input_values(pixels, input_table(card, scale=scale, zero_point=zero_point))
+
+    assert (values.shape, values.dtype.name) == ((1, 16, 16, 3), dtype)
+    real = (values[0].astype(float) - zero_point) * scale if scale else values[0]
+    # A step, as 127.5 lies between two of them.
+    assert np.abs(real - (pixels.astype(float) - card.zero_point) * card.scale).max() <= 1.01 / 127.5
 
 
 def test_outputs_become_probabilities_that_sum_to_one():

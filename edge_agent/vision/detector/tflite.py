@@ -14,7 +14,7 @@ from edge_agent.errors import ModelError, PictureError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, DetectorCard, InputCard, read_detector_card
 from edge_agent.vision.detector.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
 from edge_agent.vision.detector.scaling import faces_inside, fitting_scale, letterboxed
-from edge_agent.vision.tensors import input_table
+from edge_agent.vision.tensors import input_table, input_values
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ class _Network:
         pixels, back = letterboxed(picture, width_px=self._card.width, height_px=self._card.height)
         if self._card.colour_order == "rgb":
             pixels = pixels[..., ::-1]
-        tensor = pixels if self._table is None else self._table[pixels]
-        outputs = [*map(_real, self._interpreter.run(tensor[np.newaxis]), self._interpreter.outputs)]
+        values = input_values(pixels, self._table)
+        outputs = [*map(_real, self._interpreter.run(values), self._interpreter.outputs)]
         levels = [Level(stride, outputs[logits], outputs[boxes]) for stride, logits, boxes in self._pairs]
         boxes, scores = decode(levels, min_score=min_score)
         found = [(Box(*box), score) for box, score in zip((boxes * back).tolist(), scores.tolist(), strict=True)]

@@ -91,20 +91,20 @@ def test_int8_quantisation_covers_the_relevant_range_of_logits(converted_detecto
     # Where there is no red, the network itself is sure to 30 logits.
     for tensor in open_interpreter(content, name="faces").outputs:
         if tensor.shape[-1] == 2:
-            lowest, highest = ((level - tensor.zero_point) * tensor.scale for level in (0, 255))
+            lowest, highest = ((level - tensor.zero_point) * tensor.scale for level in (-128, 127))
             assert MIN_LOGIT - 0.1 < lowest < highest < MAX_LOGIT + 0.1
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
-def test_pixels_are_taken_unchanged_and_each_output_has_its_own_scale(tmp_path, pictures, runtime):
+def test_pixels_are_taken_less_128_and_each_output_has_its_own_scale(tmp_path, pictures, runtime):
     from edge_agent.vision.tflite import open_interpreter
 
     content = to_detector_tflite(open_trained_detector(a_run(tmp_path / "run")), SIZE, calibration_pictures(pictures))
 
     interpreter = open_interpreter(content, name="faces", runtime=runtime)
     (taken,) = interpreter.inputs
-    assert (taken.shape, taken.dtype.name) == ((1, 96, 128, 3), "uint8")
-    assert (taken.scale, taken.zero_point) == (1.0, 0)
+    assert (taken.shape, taken.dtype.name) == ((1, 96, 128, 3), "int8")
+    assert (taken.scale, taken.zero_point) == (1.0, -128)
     assert sorted(tensor.shape[1:] for tensor in interpreter.outputs) == [
         (3, 4, 2),
         (3, 4, 4),
