@@ -234,10 +234,14 @@ def _outline(annotation: int) -> Image:
         ],
         cv2.GC_FGD,
     )
+    # In half the size, which takes a quarter of the time.
+    half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    labels = np.asarray(cv2.resize(labels, half.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     cv2.setRNGSeed(SEED)
-    cv2.grabCut(picture, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(half, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
     kept = np.where((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), np.uint8(255), np.uint8(0))
-    kept = cv2.medianBlur(_largest_part(kept), 9)
+    kept = cv2.resize(_largest_part(kept), (width, height), interpolation=cv2.INTER_LINEAR)
+    kept = cv2.medianBlur(kept, 9)
     kept = cv2.erode(kept, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     return _shared(cv2.GaussianBlur(kept, (0, 0), 1.6))
 
