@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.console.served import Served
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+PROGRAMS = ("sway", "chromium", "grim")
 USER, GROUP = "nobody", "nogroup"
 RED_BGR = (26, 32, 176)
 """Colour of the sign for a person without a mask, as in the style sheet."""
@@ -109,6 +110,9 @@ def red_share(image: Image) -> float:
 def main() -> int:
     """Take the screenshot and judge it."""
     (picture,) = map(Path, sys.argv[1:])
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        print(f"not installed: apt-get install {' '.join(missing)}", file=sys.stderr)
+        return 1
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory())
         token_file = Path(name) / "token"
