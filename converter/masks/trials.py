@@ -43,7 +43,8 @@ MARGIN_LOSS = 0.01
 """Minimum mean difference as well: smaller ones change no prediction."""
 DROP_STANDARD_ERRORS = 4.0
 """A preprocessing this many standard errors behind after a stage is dropped."""
-TEMPERATURES = np.geomspace(0.25, 64, 25)
+TEMPERATURES = np.geomspace(1 / 16, 64, 31)
+"""Low ones for a network whose scores are right by little, as logits of +-0.1 are: the least accurate would win."""
 MIN_PROBABILITY = 1e-6
 MAX_ORDERED_OUTPUTS = 4
 PROBABILITY_TOLERANCE, MIN_PROBABLE = 0.25, 0.8
