@@ -15,7 +15,7 @@ from converter.masks.graph_analysis import input_scaling, meanings_of_single_out
 from converter.masks.graphs import freeze, size_set_by_layer, with_single_picture_input
 from converter.masks.keras_models import as_model_errors, one_line
 from converter.masks.loading import load_model
-from converter.masks.output_range import PROBABILITIES, range_of_scores, to_probabilities
+from converter.masks.output_range import PROBABILITIES, no_scores, range_of_scores, to_probabilities
 from converter.masks.preprocessing import PIXEL_RANGES, PixelRange
 from converter.tflite_conversion import run_converter
 from edge_agent.errors import ConfigError, ModelError
@@ -105,10 +105,7 @@ def open_network(path: Path, overrides: ModelOverrides) -> Network:
         import tensorflow as tf
 
         if not function.outputs[0].dtype.is_floating:
-            raise ModelError(
-                f"{path}: gives the number of a label ({function.outputs[0].dtype.name}), not one score per label; "
-                "export the model without its last operation, an argmax or a rounding"
-            )
+            raise no_scores(path, f"the number of a label ({function.outputs[0].dtype.name})")
         outputs = _count_outputs(function, loaded.path)
         scores = range_of_scores(
             output_limits(function),

@@ -25,8 +25,12 @@ Range: TypeAlias = tuple[float, float]
 PROBABILITIES: Range = (0.0, 1.0)
 SYMMETRIC: Range = (-1.0, 1.0)
 UNLIMITED: Range = (-math.inf, math.inf)
+DECIDED: Range = (math.nan, math.nan)
+"""Of values that only name a label, as an argmax or a threshold gives: they say nothing about its probability."""
 
 _RELU6: Range = (0.0, 6.0)
+_MAX_DECIDED_WIDTH = 2.0
+"""Of a range that rounding leaves two or three values of; percentages are still scores when rounded."""
 
 
 def _clipped(values: Range, limits: Range) -> Range:
@@ -56,6 +60,18 @@ def _quotient(inputs: Sequence[Range]) -> Range:
     return UNLIMITED if low <= 0 <= high else _product([values, (1 / high, 1 / low)])
 
 
+def _rounded(inputs: Sequence[Range]) -> Range:
+    ((low, high),) = inputs
+    return DECIDED if high - low <= _MAX_DECIDED_WIDTH else UNLIMITED
+
+
+_PASSING_ON = frozenset(
+    {
+        *("IDENTITY", "CAST", "RESHAPE", "SQUEEZE", "EXPANDDIMS", "EXPAND_DIMS", "TRANSPOSE"),
+        *("SLICE", "STRIDEDSLICE", "STRIDED_SLICE", "GATHERV2", "GATHER", "MEAN", "QUANTIZE", "DEQUANTIZE"),
+    }
+)
+"""Operations of which each value is one of their first input, or lies between some of them."""
 _RULES: dict[str, Callable[[Sequence[Range]], Range]] = {
     **dict.fromkeys(("SOFTMAX", "SIGMOID", "LOGISTIC"), lambda _: PROBABILITIES),
     **dict.fromkeys(("TANH", "SOFTSIGN", "ERF"), lambda _: SYMMETRIC),
@@ -75,14 +91,20 @@ _RULES: dict[str, Callable[[Sequence[Range]], Range]] = {
         ("CONCATV2", "CONCATENATION", "PACK"),
         lambda inputs: (min(low for low, _ in inputs), max(high for _, high in inputs)),
     ),
-    # Each value that they give is one of their first input, or lies between some of them.
+    # Either of two inputs, by a condition.
+    **dict.fromkeys(
+        ("SELECT", "SELECTV2", "SELECT_V2"),
+        lambda inputs: (min(low for low, _ in inputs[1:]), max(high for _, high in inputs[1:])),
+    ),
+    **dict.fromkeys(("ROUND", "RINT", "FLOOR", "CEIL"), _rounded),
     **dict.fromkeys(
         (
-            *("IDENTITY", "CAST", "RESHAPE", "SQUEEZE", "EXPANDDIMS", "EXPAND_DIMS", "TRANSPOSE"),
-            *("SLICE", "STRIDEDSLICE", "STRIDED_SLICE", "GATHERV2", "GATHER", "MEAN", "QUANTIZE", "DEQUANTIZE"),
+            *("ARGMAX", "ARG_MAX", "ARGMIN", "ARG_MIN", "ONEHOT", "ONE_HOT", "SIGN", "EQUAL"),
+            *("GREATER", "GREATEREQUAL", "GREATER_EQUAL", "LESS", "LESSEQUAL", "LESS_EQUAL"),
         ),
-        lambda inputs: inputs[0],
+        lambda _: DECIDED,
     ),
+    **dict.fromkeys(_PASSING_ON, lambda inputs: inputs[0]),
 }
 FOLLOWED = frozenset(_RULES)
 """The operations of which `range_behind` knows the range."""
@@ -101,6 +123,12 @@ def range_of_constant(values: NDArray[np.generic]) -> Range:
 
 def range_behind(operation: str, inputs: Sequence[Range], *, outputs: int | None) -> Range:
     """The range behind an operation of `FOLLOWED`, by those of its inputs; `outputs` is its last dimension."""
+    if DECIDED in inputs and operation not in _PASSING_ON:
+        # Still two values when a constant is added; not when scores are.
+        others = [limits for limits in inputs if limits is not DECIDED]
+        if all(low == high for low, high in others):
+            return DECIDED
+        inputs = [UNLIMITED if limits is DECIDED else limits for limits in inputs]
     return (1.0, 1.0) if operation == "SOFTMAX" and outputs == 1 else _RULES[operation](inputs)
 
 
@@ -113,8 +141,10 @@ def range_of_scores(
     negative and always have the same sum, as of a softmax made of separate operations. `shape` is that of the input.
 
     Raises:
-        ModelError: the limits leave one value.
+        ModelError: the limits leave one value, or the outputs are no scores.
     """
+    if limits is DECIDED:
+        raise no_scores(path, "a decision")
     low, high = (float(f"{limit:.{_DIGITS}g}") for limit in limits)
     if low == high:
         raise ModelError(f"{path}: a softmax over one output is always 1; train it with a sigmoid, or with two outputs")
@@ -131,6 +161,14 @@ def range_of_scores(
         return PROBABILITIES
     # Equal sums of outputs that do not depend on the picture say nothing.
     return (0.0, total) if np.ptp(rows, axis=0).max() > _SUM_TOLERANCE * total else None
+
+
+def no_scores(path: Path, given: str) -> ModelError:
+    """The error for a model that decides itself; `given` is what it gives."""
+    return ModelError(
+        f"{path}: gives {given}, not one score per label; export the model without its last operation, an argmax, a "
+        "threshold or a rounding"
+    )
 
 
 def _pictures(shape: Sequence[int]) -> list[NDArray[np.float32]]:

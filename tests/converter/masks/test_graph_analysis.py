@@ -124,6 +124,9 @@ PROBABILITIES, PERCENT, SYMMETRIC, LOGITS = (0, 1), (0, 100), (-1, 1), None
         (lambda tf, x: tf.nn.log_softmax(x), LOGITS),
         (lambda tf, x: tf.sigmoid(x) * [100.0, 1.0, 1.0], LOGITS),
         (lambda tf, x: tf.add(tf.nn.relu(x - 1e9), [3.0, 2.0, 0.0]), LOGITS),
+        (lambda tf, x: tf.round(10 * x), LOGITS),
+        (lambda tf, x: tf.where(x > 0, x, 0.1 * x), LOGITS),
+        (lambda tf, x: x * tf.cast(x > 0, tf.float32), LOGITS),
     ],
 )
 def test_the_last_operations_determine_the_range_of_scores(freeze, last, wanted):
@@ -135,6 +138,26 @@ def test_the_last_operations_determine_the_range_of_scores(freeze, last, wanted)
     )
 
     assert found == (wanted if wanted is None else pytest.approx(wanted, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda tf, x: tf.cast(tf.argmax(x, 1), tf.float32),
+        lambda tf, x: tf.one_hot(tf.argmax(x, 1), 3),
+        lambda tf, x: tf.reshape(tf.cast(tf.sigmoid(x) > 0.5, tf.float32), [3, 1]),
+        lambda tf, x: tf.where(x > 0, 1.0, 0.0),
+        lambda tf, x: (tf.sign(x) + 1) / 2,
+        lambda tf, x: tf.round(tf.nn.softmax(x)),
+    ],
+    ids=["argmax", "one hot", "threshold", "where", "sign", "round"],
+)
+def test_a_decision_is_no_score(freeze, last):
+    tf, freeze = freeze
+    function = freeze(lambda pixels: last(tf, tf.reduce_mean(pixels[:, :2] - pixels[:, 2:], [1, 2])))
+
+    with pytest.raises(ModelError, match="argmax"):
+        range_of_scores(output_limits(function), lambda picture: picture, (1, 4, 4, 3), path=Path("a"))
 
 
 def test_a_softmax_over_one_output_is_refused(freeze):
