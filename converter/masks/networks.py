@@ -244,13 +244,14 @@ def _count_outputs(function: Any, path: Path) -> int:
     # Without the batch: one score per label, or a single one.
     if len(shape) < _OUTPUT_RANK and None not in shape:
         return int(np.prod(shape))
-    # A convolution in place of a dense layer leaves sides of 1 in the middle.
-    if len(shape) < _OUTPUT_RANK or not shape[-1] or set(shape[1:-1]) - {1}:
+    # A convolution in place of a dense layer leaves sides of 1: (1, 1, 1, labels), or (1, labels, 1, 1) of PyTorch.
+    sides = [side for side in shape[1:] if side != 1]
+    if len(shape) < _OUTPUT_RANK or len(sides) > 1 or not all(sides):
         raise ModelError(
             f"{path}: its output has shape {shape}, a mask classifier's has (batch, labels); end the model with a "
             "pooling and a dense layer"
         )
-    return int(shape[-1])
+    return int(sides[0]) if sides else 1
 
 
 def _with_probabilities(function: Any, scores: Range | None, outputs: int) -> Any:

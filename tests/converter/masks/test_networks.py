@@ -230,3 +230,18 @@ def test_a_convolution_may_replace_the_dense_layer(keras_3, tmp_path):
 
     assert network.outputs == 2
     assert network.probabilities(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.float32)).shape == (2,)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (1, 1, 1, 2), (1, 2)])
+def test_scores_may_have_sides_of_one(keras_3, tmp_path, shape):
+    import tensorflow as tf
+
+    model = colour_classifier(keras_3)
+    path = exported(
+        tmp_path, lambda pixels: tf.reshape(model(pixels, training=False), shape), (1, SIDE_PX, SIDE_PX, 3), owner=model
+    )
+
+    network = open_network(path, ModelOverrides())
+
+    assert network.outputs == 2
+    assert network.probabilities(BLUE)[0] > 0.99
