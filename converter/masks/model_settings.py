@@ -225,7 +225,7 @@ def determine_settings(
             trials.sort(key=lambda trial: (-len(trial.losses), trial.loss))
         _check_accuracy(network, chosen, trials)
         _check_unseen(network, chosen, checked)
-        _check_ambiguity(network, chosen, allowed)
+        _check_ambiguity(network, chosen, allowed, known)
     reasons = _reasons(network, overrides, stated_preprocessing, chosen=chosen, trials=trials, known=known)
     settings = ModelSettings(
         chosen.preprocessing, chosen.outputs, reasons, chosen.accuracy, single_output=chosen.single_output
@@ -509,7 +509,7 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
             problem = "its single output means something else"
         if best.outputs != chosen.outputs:
             options.append(f"--labels {','.join(best.outputs)}")
-            problem = "its labels are in the wrong order"
+            problem = "its labels are in the wrong order" if best.preprocessing == chosen.preprocessing else problem
         raise AccuracyError(
             f"{network.path}: {chosen.accuracy.hits} of {chosen.accuracy.of} labelled pictures are correct: {problem}, "
             f"{best.accuracy.hits} of {best.accuracy.of} with {' '.join(options)}; use that, or --force"
@@ -525,16 +525,24 @@ def _check_accuracy(network: Network, chosen: Trial, trials: Sequence[Trial]) ->
         )
 
 
-def _check_ambiguity(network: Network, chosen: Trial, allowed: Sequence[Trial]) -> None:
+def _check_ambiguity(network: Network, chosen: Trial, allowed: Sequence[Trial], known: Container[Label]) -> None:
     """Reject a choice if settings within the margin may be far more accurate on other pictures.
 
-    Settings that classify alike need no decision, and where the file decides, the pictures need not.
+    Settings that classify alike need no decision, and where the file decides, the pictures need not. Other labels for
+    the same outputs are opposite answers to any picture that the settings prepare alike, as red and blue exchanged do
+    for one without colours.
     """
     rivals = [
         trial
         for trial in _tied_with(chosen, allowed)
         if _contradictions(network, trial) == _contradictions(network, chosen)
-        and trial.possible_gain(chosen) > MAX_POSSIBLE_GAIN
+        and (
+            trial.possible_gain(chosen) > MAX_POSSIBLE_GAIN
+            or (
+                _positions(trial, known) != _positions(chosen, known)
+                and trial.balanced_accuracy >= chosen.balanced_accuracy - MIN_ACCURACY_GAIN
+            )
+        )
     ]
     if not rivals:
         return
@@ -546,6 +554,11 @@ def _check_ambiguity(network: Network, chosen: Trial, allowed: Sequence[Trial]) 
         f"{', '.join(_options_that_differ(chosen, rivals))} as in training, give more labelled pictures like its "
         f"training data ({MAX_PICTURES} are used, half of each label at best), or --force"
     )
+
+
+def _positions(trial: Trial, known: Container[Label]) -> tuple[Output | None, ...]:
+    """The outputs with those labels that pictures show; None for the others, whose order nothing shows."""
+    return tuple(output if output in known else None for output in trial.outputs)
 
 
 def _options_that_differ(chosen: Trial, rivals: Sequence[Trial]) -> list[str]:

@@ -620,3 +620,17 @@ def test_scores_that_are_right_by_little_win_over_confident_ones_that_are_less_a
     settings = choose_for(replace(network, probabilities=probabilities), ModelOverrides(labels=LabelMapping(LABELS)))
 
     assert settings.preprocessing == trained_on
+
+
+def test_colours_and_labels_exchanged_at_once_are_left_to_the_user():
+    def probabilities(values):
+        red, _, blue = values.mean(axis=(0, 1, 2))
+        return np.array([0.99, 0.01] if blue > red else [0.01, 0.99])
+
+    network = replace(a_network(Preprocessing()), probabilities=probabilities)
+
+    with pytest.raises(AccuracyError, match=r"--colours.*--labels"):
+        choose_for(network)
+    for stated in (ModelOverrides(labels=LabelMapping(LABELS)), ModelOverrides(colours="rgb")):
+        settings = choose_for(network, stated)
+        assert (settings.preprocessing.colours, settings.outputs) == ("rgb", LABELS)
