@@ -83,7 +83,7 @@ def write_card(options: argparse.Namespace) -> int:
     pictures, labels = _pictures(options, network)
     settings = determine_settings(network, overrides, pictures, labels, force=options.force)
     advice = "give --calibration, faces in folders named after the labels"
-    for line in describe_network(network, settings, if_unverified=advice):
+    for line in describe_network(network, settings, labels, if_unverified=advice):
         print_message(line)
     adapted = adapted_for_device(
         content,

@@ -108,13 +108,20 @@ class ModelSettings:
         return self.preprocessing.as_json() | chosen | output | accuracy
 
 
-def describe_network(network: Network, settings: ModelSettings, *, if_unverified: str) -> list[str]:
-    """The network, its settings, and what is known of its accuracy; `if_unverified`: how it could be measured."""
+def describe_network(
+    network: Network, settings: ModelSettings, labels: Sequence[Label | None], *, if_unverified: str
+) -> list[str]:
+    """The network, its settings, and what is known of its accuracy.
+
+    `labels` are those of the pictures; `if_unverified`: how the accuracy could be measured.
+    """
     lines = [f"{network.kind}, {network.width_px}x{network.height_px}, margin {network.margin_fraction:g}"]
     low, high = network.scores or PROBABILITIES
     if (low, high) != PROBABILITIES:
         lines.append(f"outputs {low:g}..{high:g}, scaled to probabilities: found in the file")
     lines += [*describe_settings(settings), *describe_low_accuracy(settings)]
+    left_out = Counter(label for label in labels if label is not None and label not in settings.labels)
+    lines += [f"{count} pictures of {label} left out: no output has this label" for label, count in left_out.items()]
     return lines if settings.accuracy is not None else [*lines, f"nothing could be verified: {if_unverified}"]
 
 

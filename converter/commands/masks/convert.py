@@ -69,7 +69,7 @@ def convert_classifier(options: argparse.Namespace) -> int:
         "too few calibration pictures have labels; put them into folders named after the labels, with_mask/ and "
         "without_mask/, to measure the accuracy"
     )
-    for line in describe_network(network, settings, if_unverified=advice):
+    for line in describe_network(network, settings, calibration.labels, if_unverified=advice):
         print_message(line)
     with progress_step("preparing"):
         model = apply_settings(network, settings)

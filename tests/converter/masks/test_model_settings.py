@@ -13,7 +13,7 @@ import pytest
 
 from converter.errors import AccuracyError
 from converter.masks.metrics import Share
-from converter.masks.model_settings import describe_low_accuracy, determine_settings
+from converter.masks.model_settings import describe_low_accuracy, describe_network, determine_settings
 from converter.masks.networks import Network
 from converter.masks.outputs import LabelMapping, parse_labels
 from converter.masks.overrides import ModelOverrides
@@ -634,3 +634,13 @@ def test_colours_and_labels_exchanged_at_once_are_left_to_the_user():
     for stated in (ModelOverrides(labels=LabelMapping(LABELS)), ModelOverrides(colours="rgb")):
         settings = choose_for(network, stated)
         assert (settings.preprocessing.colours, settings.outputs) == ("rgb", LABELS)
+
+
+def test_pictures_of_a_label_without_an_output_are_reported():
+    network = a_network(Preprocessing())
+    settings = choose_for(network, ModelOverrides(labels=LabelMapping(LABELS)))
+    incorrect: Label = "mask_worn_incorrectly"
+
+    lines = describe_network(network, settings, [*TRUTHS, *[incorrect] * 7], if_unverified="")
+
+    assert sum("7 pictures of mask_worn_incorrectly" in line for line in lines) == 1
