@@ -31,6 +31,7 @@ from converter.masks.trials import (
     STAGES,
     Trial,
     label_orders,
+    possible_meanings,
     remembered_outputs,
     run_trials,
     to_label_probabilities,
@@ -194,6 +195,7 @@ def determine_settings(
     # One label alone distinguishes nothing.
     is_of_two_labels = sum(count >= MIN_PICTURES_OF_LABEL for count in counts.values()) > 1
     if counts.total() < MIN_LABELLED_PICTURES or not is_of_two_labels:
+        network = _with_likely_output(network, stated_preprocessing, pictures.get(overrides.resampling or "area"))
         settings = _settings_without_trials(network, overrides, stated_preprocessing, stated_outputs)
         outcome = settings.preprocessing, settings.outputs, settings.single_output
         _check_reference(network, *outcome, pictures.get(settings.resampling))
@@ -357,6 +359,19 @@ def _with_stated_output(network: Network, overrides: ModelOverrides) -> Network:
         low, high = network.scores or PROBABILITIES
         problem = f"its last operation gives {low:g}..{high:g}, decided in the middle"
     raise ConfigError(f"{network.path}: --single-output {meaning}: {problem}; leave the option out")
+
+
+def _with_likely_output(network: Network, preprocessing: Preprocessing, pixels: NDArray[np.uint8] | None) -> Network:
+    """The network without the meaning of its single output that its loss suggests, if its values contradict that.
+
+    A squared error is that of a probability or of -1 and 1.
+    """
+    if not network.single_output_from or pixels is None or not len(pixels):
+        return network
+    values = np.array([network.probabilities(preprocessing.values(picture)) for picture in pixels[:COMPARED_PICTURES]])
+    if network.single_output[0] in possible_meanings(network.single_output, values):
+        return network
+    return replace(network, single_output=("logit", "probability"), single_output_from="")
 
 
 def _stated_preprocessing(network: Network, overrides: ModelOverrides) -> Preprocessing:

@@ -149,7 +149,7 @@ def run_trials(
         trials = [
             _evaluate(preprocessing, order, values, truths, single_output)
             for preprocessing, values in zip(candidates, by_candidate, strict=True)
-            for single_output in _possible(network.single_output, values)
+            for single_output in possible_meanings(network.single_output, values)
             for order in orders
         ]
         return sorted(trials, key=lambda trial: trial.loss)
@@ -172,7 +172,7 @@ def remembered_outputs(network: Network, pixels: NDArray[np.uint8]) -> OutputsOf
     return cache(lambda preprocessing, index: network.probabilities(preprocessing.values(pixels[index])))
 
 
-def _possible(single_output: tuple[SingleOutput, ...], values: NDArray[np.float64]) -> tuple[SingleOutput, ...]:
+def possible_meanings(single_output: tuple[SingleOutput, ...], values: NDArray[np.float64]) -> tuple[SingleOutput, ...]:
     """The possible meanings of a single output; probabilities only if its values lie around 0..1."""
     around = (values >= -PROBABILITY_TOLERANCE) & (values <= 1 + PROBABILITY_TOLERANCE)
     if len(single_output) == 1 or around.mean() >= MIN_PROBABLE:

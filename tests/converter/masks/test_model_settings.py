@@ -644,3 +644,17 @@ def test_pictures_of_a_label_without_an_output_are_reported():
     lines = describe_network(network, settings, [*TRUTHS, *[incorrect] * 7], if_unverified="")
 
     assert sum("7 pictures of mask_worn_incorrectly" in line for line in lines) == 1
+
+
+def test_values_below_zero_refute_a_probability_that_only_the_loss_suggests():
+    network = replace(
+        a_network(Preprocessing(), outputs=1),
+        single_output=("probability", "logit"),
+        single_output_from="its loss",
+        probabilities=lambda values: np.array([-1.0 if values[..., 0].mean() < 0 else 1.0]),
+    )
+    stated = ModelOverrides(labels=LabelMapping(LABELS))
+
+    with pytest.raises(ConfigError, match="--single-output"):
+        choose_for(network, stated, labels=[None] * len(TRUTHS))
+    assert choose_for(network, replace(stated, single_output="logit"), labels=[None] * 80).single_output == "logit"
