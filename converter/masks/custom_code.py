@@ -1,4 +1,4 @@
-"""Custom code: rejects models that would execute code when loaded."""
+"""Custom code: rejects Keras models that would execute code when loaded, or that TFLite cannot express."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODULES_OF_KERAS = ("keras", "Keras", "tf_keras", "tensorflow", "builtins")
 
 
 def check_no_custom_code(config: str, path: Path) -> None:
-    """Reject a model whose Keras configuration (JSON) has a Lambda layer or classes from modules outside Keras.
+    """Reject a model whose Keras configuration (JSON) has lambdas, quantized layers or classes from outside Keras.
 
     Loading it would run the code of a Lambda layer, load the SavedModel that a TFSMLayer names, or import any module
     named.
@@ -29,10 +29,20 @@ def check_no_custom_code(config: str, path: Path) -> None:
         raise ModelError(f"{path}: its description is damaged: {error}; copy or save the model again") from error
     for part in _class_configs(description):
         name = part["class_name"]
-        if name == "Lambda":
+        options = part.get("config")
+        activation = options.get("activation") if isinstance(options, dict) else None
+        # Keras 2 writes a lambda function as its byte code alone, and functions of Keras by their names.
+        is_program = isinstance(activation, dict) and "class_name" not in activation
+        if name == "Lambda" or is_program:
+            what = "a Lambda layer" if name == "Lambda" else f"a lambda as activation of {name}"
             raise ModelError(
-                f"{path}: has a Lambda layer, a program that loading would run; put a layer of Keras in its place, "
+                f"{path}: has {what}, a program that loading would run; put a layer of Keras in its place, "
                 "or export the model where it was made: model.export(folder)"
+            )
+        if name == "QuantizedDTypePolicy":
+            raise ModelError(
+                f"{path}: is quantized already, and would be a second time; convert the float model that it was made "
+                "from"
             )
         if name == "TFSMLayer":
             raise ModelError(

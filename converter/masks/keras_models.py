@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from converter.masks.outputs import SingleOutput
 
 ARCHITECTURE = "model.json"
+_FIRST_VERSIONS = ("0.", "1.")
 _LOGIT_LOSSES = {"hinge", "squaredhinge"}
 _PROBABILITY_LOSSES = {
     "binarycrossentropy",
@@ -61,6 +62,11 @@ def load_hdf5(path: Path, *, source: Path) -> LoadedModel:
     if "model_config" in attributes:
         check_no_custom_code(attributes["model_config"], source)
         version = attributes.get("keras_version", "2")
+        if version.startswith(_FIRST_VERSIONS):
+            raise ModelError(
+                f"{source}: of Keras {version}, whose layers no later version knows; load it with Keras 2.2, which "
+                "still does, and save it again, or train it with a newer Keras"
+            )
         if version.startswith("3"):
             check_no_operations(attributes["model_config"], source)
         loaded = _load_with_keras(path, source=source, version=version, kind=f"HDF5 of Keras {version}")

@@ -284,6 +284,37 @@ def test_a_lambda_layer_is_not_run(request, tmp_path, generation):
         load_model(tmp_path / "a.h5")
 
 
+def test_a_lambda_as_activation_is_not_run(keras_2, tmp_path):
+    layers = keras_2.layers
+    with quiet_tensorflow():
+        pixels = [layers.Input((SIDE_PX, SIDE_PX, 3)), layers.Flatten()]
+        keras_2.Sequential([*pixels, layers.Dense(2, activation=lambda x: x * 1.0)]).save(tmp_path / "a.h5")
+
+    with pytest.raises(ModelError, match=r"lambda as activation of Dense"):
+        load_model(tmp_path / "a.h5")
+
+
+def test_a_model_that_keras_quantized_is_refused(keras_3, tmp_path):
+    with quiet_tensorflow():
+        model = colour_classifier(keras_3)
+        model.quantize("int8")
+        model.save(tmp_path / "a.keras")
+
+    with pytest.raises(ModelError, match="quantized already"):
+        load_model(tmp_path / "a.keras")
+
+
+def test_a_model_of_keras_1_is_refused_with_a_remedy(keras_2, tmp_path):
+    import h5py
+
+    path = saved(keras_2, tmp_path / "a.h5", save_format="h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["keras_version"] = "1.2.2"
+
+    with pytest.raises(ModelError, match=r"Keras 1\.2\.2.*Keras 2\.2"):
+        load_model(path)
+
+
 def test_a_wrapped_saved_model_is_reported(keras_3, tmp_path):
     with quiet_tensorflow():
         colour_classifier(keras_3).export(tmp_path / "inner", verbose=False)
