@@ -18,7 +18,7 @@ from edge_agent.domain import CLASSES, LABELS, Box, Class
 from edge_agent.errors import ConfigError, PictureError
 from edge_agent.vision.images import SUFFIXES, read_picture
 from training.annotations import MAX_ERRORS_SHOWN, Correction, read_annotations
-from training.label_names import class_of
+from training.label_names import class_of, is_no_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -86,12 +86,19 @@ def labelled_pictures(folder: Path, *, labels: Sequence[Name]) -> list[tuple[Pat
     """Every picture in a subfolder that is named after one of `labels`, with that label, sorted by name.
 
     Raises:
-        ConfigError: there is no such folder, the folder of a label has no pictures, or there is only one label.
+        ConfigError: there is no such folder, the folder of a label has no pictures, there is only one label, or beside
+            folders of labels there is one with pictures whose name is unknown.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path")
     named = [(child, class_of(child.name)) for child in sorted(folder.iterdir()) if child.is_dir()]
     found = [(child, label) for child, label in named if label in {*LABELS, *labels}]
+    for child, label in named if found else ():
+        if label is None and not child.name.startswith(".") and not is_no_label(child.name) and list_pictures(child):
+            raise ConfigError(
+                f"{child}: the name is that of no label; rename it, for example to {' or '.join(LABELS)}, or to "
+                "'ignore' to leave its pictures out"
+            )
     labelled: list[tuple[Path, Name]] = []
     for child, label in found:
         if label in labels:

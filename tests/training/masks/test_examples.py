@@ -96,6 +96,24 @@ def test_a_single_label_is_reported(tmp_path):
         from_class_folders(tmp_path, source="one")
 
 
+@pytest.mark.parametrize("name", ["below nose", "bare", "2"])
+@pytest.mark.parametrize("known", [["with_mask"], ["with_mask", "without_mask"]])
+def test_pictures_under_an_unknown_name_are_not_left_out_silently(name, known, tmp_path):
+    for folder in [name, *known]:
+        a_picture(tmp_path / folder / "1.png")
+
+    with pytest.raises(ConfigError, match=f"{name}: the name is that of no label"):
+        from_class_folders(tmp_path, source="one")
+
+
+def test_folders_to_be_ignored_hidden_or_without_pictures_are_left_out(tmp_path):
+    for folder in ("with_mask", "without_mask", "ignore", "Unsure", ".cache"):
+        a_picture(tmp_path / folder / "1.png")
+    (tmp_path / "annotations").mkdir()
+
+    assert len(from_class_folders(tmp_path, source="one")) == 2
+
+
 def test_a_folder_without_labels_is_reported(tmp_path):
     a_picture(tmp_path / "cats" / "1.png")
 
