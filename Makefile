@@ -247,7 +247,7 @@ test-service: ## Follow the runbook in a booted Debian container: install, run, 
 	@deploy/test-service dist/*_$(HERE).deb build/libraries
 
 test-repository: ## Boot Debian 12 and 13, install by apt and by cloud-init, and wait for an alert (as root)
-	@deploy/container.sh
+	@deploy/container.sh aptly:aptly gpg:gnupg
 	@$(MAKE) --no-print-directory deb ARCHITECTURES=$(HERE) SUITES='bookworm trixie'
 	@deploy/test-repository dist/*_$(HERE).deb
 

@@ -2,8 +2,9 @@
 # A Debian that boots in a container, with a real systemd and no network: what test-service, test-ansible and
 # test-repository share.
 #
-# Executed directly, it lists missing requirements, and prints nothing if there are none. A script that sources it gets the
-# functions below and a folder $work; at its end the folder is removed and all booted containers are killed.
+# Executed directly, it lists missing requirements, also those given as program:package, and prints nothing if there are none.
+# A script that sources it gets the functions below and a folder $work; at its end the folder is removed and all booted
+# containers are killed.
 #
 # The system is a Debian 12, created once in MASKWATCH_TEST_ROOT. A script may set $suite, $root, further packages to install
 # ($more_packages), and packages that apt can install there without a network ($fetched_packages). Changes of a run are kept
@@ -27,6 +28,7 @@ root=${MASKWATCH_TEST_ROOT:-/var/tmp/maskwatch-debian-12}
 packages=systemd,systemd-sysv,dbus,python3,python3-systemd,mosquitto,mosquitto-clients,procps,sudo
 packages+=,openssh-server,python3-apt,python3-venv
 user=integrator
+[[ ${BASH_SOURCE[0]} != "$0" ]] || needs+=("$@")
 
 name_what_is_missing() {
     local need
