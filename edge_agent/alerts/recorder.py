@@ -148,13 +148,18 @@ class Recorder:
         return began_at is not None and time.monotonic() - began_at > STUCK_SECONDS
 
     def check_responds(self) -> None:
-        """Check that stopping now would lose no buffered events.
+        """Wait until the events so far are written: a reload would lose them.
 
         Raises:
-            UnavailableError: the disk hangs.
+            UnavailableError: the disk hangs, or takes longer than STUCK_SECONDS.
         """
-        if self.is_stuck:
-            raise UnavailableError(f"{self.write_error}: {self._jobs.qsize()} messages in memory would be lost")
+        written, waiting = threading.Event(), self._jobs.qsize()
+        if not self.is_stuck:
+            self._queue("status", written.set)
+        if self.is_stuck or not written.wait(STUCK_SECONDS):
+            raise UnavailableError(
+                f"{self._folder_in_use}: the disk is not responding: {waiting} messages in memory would be lost"
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -186,7 +191,7 @@ class Recorder:
             except queue.Empty:
                 self._check_store()
                 continue
-            if job is None:
+            if job is None or self._store.is_closed:
                 return
             self._job_began_at = time.monotonic()
             kind, record = job

@@ -153,6 +153,7 @@ class AlertStore:
         """Why messages are buffered in memory only; empty if they are not."""
         self.damage = ""
         """The damage found since the start, and where the damaged file was set aside; empty if none."""
+        self.is_closed = False
         self._database: sqlite3.Connection | None = None
         self._identity: FileIdentity = None, None
         with self._lock:
@@ -375,6 +376,9 @@ class AlertStore:
                     self.write_error,
                 )
             self._close_file()
+            # A thread that a slow disk delays must not open it again, beside the next store: both would assign the same
+            # numbers and positions.
+            self.is_closed = True
 
     @property
     def _is_buffering(self) -> bool:
@@ -475,7 +479,7 @@ class AlertStore:
         Only a successful write clears it: reading works on a full disk, too. After a lock timeout the file is
         not tried for a while: delivery and recording must not wait for it repeatedly.
         """
-        if time.monotonic() < self._locked_until:
+        if self.is_closed or time.monotonic() < self._locked_until:
             return None
         try:
             try:

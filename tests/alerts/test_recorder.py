@@ -294,10 +294,35 @@ def test_a_hanging_disk_blocks_no_caller_and_is_reported(hanging, monkeypatch):
     with pytest.raises(UnavailableError, match="100 messages in memory"):
         recording.recorder.check_responds()
 
+    monkeypatch.undo()
     disk.released.set()
+    recording.recorder.check_responds()
     assert len(recording.finish()) == 101
     assert recording.recorder.write_error == ""
+
+
+def test_a_reload_waits_for_events_that_a_slow_disk_delays(hanging, store):
+    recording, disk = hanging
+    recording.alert(3)
+    assert disk.called.wait(TIMEOUT_SECONDS)
+    threading.Timer(0.3, disk.released.set).start()
+
     recording.recorder.check_responds()
+
+    assert store.count("alert") == 3
+
+
+def test_a_recorder_that_was_abandoned_ends_with_its_store(hanging, store, tmp_path):
+    recording, disk = hanging
+    recording.alert(3)
+    assert disk.called.wait(TIMEOUT_SECONDS)
+    recording.recorder.close(timeout_seconds=0.0)
+    store.close()
+
+    disk.released.set()
+
+    wait_until(lambda: not recording.recorder.is_alive)
+    assert len(crops_in(tmp_path)) == 1
 
 
 def test_telemetry_is_published_at_once_while_a_disk_hangs_and_numbering_continues(hanging, monkeypatch):

@@ -43,6 +43,27 @@ def test_messages_wait_oldest_first_until_they_are_removed(store):
     assert store.count() == 2
 
 
+def test_a_closed_store_leaves_the_file_to_the_next_one(tmp_path):
+    """After a reload, a recorder that a slow disk delayed may still have messages for the former store."""
+    former = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)
+    put(former)
+    former.close()
+    store = AlertStore(tmp_path / "alerts.sqlite", boot_id=BOOT_ID)
+
+    put(former)
+    late = put(former)
+    former.write_buffered()
+    with pytest.raises(UnavailableError):
+        former.remove("unknown")
+    messages = [put(store) for _ in range(4)]
+
+    assert late["id"] not in [row.key for row in store.waiting(10)]
+    assert [message["sequence"] for message in messages] == [2, 3, 4, 5]
+    assert store.write_error == ""
+    assert former.is_closed
+    store.close()
+
+
 def test_messages_are_numbered_from_one(store):
     assert [put(store)["sequence"] for _ in range(3)] == [1, 2, 3]
 
