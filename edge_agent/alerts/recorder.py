@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edge_agent.alerts.database import history_entry, history_resolution
 from edge_agent.alerts.people import sent_until
+from edge_agent.alerts.retention import step_of_clock
 from edge_agent.errors import CropError, UnavailableError
 from edge_agent.host.clock import is_clock_synchronised, seconds_since_boot
 from edge_agent.messages.ids import uuid7
@@ -91,6 +92,8 @@ class Recorder:
         self._failing: set[_Task] = set()
         """What has failed the last time."""
         self._swept_at = self._tried_at = float("-inf")
+        self._last_sweep: tuple[float, datetime] | None = None
+        """Its time in `seconds_since_boot`, and by the clock."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -193,6 +196,9 @@ class Recorder:
                 continue
             if job is None or self._store.is_closed:
                 return
+            # What is stored from now on has the right date: it must not be shifted with everything before.
+            if self._clock_was_set:
+                self._check_store()
             self._job_began_at = time.monotonic()
             kind, record = job
             with self._queue_lock:
@@ -217,12 +223,18 @@ class Recorder:
                 self._tried_at = at
                 self._store.write_buffered()
                 self._store.follow_clock(now=datetime.now(timezone.utc))
-            if at - self._swept_at >= SWEEP_SECONDS:
+            if at - self._swept_at >= SWEEP_SECONDS or self._clock_was_set:
                 self._swept_at = at
                 self._sweep()
         except Exception:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
+
+    @property
+    def _clock_was_set(self) -> bool:
+        """Whether the clock was set since the last sweep, which shifts dates accordingly."""
+        at, now = seconds_since_boot(), datetime.now(timezone.utc)
+        return bool(step_of_clock(now, at=at, last=self._last_sweep, recorded=lambda: None))
 
     def _record_counts(self, cameras: tuple[str, ...], since: datetime | None, when: datetime) -> None:
         for period in self._store.unsent_counts(cameras=cameras, since=since, now=when):
@@ -296,7 +308,7 @@ class Recorder:
     def _sweep(self) -> None:
         """Remove outdated data; a crop is kept while its alert is pending."""
         # Not the monotonic clock: it stands still while the machine is suspended, which would look like a set clock.
-        at, now = seconds_since_boot(), datetime.now(timezone.utc)
+        at, now = self._last_sweep = seconds_since_boot(), datetime.now(timezone.utc)
         # With an unsynchronised clock no hour counts as too old.
         counted_since = now - timedelta(days=self._keep_counts_days) if is_clock_synchronised() else None
         self._store.sweep(at=at, now=now, keep_days=self._keep_days, counts_before=counted_since)

@@ -21,7 +21,7 @@ from edge_agent.alerts.retention import Retention
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
 from edge_agent.config.model import CropsConfig
 from edge_agent.domain import Person, Resolved, timestamp
-from edge_agent.errors import UnavailableError
+from edge_agent.errors import CropError, UnavailableError
 from edge_agent.messages.ids import uuid7
 from tests.mqtt.samples import SENDER
 from tests.values import NOON, a_figures, a_frame, an_alert
@@ -237,6 +237,39 @@ def test_a_suspend_counts_as_time_that_has_passed(store, tmp_path, monkeypatch):
 
     assert len(swept_at) == 2
     assert min(swept_at) > time.monotonic() + suspended / 2
+
+
+def test_what_is_stored_after_the_clock_was_set_is_not_dated_again(store, tmp_path, monkeypatch):
+    """A device without a battery for its clock starts with an old time and detects before the network sets it."""
+
+    class FullOnce(Crops):
+        """Its first error makes the recorder sweep."""
+
+        def keep_reading(self, picture_id: str, reading: Any) -> Any:
+            if not (tmp_path / "full").exists():
+                return super().keep_reading(picture_id, reading)
+            (tmp_path / "full").unlink()
+            raise CropError("full")
+
+    recording = Recording(store, tmp_path, pictures=FullOnce(tmp_path / "crops", CropsConfig()))
+    recording.recorder.start()
+    recording.alert()
+    wait_until((tmp_path / "crops" / ".swept").exists)
+    real, days_back = time.clock_gettime, 40
+    monkeypatch.setattr(
+        time, "clock_gettime", lambda clock: real(clock) + days_back * 86400 * (clock == time.CLOCK_BOOTTIME)
+    )
+    (after,) = recording.alert()
+    wait_until(lambda: store.count() == 2)
+    (tmp_path / "full").touch()
+    recording.alert()
+
+    recording.finish()
+
+    saved = (tmp_path / "crops" / f"{after.id}.jpg").stat().st_mtime
+    assert datetime.now(timezone.utc).timestamp() - saved < TIMEOUT_SECONDS
+    # Only the first is older than 30 days.
+    assert AlertHistory(store.path, only_reads=True).count() == 2
 
 
 def test_old_entries_are_removed_from_the_history(store, tmp_path):
