@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.alerts.people import hour_of
 from edge_agent.bridge.protocol import CameraStatus, DeviceStatus
+from edge_agent.foreign_text import safe
 from edge_agent.governor import COOLED_CELSIUS
 from edge_agent.host.atomic_files import is_there
 from edge_agent.host.clock import boot_id, run_id
@@ -244,7 +245,7 @@ class StatusReporter:
                 CameraStatus(
                     name=state.name,
                     is_open=state.is_open,
-                    reason="" if state.is_open else state.reason,
+                    reason="" if state.is_open else safe(state.reason),
                     faults=state.faults,
                     frames=state.frames,
                     dropped=state.dropped,
@@ -268,7 +269,8 @@ class StatusReporter:
         paused: list[CodeAndText] = [("paused", f"camera {camera} is paused") for camera in self._paused(at=at)]
         cameras, delivery = self._about_cameras(at=at), self._about_delivery(at=at)
         found = chain(paused, cameras, delivery, self._about_the_machine(), self._about_the_rollout())
-        return [Reason(code=code, text=text) for code, text in found]
+        # A name of a file may not be UTF-8, which a message has to be.
+        return [Reason(code=code, text=safe(text)) for code, text in found]
 
     def _figures(self, *, at: float, when: datetime) -> Figures:
         """All metrics; rates and latencies are measured since the last telemetry."""

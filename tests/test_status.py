@@ -192,6 +192,20 @@ def test_a_working_device_is_online_and_publishes_it_once(device):
     assert [device.tick() for _ in range(100)] == [[]] * 100
 
 
+def test_a_reason_with_a_file_name_that_is_not_utf_8_is_escaped(device):
+    """A card from an old camera has such names; the agent must not end because of one."""
+    device.cameras.now = (FeedState("door", is_open=False, reason="pictures/m\udcfcller.jpg: cannot be read"),)
+
+    device.tick()
+
+    (reason,) = device.reporter.reasons(at=device.at)
+    assert reason.code == "camera_away"
+    assert "m\\udcfcller.jpg" in reason.text
+    status = device.reporter.status(at=device.at, when=NOON)
+    assert "m\\udcfcller.jpg" in status.cameras[0].reason
+    assert status.model_dump_json()
+
+
 def test_a_missing_camera_degrades_the_device_until_it_returns(device):
     device.tick()
     device.cameras.now = (FeedState("door", is_open=False, reason="no such device"),)
