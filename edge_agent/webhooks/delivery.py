@@ -63,6 +63,12 @@ class WebhookDelivery:
         except UnavailableError as error:
             self._note(str(error))
             return self._backoff.take()
+        # Delivery must not end while the agent runs, even after a bug.
+        except Exception:
+            if not self.reason:
+                log.exception("webhook %s: an event cannot be posted; please report this", self.name)
+            self._note("the agent failed; see its log")
+            return self._backoff.take()
         self._backoff.reset()
         self._note("")
         return 0.0

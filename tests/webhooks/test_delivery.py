@@ -302,6 +302,19 @@ def test_a_new_event_is_posted_at_once_without_polling(tmp_path, receiver, monke
             eventually(lambda new=new: new in receiver.taken, "the new one")  # type: ignore[misc]
 
 
+def test_an_event_that_no_code_expects_ends_no_delivery(tmp_path, receiver):
+    """A flipped bit makes a text a blob; SQLite notices nothing."""
+    with opened(tmp_path, "hook") as store:
+        alert = put(store)["id"]
+        with closing(sqlite3.connect(store.path)) as damaged, damaged:
+            damaged.execute("UPDATE events SET message = CAST(message AS BLOB)")
+        with delivering(tmp_path, receiver.url) as delivery:
+            eventually(lambda: delivery.reason, "trouble")
+            with closing(sqlite3.connect(store.path)) as repaired, repaired:
+                repaired.execute("UPDATE events SET message = CAST(message AS TEXT)")
+            eventually(lambda: receiver.taken == [alert], "the alert")
+
+
 def test_new_events_are_posted_although_the_store_was_damaged_after_all_others(tmp_path):
     with opened(tmp_path, "hook") as store:
         queue = EventQueue(tmp_path / "alerts.sqlite", webhook="hook", kinds=KINDS)
