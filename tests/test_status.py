@@ -648,6 +648,18 @@ def test_a_device_watches_while_frames_of_every_open_camera_are_processed(device
     assert device.reporter.is_watching(at=20.1)
 
 
+def test_a_camera_that_has_just_been_reopened_is_not_silent(device):
+    device.tick()
+    device.cameras.now = (FeedState("door", reason="unplugged"),)
+    device.reporter.report(device.violations, at=60.0, when=NOON)
+    device.cameras.now = (FeedState("door", is_open=True, reason=""),)
+
+    assert device.reporter.reasons(at=61.0) == []
+    assert device.reporter.is_watching(at=61.0)
+    assert [reason.code for reason in device.reporter.reasons(at=71.0)] == ["no_frames"]
+    assert not device.reporter.is_watching(at=71.0)
+
+
 @pytest.mark.parametrize("part", ["publisher", "recorder"])
 def test_a_device_watches_only_while_alerts_could_be_recorded_and_sent(device, part):
     device.tick()
