@@ -16,6 +16,7 @@ from edge_agent.vision.quality import face_quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from edge_agent.decision.liveness import LivenessFilter
     from edge_agent.decision.nearest import NearestPerson
@@ -65,6 +66,24 @@ class Pipeline:
         wanted = (self._read(frame, track, tracks) for track in tracks if self._wants_reading(track, at))
         readings = [reading for reading in wanted if reading is not None]
         watch.lap("masks")
+        return self._decide(tracks, readings, watch, analysed=analysed, size=size, at=at, when=when)
+
+    def pass_time(self, *, at: float, when: datetime) -> Outcome:
+        """Without a frame, as while the camera is lost: people leave once they have not been seen for long enough."""
+        tracks = self.tracker.update([], at=at, when=when, frame_size=None)
+        return self._decide(tracks, [], _Stopwatch(), analysed=False, size=(0, 0), at=at, when=when)
+
+    def _decide(
+        self,
+        tracks: Sequence[Track],
+        readings: Sequence[Reading],
+        watch: _Stopwatch,
+        *,
+        analysed: bool,
+        size: tuple[int, int],
+        at: float,
+        when: datetime,
+    ) -> Outcome:
         following = self.tracker.following
         verdicts = self.sequential_test.update(readings, following=following)
         tracked = TrackedFrame(

@@ -116,10 +116,15 @@ class Worker:
                 frame = self._feed.wait(STOP_CHECK_SECONDS)
                 if frame is not None:
                     self._queue_result(frame, self._watch(frame))
-                elif self._feed.state().finished:
+                elif (state := self._feed.state()).finished:
                     # After the end of a recording no people are in view.
                     self._record_people(self._pipeline.people.flush(datetime.now(timezone.utc)))
                     return
+                elif not state.is_open:
+                    # Otherwise alerts would stay open for as long as their camera is away.
+                    self._record_departures(
+                        self._pipeline.pass_time(at=time.monotonic(), when=datetime.now(timezone.utc))
+                    )
         # Raised again by the supervising thread; it would be lost in this one.
         except Exception as error:  # noqa: BLE001
             self.failure = error
@@ -137,10 +142,13 @@ class Worker:
             # Now, because the frame is released soon; other faces are hidden first, as a hanging disk delays the queue.
             scene = self._draw_scene(frame, alert.verdict.track.id, outcome.tracks)
             self._recorder.record_alert(alert, timeline, scene=scene)
+        self._record_departures(outcome)
+        return None if is_paused else outcome
+
+    def _record_departures(self, outcome: Outcome) -> None:
         for resolved in outcome.resolved:
             self._recorder.record_resolved(resolved, self._timelines.since(resolved))
         self._record_people(outcome.people)
-        return None if is_paused else outcome
 
     def _record_people(self, people: tuple[Person, ...]) -> None:
         for person in people:

@@ -199,6 +199,22 @@ def test_a_frame_of_a_paused_camera_resolves_open_alerts_and_ends_tracks():
     assert pipeline.process(a_frame(2.2, size=(160, 120))).tracks[0].id != resolved.track.id
 
 
+def test_people_leave_while_no_frames_come():
+    pipeline = a_pipeline(Faces(a_face()))
+    alerts = [alert for step in range(20) for alert in pipeline.process(textured(step / 10)).alerts]
+    assert len(alerts) == 1
+    when = textured(3.0).taken_when
+
+    before = pipeline.pass_time(at=2.5, when=when)
+    left = pipeline.pass_time(at=3.0, when=when)
+
+    assert (before.resolved, before.people) == ((), ())
+    assert [(resolved.reason, resolved.when) for resolved in left.resolved] == [("left", when)]
+    assert [(person.counted_as, person.when) for person in left.people] == [("without_mask", when)]
+    assert not left.analysed
+    assert pipeline.pass_time(at=3.1, when=when).resolved == ()
+
+
 def test_a_face_that_the_classifier_rejects_gives_no_reading_and_no_alert():
     masks = Masks(is_face=False)
     pipeline = a_pipeline(Faces(a_face()), masks)

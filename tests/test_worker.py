@@ -32,8 +32,8 @@ from edge_agent.worker import CLOSE_SECONDS, MAX_FRAMES, MAX_RESULTS, PAUSED_SEC
 from tests.alerts.test_recorder import Hanging, Recording, wait_until
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.samples import DEVICE
-from tests.test_pipeline import Faces, a_pipeline
-from tests.values import NOON, a_frame, a_track, an_alert
+from tests.test_pipeline import Faces, a_pipeline, textured
+from tests.values import NOON, a_face, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,6 +91,7 @@ class Alerting:
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
         self.rate, self.people = self._pipeline.rate, People()
+        self.pass_time = self._pipeline.pass_time
         self._always, self._frames = always, 0
 
     def process(self, frame: Frame, *, is_paused: bool) -> Outcome:
@@ -163,6 +164,29 @@ def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
     assert [person.counted_as for person in recorder.people] == 2 * ["without_mask"]
     assert given.get().outcome is None
     assert recorder.alerts == []
+
+
+def test_an_alert_is_resolved_although_its_camera_is_lost(tmp_path):
+    class Lost(Frames):
+        """Its camera is unplugged after the last frame."""
+
+        def state(self) -> FeedState:
+            return FeedState("door", is_open=bool(self._frames), reason="unplugged")
+
+    recorder = Recorder()
+    began_at = time.monotonic() - 2.0
+    feed = Lost([textured(began_at + step / 10) for step in range(20)])
+    worker, given = a_worker(tmp_path, feed, pipeline=a_pipeline(Faces(a_face())), recorder=recorder)
+
+    worker.start()
+
+    wait_until(lambda: recorder.people)
+    worker.close()
+    assert len(recorder.alerts) == 1
+    assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
+    assert [person.counted_as for person in recorder.people] == ["without_mask"]
+    assert given.qsize() == 20
+    assert worker.failure is None
 
 
 @pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
