@@ -129,8 +129,9 @@ def unsent_periods(
     for period in PERIODS:
         until = datetime.fromtimestamp(sent.get(period, 0), timezone.utc)
         if until > following(period, now):
-            # The clock was ahead: counting goes on with the last period before now.
-            until = beginning_of(period, now) - timedelta(seconds=1)
+            # The clock was ahead: counting goes on with the current period; those before it may have been sent.
+            until = beginning_of(period, now)
+            database.execute(*sent_until(period, int(until.timestamp())))
         first = beginning_of(period, until)
         rows_by_begin: dict[datetime, list[PeopleRow]] = {}
         for row in rows_between(database, first, now):

@@ -132,6 +132,8 @@ def test_counting_goes_on_after_the_clock_was_ahead(tmp_path):
         for period in unsent(store, now=ahead + timedelta(hours=1)):
             store.put(a_message(), sent_until(period.period, int(period.end.timestamp())))
 
+        # The agent asks as soon as the clock shows another hour.
+        assert unsent(store, now=HOUR + timedelta(minutes=1)) == []
         for hours in (1, 2):
             store.count_person(a_person(when=HOUR + timedelta(hours=hours - 1)))
             (period,) = unsent(store, now=HOUR + timedelta(hours=hours))
@@ -140,6 +142,21 @@ def test_counting_goes_on_after_the_clock_was_ahead(tmp_path):
 
         # A clock that is a little back sends nothing twice.
         assert unsent(store, now=HOUR + timedelta(hours=1, minutes=50)) == []
+
+
+def test_no_hour_is_sent_twice_after_the_clock_was_ahead_for_a_moment(tmp_path):
+    with opened(tmp_path) as store:
+        store.count_person(a_person(when=HOUR))
+        for now in (HOUR + timedelta(hours=1), HOUR + timedelta(days=3)):
+            for period in unsent(store, now=now, since=HOUR):
+                store.put(a_message(), sent_until(period.period, int(period.end.timestamp())))
+
+        assert unsent(store, now=HOUR + timedelta(hours=1, minutes=10), since=HOUR) == []
+
+        store.count_person(a_person(when=HOUR + timedelta(hours=1, minutes=20)))
+        (period,) = unsent(store, now=HOUR + timedelta(hours=2), since=HOUR)
+        assert period.begin == HOUR + timedelta(hours=1)
+        assert period.cameras == {"door": PeopleCounts(with_mask=1)}
 
 
 def test_hours_without_people_are_sent_only_if_the_agent_was_running(tmp_path):
