@@ -27,6 +27,9 @@ class ModelRecipe(Section):
         None, description="A second one, fine-tuned from the same weights: training starts from the mean of both"
     )
     merged_share: Fraction = Field(0.5, description="Its weight in that mean")
+    stride_4_channels: int | None = Field(
+        None, ge=8, description="Reduce the layers at stride 4, which take half of the time, to so many channels"
+    )
 
 
 class StyleRecipe(Section):

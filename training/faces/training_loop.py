@@ -22,6 +22,7 @@ from edge_agent.vision.images import read_picture
 from training.faces.batches import Batch, draw_batch
 from training.faces.keras_detector import KerasDetector
 from training.faces.metrics import SceneDetections, report
+from training.faces.narrowing import narrowed
 from training.faces.network import open_network
 from training.faces.scenes import selection_scenes
 from training.run_folder import FILE_MODE, save_model
@@ -29,7 +30,7 @@ from training.weight_averaging import average_weights
 from training.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import keras
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 STATE = "state.npz"
 BEST = "best.keras"
+NARROWING_BATCHES = 6
 SELECTION_METRIC = "ap_50_16px"
 
 log = logging.getLogger(__name__)
@@ -63,14 +65,16 @@ class Epoch:
 class _Trainer:
     """Mutable training state: network, optimizer, and the running average that is evaluated."""
 
-    def __init__(self, recipe: FaceRecipe) -> None:
-        """Open the network that a recipe starts from."""
+    def __init__(self, recipe: FaceRecipe, batches: Iterable[Batch]) -> None:
+        """Open the network that a recipe starts from; `batches` of it decide which channels are removed, if any are."""
         import keras
 
         self.network = open_network(recipe.model.weights)
         if recipe.model.merged_with is not None:
             other = open_network(recipe.model.merged_with)
             average_weights(self.network, other, share=recipe.model.merged_share, name="model.merged_with")
+        if (channels := recipe.model.stride_4_channels) is not None:
+            self.network = narrowed(self.network, channels=channels, pixels=(batch.pixels for batch in batches))
         self.ema_network = keras.models.clone_model(self.network)
         self.ema_network.set_weights(self.network.get_weights())
         self.optimizer = keras.optimizers.Adam(
@@ -117,7 +121,7 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     """
     width, height = recipe.validation.width, recipe.validation.height
     with Workers(partial(draw_batch, scenes.train, recipe)) as workers:
-        trainer = _Trainer(recipe)
+        trainer = _Trainer(recipe, workers.batches(epoch=0, count=NARROWING_BATCHES))
         history = _load_state(trainer, folder)
         if history:
             log.info("continues after epoch %d", len(history))

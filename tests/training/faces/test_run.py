@@ -16,6 +16,7 @@ import yaml
 from edge_agent.errors import ConfigError
 from tests.training.faces.conftest import RELEASED, a_tiny_recipe, write_scenes
 from training.faces.batches import draw_batch
+from training.faces.network import open_network
 from training.faces.run import run
 from training.faces.scenes import open_scenes
 from training.faces.training_loop import learning_rate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Minutes on a machine that is busy with other tests.
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]
 
+CHANNELS = 56
 PROGRAM = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())"]
 WRITTEN = {
     "model.keras",
@@ -51,7 +53,11 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
     """The file of a recipe and the folder of its uninterrupted run."""
     folder = tmp_path_factory.mktemp("finished")
     scenes = write_scenes(folder / "scenes", count=20)
-    recipe = a_tiny_recipe(scenes, schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "warmup_steps": 2})
+    recipe = a_tiny_recipe(
+        scenes,
+        model={"weights": str(RELEASED), "stride_4_channels": CHANNELS},
+        schedule={"batch_size": 2, "steps_per_epoch": 6, "epochs": 3, "warmup_steps": 2},
+    )
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     # In a process of its own, as what is compared with it: what TensorFlow did before in this one shows in the last
@@ -68,6 +74,8 @@ def test_a_run_leaves_model_history_and_reports(finished):
     said = json.loads((folder / "run.json").read_text())
     assert said["kind"] == "face_detector"
     assert said["training_data"] == ["scenes/annotations.json"]
+    filters = [getattr(layer, "filters", None) for layer in open_network(folder / "model.keras").layers]
+    assert filters.count(CHANNELS) == 3
 
 
 def test_a_killed_run_resumes_with_the_same_result(finished, tmp_path):
