@@ -32,7 +32,7 @@ class _Unit(NamedTuple):
 
 
 def narrowed(network: keras.Model, *, channels: int, pixels: Iterable[NDArray[np.uint8]]) -> keras.Model:
-    """A copy of a network of YuNet's structure with so many channels in the units before its second pooling.
+    """A copy of a network of YuNet's structure with so many channels in the units at stride 4.
 
     `pixels`: batches of training canvases, (n, side, side, 3), BGR.
 
@@ -55,15 +55,15 @@ def narrowed(network: keras.Model, *, channels: int, pixels: Iterable[NDArray[np
 
 
 def _wide_units(network: keras.Model, *, more_than: int) -> list[_Unit]:
-    """The units before the second pooling that have more channels than that."""
+    """The units between the first and the second pooling that have more channels than that."""
     layers = [(type(layer).__name__, layer) for layer in network.layers]
     convolutions = [layer for kind, layer in layers if kind in {"Conv2D", "DepthwiseConv2D"}]
     pools = [place for place, (kind, _) in enumerate(layers) if kind == "MaxPooling2D"]
-    before = {layer.name for _, layer in layers[: pools[1]]} if len(pools) > 1 else set()
+    between = {layer.name for _, layer in layers[pools[0] : pools[1]]} if len(pools) > 1 else set()
     units = [
         _Unit(pointwise.name, depthwise.name, following.name)
         for pointwise, depthwise, following in zip(convolutions, convolutions[1:], convolutions[2:], strict=False)
-        if type(depthwise).__name__ == "DepthwiseConv2D" and depthwise.name in before and pointwise.filters > more_than
+        if type(depthwise).__name__ == "DepthwiseConv2D" and depthwise.name in between and pointwise.filters > more_than
     ]
     if not units:
         raise ModelError(f"model.stride_4_channels: the network has no more than {more_than} channels there")
