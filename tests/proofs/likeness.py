@@ -48,6 +48,7 @@ class Likeness:
     min_face_px: float
     pictures: int = 0
     faces: int = 0
+    small: int = 0
     unclear: int = 0
     cut_off: int = 0
     alerts: int = 0
@@ -64,6 +65,7 @@ class Likeness:
             parts.append(
                 f"{self.faces} faces in {self.pictures} pictures: boxes within {self.box_px:.1f} px, "
                 f"face scores within {self.face_score:.3f}, label scores within {self.label_score:.3f}"
+                + (f", {self.small} too small for an alert" if self.small else "")
                 + (f", {self.unclear} between two labels" if self.unclear else "")
                 + (f", {self.cut_off} cut off by the edge" if self.cut_off else "")
             )
@@ -78,7 +80,8 @@ def likeness(
     """Compare the lines that two machines printed.
 
     Below a face score of `min_score` a detector reports nothing; faces with a shorter side below `min_face_px` are not
-    required, and faces that a classifier rejects on only one machine are not errors. Of a face that the edge of the
+    required, and their labels are not compared: a box that moves by two pixels shows the classifier another picture.
+    Faces that a classifier rejects on only one machine are not errors. Of a face that the edge of the
     picture cuts off, the shorter side is what is left of it: the longer one measures its size, and the crop changes
     with its edges, so that the label is compared without its score.
     """
@@ -152,6 +155,9 @@ def _compare_faces(
     found.face_score = max(found.face_score, apart)
     if apart > SCORE_TOLERANCE:
         found.errors.append(f"{name}: the face at {here['box']} has a score that differs by {apart:.3f} there")
+    if box.shorter_side_px < found.min_face_px and not is_cut_off:
+        found.small += 1
+        return
     if not _is_clear(here):
         found.unclear += 1
         return

@@ -108,6 +108,16 @@ def test_a_reading_between_two_labels_may_change_and_is_counted():
     assert found.unclear == 1
 
 
+@pytest.mark.parametrize(("width_px", "errors", "small"), [(24, 1, 0), (23, 0, 1)])
+def test_the_label_of_a_face_too_small_for_an_alert_may_differ(width_px, errors, small):
+    box = (300.0, 10.0, 300.0 + width_px, 40.0)
+    here, there = a_face(box), a_face(box, scores=CLEAR | {"without_mask": 0.4, "with_mask": 0.59})
+
+    found = compared([a_picture(here)], [a_picture(there)])
+
+    assert (len(found.errors), found.small) == (errors, small)
+
+
 @pytest.mark.parametrize(
     ("face_score", "width_px", "errors"), [(0.9, 24, 1), (MIN_SCORE + SCORE_TOLERANCE / 2, 24, 0), (0.9, 23, 0)]
 )
