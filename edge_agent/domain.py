@@ -273,6 +273,8 @@ class Resolved:
     began_when: datetime
     when: datetime
     duration_seconds: float
+    is_published: bool = True
+    """Otherwise it is only in the history of the device."""
 
 
 @dataclass(frozen=True, slots=True)

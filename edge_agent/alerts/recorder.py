@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -263,8 +264,13 @@ class Recorder:
         )
 
     def _record_resolved(self, resolved: Resolved, later: tuple[TimelinePoint, ...], *, since: float) -> None:
-        message = self._sender.resolved(resolved)
-        self._store.put(message, history_resolution(message, later), since=since)
+        if resolved.is_published:
+            message = self._sender.resolved(resolved)
+            self._store.put(message, history_resolution(message, later), since=since)
+        else:
+            # With a number of its own it would be a gap in those that are published.
+            message = replace(self._sender, next_sequence=lambda _kind: 1).resolved(resolved)
+            self._store.change_history(history_resolution(message, later))
         log.info(
             "resolved: %s at %s, %s",
             message.label,

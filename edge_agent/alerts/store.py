@@ -204,9 +204,13 @@ class AlertStore:
     def put_event(self, kind: str, id: str, message: str) -> None:  # noqa: A002  (the word of the contract)
         """Store a message, JSON text, for the webhooks only. Durable as with `put`."""
         if self._webhooks:
-            with self._lock:
-                self._buffered_history.append(event(kind, id, message))
-                self._write_buffered()
+            self.change_history(event(kind, id, message))
+
+    def change_history(self, change: Change) -> None:
+        """Store a change that comes with no message. Durable as with `put`."""
+        with self._lock:
+            self._buffered_history.append(change)
+            self._write_buffered()
 
     def count_person(self, person: Person) -> None:
         """Count a person who has left. Durable when this returns, unless there is a write error."""

@@ -55,8 +55,7 @@ class Rules:
         """Return the resolutions and then the new alerts of a frame; each violation is alerted once."""
         gone = [number for number in self._violating if number not in frame.following]
         resolved = [*(self._resolve(number, "left", frame) for number in gone), *self._record(frame)]
-        published = [event for event in resolved if event is not None and self._config.notify_when_resolved]
-        return [*published, *self._alert(frame)]
+        return [*(event for event in resolved if event is not None), *self._alert(frame)]
 
     def _record(self, frame: TrackedFrame) -> list[Resolved | None]:
         """Record new verdicts, and resolve violations that have ended."""
@@ -81,7 +80,16 @@ class Rules:
         alert, alerted_at = self._alerted.pop(number)
         verdict = alert.verdict
         duration_seconds = frame.at - alerted_at
-        return Resolved(alert.id, verdict.track, verdict.label, reason, alert.when, frame.when, duration_seconds)
+        return Resolved(
+            alert.id,
+            verdict.track,
+            verdict.label,
+            reason,
+            alert.when,
+            frame.when,
+            duration_seconds,
+            is_published=self._config.notify_when_resolved,
+        )
 
     def _alert(self, frame: TrackedFrame) -> list[Alert]:
         """Return an alert for each violation without one that passes the filters now."""

@@ -67,9 +67,9 @@ class Recording:
             self.recorder.record_alert(alert, TIMELINE, scene=scene)
         return alerts
 
-    def resolve(self, alert: Alert) -> None:
+    def resolve(self, alert: Alert, **more: Any) -> None:
         track = alert.verdict.track
-        resolved = Resolved(alert.id, track, "without_mask", "left", NOON, NOON, 1.5)
+        resolved = Resolved(alert.id, track, "without_mask", "left", NOON, NOON, 1.5, **more)
         self.recorder.record_resolved(resolved, LATER)
 
     def finish(self) -> list[Any]:
@@ -113,6 +113,21 @@ def test_a_resolution_names_its_alert_and_is_in_its_history(recording, store):
     assert resolved["sequence"] == 1
     (entry,) = AlertHistory(store.path, only_reads=True).find()
     assert entry.resolved == resolved
+    assert entry.timeline().points == TIMELINE.points + LATER
+
+
+def test_a_resolution_that_is_not_published_is_in_the_history_and_leaves_no_gap_in_the_numbers(recording, store):
+    alerts = recording.alert(2)
+    recording.resolve(alerts[0], is_published=False)
+    recording.resolve(alerts[1])
+
+    messages = recording.finish()
+
+    assert [(message["id"], message["sequence"]) for message in messages[:2]] == [(alerts[0].id, 1), (alerts[1].id, 2)]
+    assert [(message["alert"], message["sequence"]) for message in messages[2:]] == [(alerts[1].id, 1)]
+    *_, entry = AlertHistory(store.path, only_reads=True).find()
+    assert entry.resolved is not None
+    assert (entry.id, entry.resolved["reason"], entry.resolved["duration_seconds"]) == (alerts[0].id, "left", 1.5)
     assert entry.timeline().points == TIMELINE.points + LATER
 
 

@@ -108,11 +108,15 @@ def test_a_clock_that_is_set_changes_no_duration(step):
     assert resolved.duration_seconds == 7.0
 
 
-def test_resolutions_can_be_disabled():
-    rules = the_rules(notify_when_resolved=False)
+@pytest.mark.parametrize("notify", [True, False])
+def test_the_configuration_decides_whether_a_resolution_is_published(notify):
+    rules = the_rules(notify_when_resolved=notify)
+    judged(rules, *violations(1))
 
-    assert turns(rules, "violation", "compliant", "violation") == [["alert 1"], [], ["alert 1"]]
-    assert judged(rules, following=()) == []
+    (resolved,) = judged(rules, at=1.0, following=())
+
+    assert isinstance(resolved, Resolved)
+    assert resolved.is_published is notify
 
 
 def test_without_an_alert_there_is_no_resolution():
