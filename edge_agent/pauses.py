@@ -1,4 +1,4 @@
-"""Pauses: paused cameras, kept across restarts."""
+"""Pauses: paused cameras, kept across reloads and restarts."""
 
 from __future__ import annotations
 
@@ -38,31 +38,36 @@ class _Content(BaseModel):
 class Pauses:
     """Stores pauses in a file, or in memory if it cannot be written. Changed by one thread, read by any.
 
-    A hanging disk does not block: the latest state is written once the disk responds.
+    They outlive the agent: a reload ends no pause, even if the file cannot be written. A hanging disk does not block:
+    the latest state is written once the disk responds.
 
     Until the machine is restarted, a pause is measured in seconds since boot, including suspend, so that setting the
     clock does not end it. After that the system clock counts, but it never extends a pause: many devices start in 1970.
     """
 
-    def __init__(
-        self, file: Path, *, boot_id: str, at: float, when: datetime, suspended: Callable[[], float] = suspended_seconds
-    ) -> None:
-        """Read the file; a missing or damaged file means no pauses.
+    def __init__(self, *, boot_id: str, suspended: Callable[[], float] = suspended_seconds) -> None:
+        """Nothing is paused, nor kept before `keep_in`.
 
         `suspended` returns the seconds of suspend since boot, which the monotonic `at` lacks.
         """
         self._boot_id, self._suspended = boot_id, suspended
-        self._writer = NewestWriter(file, if_unwritable="pauses cannot be saved and end at the next restart")
-        content = _read(file)
         self._paused_until: dict[str, float] = {}
-        now = at + suspended()
-        for camera, pause in content.paused.items():
-            if content.boot_id == boot_id and pause.until_since_boot is not None:
-                left_seconds = pause.until_since_boot - now
-            else:
-                left_seconds = _left_seconds(pause, when)
-            if left_seconds > 0:
-                self._paused_until[camera] = now + left_seconds
+        self._file: Path | None = None
+        self._writer: NewestWriter | None = None
+
+    def keep_in(self, file: Path, *, at: float, when: datetime) -> None:
+        """Read the file, and keep pauses in it from now on; a missing or damaged file means no pauses.
+
+        A later file gets the pauses of the earlier one.
+        """
+        if file == self._file:
+            return
+        is_first, self._file = self._file is None, file
+        self._writer = NewestWriter(file, if_unwritable="pauses cannot be saved and end at the next restart")
+        if is_first:
+            self._restore(_read(file), at=at, when=when)
+        else:
+            self._write(at=at, when=when)
 
     def pause(self, cameras: Iterable[str], *, seconds: float | None, at: float, when: datetime) -> None:
         """Pause cameras for this many seconds; None: until they are resumed."""
@@ -80,7 +85,19 @@ class Pauses:
         """Whether the camera is paused now."""
         return at + self._suspended() < self._paused_until.get(camera, -math.inf)
 
+    def _restore(self, content: _Content, *, at: float, when: datetime) -> None:
+        now = at + self._suspended()
+        for camera, pause in content.paused.items():
+            if content.boot_id == self._boot_id and pause.until_since_boot is not None:
+                left_seconds = pause.until_since_boot - now
+            else:
+                left_seconds = _left_seconds(pause, when)
+            if left_seconds > 0:
+                self._paused_until[camera] = now + left_seconds
+
     def _write(self, *, at: float, when: datetime) -> None:
+        if self._writer is None:
+            return
         now = at + self._suspended()
         paused = {camera: _pause(until - now, until, when) for camera, until in self._paused_until.items()}
         content = _Content(boot_id=self._boot_id, paused=paused)

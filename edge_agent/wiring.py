@@ -50,7 +50,6 @@ from edge_agent.metrics import Metrics
 from edge_agent.mqtt.homeassistant import birth_topic, discovery_topic
 from edge_agent.mqtt.publisher import Publisher
 from edge_agent.mqtt.retained import RetainedNames
-from edge_agent.pauses import Pauses
 from edge_agent.pipeline import Pipeline
 from edge_agent.signals.signals import Signals
 from edge_agent.status import StatusReporter
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
     from edge_agent.host.systemd import Notifier
     from edge_agent.messages.message import Kind
     from edge_agent.mqtt.kept_connection import KeptConnection
+    from edge_agent.pauses import Pauses
     from edge_agent.signals.signals import OutputPin
     from edge_agent.vision.classifier import MaskClassifier
     from edge_agent.vision.detector import FaceDetector
@@ -90,12 +90,18 @@ RECORD_SECONDS = 1.0
 
 @contextmanager
 def open_agent(
-    config: Config, notifier: Notifier, *, cameras: Cameras, kept: KeptConnection, reload: Callable[[], None]
+    config: Config,
+    notifier: Notifier,
+    *,
+    cameras: Cameras,
+    kept: KeptConnection,
+    pauses: Pauses,
+    reload: Callable[[], None],
 ) -> Iterator[Agent]:
     """Build an agent and start its threads; on exit, workers stop first and the store closes last.
 
-    `cameras` and the `kept` connection to the broker outlive it: those with an unchanged section keep running under the
-    next agent.
+    `cameras`, the `kept` connection to the broker and `pauses` outlive it: those with an unchanged section keep running
+    under the next agent.
 
     `reload` requests a reload of the configuration; it raises a ConfigError if that is invalid.
 
@@ -166,7 +172,7 @@ def open_agent(
         cameras.follow(config.cameras)
         pipelines = {name: build_pipeline(config, name, detector, classifier) for name in config.cameras}
         at = time.monotonic()
-        pauses = Pauses(config.state / "pauses.json", boot_id=boot_id(), at=at, when=datetime.now(timezone.utc))
+        pauses.keep_in(config.state / "pauses.json", at=at, when=datetime.now(timezone.utc))
         machine = HostStats(config.crops_folder)
         governor = Governor(
             config.governor,

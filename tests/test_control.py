@@ -78,7 +78,7 @@ class Device:
             }
         )
         self.publisher, self.detector = Publisher(), Detector()
-        self.pauses = Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON)
+        self.pauses = Pauses(boot_id="boot")
         self.reloads = 0
         self.mistakes = ""
         self.at = 100.0

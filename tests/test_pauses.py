@@ -13,8 +13,9 @@ NOON = datetime(2026, 3, 1, 12, 0).astimezone()
 
 def started(tmp_path, *, boot_id=None, at=0.0, when=NOON, suspended=lambda: 0.0):
     """Those of an agent on a machine that was started again, unless it is given a boot id."""
-    file = tmp_path / "state" / "pauses.json"
-    return Pauses(file, boot_id=boot_id or str(uuid.uuid4()), at=at, when=when, suspended=suspended)
+    pauses = Pauses(boot_id=boot_id or str(uuid.uuid4()), suspended=suspended)
+    pauses.keep_in(tmp_path / "state" / "pauses.json", at=at, when=when)
+    return pauses
 
 
 def test_nothing_is_paused_at_first(tmp_path):
@@ -121,3 +122,17 @@ def test_an_unwritable_disk_is_logged_once_and_the_pause_holds(tmp_path, caplog)
 
     assert pauses.is_paused("door", at=1.0)
     assert caplog.text.count("pauses cannot be saved and end at the next restart") == 1
+
+
+def test_pauses_move_to_another_file_and_hold(tmp_path):
+    pauses = started(tmp_path)
+    pauses.pause(["door"], seconds=600, at=50.0, when=NOON)
+    started(tmp_path / "other").pause(["yard"], seconds=600, at=50.0, when=NOON)
+
+    pauses.keep_in(tmp_path / "other" / "state" / "pauses.json", at=150.0, when=NOON + timedelta(seconds=100))
+
+    assert pauses.is_paused("door", at=150.0)
+    again = started(tmp_path / "other", when=NOON + timedelta(seconds=100))
+    assert again.is_paused("door", at=499.0)
+    assert not again.is_paused("door", at=500.0)
+    assert not again.is_paused("yard", at=0.0)

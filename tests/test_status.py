@@ -121,7 +121,7 @@ class Device:
         self.store = AlertStore(folder / "alerts.sqlite", boot_id=BOOT_ID, max_messages=5)
         self.recorder = Recorder(self.store)
         self.metrics = Metrics(config.cameras)
-        self.pauses = Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON)
+        self.pauses = Pauses(boot_id="boot")
         self.at = 0.0
         self.violations = {"door": 0, "yard": 0}
         self.reporter = StatusReporter(

@@ -37,7 +37,6 @@ from tests.values import NOON, a_face, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from edge_agent.domain import Frame
 
@@ -103,13 +102,13 @@ class Alerting:
         return replace(self._pipeline.process(frame), alerts=alerts)
 
 
-def a_worker(folder: Path, feed: Any, **parts: Any) -> tuple[Worker, queue.SimpleQueue[FrameResult]]:
+def a_worker(feed: Any, **parts: Any) -> tuple[Worker, queue.SimpleQueue[FrameResult]]:
     given: queue.SimpleQueue[FrameResult] = queue.SimpleQueue()
     known = {
         "pipeline": Alerting(),
         "timelines": Timelines(violation_llr=6.8, compliant_llr=-2.3),
         "draw_scene": lambda *_scene: None,
-        "pauses": Pauses(folder / "pauses.json", boot_id="boot", at=0.0, when=NOON),
+        "pauses": Pauses(boot_id="boot"),
         "recorder": Recorder(),
         "results": given,
         "silence_seconds": 10.0,
@@ -127,9 +126,9 @@ def run(worker: Worker) -> None:
     wait_until(lambda: not worker.is_alive)
 
 
-def test_every_frame_is_processed_and_events_are_recorded_with_their_timeline(tmp_path):
+def test_every_frame_is_processed_and_events_are_recorded_with_their_timeline():
     recorder = Recorder()
-    worker, given = a_worker(tmp_path, Frames(frames(3)), recorder=recorder)
+    worker, given = a_worker(Frames(frames(3)), recorder=recorder)
 
     run(worker)
 
@@ -139,23 +138,23 @@ def test_every_frame_is_processed_and_events_are_recorded_with_their_timeline(tm
     assert (timeline.violation_llr, timeline.compliant_llr) == (6.8, -2.3)
 
 
-def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts(tmp_path):
+def test_the_scene_of_an_alert_is_drawn_of_the_frame_that_alerts():
     def draw(frame: Frame, track: int, tracks: Any) -> bytes:
         return f"{frame.taken_at} {track} {len(tracks)}".encode()
 
     recorder = Recorder()
-    worker, _ = a_worker(tmp_path, Frames(frames(3)), recorder=recorder, draw_scene=draw)
+    worker, _ = a_worker(Frames(frames(3)), recorder=recorder, draw_scene=draw)
 
     run(worker)
 
     assert recorder.scenes == [b"0.0 1 0"]
 
 
-def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
+def test_a_pause_resolves_open_alerts_at_its_start():
     recorder = Recorder()
-    pauses = Pauses(tmp_path / "pauses.json", boot_id="boot", at=0.0, when=NOON)
+    pauses = Pauses(boot_id="boot")
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
-    worker, given = a_worker(tmp_path, Frames(frames(1)), pauses=pauses, recorder=recorder)
+    worker, given = a_worker(Frames(frames(1)), pauses=pauses, recorder=recorder)
 
     run(worker)
 
@@ -166,7 +165,7 @@ def test_a_pause_resolves_open_alerts_at_its_start(tmp_path):
     assert recorder.alerts == []
 
 
-def test_an_alert_is_resolved_although_its_camera_is_lost(tmp_path):
+def test_an_alert_is_resolved_although_its_camera_is_lost():
     class Lost(Frames):
         """Its camera is unplugged after the last frame."""
 
@@ -176,7 +175,7 @@ def test_an_alert_is_resolved_although_its_camera_is_lost(tmp_path):
     recorder = Recorder()
     began_at = time.monotonic() - 2.0
     feed = Lost([textured(began_at + step / 10) for step in range(20)])
-    worker, given = a_worker(tmp_path, feed, pipeline=a_pipeline(Faces(a_face())), recorder=recorder)
+    worker, given = a_worker(feed, pipeline=a_pipeline(Faces(a_face())), recorder=recorder)
 
     worker.start()
 
@@ -190,17 +189,15 @@ def test_an_alert_is_resolved_although_its_camera_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize(("silence_seconds", "next_look_seconds"), [(10.0, PAUSED_SECONDS), (2.0, 1.0)])
-def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
-    tmp_path, silence_seconds, next_look_seconds
-):
+def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(silence_seconds, next_look_seconds):
     class Feed(Frames):
         def convert_only_what_is_due(self, due_at: Any) -> None:
             self.due_at = due_at
 
-    pauses = Pauses(tmp_path / "pauses.json", boot_id="boot", at=0.0, when=NOON)
+    pauses = Pauses(boot_id="boot")
     pauses.pause(["door"], seconds=None, at=0.0, when=NOON)
     feed = Feed([a_frame(taken_at := time.monotonic())])
-    worker, _ = a_worker(tmp_path, feed, pauses=pauses, silence_seconds=silence_seconds)
+    worker, _ = a_worker(feed, pauses=pauses, silence_seconds=silence_seconds)
 
     run(worker)
 
@@ -209,9 +206,9 @@ def test_a_paused_camera_counts_as_alive_and_a_resumed_one_is_analysed_at_once(
     assert feed.due_at() <= taken_at
 
 
-def test_a_closed_worker_and_its_models_are_freed_while_its_camera_goes_on(tmp_path):
+def test_a_closed_worker_and_its_models_are_freed_while_its_camera_goes_on():
     feed = CameraFeed("door", CameraConfig())
-    worker, _ = a_worker(tmp_path, feed)
+    worker, _ = a_worker(feed)
     worker.start()
     kept = weakref.ref(worker)
 
@@ -222,7 +219,7 @@ def test_a_closed_worker_and_its_models_are_freed_while_its_camera_goes_on(tmp_p
     assert kept() is None
 
 
-def test_several_hanging_workers_are_closed_in_parallel(tmp_path):
+def test_several_hanging_workers_are_closed_in_parallel():
     frames_come = threading.Event()
 
     class Blocked(Frames):
@@ -230,7 +227,7 @@ def test_several_hanging_workers_are_closed_in_parallel(tmp_path):
             frames_come.wait()
             return None
 
-    workers = [a_worker(tmp_path, Blocked([]))[0] for _ in range(5)]
+    workers = [a_worker(Blocked([]))[0] for _ in range(5)]
     for worker in workers:
         worker.start()
     began_at = time.monotonic()
@@ -242,16 +239,16 @@ def test_several_hanging_workers_are_closed_in_parallel(tmp_path):
     assert took_seconds < 2 * CLOSE_SECONDS
 
 
-def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread(tmp_path):
-    worker, _ = a_worker(tmp_path, Frames(frames(1)), pipeline=None)
+def test_a_bug_ends_the_worker_and_is_kept_for_the_main_thread():
+    worker, _ = a_worker(Frames(frames(1)), pipeline=None)
 
     run(worker)
 
     assert isinstance(worker.failure, AttributeError)
 
 
-def test_a_hanging_main_thread_does_not_fill_memory(tmp_path):
-    worker, given = a_worker(tmp_path, Frames(frames(MAX_RESULTS + 20)))
+def test_a_hanging_main_thread_does_not_fill_memory():
+    worker, given = a_worker(Frames(frames(MAX_RESULTS + 20)))
 
     run(worker)
 
@@ -302,7 +299,7 @@ def test_a_camera_that_blocks_a_disk_that_hangs_and_a_broker_that_is_silent_dela
         workers = []
         for name in ("yard", "door"):
             pipeline = Alerting(always=name == "yard")
-            workers.append(a_worker(tmp_path, cameras.feeds[name], pipeline=pipeline, recorder=recording.recorder))
+            workers.append(a_worker(cameras.feeds[name], pipeline=pipeline, recorder=recording.recorder))
             workers[-1][0].start()
             stack.callback(workers[-1][0].close)
         _, given = workers[1]

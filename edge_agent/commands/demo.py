@@ -17,9 +17,11 @@ from edge_agent.commands.options import alert_line, configured
 from edge_agent.config.model import shipped
 from edge_agent.config.redaction import shown_source
 from edge_agent.errors import ConfigError, UnavailableError
+from edge_agent.host.clock import boot_id
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.kept_connection import KeptConnection
 from edge_agent.mqtt.subscriber import follow_alerts
+from edge_agent.pauses import Pauses
 from edge_agent.wiring import open_agent
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
         received = stack.enter_context(_subscriber(config.mqtt, device=config.device.name, ended=stop))
         began = time.monotonic()
         cameras, kept = stack.enter_context(Cameras()), stack.enter_context(KeptConnection())
-        with open_agent(config, Notifier(), cameras=cameras, kept=kept, reload=_refuse_to_reload) as agent:
+        pauses = Pauses(boot_id=boot_id())
+        with open_agent(
+            config, Notifier(), cameras=cameras, kept=kept, pauses=pauses, reload=_refuse_to_reload
+        ) as agent:
             sources = ", ".join(f"{name} ({shown_source(camera.source)})" for name, camera in config.cameras.items())
             print(f"watching {sources}; broker {config.mqtt.host}:{config.mqtt.port}; Ctrl-C ends", flush=True)
             agent.run(stop)

@@ -17,9 +17,11 @@ from edge_agent.camera.cameras import Cameras
 from edge_agent.commands.options import add_command, configured
 from edge_agent.errors import AgentError, in_one_line
 from edge_agent.host.allocator import release_free_memory, share_arenas
+from edge_agent.host.clock import boot_id
 from edge_agent.host.disk import DiskThread, reach
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.kept_connection import KeptConnection
+from edge_agent.pauses import Pauses
 from edge_agent.wiring import open_agent
 
 if TYPE_CHECKING:
@@ -70,13 +72,14 @@ def run(options: argparse.Namespace) -> int:
     config = configured(options)
     # The previous configuration, to restore if the new one fails; None once the new one works.
     fallback: Config | None = None
+    pauses = Pauses(boot_id=boot_id())
     with Cameras() as followed, KeptConnection() as kept:
         while True:
             if not _wait_for_disk(config, lifecycle, notifier):
                 return 0
             try:
                 reload = partial(_request_reload, options, lifecycle)
-                with open_agent(config, notifier, cameras=followed, kept=kept, reload=reload) as agent:
+                with open_agent(config, notifier, cameras=followed, kept=kept, pauses=pauses, reload=reload) as agent:
                     fallback = None
                     changed = _watch(agent, options, lifecycle, notifier)
                     if changed is None:

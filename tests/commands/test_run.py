@@ -40,7 +40,7 @@ class Life:
         self.recorder = SimpleNamespace(check_responds=lambda: None)
 
     @contextmanager
-    def open_agent(self, config: Any, _notifier: Any, *, cameras: Any, kept: Any, reload: Any) -> Iterator[Life]:
+    def open_agent(self, config: Any, _notifier: Any, *, reload: Any, **_kept: Any) -> Iterator[Life]:
         self.opened.append(config.mqtt.port)
         self._reload = reload
         if self.turns[0] == "does not open":

@@ -169,6 +169,25 @@ def test_a_paused_device_raises_no_alert_also_after_a_restart(broker, tmp_path, 
         archive.wait(lambda: len(archive.on("/alerts")) > alerts, "an alert after the pause")
 
 
+def test_a_pause_that_cannot_be_saved_outlives_a_reload(broker, tmp_path, pictures):
+    state = tmp_path / "state"
+    state.write_text("a file in the place of the folder")
+    config = a_config(broker, pictures, state_dir=str(state))
+    with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config):
+        archive = Archive(listener)
+        archive.wait(lambda: archive.on("/status"), "the agent")
+        listener.publish(f"{PREFIX}commands/pause")
+        archive.wait(lambda: archive.on("/pause/result"), "the pause")
+        before = archive.discoveries()
+        listener.publish(f"{PREFIX}commands/reload")
+        archive.wait(lambda: archive.discoveries() > before, "discovery after the reload")
+        listener.publish(f"{PREFIX}commands/diagnostics")
+        archive.wait(lambda: archive.on("/diagnostics/result"), "the diagnostics")
+
+        (diagnostics,) = archive.on("/diagnostics/result")
+        assert "paused" in {reason["code"] for reason in diagnostics["result"]["reasons"]}
+
+
 def test_the_reload_command_rejects_an_invalid_configuration_and_the_agent_continues(broker, tmp_path, pictures):
     config = a_config(broker, pictures)
     with Listener(broker.port, topic="#") as listener, AgentProcess(tmp_path / "agent", config) as agent:

@@ -27,8 +27,10 @@ from edge_agent.camera.replay import recorded_frames
 from edge_agent.config.load import load_config
 from edge_agent.domain import Frame
 from edge_agent.host.allocator import share_arenas
+from edge_agent.host.clock import boot_id
 from edge_agent.host.systemd import Notifier
 from edge_agent.mqtt.kept_connection import KeptConnection
+from edge_agent.pauses import Pauses
 from edge_agent.wiring import open_agent
 from tests.mosquitto import Mosquitto
 from tests.scenes.__main__ import write_recording
@@ -89,7 +91,14 @@ def soak(recordings: Sequence[Path], *, folder: Path, seconds: float, settings: 
         # The show replaces the cameras; its frames are as far apart in time as those of the recordings.
         with (
             KeptConnection() as kept,
-            open_agent(config, Notifier(), cameras=cast("Cameras", show), kept=kept, reload=lambda: None) as agent,
+            open_agent(
+                config,
+                Notifier(),
+                cameras=cast("Cameras", show),
+                kept=kept,
+                pauses=Pauses(boot_id=boot_id()),
+                reload=lambda: None,
+            ) as agent,
         ):
             agent.run(threading.Event())
             counts, link, last_bytes = agent.metrics.totals(), agent.publisher.state, resident_bytes()
