@@ -76,6 +76,15 @@ DISK_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
+class _Origin:
+    """Where commands come from, with its rate limit."""
+
+    def __init__(self) -> None:
+        self.rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=BURST)
+        self.rejected = 0
+        """Commands in a row beyond the rate limit."""
+
+
 class Control:
     """Executes commands. Owned by the agent's thread."""
 
@@ -104,9 +113,8 @@ class Control:
         self._topics = Topics(config.mqtt.topic_prefix, self._device)
         self._commands = self._topics.command("")
         self._newest: dict[str, Frame] = {}
-        self._rate = TokenBucket(1 / ONE_MORE_SECONDS, burst=BURST)
-        self._rejected = 0
-        """Commands in a row beyond the rate limit."""
+        # A flood over MQTT must not lock out the operator at the console.
+        self._mqtt, self._console = _Origin(), _Origin()
 
     def observe(self, frame: Frame) -> None:
         """Keep a camera's newest frame for the next snapshot."""
@@ -118,14 +126,14 @@ class Control:
         if not message.topic.startswith(self._commands) or is_cleared:
             return
         name = message.topic.rpartition("/")[2]
-        result = self._execute_limited(name, message.payload, retained=message.retain, at=at, when=when)
+        result = self._execute_limited(self._mqtt, name, message.payload, retained=message.retain, at=at, when=when)
         # Only the first rejected command of a flood is answered, so that the link does not fill up.
-        if self._rejected <= 1:
+        if self._mqtt.rejected <= 1:
             self._answer(message, result)
 
     def execute(self, name: str, payload: bytes, *, at: float, when: datetime) -> dict[str, Any]:
-        """Execute a command from another channel, with the same checks and rate limit, and return its result."""
-        return self._execute_limited(name, payload, retained=False, at=at, when=when).as_json()
+        """Execute a command from the console, with the same checks and a rate limit of its own; returns its result."""
+        return self._execute_limited(self._console, name, payload, retained=False, at=at, when=when).as_json()
 
     def _answer(self, message: Message, result: ResultMessage) -> None:
         """Publish the result of a command: on its result topic, and on the response topic that its sender names."""
@@ -150,13 +158,13 @@ class Control:
         return not any(mark in topic for mark in "+#\0")
 
     def _execute_limited(
-        self, name: str, payload: bytes, *, retained: bool, at: float, when: datetime
+        self, origin: _Origin, name: str, payload: bytes, *, retained: bool, at: float, when: datetime
     ) -> ResultMessage:
         """Execute a command within the rate limit; rejections are logged, only the first of a flood."""
-        self._rejected = 0 if self._rate.take(at=at) else self._rejected + 1
-        answer = TOO_MANY if self._rejected else self._execute(name, payload, retained=retained, at=at, when=when)
+        origin.rejected = 0 if origin.rate.take(at=at) else origin.rejected + 1
+        answer = TOO_MANY if origin.rejected else self._execute(name, payload, retained=retained, at=at, when=when)
         state, reason, result = answer
-        if state != "done" and self._rejected <= 1:
+        if state != "done" and origin.rejected <= 1:
             log.warning("command %r %s: %s", name[:MAX_SHOWN_CHARACTERS], state, reason)
         return ResultMessage(
             device=self._device,
