@@ -23,7 +23,6 @@ from edge_agent.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from psycopg import Connection
 
@@ -44,7 +43,8 @@ select * from (
     select a.id::text, a.site, a.device, a.camera, a.label, a.happened, a.received, r.received as resolved,
         row_number() over (partition by a.device order by a.received) as place
     from alerts a left join resolutions r on r.alert = a.id
-    where not a.historical and a.received > %(since)s and (r.received is null or r.received > %(ended_since)s)
+    where not a.historical and a.received > now() - make_interval(secs => %(shown)s)
+        and (r.received is null or r.received > now() - make_interval(secs => %(ended)s))
 ) current where place <= %(max_per_device)s order by received
 """
 
@@ -68,14 +68,14 @@ class Notifier:
         self._posted: dict[tuple[str, str, bool], float] = {}
         self._away: set[str] = set()
 
-    def post(self, connection: Connection, *, when: datetime, at: float) -> int:
+    def post(self, connection: Connection, *, at: float) -> int:
         """Query, and post what is new or due for repetition; returns how many were posted.
 
         Raises:
             psycopg.Error: the database is unavailable.
             UnavailableError: no Alertmanager accepts alerts; the next call retries.
         """
-        found = self.state(connection, when=when)
+        found = self.state(connection)
         known = {
             (address, notification.id, notification.is_over)
             for address in self._config.alertmanagers
@@ -107,11 +107,11 @@ class Notifier:
             raise UnavailableError(problem)
         return posted
 
-    def state(self, connection: Connection, *, when: datetime) -> list[Notification]:
-        """Alerts at this moment: active ones and those resolved recently."""
+    def state(self, connection: Connection) -> list[Notification]:
+        """Alerts at this moment, by the clock of the database: active ones and those resolved recently."""
         values = {
-            "since": when - timedelta(seconds=self._config.ends_after_seconds + ENDED_SECONDS),
-            "ended_since": when - timedelta(seconds=ENDED_SECONDS),
+            "shown": self._config.ends_after_seconds + ENDED_SECONDS,
+            "ended": ENDED_SECONDS,
             "max_per_device": MAX_PER_DEVICE,
         }
         with connection.cursor(row_factory=dict_row) as cursor:

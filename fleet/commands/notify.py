@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from fleet.commands.periodic import repeat
@@ -30,7 +29,7 @@ def run(config: FleetConfig, _options: argparse.Namespace) -> int:
     notifier = Notifier(config.notify)
 
     def post(connection: psycopg.Connection) -> None:
-        notifier.post(connection, when=datetime.now(timezone.utc), at=time.monotonic())
+        notifier.post(connection, at=time.monotonic())
 
     repeat(config.database, post, every_seconds=INTERVAL_SECONDS, application="maskwatch-fleet notify")
     return 0
