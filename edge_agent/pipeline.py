@@ -73,6 +73,11 @@ class Pipeline:
         tracks = self.tracker.update([], at=at, when=when, frame_size=None)
         return self._decide(tracks, [], _Stopwatch(), analysed=False, size=(0, 0), at=at, when=when)
 
+    def end(self, *, at: float, when: datetime) -> Outcome:
+        """After the last frame of a recording: everybody has left."""
+        self.tracker.reset()
+        return self.pass_time(at=at, when=when)
+
     def _decide(
         self,
         tracks: Sequence[Track],

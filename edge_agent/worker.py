@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_agent.alerts.recorder import Recorder
     from edge_agent.alerts.timeline import Timelines
     from edge_agent.camera.feed import CameraFeed
-    from edge_agent.domain import Frame, Outcome, Person
+    from edge_agent.domain import Frame, Outcome
     from edge_agent.pauses import Pauses
     from edge_agent.pipeline import Pipeline
 
@@ -117,8 +117,7 @@ class Worker:
                 if frame is not None:
                     self._queue_result(frame, self._watch(frame))
                 elif (state := self._feed.state()).finished:
-                    # After the end of a recording no people are in view.
-                    self._record_people(self._pipeline.people.flush(datetime.now(timezone.utc)))
+                    self._record_departures(self._pipeline.end(at=time.monotonic(), when=datetime.now(timezone.utc)))
                     return
                 elif not state.is_open:
                     # Otherwise alerts would stay open for as long as their camera is away.
@@ -148,10 +147,7 @@ class Worker:
     def _record_departures(self, outcome: Outcome) -> None:
         for resolved in outcome.resolved:
             self._recorder.record_resolved(resolved, self._timelines.since(resolved))
-        self._record_people(outcome.people)
-
-    def _record_people(self, people: tuple[Person, ...]) -> None:
-        for person in people:
+        for person in outcome.people:
             self._recorder.record_person(person)
 
     def _queue_result(self, frame: Frame, outcome: Outcome | None) -> None:

@@ -36,8 +36,6 @@ from tests.test_pipeline import Faces, a_pipeline, textured
 from tests.values import NOON, a_face, a_frame, a_track, an_alert
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from edge_agent.domain import Frame
 
 
@@ -77,26 +75,19 @@ class Recorder:
         self.people.append(person)
 
 
-class People:
-    """One person who left."""
-
-    def flush(self, when: datetime) -> tuple[Person, ...]:
-        return (Person("door", "without_mask", False, when),)
-
-
 class Alerting:
     """A pipeline that alerts in every frame, or in the first; a pause resolves the alerts."""
 
     def __init__(self, *, always: bool = False) -> None:
         self._pipeline = a_pipeline(Faces())
-        self.rate, self.people = self._pipeline.rate, People()
-        self.pass_time = self._pipeline.pass_time
+        self.rate, self.end = self._pipeline.rate, self._pipeline.end
         self._always, self._frames = always, 0
 
     def process(self, frame: Frame, *, is_paused: bool) -> Outcome:
         if is_paused:
+            person = Person("door", "without_mask", False, NOON)
             resolved = Resolved(uuid7(NOON), a_track(), "without_mask", "left", NOON, NOON, 0.0)
-            return Outcome(False, (), (), (), (), (resolved,), {}, self.people.flush(NOON))
+            return Outcome(False, (), (), (), (), (resolved,), {}, (person,))
         self._frames += 1
         alerts = (replace(an_alert(), id=uuid7(NOON)),) if self._always or self._frames == 1 else ()
         return replace(self._pipeline.process(frame), alerts=alerts)
@@ -159,8 +150,7 @@ def test_a_pause_resolves_open_alerts_at_its_start():
     run(worker)
 
     assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
-    # At the pause, and at the end of the recording.
-    assert [person.counted_as for person in recorder.people] == 2 * ["without_mask"]
+    assert [person.counted_as for person in recorder.people] == ["without_mask"]
     assert given.get().outcome is None
     assert recorder.alerts == []
 
@@ -185,6 +175,19 @@ def test_an_alert_is_resolved_although_its_camera_is_lost():
     assert [resolved.reason for resolved, _ in recorder.resolved] == ["left"]
     assert [person.counted_as for person in recorder.people] == ["without_mask"]
     assert given.qsize() == 20
+    assert worker.failure is None
+
+
+def test_an_alert_is_resolved_at_the_end_of_its_recording():
+    recorder = Recorder()
+    feed = Frames([textured(step / 10) for step in range(20)])
+    worker, _ = a_worker(feed, pipeline=a_pipeline(Faces(a_face())), recorder=recorder)
+
+    run(worker)
+
+    ((alert, _),) = recorder.alerts
+    assert [(resolved.alert_id, resolved.reason) for resolved, _ in recorder.resolved] == [(alert.id, "left")]
+    assert [person.counted_as for person in recorder.people] == ["without_mask"]
     assert worker.failure is None
 
 

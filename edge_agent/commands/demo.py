@@ -35,7 +35,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 10.0
 """Timeout for the start of broker and subscriber on this machine."""
 LATE_SECONDS = 3.0
-"""How long to wait for the last alerts after the end of the recording."""
+"""How long to wait for the last messages after the end of the recording."""
 POLL_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ def run_demo(options: argparse.Namespace, *, stop: threading.Event) -> int:
             seconds = time.monotonic() - began
             counts = agent.metrics.totals()
             late_at = time.monotonic() + LATE_SECONDS
-            while len(received) < counts.alerts and time.monotonic() < late_at:
+            while (pending := agent.publisher.state.waiting) or len(received) < counts.alerts:
+                if time.monotonic() >= late_at:
+                    break
                 time.sleep(POLL_SECONDS)
-            pending = agent.publisher.state.waiting
         print(
             f"\n{counts.frames} frames in {seconds:.1f} s, {counts.analysed} analysed, "
             f"{counts.readings} readings, {counts.alerts} alerts raised, {len(received)} received over MQTT, "

@@ -12,9 +12,6 @@ from edge_agent.decision.rules import is_watched
 from edge_agent.domain import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
     from edge_agent.config.model import RulesConfig
     from edge_agent.domain import Box, CountedAs, Label, TrackedFrame, Verdict
 
@@ -72,16 +69,9 @@ class PeopleCounter:
             state.observe(box, is_watched=is_watched(box, frame.size, self._config), is_still=track.id in frame.still)
         for verdict in frame.verdicts:
             self._states.setdefault(verdict.track.id, _TrackState()).update(verdict)
-        return self._leave([number for number in self._states if number not in frame.following], frame.when)
-
-    def flush(self, when: datetime) -> tuple[Person, ...]:
-        """Return all people in view as having left, because no more frames follow."""
-        return self._leave([*self._states], when)
-
-    def _leave(self, numbers: Sequence[int], when: datetime) -> tuple[Person, ...]:
-        gone = [self._states.pop(number) for number in numbers]
+        gone = [self._states.pop(number) for number in [*self._states] if number not in frame.following]
         return tuple(
-            Person(self._camera, state.counted_as, bool(state.violation and state.compliance), when)
+            Person(self._camera, state.counted_as, bool(state.violation and state.compliance), frame.when)
             for state in gone
             if state.sightings >= MIN_SIGHTINGS
             and state.readings

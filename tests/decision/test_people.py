@@ -139,12 +139,3 @@ def test_static_faces_do_not_count(ignore, people):
         door.shows(a_verdict(decision="violation"), still=frozenset({a_verdict().track.id}))
 
     assert len(door.shows()) == people
-
-
-def test_at_the_end_all_people_are_counted_as_left():
-    door = Door()
-    for _ in range(2):
-        door.shows(a_verdict(decision="violation"))
-
-    assert len(door.counter.flush(door.when)) == 1
-    assert door.shows() == ()

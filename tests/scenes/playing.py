@@ -68,7 +68,7 @@ class Player:
             outcome = pipeline.process(Frame("camera", index, shot.image, shot.second, when))
             alerts += _alerts(outcome, at=shot.second)
             people += outcome.people
-        people += pipeline.people.flush(when)
+        people += pipeline.end(at=moments[-1].second, when=when).people
         violations, min_face_px = frozenset(self.config.rules.violations), float(self.config.rules.min_face_px)
         events = events_of(moments, violations=violations, min_face_px=min_face_px)
         assert len(events) == scene.alerts, (
