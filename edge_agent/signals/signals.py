@@ -6,6 +6,7 @@ In: the nearest person of each camera, and whether the device has a fault. Out: 
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,8 @@ DEBOUNCE_SECONDS = 0.3
 STALE_SECONDS = 5.0
 """After this long without a frame the person has left, or the camera is away. The slowest camera allowed gives a frame
 every two seconds."""
+MAX_SIGNALLED = 100
+"""Of one camera: more than stand in front of it at once; who has been behind so many others may be signalled again."""
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +45,8 @@ class _Shown:
     since: float
     """Of the signal; it may have passed from one person to another."""
     person: tuple[SignalName, int] | None = None
-    signalled: set[tuple[SignalName, int]] = field(default_factory=set)
-    """The people in view who have had their signal."""
+    signalled: OrderedDict[tuple[SignalName, int], None] = field(default_factory=OrderedDict)
+    """The people in view who have had their signal; the last to be nearest come last."""
 
 
 @dataclass(slots=True)
@@ -95,8 +98,11 @@ class Signals:
 
     def _begin(self, shown: _Shown, person: tuple[SignalName, int], at: float) -> None:
         if person in shown.signalled:
+            shown.signalled.move_to_end(person)
             return
-        shown.signalled.add(person)
+        shown.signalled[person] = None
+        if len(shown.signalled) > MAX_SIGNALLED:
+            shown.signalled.popitem(last=False)
         if (output := self._outputs.get(person[0])) is not None and output.seconds:
             output.on_until = at + output.seconds
 

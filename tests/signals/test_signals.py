@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge_agent.domain import Nearest
-from edge_agent.signals.signals import DEBOUNCE_SECONDS, STALE_SECONDS, Signals
+from edge_agent.signals.signals import DEBOUNCE_SECONDS, MAX_SIGNALLED, STALE_SECONDS, Signals
 
 MASKED, BARE = Nearest(1, "compliant", is_sure=True), Nearest(1, "without_mask", is_sure=True)
 STEP_SECONDS = 0.1
@@ -62,6 +62,22 @@ def test_a_signal_lasts_its_seconds_and_comes_once_for_each_person():
     assert door.passes(0.5, nearest=Nearest(2, "mask_worn_incorrectly", is_sure=True)) == {"violation"}
     door.passes(3.0)
     assert door.passes(0.5, nearest=BARE) == {"violation"}, "left, and came back"
+
+
+def test_only_the_last_people_are_remembered_while_somebody_is_always_in_view():
+    door = Door(seconds=0.1)
+    bare = [Nearest(number, "without_mask", is_sure=True) for number in range(MAX_SIGNALLED + 1)]
+    for one in bare[:-1]:
+        door.passes(1.0, nearest=one)
+    door.passes(1.0, nearest=bare[0])
+    assert door.pins["violation"].count == MAX_SIGNALLED
+
+    door.passes(1.0, nearest=bare[-1])
+    door.passes(1.0, nearest=bare[0])
+    assert door.pins["violation"].count == MAX_SIGNALLED + 1
+
+    door.passes(1.0, nearest=bare[1])
+    assert door.pins["violation"].count == MAX_SIGNALLED + 2
 
 
 def test_putting_on_a_mask_switches_the_signal():
