@@ -130,10 +130,32 @@ def _fix_shapes(path: Path, graph: Any, inputs: Sequence[Any], size_px: int | No
         sides[1].dim_value = max(CHANNELS)
     for side in sides[1:]:
         side.dim_value = side.dim_value or size_px
+    _reshape_for_one(graph, batch=sides[0].dim_value)
     for tensor in (*inputs, *graph.output):
         # A scalar, or an output without shape information, has no dimension.
         for batch in tensor.type.tensor_type.shape.dim[:1]:
             batch.dim_value = 1
+
+
+def _reshape_for_one(graph: Any, *, batch: int) -> None:
+    """Make each Reshape to a constant shape with the batch in front, as torch writes a flattening, one of a picture."""
+    from onnx import numpy_helper
+
+    if batch <= 1:
+        return
+    shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape" and len(node.input) > 1}
+    constants = [tensor for tensor in graph.initializer if tensor.name in shapes]
+    constants += [
+        attribute.t
+        for node in graph.node
+        if node.op_type == "Constant" and node.output[0] in shapes
+        for attribute in node.attribute
+        if attribute.name == "value"
+    ]
+    for tensor in constants:
+        sides = numpy_helper.to_array(tensor)
+        if sides.size and sides[0] == batch:
+            tensor.CopyFrom(numpy_helper.from_array(np.array([1, *sides[1:]], np.int64), tensor.name))
 
 
 def _rename_keyword(graph: Any, given: Any) -> None:

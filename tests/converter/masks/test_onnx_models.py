@@ -223,6 +223,28 @@ def test_an_input_may_be_called_as_a_keyword_of_python(tmp_path):
     assert network.probabilities(picture) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize(("target", "as_node"), [([4, 8], False), ([4, -1], True)], ids=["dynamo", "not dynamo"])
+def test_a_reshape_to_a_fixed_batch_takes_one_picture(tmp_path, target, as_node):
+    path = tmp_path / "masks.onnx"
+    export(path)
+    picture = np.random.default_rng(2).random((1, SIDE_PX, SIDE_PX, 3)).astype(np.float32)
+    of_one = as_in_onnx_runtime(path, picture)
+    export(path, shape=(4, 3, SIDE_PX, SIDE_PX))
+    model = onnx.load(path)
+    shape = onnx.numpy_helper.from_array(np.array(target), "shape")
+    if as_node:
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["shape"], value=shape))
+    else:
+        model.graph.initializer.append(shape)
+    (flatten,) = [node for node in model.graph.node if node.op_type == "Flatten"]
+    flatten.CopyFrom(onnx.helper.make_node("Reshape", [flatten.input[0], "shape"], list(flatten.output)))
+    onnx.save(model, path)
+
+    network = open_network(path, ModelOverrides())
+
+    assert network.probabilities(picture) == pytest.approx(of_one, abs=1e-4)
+
+
 @pytest.mark.parametrize("precision", [np.float16, np.float64])
 def test_an_export_of_another_precision_computes_in_float32(tmp_path, precision):
     path = tmp_path / "masks.onnx"
