@@ -52,8 +52,9 @@ def describe_archive(path: Path) -> str:
     """Describe a zip without a Keras model, and what to do with it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-    if any(name.endswith("data.pkl") for name in names):
-        return f"a checkpoint of PyTorch; {_TO_ONNX}"
+    # .pt2 is a program of torch.export, without pickles.
+    if path.suffix == ".pt2" or any(name.endswith("data.pkl") for name in names):
+        return f"a file of PyTorch; {_TO_ONNX}"
     if any(name.endswith(".tflite") for name in names):
         return f"an archive with a TFLite model; make its card: edge-convert card {path} --calibration FOLDER"
     shown = ", ".join(names[:5])

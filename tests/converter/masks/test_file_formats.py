@@ -35,16 +35,17 @@ def test_the_kind_of_a_file_is_recognised(tmp_path, name, content, said):
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("name", "member", "said"),
     [
-        ("masks/data.pkl", r"a checkpoint of PyTorch; .*torch\.onnx\.export"),
-        ("model_unquant.tflite", "make its card: edge-convert card"),
-        ("holiday.txt", r"an archive without a Keras model \(holiday\.txt\)"),
+        ("a.pth", "masks/data.pkl", r"a file of PyTorch; .*torch\.onnx\.export"),
+        ("a.pt2", "masks/data/weights/weight_0", r"a file of PyTorch; .*torch\.onnx\.export"),
+        ("a.pth", "model_unquant.tflite", "make its card: edge-convert card"),
+        ("a.pth", "holiday.txt", r"an archive without a Keras model \(holiday\.txt\)"),
     ],
 )
-def test_the_kind_of_an_archive_is_recognised_by_its_content(tmp_path, member, said):
-    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+def test_the_kind_of_an_archive_is_recognised(tmp_path, name, member, said):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
         archive.writestr(member, "x")
 
     with pytest.raises(ModelError, match=said):
-        load_model(tmp_path / "a.pth")
+        load_model(tmp_path / name)
