@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
     from converter.masks.candidates import Candidate
     from edge_agent.domain import Label
 
+_MIN_LABELS = 2
+"""One label alone distinguishes nothing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelResult:
     """Metrics of one model on the labels that it shares with the faces; faces of other labels are ignored.
 
     `bands` holds the same by `size_px`, `domain` and `pose`. `accuracy_with_all_labels` also counts as wrong the faces
-    that the model classifies, on the device, as a label that no face has.
+    that the model classifies, on the device, as a label that no face has. `left_out` counts the ignored faces by label.
     """
 
     candidate: Candidate
     metrics: Metrics
     bands: Mapping[str, Mapping[str, Metrics]]
     accuracy_with_all_labels: Share
+    left_out: Mapping[Label, int]
 
     def as_json(self) -> dict[str, Any]:
         """A flat dictionary that contains the bands."""
@@ -42,6 +47,7 @@ class ModelResult:
             **({"choices": self.candidate.settings.as_json()} if self.candidate.settings else {}),
             **self.metrics.as_json(),
             "accuracy_with_all_labels": self.accuracy_with_all_labels.value,
+            "left_out": dict(self.left_out),
             "bands": {
                 grouping: {name: metrics.as_json() for name, metrics in bands.items()}
                 for grouping, bands in self.bands.items()
@@ -103,7 +109,7 @@ def evaluate(
     """Classify every face with every model. `only` restricts the labels of the faces and of the models.
 
     Raises:
-        ConfigError: a model shares fewer than two labels with the faces, or no picture can be read.
+        ConfigError: a model shares fewer than two labels with the faces, or with the pictures that can be read.
     """
     common_labels = [_labels_in_common(candidate, faces, only) for candidate in candidates]
     predictions: list[dict[int, _Prediction]] = [{} for _ in candidates]
@@ -125,14 +131,20 @@ def evaluate(
     results = []
     for candidate, labels, of_model in zip(candidates, common_labels, predictions, strict=True):
         readings = [prediction.reading for prediction in of_model.values()]
-        if not readings:
+        missing = set(labels) - {reading.truth for reading in readings}
+        if len(missing) > len(labels) - _MIN_LABELS:
             raise ConfigError(
-                f"{candidate.path}: none of the {len(faces)} faces can be read; {'; '.join(unreadable[:3])}"
+                f"{candidate.path}: no face of {' or '.join(sorted(missing))} can be read; {'; '.join(unreadable[:3])}"
             )
         bands = metrics_by_band(readings, labels=labels) if with_bands else {}
         hits = sum(prediction.among_all_labels == prediction.reading.truth for prediction in of_model.values())
         with_all_labels = Share(hits, len(readings))
-        results.append(ModelResult(candidate, measure(readings, labels=labels), bands, with_all_labels))
+        left_out = Counter(
+            face.label
+            for face in faces
+            if face.label is not None and face.label not in candidate.labels and (not only or face.label in only)
+        )
+        results.append(ModelResult(candidate, measure(readings, labels=labels), bands, with_all_labels, left_out))
     pairs = itertools.combinations(range(len(candidates)), 2)
     agreements = [_agreement(candidates[a], predictions[a], candidates[b], predictions[b]) for a, b in pairs]
     return Evaluation(tuple(results), tuple(agreements), tuple(unreadable))
@@ -141,7 +153,7 @@ def evaluate(
 def _labels_in_common(candidate: Candidate, faces: Sequence[LabelledFace], only: Sequence[Label]) -> tuple[Label, ...]:
     face_labels = {face.label for face in faces}
     labels = tuple(label for label in candidate.labels if label in face_labels and (not only or label in only))
-    if len(labels) < 2:  # noqa: PLR2004  (one label alone distinguishes nothing)
+    if len(labels) < _MIN_LABELS:
         raise ConfigError(
             f"{candidate.path}: distinguishes {', '.join(candidate.labels)}, the faces are of "
             f"{', '.join(sorted(str(label) for label in face_labels))}; evaluate it on faces of at least two of its "

@@ -29,7 +29,7 @@ def result(name: str, readings: list[Reading]) -> ModelResult:
     """The evaluation of a model on these readings."""
     candidate = Candidate(Path(name), "litert", LABELS, 0.0, scores=_never, decide=_nothing)
     metrics = measure(readings, labels=LABELS)
-    return ModelResult(candidate, metrics, metrics_by_band(readings, labels=LABELS), metrics.accuracy)
+    return ModelResult(candidate, metrics, metrics_by_band(readings, labels=LABELS), metrics.accuracy, {})
 
 
 def readings(truth: Label, predicted: Label, count: int, *, score: float = 0.9, side_px: float = 20.0) -> list[Reading]:

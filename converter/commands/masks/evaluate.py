@@ -74,7 +74,9 @@ def _print_metrics(metrics: Metrics) -> None:
 
 
 def _print_other_labels(result: ModelResult) -> None:
-    """The accuracy that people will see, if the model also knows labels that no face has."""
+    """The faces of labels that the model lacks, and the accuracy that people will see if it knows more labels."""
+    for label, count in result.left_out.items():
+        print(f"  {count} faces of {label} left out: the model lacks this label")
     others = [label for label in result.candidate.labels if label not in result.metrics.labels]
     if others and result.accuracy_with_all_labels != result.metrics.accuracy:
         print(

@@ -115,13 +115,14 @@ def test_faces_that_the_device_gives_a_label_of_no_face_are_reported(keras_3, fa
     assert "as on the device: accuracy 50.0%" in capsys.readouterr().out
 
 
-def test_faces_of_labels_that_a_model_lacks_do_not_count(converted, faces, tmp_path, capsys):
+def test_faces_of_labels_that_a_model_lacks_are_left_out_and_counted(converted, faces, tmp_path, capsys):
     shutil.copytree(faces, tmp_path / "three")
     write_pictures(tmp_path / "three" / "mask_worn_incorrectly", RED, count=7)
 
     (model,) = evaluated(capsys, converted, "--folders", tmp_path / "three")["models"]
 
     assert model["faces"] == 120
+    assert model["left_out"] == {"mask_worn_incorrectly": 7}
 
 
 def test_only_some_labels_can_be_judged(three_labels, faces, tmp_path, capsys):
@@ -192,6 +193,14 @@ def test_unreadable_pictures_are_listed_and_the_rest_is_judged(converted, faces,
     assert told["models"][0]["faces"] == 119
     (reason,) = told["unreadable"]
     assert reason.startswith(f"{tmp_path / 'some/with_mask/000.png'}: ")
+
+
+def test_faces_of_which_one_label_cannot_be_read_are_refused(converted, faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "some")
+    for picture in (tmp_path / "some" / "with_mask").iterdir():
+        picture.write_bytes(b"no picture")
+
+    assert main(["evaluate", str(converted), "--folders", str(tmp_path / "some")]) == 78
 
 
 def test_faces_that_a_model_cannot_tell_apart_are_refused(converted, tmp_path, capsys):
