@@ -143,6 +143,11 @@ def _content_of(path: Path) -> tuple[bytes, tuple[str, ...], str]:
             models = [name for name in archive.namelist() if name.endswith(".tflite")]
             if len(models) == 1:
                 return archive.read(models[0]), labels_in_archive(archive), "Teachable Machine, TFLite"
+            if models:
+                raise ModelError(
+                    f"{path}: an archive with {len(models)} TFLite models ({', '.join(models[:5])}); unpack it and "
+                    "give one of them"
+                )
     raise ModelError(f"{path}: no TFLite model; other kinds are taken by 'edge-convert convert {path}'")
 
 

@@ -381,6 +381,18 @@ def test_the_error_about_a_file_that_is_not_tflite_names_the_command_to_use(colo
     assert f"edge-convert convert {colour_model}" in capsys.readouterr().err
 
 
+def test_an_archive_with_two_models_is_not_sent_to_the_other_command(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("float32.tflite", "int8.tflite"):
+            archive.write(shipped("models") / "masks.tflite", name)
+
+    assert main(["card", str(tmp_path / "a.zip")]) == 78
+
+    said = capsys.readouterr().err
+    assert "float32.tflite" in said
+    assert "edge-convert convert" not in said
+
+
 @pytest.mark.parametrize("length", [8, 100, 40_000])
 def test_a_file_that_was_cut_off_is_named(tmp_path, capsys, length):
     path = tmp_path / "a.tflite"
