@@ -7,6 +7,7 @@ data for evaluation must never be used for training.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge_agent.domain import Image
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Name = TypeVar("Name", bound=Class)
@@ -86,8 +89,7 @@ def labelled_pictures(folder: Path, *, labels: Sequence[Name]) -> list[tuple[Pat
     """Every picture in a subfolder that is named after one of `labels`, with that label, sorted by name.
 
     Raises:
-        ConfigError: there is no such folder, the folder of a label has no pictures, there is only one label, or beside
-            folders of labels there is one with pictures whose name is unknown.
+        ConfigError: there is no such folder, the folder of a label has no pictures, or there is only one label.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; correct the path")
@@ -95,9 +97,10 @@ def labelled_pictures(folder: Path, *, labels: Sequence[Name]) -> list[tuple[Pat
     found = [(child, label) for child, label in named if label in {*LABELS, *labels}]
     for child, label in named if found else ():
         if label is None and not child.name.startswith(".") and not is_no_label(child.name) and list_pictures(child):
-            raise ConfigError(
-                f"{child}: the name is that of no label; rename it, for example to {' or '.join(LABELS)}, or to "
-                "'ignore' to leave its pictures out"
+            log.warning(
+                "%s: left out, as the name is that of no label; rename it, for example to %s, or to 'ignore'",
+                child,
+                " or ".join(LABELS),
             )
     labelled: list[tuple[Path, Name]] = []
     for child, label in found:
