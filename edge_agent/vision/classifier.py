@@ -10,7 +10,7 @@ import numpy as np
 from edge_agent.domain import Box, Label, Picture
 from edge_agent.errors import ModelError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, ClassifierCard, read_classifier_card
-from edge_agent.vision.tensors import face_pixels, face_region, input_table, input_values, probabilities
+from edge_agent.vision.tensors import face_pixels, face_region, input_conversion, probabilities
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, open_interpreter
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class MaskClassifier:
         self.runtime = interpreter.runtime
         _check_tensors(interpreter, card, name=name)
         tensor = interpreter.inputs[0]
-        self._table = input_table(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
+        self._to_input = input_conversion(card.input, scale=tensor.scale, zero_point=tensor.zero_point)
 
     def classify(self, picture: Picture, box: Box) -> Classification:
         """Classify one detection in a picture."""
@@ -83,7 +83,7 @@ class MaskClassifier:
             colour_order=values.colour_order,
             resampling=self.card.resampling,
         )
-        output = self._interpreter.run(input_values(pixels, self._table))[0]
+        output = self._interpreter.run(self._to_input(pixels))[0]
         return probabilities(output, self.card.output, temperature=self.card.temperature)
 
     def outputs_of_whole(self, picture: Picture) -> NDArray[np.float64]:

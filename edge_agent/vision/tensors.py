@@ -14,13 +14,13 @@ import numpy as np
 from edge_agent.domain import Box, Image, Picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from edge_agent.vision.card import InputCard, OutputCard, Resampling
 
 _SIGN_BIT = np.uint8(0x80)
-_SHIFTED = np.arange(-128, 128, dtype=np.int8)
-"""The table of an int8 input whose values are the pixels less 128."""
 
 
 def face_region(box: Box, *, margin_fraction: float) -> Box:
@@ -77,31 +77,28 @@ def face_pixels(
     return pixels
 
 
-def input_table(card: InputCard, *, scale: float, zero_point: int) -> NDArray[np.generic] | None:
-    """The value in the input tensor of each of the 256 pixel values: shape (256,), the tensor's dtype.
+def input_conversion(card: InputCard, *, scale: float, zero_point: int) -> Callable[[Image], NDArray[np.generic]]:
+    """The function that converts a picture of the input's size, uint8, to the input tensor, (1, height, width, 3).
 
-    `scale` and `zero_point` are those of the tensor. None if pixels go in unchanged, as with all quantized models
-    converted by this project: preprocessing is then a resize and nothing more.
+    `scale` and `zero_point` are those of the tensor. All quantized models converted by this project take the pixels, or
+    the pixels less 128: preprocessing is then a resize and nothing more.
     """
+    table = _values_of_pixels(card, scale=scale, zero_point=zero_point)
+    if table.dtype == np.uint8 and np.array_equal(table, np.arange(256)):
+        return lambda pixels: pixels[np.newaxis]
+    if table.dtype == np.int8 and np.array_equal(table, np.arange(-128, 128)):
+        # 20 times faster than the table.
+        return lambda pixels: (pixels ^ _SIGN_BIT).view(np.int8)[np.newaxis]
+    return lambda pixels: table[pixels][np.newaxis]
+
+
+def _values_of_pixels(card: InputCard, *, scale: float, zero_point: int) -> NDArray[np.generic]:
+    """The value in the input tensor of each of the 256 pixel values: shape (256,), the tensor's dtype."""
     real = (np.arange(256, dtype=np.float64) - card.zero_point) * card.scale
     if card.dtype == "float32":
         return real.astype(np.float32)
     kind = np.iinfo(card.dtype)
-    table = np.asarray(np.clip(np.round(real / scale + zero_point), kind.min, kind.max), card.dtype)
-    is_identity = table.dtype == np.uint8 and np.array_equal(table, np.arange(256))
-    return None if is_identity else table
-
-
-def input_values(pixels: Image, table: NDArray[np.generic] | None) -> NDArray[np.generic]:
-    """The input tensor, (1, height, width, 3), of a picture of its size, by the result of `input_table`."""
-    if table is None:
-        values: NDArray[np.generic] = pixels
-    elif np.array_equal(table, _SHIFTED):
-        # 20 times faster than the table.
-        values = (pixels ^ _SIGN_BIT).view(np.int8)
-    else:
-        values = table[pixels]
-    return values[np.newaxis]
+    return np.asarray(np.clip(np.round(real / scale + zero_point), kind.min, kind.max), card.dtype)
 
 
 def probabilities(output: NDArray[np.generic], card: OutputCard, *, temperature: float) -> NDArray[np.float64]:

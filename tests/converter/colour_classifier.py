@@ -104,3 +104,9 @@ def open_float_model(path: Path, stated: ModelOverrides = NO_OVERRIDES) -> Float
     """A float classifier whose preprocessing was not checked with pictures."""
     network = open_network(path, stated)
     return apply_settings(network, determine_settings(network, stated, {}, (), force=True))
+
+
+def takes_pixels_unchanged(classifier: MaskClassifier) -> bool:
+    """Whether the pixels of a picture are the values of the input tensor."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    return np.shares_memory(classifier._to_input(pixels), pixels)

@@ -14,7 +14,7 @@ from edge_agent.errors import ModelError, PictureError
 from edge_agent.vision.card import GOLDEN_TOLERANCE, DetectorCard, InputCard, read_detector_card
 from edge_agent.vision.detector.decoding import BOX_CHANNELS, SCORE_CHANNELS, Level, decode
 from edge_agent.vision.detector.scaling import faces_inside, fitting_scale, letterboxed
-from edge_agent.vision.tensors import input_table, input_values
+from edge_agent.vision.tensors import input_conversion
 from edge_agent.vision.tflite import Interpreter, RuntimeChoice, Tensor, open_interpreter
 
 if TYPE_CHECKING:
@@ -114,15 +114,14 @@ class _Network:
         self.runtime = interpreter.runtime
         self._pairs = _paired(interpreter, card, strides, name=name)
         tensor = interpreter.inputs[0]
-        self._table = input_table(card, scale=tensor.scale, zero_point=tensor.zero_point)
+        self._to_input = input_conversion(card, scale=tensor.scale, zero_point=tensor.zero_point)
 
     def detect(self, picture: Picture, *, min_score: float) -> list[Face]:
         """Detect the faces of a picture, in its pixels."""
         pixels, back = letterboxed(picture, width_px=self._card.width, height_px=self._card.height)
         if self._card.colour_order == "rgb":
             pixels = pixels[..., ::-1]
-        values = input_values(pixels, self._table)
-        outputs = [*map(_real, self._interpreter.run(values), self._interpreter.outputs)]
+        outputs = [*map(_real, self._interpreter.run(self._to_input(pixels)), self._interpreter.outputs)]
         levels = [Level(stride, outputs[logits], outputs[boxes]) for stride, logits, boxes in self._pairs]
         boxes, scores = decode(levels, min_score=min_score)
         found = [(Box(*box), score) for box, score in zip((boxes * back).tolist(), scores.tolist(), strict=True)]
