@@ -111,8 +111,6 @@ class StatusReporter:
         self._began_at = at
         self._last_frame_at: dict[str, float] = {}
         """When the newest frame of each camera was processed."""
-        self._away_at: dict[str, float] = {}
-        """When each camera was last seen not to be open."""
         self._counted_hour = 0
         self._checked_at = float("-inf")
         self._checks: deque[tuple[float, dict[str, int]]] = deque([(at, {})], maxlen=RATE_CHECKS)
@@ -145,18 +143,14 @@ class StatusReporter:
         A publisher or recorder whose thread has ended needs a restart. A disk or broker that hangs does not: a restart
         would lose the messages buffered in memory.
         """
-        return self._publisher.is_alive and self._recorder.is_alive and not self._stalled_cameras(at=at)
+        return self._publisher.is_alive and self._recorder.is_alive and not any(self._stalled_cameras(at=at))
 
-    def _stalled_cameras(self, *, at: float) -> list[str]:
+    def _stalled_cameras(self, *, at: float) -> Iterator[str]:
         """The cameras that have been open for a while without a frame being processed."""
-        states, never = self._cameras.states(), float("-inf")
-        self._away_at |= {state.name: at for state in states if not state.is_open}
-        return [
-            name
-            for name in (state.name for state in states if state.is_open)
-            if at - max(self._last_frame_at.get(name, never), self._away_at.get(name, never))
-            > self._config.max_silence_seconds
-        ]
+        for state in self._cameras.states():
+            since = max(self._last_frame_at.get(state.name, float("-inf")), state.open_since)
+            if state.is_open and at - since > self._config.max_silence_seconds:
+                yield state.name
 
     def receive(self, message: Message, *, at: float) -> None:
         """Republish discovery when Home Assistant starts; detect another device of the same name."""

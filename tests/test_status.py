@@ -652,7 +652,7 @@ def test_a_camera_that_has_just_been_reopened_is_not_silent(device):
     device.tick()
     device.cameras.now = (FeedState("door", reason="unplugged"),)
     device.reporter.report(device.violations, at=60.0, when=NOON)
-    device.cameras.now = (FeedState("door", is_open=True, reason=""),)
+    device.cameras.now = (FeedState("door", is_open=True, open_since=60.0, reason=""),)
 
     assert device.reporter.reasons(at=61.0) == []
     assert device.reporter.is_watching(at=61.0)

@@ -47,13 +47,15 @@ NOT_OPENED = "not opened yet"
 class FeedState:
     """State of a camera.
 
-    `reason` states why it is not open, `faults` what is wrong with its pictures if it is. `frames` counts pictures
-    received, `dropped` those that were due but replaced by a newer one before they were taken; `reopened` counts
-    recoveries and attempts to reopen a frozen camera. The size is that of the newest transformed picture.
+    `open_since` is monotonic. `reason` states why it is not open, `faults` what is wrong with its pictures if it is.
+    `frames` counts pictures received, `dropped` those that were due but replaced by a newer one before they were taken;
+    `reopened` counts recoveries and attempts to reopen a frozen camera. The size is that of the newest transformed
+    picture.
     """
 
     name: str
     is_open: bool = False
+    open_since: float = float("-inf")
     reason: str = NOT_OPENED
     frames: int = 0
     dropped: int = 0
@@ -257,7 +259,7 @@ class CameraFeed:
     def _recover(self, *, at: float) -> None:
         size = f"{self._state.width_px}x{self._state.height_px}"
         reopened = self._state.reopened + (self._lost_at is not None)
-        self._state = replace(self._state, is_open=True, reason="", reopened=reopened)
+        self._state = replace(self._state, is_open=True, open_since=at, reason="", reopened=reopened)
         if self._lost_at is None:
             log.info("camera %s: opened, %s", self._state.name, size)
         else:

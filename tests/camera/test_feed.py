@@ -175,6 +175,7 @@ def test_a_lost_camera_is_reopened_and_loss_and_recovery_are_logged_once(caplog)
 
     assert lost.reason in ("fake: stopped delivering pictures", "fake: no such device")
     assert (back.is_open, back.reason) == (True, "")
+    assert back.open_since > lost.open_since
     assert first.closed == 1
     messages = [record.getMessage() for record in caplog.records]
     assert messages[:2] == [
