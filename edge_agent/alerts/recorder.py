@@ -92,7 +92,7 @@ class Recorder:
         self._folder_in_use = store.path.parent
         self._failing: set[_Task] = set()
         """What has failed the last time."""
-        self._swept_at = self._tried_at = float("-inf")
+        self._tried_at = float("-inf")
         self._last_sweep: tuple[float, datetime] | None = None
         """Its time in `seconds_since_boot`, and by the clock."""
 
@@ -224,12 +224,15 @@ class Recorder:
                 self._tried_at = at
                 self._store.write_buffered()
                 self._store.follow_clock(now=datetime.now(timezone.utc))
-            if at - self._swept_at >= SWEEP_SECONDS or self._clock_was_set:
-                self._swept_at = at
+            if self._is_sweep_due or self._clock_was_set:
                 self._sweep()
         except Exception:
             log.exception("maintenance of the alert store failed; please report this")
         self._job_began_at = None
+
+    @property
+    def _is_sweep_due(self) -> bool:
+        return self._last_sweep is None or seconds_since_boot() - self._last_sweep[0] >= SWEEP_SECONDS
 
     @property
     def _clock_was_set(self) -> bool:
