@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
 
@@ -71,7 +73,14 @@ def missing_extra(extra: str, error: ImportError) -> ConfigError:
 def mistakes_in(error: ValidationError, *, whole: str = "") -> list[str]:
     """What pydantic has found: each mistake with its key, or with the name of the `whole`, and without the value."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [": ".join(filter(None, (".".join(map(str, detail["loc"])) or whole, detail["msg"]))) for detail in found]
+    return [
+        ": ".join(filter(None, (".".join(map(str, detail["loc"])) or whole, mistake_of(detail)))) for detail in found
+    ]
+
+
+def mistake_of(detail: Mapping[str, Any]) -> str:
+    """The message of a mistake that pydantic has found, without what pydantic writes before those of validators."""
+    return str(detail["msg"]).removeprefix("Value error, ")
 
 
 def in_one_line(error: AgentError) -> str:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from edge_agent.console.auth import PROGRAM_PATHS
+from edge_agent.errors import mistake_of
 
 if TYPE_CHECKING:
     from starlette.templating import Jinja2Templates
@@ -74,7 +75,7 @@ async def _handle_invalid(request: Request, error: RequestValidationError) -> Re
     """List all validation errors in one sentence, without the values that were sent."""
     # Without the position in a body that is no JSON.
     keys = (".".join(part for part in detail["loc"][1:] if isinstance(part, str)) for detail in error.errors())
-    mistakes = [f"{key or 'the body'}: {detail['msg']}" for key, detail in zip(keys, error.errors(), strict=True)]
+    mistakes = [f"{key or 'the body'}: {mistake_of(detail)}" for key, detail in zip(keys, error.errors(), strict=True)]
     return error_response(request, "; ".join(mistakes), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
