@@ -66,7 +66,9 @@ def _wide_units(network: keras.Model, *, more_than: int) -> list[_Unit]:
         if type(depthwise).__name__ == "DepthwiseConv2D" and depthwise.name in between and pointwise.filters > more_than
     ]
     if not units:
-        raise ModelError(f"model.stride_4_channels: the network has no more than {more_than} channels there")
+        raise ModelError(
+            f"model.stride_4_channels: the network has no more than {more_than} channels there; give a smaller number"
+        )
     return units
 
 
