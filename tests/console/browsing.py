@@ -68,11 +68,13 @@ class Client:
     """A browser user who records errors of the visited pages."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
-        """`errors` are those in the browser console, and requests to other hosts."""
+        """`errors` are those in the browser console, and requests to other hosts; `logged` is all that it says."""
         self.context, self.origin = context, origin
         self.errors: list[str] = []
+        self.logged: list[str] = []
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", self._note_request)
+        context.on("requestfailed", lambda failed: self.logged.append(f"{failed.url}: {failed.failure}"))
         context.on("console", lambda message: self._note(message.type, message.text))
         context.on("weberror", lambda failed: self._note("error", str(failed.error)))
         self.page = context.new_page()
@@ -83,6 +85,7 @@ class Client:
         return self.page
 
     def _note(self, kind: str, text: str) -> None:
+        self.logged.append(f"{kind}: {text}")
         # On a busy machine the server may answer that it is too busy; pages retry.
         if kind in ("error", "warning") and "503 (Service Unavailable)" not in text:
             self.errors.append(text)
@@ -101,6 +104,10 @@ def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **
         yield client
         if fails_on_errors:
             assert not client.errors, client.errors
+    except BaseException:
+        # They may be the reason.
+        print("the browser logged:", *client.logged, sep="\n")
+        raise
     finally:
         context.close()
 

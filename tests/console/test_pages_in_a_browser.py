@@ -577,6 +577,44 @@ def test_a_picture_refused_by_a_busy_device_is_requested_again(client):
     expect(page.locator(".gallery img[hidden]")).to_have_count(0)
 
 
+def test_a_change_refused_by_a_busy_device_is_requested_again(client):
+    address = an_alert(client)
+    refused = []
+
+    def answer(route: Any) -> None:
+        refused.append(route.request.url)
+        busy = len(refused) == 1
+        route.fulfill(status=503, headers={"Retry-After": "1"}) if busy else route.continue_()
+
+    client.page.route("**/review", answer)
+    page = client.see(address)
+    page.get_by_role("radio", name="No mask").check()
+    page.get_by_role("button", name="Save review").click()
+
+    expect(page.locator("#review-state")).to_have_text("confirmed")
+    assert len(refused) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "buttons"),
+    [
+        ("/", "live.js", ["Sound: off"]),
+        ("/alerts", "alerts.js", ["Sound: off", "Select all", "Save"]),
+        ("{alert}", "alert.js", ["Save review", "Delete"]),
+        ("/webcam", "webcam.js", ["Open my camera", "Choose a picture or video"]),
+        (f"/zones/{CAMERA}", "zones.js", ["Add a zone", "Copy", "Reload"]),
+    ],
+)
+def test_buttons_wait_for_the_script_that_serves_them(browser, door, path, script, buttons):
+    with a_visitor(browser, door.origin, fails_on_errors=False) as client:
+        path = path.format(alert=an_alert(client))
+        client.page.route(f"**/static/{script}", lambda route: route.abort())
+        page = client.see(path)
+
+        for button in buttons:
+            expect(page.get_by_role("button", name=button, exact=True)).to_be_disabled()
+
+
 def test_a_page_reports_a_lost_device_and_continues_when_it_returns(browser, door):
     with a_visitor(browser, door.origin, fails_on_errors=False) as client:
         page = client.see("/")

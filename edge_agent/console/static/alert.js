@@ -2,6 +2,7 @@
 
 import { urlOf } from "./url.js";
 import { request } from "./api.js";
+import { enableButtons } from "./ready.js";
 
 const { alert: id } = document.querySelector("[data-alert]").dataset;
 const form = document.getElementById("review");
@@ -61,3 +62,5 @@ document.getElementById("remove-really").addEventListener("click", async () => {
     document.getElementById("remove-failed").hidden = false;
   }
 });
+
+enableButtons();

@@ -4,6 +4,7 @@ import { request } from "./api.js";
 import { ReconnectingSocket } from "./socket.js";
 import { retryMissing } from "./pictures.js";
 import { announceAlert } from "./tab.js";
+import { enableButtons } from "./ready.js";
 
 const filter = document.getElementById("filter");
 filter?.addEventListener("change", ({ target }) => {
@@ -63,3 +64,4 @@ socket.addEventListener("message", ({ detail }) => {
   document.getElementById("new-alerts-message").textContent = count === 1 ? "A new alert has arrived." : `${count} new alerts have arrived.`;
 });
 socket.open();
+enableButtons();

@@ -2,21 +2,34 @@
 
 import { urlOf } from "./url.js";
 
-/** Send a request; returns the parsed response, or throws an Error with the device's error message. */
+const MOST_TRIES = 3;
+const LONGEST_PAUSE_SECONDS = 2;
+
+/**
+ * Send an idempotent request; returns the parsed response, or throws an Error with the device's error message. A device
+ * that is too busy is asked again.
+ */
 export async function request(method, path, body) {
+  const options = {
+    method,
+    headers: {
+      Accept: "application/json",
+      "X-CSRF-Token": document.querySelector('meta[name="csrf-token"]').content,
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  };
   let response;
-  try {
-    response = await fetch(urlOf(path), {
-      method,
-      headers: {
-        Accept: "application/json",
-        "X-CSRF-Token": document.querySelector('meta[name="csrf-token"]').content,
-        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-      },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-  } catch {
-    throw new Error("The device is not responding. Is it switched on and connected to the network?");
+  for (let tries = 1; ; tries += 1) {
+    try {
+      response = await fetch(urlOf(path), options);
+    } catch {
+      throw new Error("The device is not responding. Is it switched on and connected to the network?");
+    }
+    // Without the agent it takes longer: say so at once.
+    const pauseSeconds = Number(response.headers.get("Retry-After"));
+    if (response.status !== 503 || !pauseSeconds || pauseSeconds > LONGEST_PAUSE_SECONDS || tries === MOST_TRIES) break;
+    await new Promise((resolve) => setTimeout(resolve, pauseSeconds * 1000));
   }
   if (response.status === 204) return null;
   const content = await response.json().catch(() => ({}));

@@ -5,6 +5,7 @@ import { request, element, percent, WORDS } from "./api.js";
 import { ReconnectingSocket } from "./socket.js";
 import { retryMissing } from "./pictures.js";
 import { announceAlert } from "./tab.js";
+import { enableButtons } from "./ready.js";
 
 const MOST_NEWEST = 12;
 const RUNTIMES = { litert: "LiteRT", "tflite-runtime": "TensorFlow Lite" };
@@ -327,3 +328,4 @@ for (const { card } of cameras.values()) observer.observe(card.querySelector("[d
 window.addEventListener("resize", watch);
 document.addEventListener("visibilitychange", watch);
 socket.open();
+enableButtons();

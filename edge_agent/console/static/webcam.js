@@ -3,6 +3,7 @@
 
 import { element, percent, WORDS } from "./api.js";
 import { ReconnectingSocket } from "./socket.js";
+import { enableButtons } from "./ready.js";
 
 const LONGEST_SIDE_PX = 640;
 const JPEG_QUALITY = 0.85;
@@ -264,3 +265,5 @@ function showTrouble(head = "", text = "") {
   byId("problem-head").textContent = head;
   byId("problem-message").textContent = text;
 }
+
+enableButtons();

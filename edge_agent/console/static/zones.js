@@ -2,6 +2,7 @@
 
 import { urlOf } from "./url.js";
 import { request, element } from "./api.js";
+import { enableButtons } from "./ready.js";
 
 const AGAIN_MS = 1000;
 const AWAY_MS = 5000;
@@ -228,3 +229,4 @@ frame.addEventListener("error", () => {
 
 show();
 requestFrame();
+enableButtons();
