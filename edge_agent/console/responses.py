@@ -18,6 +18,13 @@ from edge_agent.errors import mistake_of
 if TYPE_CHECKING:
     from starlette.templating import Jinja2Templates
 
+TITLES = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: "This address is not valid",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available at the moment",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
+}
+"""Of error pages, where HTTP's own phrase tells a reader little."""
+
 
 class Problem(BaseModel):
     """Why a request failed."""
@@ -49,7 +56,10 @@ def error_response(request: Request, text: str, status: int, headers: Mapping[st
     is_page = request.scope.get("method") == "GET" and not request.url.path.startswith(PROGRAM_PATHS)
     if not is_page or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": text}, status, headers)
-    values = {"title": HTTPStatus(status).phrase, "text": f"{text[:1].upper()}{text[1:]}."}
+    values = {
+        "title": TITLES.get(HTTPStatus(status), HTTPStatus(status).phrase),
+        "text": f"{text[:1].upper()}{text[1:]}.",
+    }
     response = page(request, "error.html", values, status)
     response.headers.update(headers or {})
     if retry_after := response.headers.get("Retry-After"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,9 @@ DEVICE, CAMERA, AWAY = "door-3", "entrance", "yard"
 TWO_PEOPLE_SECONDS = 7.3
 """Position in the example at which two people are fully visible, one with a mask."""
 AGAIN_AND_AGAIN = f"pipe: ffmpeg -v error -re -stream_loop -1 -i {shlex.quote(str(EXAMPLE))} -q:v 3 -f mjpeg -"
+
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -106,7 +110,7 @@ def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **
             assert not client.errors, client.errors
     except BaseException:
         # They may be the reason.
-        print("the browser logged:", *client.logged, sep="\n")
+        log.error("the browser logged:\n%s", "\n".join(client.logged))
         raise
     finally:
         context.close()
