@@ -110,7 +110,7 @@ def a_visitor(browser: Browser, origin: str, *, fails_on_errors: bool = True, **
             assert not client.errors, client.errors
     except BaseException:
         # They may be the reason.
-        log.error("the browser logged:\n%s", "\n".join(client.logged))
+        log.exception("the browser logged:\n%s", "\n".join(client.logged))
         raise
     finally:
         context.close()
