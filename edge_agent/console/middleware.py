@@ -44,8 +44,8 @@ FRAMED_HEADERS = {
 }
 """In place of these, if Home Assistant's ingress shows the page in a frame."""
 HSTS = "max-age=31536000"
-STATIC_CACHE = "public, max-age=300, stale-while-revalidate=86400"
-"""Short, so that an upgrade takes effect within minutes."""
+STATIC_CACHE = "public, no-cache"
+"""Kept, but checked each time: after an upgrade a page must not run with the scripts of the version before."""
 UNKNOWN_ADDRESS = "unknown"
 DOCUMENT = "/openapi.json"
 UPLOAD_PATH = "/api/v1/detect"
