@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,6 +64,8 @@ START_SECONDS = 20.0
 """A busy Raspberry Pi starts Python in five."""
 IDLE_SECONDS = 60.0
 """Then an idle process ends and frees its 17 MB."""
+REUSE_SECONDS = 50.0
+"""A process that has been idle for longer gets no more pictures: it might end just then."""
 MAX_REASON_BYTES = 500
 
 _REQUEST = struct.Struct(">QQ")
@@ -258,11 +261,13 @@ class DecoderProcess:
         self._responses = self._connection.makefile("rb")
         self._owner = os.getpid()
         self._has_answered = self._is_ended = False
+        self._used_at = time.monotonic()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is alive and was started by this process, not by one that this was forked from."""
-        return not self._is_ended and self._owner == os.getpid() and self._process.poll() is None
+        """Whether it is alive, not about to end, and was started by this process, not by one this was forked from."""
+        is_recent = time.monotonic() - self._used_at < REUSE_SECONDS
+        return is_recent and not self._is_ended and self._owner == os.getpid() and self._process.poll() is None
 
     def decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         """Decode a picture.
@@ -282,6 +287,7 @@ class DecoderProcess:
         finally:
             timer.cancel()
             timer.join()
+            self._used_at = time.monotonic()
 
     def _decode(self, content: bytes, *, max_pixels: int) -> Decoded:
         self._connection.sendall(_REQUEST.pack(len(content), max_pixels))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,21 @@ def test_a_hanging_process_is_ended(monkeypatch):
 
     assert not process.is_usable
     process.close()
+
+
+def test_a_picture_that_arrives_when_an_idle_process_ends_is_decoded(monkeypatch):
+    decoder.close_decoders()
+    idle_seconds = 0.4
+    shorter = f"from edge_agent.vision import decoder\ndecoder.IDLE_SECONDS = {idle_seconds}\ndecoder.serve()"
+    monkeypatch.setattr(decoder, "_CHILD_PROGRAM", decoder._CHILD_PROGRAM.replace("serve()", shorter))
+    monkeypatch.setattr(decoder, "REUSE_SECONDS", idle_seconds * decoder.REUSE_SECONDS / decoder.IDLE_SECONDS)
+
+    for _ in range(10):
+        decode_untrusted(jpeg(), max_pixels=MAX_PIXELS)
+        # It has stopped to listen, and Python is ending.
+        time.sleep(idle_seconds + 0.005)
+
+    decoder.close_decoders()
 
 
 def test_the_answer_does_not_wait_for_an_ended_process_to_exit(monkeypatch):
