@@ -96,7 +96,7 @@ class StillCamera(EagerCamera):
             if content is None:
                 return True
             try:
-                self.grabbed = decode_picture(content)
+                self.grabbed = decode_picture(content, max_seconds=self._silence_seconds)
             except PictureError as error:
                 if time.monotonic() - self._whole_at < self._silence_seconds and _PICTURE.match(content):
                     continue

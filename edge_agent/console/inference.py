@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 16
 """At 20 to 200 ms per picture; with a longer queue clients would time out."""
+MAX_DECODING_SECONDS = 2.5
+"""So that the sender of a picture gets a response within three seconds on a busy machine, too."""
 
 
 class Inference:
@@ -48,5 +50,5 @@ class Inference:
         self._worker.close()
 
     def _detect(self, content: bytes) -> Detection:
-        image = decode_picture(content, max_pixels=self._max_pixels)
+        image = decode_picture(content, max_pixels=self._max_pixels, max_seconds=MAX_DECODING_SECONDS)
         return detect(image, *self._models())

@@ -58,8 +58,8 @@ MEMORY_BYTES_PER_PIXEL = 6
 """Pillow stores a colour pixel in four bytes; six also suffice for a progressive JPEG of half the maximum size."""
 CPU_SECONDS = 2.0
 """64 megapixels of JPEG take 0.9 s on x86-64."""
-WALL_SECONDS = 2.5
-"""So that the sender of a picture gets a response within three seconds on a busy machine, too."""
+MAX_SECONDS = 30.0
+"""A busy machine may give the process less than a tenth of a core. A longer time is that of a process that hangs."""
 START_SECONDS = 20.0
 """A busy Raspberry Pi starts Python in five."""
 IDLE_SECONDS = 60.0
@@ -105,8 +105,8 @@ def decode(content: bytes, *, max_pixels: int) -> Decoded:
     return Decoded(picture.width, picture.height, _orientation(picture), pixels)
 
 
-def decode_untrusted(content: bytes, *, max_pixels: int) -> Decoded:
-    """Decode in a separate process. For any thread; each uses its own process.
+def decode_untrusted(content: bytes, *, max_pixels: int, max_seconds: float = MAX_SECONDS) -> Decoded:
+    """Decode in a separate process, within `max_seconds`. For any thread; each uses its own process.
 
     Raises:
         PictureError: it is not a picture, damaged, too large, or takes too much memory or time; or no process can be
@@ -114,7 +114,7 @@ def decode_untrusted(content: bytes, *, max_pixels: int) -> Decoded:
     """
     try:
         with _process() as process:
-            return process.decode(content, max_pixels=max_pixels)
+            return process.decode(content, max_pixels=max_pixels, max_seconds=max_seconds)
     except OSError as error:
         raise PictureError(
             f"the picture: no decoder can be started: {error.strerror}; free memory, or stop other programs"
@@ -269,13 +269,13 @@ class DecoderProcess:
         is_recent = time.monotonic() - self._used_at < REUSE_SECONDS
         return is_recent and not self._is_ended and self._owner == os.getpid() and self._process.poll() is None
 
-    def decode(self, content: bytes, *, max_pixels: int) -> Decoded:
+    def decode(self, content: bytes, *, max_pixels: int, max_seconds: float = MAX_SECONDS) -> Decoded:
         """Decode a picture.
 
         Raises:
             PictureError: as `decode_untrusted`; a process that does not respond in time is killed.
         """
-        timer = threading.Timer(WALL_SECONDS + (0.0 if self._has_answered else START_SECONDS), self._end)
+        timer = threading.Timer(max_seconds + (0.0 if self._has_answered else START_SECONDS), self._end)
         timer.start()
         try:
             return self._decode(content, max_pixels=max_pixels)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_agent.errors import PictureError
-from edge_agent.vision.decoder import MAX_BYTES_PER_PIXEL, decode, decode_untrusted
+from edge_agent.vision.decoder import MAX_BYTES_PER_PIXEL, MAX_SECONDS, decode, decode_untrusted
 from edge_agent.vision.planes import Planes, half
 
 if TYPE_CHECKING:
@@ -44,13 +44,15 @@ def read_picture(path: Path) -> Image:
         raise PictureError(f"{path}: {reason}") from error
 
 
-def decode_picture(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
+def decode_picture(content: bytes, *, max_pixels: int = MAX_PIXELS, max_seconds: float = MAX_SECONDS) -> Image:
     """Decode a JPEG, PNG, BMP, WebP or TIFF in memory, as `read_picture` does.
+
+    The limit of time is for a busy machine or a hanging process; that of CPU time is always two seconds.
 
     Raises:
         PictureError: it is not a picture, truncated, has more than `max_pixels`, or takes too much memory or time.
     """
-    return _upright(decode_untrusted(content, max_pixels=max_pixels))
+    return _upright(decode_untrusted(content, max_pixels=max_pixels, max_seconds=max_seconds))
 
 
 def decode_frame(content: bytes) -> Image:
