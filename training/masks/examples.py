@@ -56,6 +56,11 @@ def list_pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def modified_ns(path: Path) -> int:
+    """When a picture was modified, in nanoseconds, as the key of what is cached of it; 0 if there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
 def pictures_in(folder: Path, *, advice: str) -> list[Path]:
     """Every picture below a folder, as `list_pictures`.
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from edge_agent.domain import Box, Image
 from edge_agent.errors import ConfigError
 from edge_agent.vision.tensors import cut_region, face_region
-from training.masks.examples import with_pictures
+from training.masks.examples import modified_ns, with_pictures
 from training.masks.split import perceptual_hash
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Pack:
 def open_pack(
     examples: Sequence[Example], *, folder: Path, detector: Detector | None = None, every_face: bool = False
 ) -> Pack:
-    """Open the pack of these examples, or build it if `folder` has none.
+    """Open the pack of these examples, or build it if `folder` has none or a picture has changed.
 
     An example without a box is the whole picture or, with a `detector`, the largest face detected in it; with
     `every_face`, every face detected. Unreadable pictures are skipped and listed in the pack.
@@ -93,7 +93,10 @@ def open_pack(
                 VERSION,
                 detector.identity if detector else None,
                 every_face,
-                [(str(example.path), example.label, str(example.box)) for example in examples],
+                [
+                    (str(example.path), modified_ns(example.path), example.label, str(example.box))
+                    for example in examples
+                ],
             ]
         ).encode()
     ).hexdigest()[:16]

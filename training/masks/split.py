@@ -19,7 +19,7 @@ import numpy as np
 from edge_agent.host.atomic_files import write_whole
 from edge_agent.vision.images import read_picture
 from training.annotations import read_annotations
-from training.masks.examples import list_pictures
+from training.masks.examples import list_pictures, modified_ns
 from training.run_folder import FILE_MODE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def hashes_of_test_sets(test_sets: Sequence[Path], *, folder: Path) -> NDArray[n
         ConfigError: a test set does not exist, or a COCO file has no test split.
     """
     pictures = sorted({path for test_set in test_sets for path in _test_pictures(test_set)})
-    states = [(str(path), path.stat().st_mtime_ns if path.is_file() else 0) for path in pictures]
+    states = [(str(path), modified_ns(path)) for path in pictures]
     cache = folder / f"test-hashes-{hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]}.npy"
     if not cache.is_file():
         hashes = np.array([perceptual_hash(read_picture(path)) for path in pictures], np.uint8)

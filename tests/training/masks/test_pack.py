@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -99,8 +101,22 @@ def test_opening_again_reads_no_picture(tmp_path):
     path = a_scene(tmp_path)
     examples = [Example(path, "with_mask", "one", Box(100, 60, 140, 110))]
     first = open_pack(examples, folder=tmp_path / "packs")
-    path.unlink()
+    unchanged = path.stat()
+    path.write_bytes(b"no picture")
+    os.utime(path, ns=(unchanged.st_atime_ns, unchanged.st_mtime_ns))
 
     second = open_pack(examples, folder=tmp_path / "packs")
 
     assert np.array_equal(first.crop(0), second.crop(0))
+
+
+def test_a_picture_that_has_changed_is_read_again(tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    examples = [Example(path, "with_mask", "one"), Example(a_scene(tmp_path), "with_mask", "one")]
+    assert len(open_pack(examples, folder=tmp_path / "packs")) == 1
+
+    cv2.imwrite(str(path), np.zeros((50, 40, 3), np.uint8))
+
+    pack = open_pack(examples, folder=tmp_path / "packs")
+    assert (len(pack), pack.unreadable) == (2, ())
