@@ -14,7 +14,7 @@ from edge_agent.host.atomic_files import write_whole
 from training.label_names import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import keras
@@ -46,6 +46,24 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
         raise ConfigError(
             f"{folder}: holds a run of another recipe ({RECIPE} differs); give another --output or remove it"
         )
+
+
+def keep_manifest(path: Path, write: Callable[[Path], None], *, has_begun: bool) -> None:
+    """Write the manifest of a run's data, unless the run has begun: it then must be the same.
+
+    Raises:
+        ConfigError: the run began with other data, so that its validation faces may have been training faces.
+    """
+    part = path.with_name(f"part-{path.name}")
+    try:
+        write(part)
+        if has_begun and path.is_file() and path.read_bytes() != part.read_bytes():
+            raise ConfigError(
+                f"{path.parent}: holds a run on other data ({path.name} differs); give another --output or remove it"
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_new_folder(folder: Path) -> None:

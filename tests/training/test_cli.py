@@ -146,6 +146,21 @@ def test_a_run_writes_its_whole_folder_and_refuses_another_recipe_in_it(tmp_path
 
 
 @pytest.mark.tensorflow
+def test_a_run_is_not_resumed_on_other_data(tmp_path, class_folders, capfd):
+    run = tmp_path / "run"
+    recipe = str(a_recipe(tmp_path, class_folders, schedule={"epochs": 1, "faces_per_epoch": 8, "batch_size": 8}))
+    assert main(["masks", recipe, "--output", str(run)]) == 0
+    assert main(["masks", recipe, "--output", str(run)]) == 0
+    before = {name: (run / name).read_bytes() for name in ("faces.json", "report.json", "model.keras")}
+    shutil.copy(class_folders / "with_mask" / "000.png", class_folders / "without_mask" / "more.png")
+
+    assert main(["masks", recipe, "--output", str(run)]) == 78
+
+    assert "faces.json differs" in capfd.readouterr().err
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.tensorflow
 def test_a_run_that_starts_from_another_records_the_data_of_both(tmp_path, class_folders):
     first, more = tmp_path / "first", tmp_path / "more"
     shutil.copytree(class_folders, more)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from training.faces.keras_detector import KerasDetector
@@ -16,8 +17,8 @@ from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_detections, draw_misses, write_history, write_reports
 from training.faces.scenes import SceneSet, open_scenes, write_manifest
 from training.faces.teacher import Teacher
-from training.faces.training_loop import BEST, detect_all, fit
-from training.run_folder import data_name, log_data, prepare_run_folder, save_model, versions
+from training.faces.training_loop import BEST, STATE, detect_all, fit
+from training.run_folder import data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from training.faces.recipe import DataRecipe, FaceRecipe
 
 TEACHER_DETECTIONS = "teacher_detections.json"
+MANIFEST = "scenes.json"
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     """Train by a recipe into a folder; resumes a run that is already there.
 
     Raises:
-        ConfigError: the data are insufficient, or the folder belongs to another recipe.
+        ConfigError: the data are insufficient, or the folder belongs to another recipe or to other data.
         ModelError: weights or teacher are missing or do not fit.
     """
     import keras
@@ -41,11 +43,11 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     prepare_run_folder(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     scenes = _open(recipe, folder)
+    keep_manifest(folder / MANIFEST, partial(write_manifest, scenes), has_begun=(folder / STATE).is_file())
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
     detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)
     all_detections = detect_all(detect, scenes.validation)
-    write_manifest(scenes, folder / "scenes.json")
     write_history(history, folder)
     reports = write_reports(all_detections, folder)
     draw_misses(all_detections, folder / "misses.png")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from training.masks.dataset import open_data_set, write_manifest
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
 from training.masks.training_loop import fit, predict, read_state, trained_network
-from training.run_folder import data_name, log_data, prepare_run_folder, save_model, versions
+from training.run_folder import data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from training.masks.dataset import DataSet
@@ -36,12 +37,15 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     """Train by a recipe into a folder; resumes a run that is already there.
 
     Raises:
-        ConfigError: the data are insufficient, or the folder belongs to another recipe.
+        ConfigError: the data are insufficient, or the folder belongs to another recipe or to other data.
         ModelError: weights, detector or teacher are missing or do not fit.
     """
     prepare_run_folder(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     log_data(data_set.table(), data_set.unreadable)
+    keep_manifest(
+        folder / MANIFEST, partial(write_manifest, data_set, recipe), has_begun=bool(read_state(folder).history)
+    )
     if leaked := _count_leaked_faces(recipe, data_set):
         log.warning(
             "%d of %d validation faces are training data of the run that %s comes from, so their accuracy is too high: "
@@ -61,7 +65,6 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     pixels = unaugmented_pixels(data_set.validation, recipe)
     predictions = predict(network, pixels, data_set.validation, recipe)
     sources = data_set.validation.sources()
-    write_manifest(data_set, recipe, folder / MANIFEST)
     write_history(history, folder)
     reports = write_reports(predictions, sources, folder)
     draw_confusion(predictions, folder / "confusion.png")

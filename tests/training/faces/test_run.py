@@ -103,6 +103,17 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
         run(tiny_recipe(), folder=tmp_path / "run")
 
 
+def test_a_run_is_not_resumed_on_other_data(tiny_recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "scenes.json").write_text("{}")
+    recipe = tiny_recipe()
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    (tmp_path / "run" / "state.npz").write_bytes(b"")
+
+    with pytest.raises(ConfigError, match=r"scenes\.json differs"):
+        run(recipe, folder=tmp_path / "run")
+
+
 def test_a_batch_is_the_same_for_the_same_step(tiny_recipe, tmp_path):
     recipe = tiny_recipe()
     scenes = open_scenes(recipe, folder=tmp_path).train
