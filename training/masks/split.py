@@ -89,8 +89,8 @@ def assign_splits(
 
     `sources` names the source of each picture that may be held out for validation; near-duplicates of those that are,
     and pictures like those of a test set, whose hashes are `test_hashes`, (n, 8), are excluded. Pictures in
-    `train_only`, and their near-duplicates, are for training. A drawing on a picture that is not for training, by
-    `drawn_on`, is excluded.
+    `train_only`, and their near-duplicates, are for training. A drawing is on the same side as the picture that it is
+    drawn on, by `drawn_on`, or excluded if it may not be.
     """
     paths = list(hashes)
     all_groups = duplicate_groups(np.array([*hashes.values(), *test_hashes]), duplicate_bits=recipe.duplicate_bits)
@@ -111,8 +111,11 @@ def assign_splits(
             splits[path] = "validation" if path in sources else "excluded"
     split_of_place = {path.resolve(): split for path, split in splits.items()}
     for drawing, original in drawn_on.items():
-        if split_of_place.get(original.resolve(), "train") != "train":
-            splits[drawing] = "excluded"
+        split = split_of_place.get(original.resolve())
+        if split is None or splits[drawing] == "excluded":
+            continue
+        may_be_held_out = drawing in sources and drawing not in train_only
+        splits[drawing] = split if split == "train" or may_be_held_out else "excluded"
     return splits
 
 

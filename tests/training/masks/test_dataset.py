@@ -85,6 +85,26 @@ def test_what_is_drawn_on_a_picture_of_the_validation_is_not_learnt(tiny_recipe,
     assert data_set.excluded == len(held_out)
 
 
+def test_what_is_drawn_on_a_picture_is_on_the_same_side_of_the_split(tiny_recipe, class_folders, tmp_path):
+    drawn = CocoFile(tmp_path / "drawn" / "annotations.json", ["with_mask"])
+    (tmp_path / "drawn").mkdir()
+    for original in sorted((class_folders / "without_mask").glob("*.png")):
+        picture = tmp_path / "drawn" / original.name
+        cv2.imwrite(str(picture), cv2.flip(read_picture(original), 0))
+        drawn.add_picture(picture, source="drawn", split="train", drawn_on=original)
+        drawn.add_face(picture, (0, 0, 20, 20), category="with_mask")
+    drawn.write()
+    data = [{"folders": str(class_folders)}, {"scenes": str(tmp_path / "drawn" / "annotations.json")}]
+
+    data_set = open_data_set(tiny_recipe(data=data), packs_folder=tmp_path / "packs")
+
+    for part in (data_set.train, data_set.validation):
+        originals = {name for label, name in names(part) if label == "without_mask"}
+        paths = [part.example(row).path for row in range(len(part))]
+        assert {path.name for path in paths if path.parent == tmp_path / "drawn"} == originals != set()
+    assert data_set.excluded == 0
+
+
 def test_the_share_of_a_source_determines_how_often_it_is_drawn(tiny_recipe, class_folders, tmp_path):
     recipe = tiny_recipe(
         data=[
