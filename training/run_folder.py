@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 RECIPE = "recipe.yaml"
+FACES, SCENES = MANIFESTS = ("faces.json", "scenes.json")
+"""The data of a run of a classifier and of a detector."""
 WEIGHTS_SUFFIX = ".keras"
 FILE_MODE = 0o666
 """Of files that are replaced as a whole; the umask restricts it, as that of other files."""
@@ -38,8 +40,8 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     path = folder / RECIPE
-    # A run whose data were insufficient has nothing but its recipe, which is corrected.
-    has_begun = path.is_file() and any(other != path for other in folder.iterdir())
+    # A run whose data or weights were insufficient has nothing but its recipe, which is corrected, and its manifest.
+    has_begun = path.is_file() and any(other.name not in {RECIPE, *MANIFESTS} for other in folder.iterdir())
     if not has_begun:
         write_whole(path, text.encode(), mode=FILE_MODE)
     elif path.read_text(encoding="utf-8") != text:

@@ -18,7 +18,7 @@ from training.faces.reports import draw_false_detections, draw_misses, write_his
 from training.faces.scenes import SceneSet, open_scenes, write_manifest
 from training.faces.teacher import Teacher
 from training.faces.training_loop import BEST, STATE, detect_all, fit
-from training.run_folder import data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
+from training.run_folder import SCENES, data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from training.faces.recipe import DataRecipe, FaceRecipe
 
 TEACHER_DETECTIONS = "teacher_detections.json"
-MANIFEST = "scenes.json"
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     prepare_run_folder(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     scenes = _open(recipe, folder)
-    keep_manifest(folder / MANIFEST, partial(write_manifest, scenes), has_begun=(folder / STATE).is_file())
+    keep_manifest(folder / SCENES, partial(write_manifest, scenes), has_begun=(folder / STATE).is_file())
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
     detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edge_agent.domain import CLASSES
+from edge_agent.domain import CLASSES, NO_FACE
 from edge_agent.errors import ConfigError, ModelError
 from training.annotations import read_annotations
 from training.coco import CocoFile
-from training.masks.run import LAST, MANIFEST, SUMMARY, training_data_of
-from training.run_folder import WEIGHTS_SUFFIX, check_new_folder, save_model
+from training.masks.run import LAST, SUMMARY, description_of, training_data_of
+from training.run_folder import FACES, WEIGHTS_SUFFIX, check_new_folder, save_model
 from training.weight_averaging import average_weights
 
 if TYPE_CHECKING:
@@ -26,14 +26,15 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
 
     Raises:
         ConfigError: a run is incomplete, or the output is not empty.
-        ModelError: a file is missing or damaged, or their weights differ in shape.
+        ModelError: a file is missing or damaged, or the two differ in labels, margin or shape of weights.
     """
     check_new_folder(output)
     runs = [run] if other.suffix == WEIGHTS_SUFFIX else [run, other]
     for folder in runs:
-        if missing := [name for name in (LAST, SUMMARY, MANIFEST) if not (folder / name).is_file()]:
+        if missing := [name for name in (LAST, SUMMARY, FACES) if not (folder / name).is_file()]:
             raise ConfigError(f"{folder}: no complete run: {', '.join(missing)} is missing")
     files = [run / LAST, other / LAST if other in runs else other]
+    _check_alike(*files)
     import keras
 
     try:
@@ -53,16 +54,37 @@ def merge(run: Path, other: Path, output: Path, *, share: float) -> int:
     return count
 
 
+def _check_alike(weights: Path, other: Path) -> None:
+    """Check that the outputs and the margin of two models are the same, as far as run.json or a card states them.
+
+    Raises:
+        ModelError: they are not, so that the mean of their weights would be of no use.
+    """
+    one, two = _labels_and_margin(weights), _labels_and_margin(other)
+    for key in one.keys() & two.keys():
+        if one[key] != two[key]:
+            raise ModelError(f"{other}: its {key} {two[key]} differ from {one[key]} of {weights}; merge two like runs")
+
+
+def _labels_and_margin(weights: Path) -> dict[str, Any]:
+    described = description_of(weights)
+    found = {key: described[key] for key in ("labels", "margin_fraction") if key in described}
+    if described.get("no_face_threshold") is not None:
+        # A card lists it separately.
+        found["labels"] = [*found["labels"], NO_FACE]
+    return found
+
+
 def _write_manifest(runs: Sequence[Path], output: Path) -> int:
     """Write the faces of the last run, with only the pictures that all held out for validation.
 
     Returns the number of faces in these.
     """
     # Absolute, as the runs may be in different folders.
-    faces_of_runs = [read_annotations(folder.resolve() / MANIFEST) for folder in runs]
+    faces_of_runs = [read_annotations(folder.resolve() / FACES) for folder in runs]
     trained_on = {face.path for faces in faces_of_runs for face in faces if face.split != "validation"}
     held_out = {face.path for face in faces_of_runs[0]} - trained_on
-    manifest = CocoFile(output.resolve() / MANIFEST, CLASSES)
+    manifest = CocoFile(output.resolve() / FACES, CLASSES)
     for face in faces_of_runs[-1]:
         split = "validation" if face.path in held_out else "train"
         manifest.add_picture(face.path, source=face.source, split=split)

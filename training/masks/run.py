@@ -19,14 +19,13 @@ from training.masks.dataset import open_data_set, write_manifest
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
 from training.masks.training_loop import fit, predict, read_state, trained_network
-from training.run_folder import data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
+from training.run_folder import FACES, data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
 
 if TYPE_CHECKING:
     from training.masks.dataset import DataSet
     from training.masks.recipe import MaskRecipe
 
 SUMMARY = "run.json"
-MANIFEST = "faces.json"
 # The weights after the last epoch, best or not: another recipe can continue from them.
 LAST = "last.keras"
 
@@ -43,9 +42,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     prepare_run_folder(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     log_data(data_set.table(), data_set.unreadable)
-    keep_manifest(
-        folder / MANIFEST, partial(write_manifest, data_set, recipe), has_begun=bool(read_state(folder).history)
-    )
+    keep_manifest(folder / FACES, partial(write_manifest, data_set, recipe), has_begun=bool(read_state(folder).history))
     if leaked := _count_leaked_faces(recipe, data_set):
         log.warning(
             "%d of %d validation faces are training data of the run that %s comes from, so their accuracy is too high: "
@@ -95,7 +92,7 @@ def _summary(recipe: MaskRecipe, reports: dict[str, Any]) -> dict[str, Any]:
 
 def _count_leaked_faces(recipe: MaskRecipe, data_set: DataSet) -> int:
     """Number of validation faces in pictures that the run of the initial weights was trained on."""
-    manifest = Path(recipe.model.weights).parent / MANIFEST
+    manifest = Path(recipe.model.weights).parent / FACES
     # Beside a released model, the file of this name is the card of the face detector.
     if not manifest.with_name(SUMMARY).is_file() or not manifest.is_file():
         return 0
@@ -110,8 +107,13 @@ def _own_data(recipe: MaskRecipe) -> set[str]:
 
 
 def training_data_of(weights: Path) -> set[str]:
-    """The training data of weights, by the run in whose folder they are, or by the card of a released model."""
+    """The training data of weights; empty if unknown."""
+    return set(description_of(weights).get("training_data", ()))
+
+
+def description_of(weights: Path) -> dict[str, Any]:
+    """The run.json of the run in whose folder weights are, or the card of a released model; empty if there is none."""
     for described in (weights.parent / SUMMARY, weights.with_suffix(".json")):
         if described.is_file():
-            return set(json.loads(described.read_text(encoding="utf-8"))["training_data"])
-    return set()
+            return dict(json.loads(described.read_text(encoding="utf-8")))
+    return {}

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.tensorflow
 PICTURES = Path("/pictures")
 
 
-def a_run(folder, *, weight, split, units=2):
+LABELS = ["with_mask", "without_mask"]
+
+
+def a_run(folder, *, weight, split, units=2, **said):
     """A complete run of one layer whose weights are all the same; `split` is that of each picture."""
     import keras
 
@@ -29,7 +32,8 @@ def a_run(folder, *, weight, split, units=2):
     network = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(units)])
     network.set_weights([np.full_like(one, weight) for one in network.get_weights()])
     network.save(folder / "last.keras")
-    (folder / "run.json").write_text(json.dumps({"name": folder.name, "training_data": [folder.name]}))
+    summary = {"name": folder.name, "labels": LABELS, "margin_fraction": 0.25, "training_data": [folder.name]}
+    (folder / "run.json").write_text(json.dumps(summary | said))
     manifest = CocoFile(folder / "faces.json", ["with_mask", "without_mask"])
     for picture, one in split.items():
         manifest.add_picture(PICTURES / picture, source="street", split=one)
@@ -75,6 +79,21 @@ def test_runs_of_other_networks_are_refused(runs, tmp_path):
 
     with pytest.raises(ModelError, match="another network"):
         merge(runs[0], other, tmp_path / "both", share=0.5)
+
+
+def test_runs_with_other_outputs_or_inputs_are_refused(runs, tmp_path):
+    kept = {"a": "validation"}
+    swapped = a_run(tmp_path / "swapped", weight=0.0, split=kept, labels=LABELS[::-1])
+    wider = a_run(tmp_path / "wider", weight=0.0, split=kept, margin_fraction=0.5)
+    (tmp_path / "models").mkdir()
+    released = shutil.copy(runs[1] / "last.keras", tmp_path / "models" / "masks.keras")
+    card = {"labels": LABELS, "no_face_threshold": 0.5, "training_data": []}
+    (tmp_path / "models" / "masks.json").write_text(json.dumps(card))
+
+    for other, key in ((swapped, "labels"), (wider, "margin_fraction"), (released, "labels")):
+        with pytest.raises(ModelError, match=key):
+            merge(runs[0], other, tmp_path / "both", share=0.5)
+    assert not (tmp_path / "both").exists()
 
 
 def test_incomplete_runs_and_full_folders_are_refused(runs, tmp_path):
