@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import yaml
@@ -66,6 +67,19 @@ def keep_manifest(path: Path, write: Callable[[Path], None], *, has_begun: bool)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_loss(loss: float, *, epoch: int) -> None:
+    """Check the loss of an epoch.
+
+    Raises:
+        ConfigError: it is no number; the weights are none either, and no later epoch repairs them.
+    """
+    if not math.isfinite(loss):
+        raise ConfigError(
+            f"epoch {epoch}: the loss is {loss}: training diverged; lower schedule.learning_rate in the recipe, and "
+            "give another --output"
+        )
 
 
 def check_new_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from training.faces.metrics import SceneDetections, report
 from training.faces.narrowing import narrowed
 from training.faces.network import open_network
 from training.faces.scenes import selection_scenes
-from training.run_folder import FILE_MODE, save_model
+from training.run_folder import FILE_MODE, check_loss, save_model
 from training.weight_averaging import average_weights
 from training.workers import Workers
 
@@ -117,6 +117,7 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
     Resumes after the last epoch in the folder.
 
     Raises:
+        ConfigError: the loss is no longer a number.
         ModelError: initial weights or the distillation model are missing or do not fit.
     """
     width, height = recipe.validation.width, recipe.validation.height
@@ -129,6 +130,7 @@ def fit(recipe: FaceRecipe, scenes: SceneSet, *, folder: Path) -> tuple[Epoch, .
         for epoch in range(len(history), recipe.schedule.epochs):
             started = time.monotonic()
             loss = _train_epoch(trainer, recipe, workers, epoch=epoch)
+            check_loss(loss, epoch=epoch)
             rate = float(trainer.optimizer.learning_rate)
             ap = report(detect_all(detect, selection_scenes(scenes.validation, recipe)))
             row = Epoch(epoch, rate, loss, ap, time.monotonic() - started)

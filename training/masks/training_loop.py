@@ -20,7 +20,7 @@ from edge_agent.host.atomic_files import write_whole
 from training.masks.batches import draw_batch, mixup, to_input, unaugmented_pixels
 from training.masks.metrics import Predictions
 from training.masks.network import HEAD, build_network
-from training.run_folder import FILE_MODE, save_model
+from training.run_folder import FILE_MODE, check_loss, save_model
 from training.weight_averaging import average_weights
 from training.workers import Workers
 
@@ -75,6 +75,9 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
     """Train to the end of the schedule or of patience; the model is then that of `trained_network`.
 
     Resumes after the last epoch in the folder.
+
+    Raises:
+        ConfigError: the loss is no longer a number.
     """
     schedule, state = recipe.schedule, read_state(folder)
     validation_pixels = unaugmented_pixels(data_set.validation, recipe)
@@ -94,6 +97,7 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
                 _compile(network, recipe, stage)
             started = time.monotonic()
             loss, accuracy = _train_epoch(network, recipe, data_set, workers, epoch=epoch, teacher=teacher)
+            check_loss(loss, epoch=epoch)
             predictions = predict(network, validation_pixels, data_set.validation, recipe)
             selection = for_model_selection(predictions, data_set.validation, recipe)
             row = Epoch(
@@ -106,6 +110,7 @@ def fit(recipe: MaskRecipe, data_set: DataSet, *, folder: Path, teacher: Teacher
                 selection.accuracy(),
                 time.monotonic() - started,
             )
+            check_loss(row.validation_loss, epoch=epoch)
             log.info(
                 "epoch %d (%s): loss %.4f, validation loss %.4f, accuracy %.4f",
                 epoch,

@@ -103,6 +103,15 @@ def test_another_recipe_in_the_same_folder_is_refused(tiny_recipe, tmp_path):
         run(tiny_recipe(), folder=tmp_path / "run")
 
 
+def test_a_run_that_diverges_ends_with_advice(tiny_recipe, tmp_path):
+    schedule = {"batch_size": 2, "steps_per_epoch": 3, "epochs": 2, "warmup_steps": 1, "learning_rate": 1e30}
+
+    with pytest.raises(ConfigError, match="learning_rate"):
+        run(tiny_recipe(schedule=schedule), folder=tmp_path / "run")
+
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
 def test_a_run_is_not_resumed_on_other_data(tiny_recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "scenes.json").write_text("{}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_agent.errors import ConfigError
 from training.masks.batches import unaugmented_pixels
 from training.masks.dataset import open_data_set
 from training.masks.network import HEAD, build_network
@@ -116,6 +117,16 @@ def test_training_stops_when_validation_no_longer_improves(tiny_recipe, data_set
     history = fit(recipe, data_set, folder=tmp_path)
 
     assert len(history) < 30
+
+
+def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(tiny_recipe, data_set, tmp_path):
+    schedule = {"epochs": 3, "faces_per_epoch": 32, "batch_size": 8}
+    fit(tiny_recipe(schedule=schedule | {"epochs": 1}), data_set, folder=tmp_path)
+
+    with pytest.raises(ConfigError, match="learning_rate"):
+        fit(tiny_recipe(schedule=schedule | {"learning_rate": 1e30}), data_set, folder=tmp_path)
+
+    assert len(read_state(tmp_path).history) == 1
 
 
 def test_the_learning_rate_rises_briefly_and_falls_to_zero(tiny_recipe):
