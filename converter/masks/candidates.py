@@ -79,10 +79,10 @@ def open_candidates(
 def _with_card(overrides: ModelOverrides, card: ClassifierCard) -> ModelOverrides:
     """The stated properties, completed by the `source` of a card."""
     source = card.source
-    if overrides != replace(NO_OVERRIDES, margin_fraction=overrides.margin_fraction, size_px=overrides.size_px):
-        return replace(overrides, margin_fraction=overrides.margin_fraction or card.margin_fraction)
-    labels = LabelMapping(tuple(source.get("outputs", card.labels)))
     margin = card.margin_fraction if overrides.margin_fraction is None else overrides.margin_fraction
+    if overrides != replace(NO_OVERRIDES, margin_fraction=overrides.margin_fraction, size_px=overrides.size_px):
+        return replace(overrides, margin_fraction=margin)
+    labels = LabelMapping(tuple(source.get("outputs", card.labels)))
     from_card = replace(
         overrides,
         labels=labels,

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from converter.cli import main
+from converter.masks.candidates import open_candidates
+from converter.masks.outputs import LabelMapping, parse_labels
+from converter.masks.overrides import ModelOverrides
 from edge_agent.vision.card import read_classifier_card
 from edge_agent.vision.classifier import open_classifier
 from edge_agent.vision.images import read_picture
@@ -74,6 +77,19 @@ def test_scenes_are_judged_by_the_size_of_the_face(converted, tmp_path, capsys):
         "48-100": 1.0,
     }
     assert model["recall"]["without_mask"] == 0.5
+
+
+@pytest.mark.parametrize(("stated", "margin"), [(0.0, 0.0), (0.1, 0.1), (None, 0.25)])
+def test_a_stated_margin_takes_precedence_over_that_of_the_card(converted, colour_model, tmp_path, stated, margin):
+    model = tmp_path / converted.name
+    shutil.copy(converted, model)
+    card = json.loads(converted.with_suffix(".json").read_text()) | {"margin_fraction": 0.25}
+    model.with_suffix(".json").write_text(json.dumps(card))
+
+    for labels in (LabelMapping(), parse_labels("with_mask,without_mask")):
+        overrides = ModelOverrides(labels, margin_fraction=stated)
+        _, of_file = open_candidates([model, colour_model], overrides)
+        assert of_file.margin_fraction == margin
 
 
 @pytest.fixture(scope="module")
