@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from edge_agent.domain import LABELS
+from edge_agent.domain import LABELS, NO_FACE
 from edge_agent.errors import ConfigError
 from edge_agent.foreign_text import safe
 from edge_agent.vision.images import read_picture
 from training.annotations import read_annotations
 from training.coco import CocoFile
 from training.faces.boxes import as_array, fraction_inside, pairwise_iou
-from training.label_names import label_of
+from training.label_names import class_of, label_of
 from training.masks.examples import list_pictures, read_corrections, with_pictures
 from training.masks.split import assign_splits, hashes_of_test_sets, perceptual_hash
 
@@ -184,7 +184,8 @@ def annotated_scenes(
 ) -> list[Scene]:
     """The pictures of COCO scenes with their faces and the ignored ones, sorted by path.
 
-    Faces are annotations named after a label or, with `any_category`, all of them; the label is then None if unknown.
+    Faces are annotations named after a label or, with `any_category`, all except of 'no_face'; the label is then None
+    if unknown.
 
     Raises:
         ConfigError: as for `read_annotations`, or there is no face.
@@ -196,7 +197,9 @@ def annotated_scenes(
         faces = [
             face
             for face in all_faces
-            if not face.ignore and face.box.shorter_side_px >= 1 and (any_category or face.name in LABELS)
+            if not face.ignore
+            and face.box.shorter_side_px >= 1
+            and (face.name in LABELS or (any_category and class_of(face.name or "") != NO_FACE))
         ]
         scene = Scene(
             path,

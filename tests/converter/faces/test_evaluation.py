@@ -95,6 +95,18 @@ def test_detections_on_undecidable_faces_are_not_counted(coco_file):
     )
 
 
+def test_what_is_annotated_as_no_face_is_none(coco_file):
+    content = json.loads(coco_file.read_text())
+    content["categories"].append({"id": 2, "name": "no_face"})
+    content["annotations"][1]["category_id"] = 2
+    coco_file.write_text(json.dumps(content))
+    detector = a_detector(Face(LEFT, 0.9), Face(RIGHT, 0.8))
+
+    (evaluated,) = evaluate_detectors([detector], scenes_of(coco_file, split=None, source=None), [])
+
+    assert (evaluated.faces, evaluated.recall, evaluated.false_detections) == (3, 1.0, 0.5)
+
+
 def test_recall_by_size_domain_pose_and_label(coco_file):
     content = json.loads(coco_file.read_text())
     content["images"][0]["domain"] = "press"
