@@ -129,16 +129,17 @@ def open_scenes(recipe: FaceRecipe, *, folder: Path, teacher: Teacher | None = N
             (_with_teacher_detections(scene, data, recipe, teacher), data)
             for scene, data in tqdm(pairs, desc="teacher", unit="picture", disable=None, leave=False)
         ]
+    pairs = [(scene, data) for scene, data in pairs if scene.annotated or len(scene.faces)]
     pictures_of = Counter(id(data) for _, data in pairs)
-    train = [
-        replace(scene, sampling_probability=data.share / pictures_of[id(data)])
-        for scene, data in pairs
-        if scene.annotated or len(scene.faces)
-    ]
+    train = [replace(scene, sampling_probability=data.share / pictures_of[id(data)]) for scene, data in pairs]
     total = sum(scene.sampling_probability for scene in train) or 1.0
+    # A picture of two sources, which is drawn more often, still counts once for validation.
+    validation = {
+        scene.path: scene for scene, data in readable if splits[scene.path] == "validation" and not data.labels
+    }
     opened = SceneSet(
         tuple(replace(scene, sampling_probability=scene.sampling_probability / total) for scene in train),
-        tuple(scene for scene, data in readable if splits[scene.path] == "validation" and not data.labels),
+        tuple(validation.values()),
         tuple(unreadable),
         sum(splits[scene.path] == "excluded" for scene, _ in readable),
     )

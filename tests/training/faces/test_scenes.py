@@ -70,6 +70,34 @@ def test_pictures_with_a_label_are_drawn_more_often_but_validated_once(tiny_reci
         open_scenes(tiny_recipe(data=data), folder=tmp_path)
 
 
+def test_a_picture_of_two_sources_is_validated_once(tiny_recipe, scenes_file, tmp_path):
+    once = open_scenes(tiny_recipe(), folder=tmp_path).validation
+
+    twice = open_scenes(tiny_recipe(data=2 * [{"scenes": str(scenes_file)}]), folder=tmp_path).validation
+
+    assert [scene.path for scene in twice] == [scene.path for scene in once]
+
+
+def test_pictures_without_a_detection_do_not_reduce_the_share_of_their_source(tiny_recipe, scenes_file, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(4):
+        cv2.imwrite(
+            str(photos / f"{number}.png"), np.random.default_rng(number).integers(0, 256, (200, 200, 3), np.uint8)
+        )
+
+    def teacher(_image, path):
+        return (A_FIND, np.array([0.9], np.float32)) if path.name == "0.png" else (NOTHING, np.zeros(0, np.float32))
+
+    recipe = tiny_recipe(
+        data=[{"scenes": str(scenes_file)}, {"pictures": str(photos), "share": 3}], teacher={"detector": "teacher.onnx"}
+    )
+    opened = open_scenes(recipe, folder=tmp_path, teacher=teacher)
+
+    (photo,) = [scene for scene in opened.train if scene.source == "photos"]
+    assert photo.sampling_probability == pytest.approx(3 / 4)
+
+
 def test_near_duplicates_of_pictures_kept_apart_are_in_neither_split(tiny_recipe, tmp_path, scenes_file):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
