@@ -136,12 +136,13 @@ class _Editor:
 
     def _constant_values(self, tensor: Any) -> NDArray[np.float64] | None:
         """The real values of a constant of floats or bytes; None for other tensors."""
-        kinds = {self._schema.TensorType.FLOAT32: np.float32, self._schema.TensorType.INT8: np.int8}
+        types = self._schema.TensorType
+        kinds = {types.FLOAT32: np.float32, types.FLOAT16: np.float16, types.INT8: np.int8}
         data = self.model.buffers[tensor.buffer].data
         if data is None or tensor.type not in kinds:
             return None
         values = np.frombuffer(bytes(data), kinds[tensor.type]).astype(np.float64)
-        if tensor.type == self._schema.TensorType.FLOAT32:
+        if tensor.type != types.INT8:
             return values
         scale, zero_point = self._scale_of(tensor)
         return np.asarray((values - zero_point) * scale)

@@ -169,7 +169,7 @@ def test_a_single_output_is_decided_as_by_its_author(keras_3, faces, tmp_path, l
         assert classifier.classify(coloured(RED, seed=9), WHOLE).label == "without_mask"
 
 
-@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}], ids=str)
+@pytest.mark.parametrize("output_format", [{}, {"integers": "int8"}, {"half": True}], ids=str)
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_of_any_range_are_probabilities_on_the_device(keras_3, faces, tmp_path, name, output_format):
     with quiet_tensorflow():
