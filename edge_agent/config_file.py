@@ -55,6 +55,7 @@ SENTENCES = {
     "int_from_float": "{value!r} is not a whole number",
     "float_parsing": "{value!r} is not a number",
     "float_type": "{value!r} is not a number",
+    "finite_number": "{value!r} is not a finite number",
     "bool_parsing": "{value!r} is not true or false",
     "bool_type": "{value!r} is not true or false",
     "string_type": "{value!r} is not text; put it in quotes",
@@ -149,7 +150,7 @@ class Form:
 class Section(BaseModel):
     """Some keys of a configuration, each with a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -302,9 +302,16 @@ def test_a_value_that_contains_itself_is_rejected(tmp_path, limit):
 
 
 def test_the_retention_of_crops_is_limited(tmp_path):
-    assert complaint(write(tmp_path, "crops: {keep_days: .inf}\n")) == [
-        "line 1 crops.keep_days: inf is more than 36500.0, the most allowed"
+    assert complaint(write(tmp_path, "crops: {keep_days: 36501}\n")) == [
+        "line 1 crops.keep_days: 36501 is more than 36500.0, the most allowed"
     ]
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+def test_a_number_without_a_value_is_rejected(tmp_path, number):
+    (line,) = complaint(write(tmp_path, f"crops: {{keep_days: {number}}}\n"))
+
+    assert line.startswith("line 1 crops.keep_days: ")
 
 
 def test_paths_on_the_command_line_are_relative_to_the_working_directory(tmp_path, monkeypatch):

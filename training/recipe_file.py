@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Recipe = TypeVar("Recipe", bound=Section)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""Keras takes 32 bits, and each random layer its own number from here on."""
 RunName = Annotated[str, Field(min_length=1, pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Names the folder of a run."""
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from edge_agent.config_file import Section
 from edge_agent.domain import Label
-from training.recipe_file import Fraction, HeldOutRecipe, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RunName, Seed
 
 A_DETECTOR = "A YuNet file (.onnx), the model.keras of another run, or a released detector (its card or a .tflite)"
 InputSide = Annotated[int, Field(ge=64, le=1280, multiple_of=32)]
@@ -138,7 +138,7 @@ class FaceRecipe(Section):
     """One training run of the face detector."""
 
     name: RunName
-    seed: int = Field(1, ge=0)
+    seed: Seed = 1
     model: ModelRecipe
     data: tuple[DataRecipe, ...] = Field(min_length=1)
     validation: ValidationRecipe = ValidationRecipe()

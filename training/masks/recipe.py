@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from edge_agent.config_file import Section
 from edge_agent.domain import LABELS, NO_FACE, Class, Label
-from training.recipe_file import Fraction, HeldOutRecipe, RunName
+from training.recipe_file import Fraction, HeldOutRecipe, RunName, Seed
 
 
 class ModelRecipe(Section):
@@ -174,7 +174,7 @@ class MaskRecipe(Section):
     """One training run of the mask classifier."""
 
     name: RunName
-    seed: int = Field(1, ge=0)
+    seed: Seed = 1
     labels: tuple[Class, ...] = Field(
         LABELS, min_length=2, description="In the order of the outputs; 'no_face', which rejects detections, comes last"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from edge_agent.errors import ConfigError
+from training.faces.recipe import FaceRecipe
 from training.masks.recipe import DataRecipe, MaskRecipe
 from training.recipe_file import read_recipe
 from training.run_folder import RECIPE, prepare_run_folder
@@ -40,6 +42,24 @@ def test_folders_have_no_keys_of_annotations(key):
 def test_a_boolean_is_no_number():
     with pytest.raises(ValidationError, match="not a number"):
         DataRecipe(folders=Path("faces"), share=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "key"),
+    [
+        (MaskRecipe, "schedule.learning_rate=.inf", "schedule.learning_rate"),
+        (MaskRecipe, "class_weights={with_mask: .inf}", "class_weights.with_mask"),
+        (MaskRecipe, "validation.min_face_px=.nan", "validation.min_face_px"),
+        (MaskRecipe, f"seed={2**32}", "seed"),
+        (FaceRecipe, f"seed={2**32}", "seed"),
+    ],
+)
+def test_a_number_that_training_cannot_use_is_reported(tmp_path, recipe, change, key):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: one\ndata: [{folders: faces}]\n")
+
+    with pytest.raises(ConfigError, match=f" {re.escape(key)}: "):
+        read_recipe(path, recipe, changes=[change])
 
 
 def test_finding_faces_needs_a_detector():
