@@ -51,7 +51,7 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
         )
 
 
-def keep_manifest(path: Path, write: Callable[[Path], None], *, has_begun: bool) -> None:
+def keep_manifest(path: Path, write: Callable[[Path], object], *, has_begun: bool) -> None:
     """Write the manifest of a run's data, unless the run has begun: it then must be the same.
 
     Raises:

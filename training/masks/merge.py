@@ -68,7 +68,7 @@ def _check_alike(weights: Path, other: Path) -> None:
 
 def _labels_and_margin(weights: Path) -> dict[str, Any]:
     described = description_of(weights)
-    found = {key: described[key] for key in ("labels", "margin_fraction") if key in described}
+    found: dict[str, Any] = {key: described[key] for key in ("labels", "margin_fraction") if key in described}
     if described.get("no_face_threshold") is not None:
         # A card lists it separately.
         found["labels"] = [*found["labels"], NO_FACE]
