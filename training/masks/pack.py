@@ -100,7 +100,7 @@ def open_pack(
             ]
         ).encode()
     ).hexdigest()[:16]
-    index = folder / f"{examples[0].source}-{key}.npz"
+    index = folder / f"{key}.npz"
     if not index.is_file():
         _build(examples, index=index, detector=detector, every_face=every_face)
     return _read(examples, index)

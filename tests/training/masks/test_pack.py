@@ -70,6 +70,15 @@ def test_unreadable_pictures_are_listed_and_omitted(tmp_path):
     assert "broken.jpg: " in pack.unreadable[0]
 
 
+@pytest.mark.parametrize("source", ["../elsewhere", "street/night", "x" * 300])
+def test_a_pack_lies_in_its_folder_whatever_its_source_is_called(tmp_path, source):
+    example = Example(a_scene(tmp_path), "with_mask", source)
+
+    open_pack([example], folder=tmp_path / "packs")
+
+    assert {path.suffix for path in (tmp_path / "packs").iterdir()} == {".bin", ".npz"}
+
+
 def test_a_full_disk_leaves_no_part_of_a_pack_on_it(tmp_path):
     examples = [Example(a_scene(tmp_path), "with_mask", "one")]
 
