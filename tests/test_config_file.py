@@ -421,6 +421,27 @@ def test_an_unsupported_address_is_rejected_with_the_supported_form(tmp_path, so
     assert way in line
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://",
+        "rtsp:///live",
+        "http://admin:hunter2@/snapshot.jpg",
+        "rtsp://admin:hunter2@camera.local:none/live",
+        "rtsp://admin:hunter2@camera.local:99999/live",
+        "rtsp://admin:hunter2@[127.0.0.1/live",
+        "rtsp://admin:hun/ter2@camera.local/live",
+        "https://camera..local/live",
+    ],
+)
+def test_an_address_of_no_host_or_port_is_rejected_without_its_password(tmp_path, address):
+    (line,) = complaint(write(tmp_path, f"cameras:\n  door:\n    source: {address}\n"))
+
+    assert line.startswith("line 3 cameras.door.source: ")
+    assert "%40" in line
+    assert "hun" not in line
+
+
 @pytest.mark.parametrize("prefix", ["maskwatch/", "/maskwatch", "site//door", "$share/x", "my site"])
 @pytest.mark.parametrize("key", ["topic_prefix: {}", "home_assistant: {{prefix: {}}}"])
 def test_a_topic_prefix_that_subscriptions_would_not_match_is_rejected(tmp_path, key, prefix):

@@ -38,20 +38,9 @@ class HttpClient:
     """Sends GET requests to the address of one camera. Owned by one thread."""
 
     def __init__(self, source: str, *, timeout_seconds: float) -> None:
-        """Nothing is sent before `get`.
-
-        Raises:
-            CameraError: the address is invalid.
-        """
+        """Nothing is sent before `get`."""
         self._source, self._shown, self._timeout_seconds = source, shown_source(source), timeout_seconds
-        try:
-            parts = urlsplit(source)
-            _ = parts.port, (parts.hostname or "").encode("idna")
-        except ValueError as error:
-            raise CameraError(
-                f"{self._shown}: is not a valid address; write http://user:password@host:port/path, with special "
-                "characters as %40"
-            ) from error
+        parts = urlsplit(source)
         path, query = (quote(part, safe=NOT_QUOTED) for part in (parts.path or "/", parts.query))
         self._address = urlunsplit((parts.scheme.lower(), parts.netloc.rpartition("@")[2], path, query, ""))
         self._login = _Login(unquote(parts.username or ""), unquote(parts.password or ""), address=self._address)

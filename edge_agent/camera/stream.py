@@ -416,14 +416,10 @@ def _why_closed(address: str, error: Exception) -> str:
 
 
 def _why_unreachable(address: str, error: Exception) -> str:
+    parts = urlsplit(address)
+    port = parts.port or STANDARD_PORTS[parts.scheme]
     try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port or STANDARD_PORTS.get(parts.scheme, 0)
-        host.encode("idna")
-    except ValueError:
-        return "is not a valid address; write rtsp://user:password@host:port/path, with special characters as %40"
-    try:
-        socket.create_connection((host, port), timeout=PROBE_TIMEOUT_SECONDS).close()
+        socket.create_connection((parts.hostname, port), timeout=PROBE_TIMEOUT_SECONDS).close()
     except OSError as failure:
         return (
             f"port {port} cannot be reached ({_reason(failure)}); check the address, the camera's power and the network"

@@ -218,9 +218,13 @@ def _check_parameters(name: str, parameters: str) -> None:
         raise ValueError("has no input; write 'ffmpeg: rtsp://...' or another input of FFmpeg")
 
 
-def _check_scheme(scheme: str, place: str) -> None:
-    """Reject addresses that are not supported, and name the form that is."""
+def _check_address(scheme: str, place: str) -> None:
+    """Reject addresses that are invalid or not supported, and name the form that is."""
     if scheme in STREAM_SCHEMES:
+        if not _has_a_host(f"{scheme}://{place}"):
+            raise ValueError(
+                f"is not a valid address; write {scheme}://user:password@host:port/path, with special characters as %40"
+            )
         return
     if scheme == "file":
         raise ValueError(f"file:// is not needed for a recording; write its path: {unquote(place)}")
@@ -228,6 +232,15 @@ def _check_scheme(scheme: str, place: str) -> None:
         raise ValueError(f'{scheme}:// is read by the program ffmpeg; write "ffmpeg: {scheme}://..."')
     known = ", ".join(f"{supported}://" for supported in STREAM_SCHEMES)
     raise ValueError(f"{scheme}:// is not a supported scheme; supported are {known}")
+
+
+def _has_a_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+        return (parts.hostname or "").encode("idna") != b""
+    except ValueError:
+        return False
 
 
 MIN_FPS = 0.5
@@ -323,7 +336,7 @@ class CameraConfig(Section):
             return source
         scheme, mark, place = source.partition("://")
         if mark:
-            _check_scheme(scheme.lower(), place)
+            _check_address(scheme.lower(), place)
             return f"{scheme.lower()}://{place}"
         beside = str(beside_the_file(source, info))
         # Path.exists of Python 3.13 raises where the name is too long, or a folder above is not accessible.

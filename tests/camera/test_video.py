@@ -118,18 +118,6 @@ def test_an_unreachable_network_camera_is_an_error_with_the_reason():
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("place", ["127.0.0.1:none/live", "[127.0.0.1/live"])
-def test_an_invalid_address_is_an_error(place):
-    with pytest.raises(CameraError, match=r"^rtsp://\*\*\*@[^ ]*127\.0\.0\.1[^ ]*/live: is not a valid address"):
-        opened(f"rtsp://admin:hunter2@{place}")
-
-
-@pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_an_invalid_host_name_is_an_error(scheme):
-    with pytest.raises(CameraError, match="is not a valid address"):
-        opened(f"{scheme}://camera..local/live")
-
-
 def test_opencv_and_ffmpeg_print_nothing(tmp_path):
     (tmp_path / "letter.mp4").write_text("Dear Sir or Madam\n" * 100)
     program = """
