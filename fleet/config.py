@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from edge_agent.config.model import RepositoryUrl, TopicPrefix
+from edge_agent.config.model import Host, RepositoryUrl, TopicPrefix
 from edge_agent.config_file import FilePath, Form, Section, load_as
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class DatabaseConfig(Section):
 class BrokerConfig(Section):
     """RabbitMQ."""
 
-    hosts: tuple[Annotated[str, Field(pattern=r"^[^/@\s]+$")], ...] = Field(
+    hosts: tuple[Host, ...] = Field(
         ("localhost",),
         min_length=1,
         description="Names or addresses of the cluster's nodes; the first available is used",
@@ -83,7 +83,7 @@ class IngestConfig(Section):
 class WebConfig(Section):
     """The pages and the API of `maskwatch-fleet web`."""
 
-    host: str = Field("127.0.0.1", pattern=r"^[^/\s]+$", description="Address to listen on; every user has to log in")
+    host: Host = Field("127.0.0.1", description="Address to listen on; every user has to log in")
     port: int = Field(8090, ge=1, le=65535, description="Port to listen on")
     cert_file: FilePath | None = Field(None, description="Certificate for https; empty: http, for example behind nginx")
     key_file: FilePath | None = Field(None, description="Private key of the certificate")

@@ -8,6 +8,7 @@ import pytest
 from edge_agent.config.load import load_config
 from edge_agent.config.model import CameraConfig, Config
 from edge_agent.errors import ConfigError
+from edge_agent.foreign_text import MASK
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -403,7 +404,7 @@ def test_an_unsupported_scheme_and_a_url_as_broker_are_rejected(tmp_path):
     assert source.startswith("line 3 cameras.door.source: ftp://")
     assert "rtsp://" in source
     assert host.startswith("line 5 mqtt.host: 'mqtt://broker'")
-    assert "mqtt.port" in host
+    assert "'port'" in host
 
 
 @pytest.mark.parametrize(
@@ -439,6 +440,7 @@ def test_an_address_of_no_host_or_port_is_rejected_without_its_password(tmp_path
 
     assert line.startswith("line 3 cameras.door.source: ")
     assert "%40" in line
+    assert MASK not in line
     assert "hun" not in line
 
 
@@ -451,12 +453,15 @@ def test_a_topic_prefix_that_subscriptions_would_not_match_is_rejected(tmp_path,
     assert repr(prefix) in line
 
 
-def test_a_broker_host_may_be_in_brackets_and_must_not_contain_a_port(tmp_path):
-    assert load_config(write(tmp_path, 'mqtt: {host: "[::1]"}\n')).mqtt.host == "::1"
-    assert load_config(write(tmp_path, 'mqtt: {host: "fe80::1"}\n')).mqtt.host == "fe80::1"
-    for host in ("broker.local:8883", "[::1]:1883", "broker:", "broker:mqtt"):
-        (line,) = complaint(write(tmp_path, f'mqtt: {{host: "{host}"}}\n'))
-        assert "port: " in line
+@pytest.mark.parametrize("section", ["mqtt", "console"])
+def test_a_host_may_be_in_brackets_and_must_not_contain_a_port(tmp_path, section):
+    for host in ("[::1]", "::1"):
+        config = load_config(write(tmp_path, f'{section}: {{host: "{host}"}}\n'))
+        assert getattr(config, section).host == "::1"
+    for host in ("door.local:8883", "[::1]:1883", "door:", "door:mqtt", "localhost:8080", "admin:hunter2@door"):
+        (line,) = complaint(write(tmp_path, f'{section}: {{host: "{host}"}}\n'))
+        assert line.startswith(f"line 1 {section}.host: ")
+        assert "hunter2" not in line
 
 
 @pytest.mark.parametrize("path", ["hook/ä", "a hook", "hook?token=sécret"])
@@ -467,11 +472,12 @@ def test_a_webhook_url_that_cannot_be_sent_is_rejected_without_its_secret(tmp_pa
     assert path not in line
 
 
+@pytest.mark.parametrize("section", ["mqtt", "console"])
 @pytest.mark.parametrize("host", ["broker..local", ".broker", "b" * 64])
-def test_a_broker_host_that_is_no_name_is_rejected(tmp_path, host):
-    (line,) = complaint(write(tmp_path, f"mqtt: {{host: {host}}}\n"))
+def test_a_host_that_is_no_name_is_rejected(tmp_path, section, host):
+    (line,) = complaint(write(tmp_path, f"{section}: {{host: {host}}}\n"))
 
-    assert line.startswith(f"line 1 mqtt.host: '{host}' is no host name")
+    assert line.startswith(f"line 1 {section}.host: '{host}' is no host name")
 
 
 @pytest.mark.parametrize("prefix", ["a\\x01b", "a\\u200bb", "a\\ufeffb", "b" * 70_000])
@@ -486,7 +492,7 @@ def test_a_topic_prefix_that_cannot_be_read_or_sent_is_rejected(tmp_path, prefix
 def test_a_broker_host_with_a_user_is_rejected_without_showing_the_password(tmp_path, host):
     (line,) = complaint(write(tmp_path, f'mqtt: {{host: "{host}"}}\n'))
 
-    assert "mqtt.username" in line
+    assert "'username'" in line
     assert "secret" not in line
 
 

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationInfo,
     field_validator,
@@ -63,13 +64,38 @@ def _is_unmasked(value: str) -> str:
     return value
 
 
+def _is_a_host_alone(value: Any) -> Any:
+    """Accept [::1] as ::1, and name the other parts of an address."""
+    if not isinstance(value, str):
+        return value
+    # Not shown, because it may contain a password.
+    if "@" in value:
+        raise ValueError("contains a user; write only the host, and a broker's user under 'username', 'password_file'")
+    if "://" in value:
+        raise ValueError(f"'{value}' is a URL; write only the host, and the rest under 'port' and, for a broker, 'tls'")
+    if value.startswith("[") and value.endswith("]"):
+        return value[1:-1]
+    host, colon, _ = value.rpartition(":")
+    if colon and (":" not in host or host.endswith("]")):
+        raise ValueError(f"'{value}' contains a port; write only '{host}', and the port under 'port'")
+    try:
+        value.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"'{value}' is no host name: a part of it is empty or longer than 63") from error
+    return value
+
+
 Secretive = Annotated[str, AfterValidator(_is_unmasked)]
 """Text that may contain a secret."""
 HeaderName = Annotated[
     str, Form(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "must be the name of a header, of letters, digits and '-'")
 ]
 HeaderValue = Annotated[Secretive, Form(r"^[^\x00-\x1f\x7f]*$", "must be one line")]
-Host = Annotated[str, Form(r"^[^/\s]+$", "must be a host name or an address, without spaces and '/'")]
+Host = Annotated[
+    str,
+    Form(r"^[^/\s]+$", "must be a host name or an address, without spaces and '/'"),
+    BeforeValidator(_is_a_host_alone),
+]
 TopicPrefix = Annotated[str, Form(r"^[^#+\x00]+$", "must be a topic without # and +"), AfterValidator(_is_a_topic)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -223,7 +249,8 @@ def _check_address(scheme: str, place: str) -> None:
     if scheme in STREAM_SCHEMES:
         if not _has_a_host(f"{scheme}://{place}"):
             raise ValueError(
-                f"is not a valid address; write {scheme}://user:password@host:port/path, with special characters as %40"
+                f"is not an address such as {scheme}://host:port/path; write special characters of user and password "
+                "as %40"
             )
         return
     if scheme == "file":
@@ -632,30 +659,6 @@ class MqttConfig(Section):
     @classmethod
     def _ends_without_a_slash(cls, value: str) -> str:
         return value.rstrip("/")
-
-    @field_validator("host", mode="before")
-    @classmethod
-    def _is_a_host_alone(cls, value: Any) -> Any:
-        """Accept [::1] as ::1, and name the keys for the other parts of an address."""
-        if not isinstance(value, str):
-            return value
-        # Not shown, because it may contain a password.
-        if "@" in value:
-            raise ValueError("contains a user; write only the host, and use mqtt.username and mqtt.password_file")
-        if "://" in value:
-            raise ValueError(f"'{value}' is a URL; write only the host, and use mqtt.port and mqtt.tls")
-        if value.startswith("[") and value.endswith("]"):
-            return value[1:-1]
-        host, colon, port = value.rpartition(":")
-        if colon and (":" not in host or host.endswith("]")):
-            raise ValueError(
-                f"'{value}' contains a port; write 'host: \"{host}\"' and 'port: {port if port.isdecimal() else 1883}'"
-            )
-        try:
-            value.encode("idna")
-        except UnicodeError as error:
-            raise ValueError(f"'{value}' is no host name: a part of it is empty or longer than 63") from error
-        return value
 
     @model_validator(mode="after")
     def _has_separate_response_topics(self) -> MqttConfig:

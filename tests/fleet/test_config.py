@@ -13,7 +13,11 @@ from fleet.config import FleetConfig, load
     [
         ('broker.hosts=["amqp://fleet:sesame@broker-1"]', "broker.hosts.0"),
         ('broker.hosts=["broker-1/maskwatch"]', "broker.hosts.0"),
+        ('broker.hosts=["broker-1:5672"]', "broker.hosts.0"),
+        ('broker.hosts=["broker..example.org"]', "broker.hosts.0"),
         ("broker.hosts=[]", "broker.hosts"),
+        ("web.host=localhost:8090", "web.host"),
+        ("web.host=http://localhost", "web.host"),
         ('notify.alertmanagers=["broker-1:9093"]', "notify.alertmanagers.0"),
         ("site_pattern=(", "site_pattern"),
         ("site_pattern=hall", "site_pattern"),
@@ -31,9 +35,9 @@ def test_invalid_values_are_rejected_with_their_key_and_no_secret(line: str, key
     assert "sesame" not in str(refused.value)
 
 
-@pytest.mark.parametrize("host", ["broker-1", "broker-1.example.org", "10.0.0.1", "fd00::1"])
+@pytest.mark.parametrize("host", ["broker-1", "broker-1.example.org", "10.0.0.1", "fd00::1", "[fd00::1]"])
 def test_a_broker_is_a_name_or_an_address(host: str):
-    assert FleetConfig.model_validate({"broker": {"hosts": [host]}}).broker.hosts == (host,)
+    assert FleetConfig.model_validate({"broker": {"hosts": [host]}}).broker.hosts == (host.strip("[]"),)
 
 
 @pytest.mark.parametrize(
