@@ -237,7 +237,9 @@ def _parse(file: Path, if_missing: str) -> tuple[dict[str, Any], dict[KeyPath, i
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file; {if_missing}") from error
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"{file}: cannot be read: {error.strerror}; use sudo, or a file that this user may read"
+        ) from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{file}: is larger than {MAX_BYTES} bytes, the most a configuration may have")
     try:

@@ -125,6 +125,14 @@ def test_the_error_for_a_missing_file_names_the_command_that_creates_one(tmp_pat
         load_config(tmp_path / "nowhere.yaml")
 
 
+def test_the_error_for_an_inaccessible_file_names_what_gives_access(tmp_path):
+    loop = tmp_path / "loop.yaml"
+    loop.symlink_to(loop)
+
+    with pytest.raises(ConfigError, match="sudo"):
+        load_config(loop)
+
+
 def test_a_file_that_is_not_utf8_is_rejected(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_bytes(b"device: {id: \xff\xfe}\n")

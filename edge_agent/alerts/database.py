@@ -205,7 +205,12 @@ def is_begun(path: Path) -> bool:
         # The first read reports the problem.
         return True
     except OSError as error:
-        raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
+        raise inaccessible(path, error) from error
+
+
+def inaccessible(path: Path, error: OSError) -> UnavailableError:
+    """The error for a file in a folder of the agent's user that another user cannot open."""
+    return UnavailableError(f"{path}: cannot be read: {error.strerror}; use sudo, or become the agent's user")
 
 
 @contextmanager

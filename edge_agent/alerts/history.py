@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from edge_agent.alerts.database import beside, transaction
+from edge_agent.alerts.database import beside, inaccessible, transaction
 from edge_agent.alerts.people import day_of, midnight_of, rows_between
 from edge_agent.alerts.timeline import read_timeline
 from edge_agent.domain import Label, timestamp
@@ -248,6 +248,8 @@ class AlertHistory:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> UnavailableError:
+        if self._only_reads and isinstance(error, OSError):
+            return inaccessible(self.file, error)
         if self._only_reads:
             return UnavailableError(
                 f"{self.file}: the alert store cannot be read: {error}; it belongs to the agent's user, and the agent "

@@ -99,7 +99,8 @@ def run_checks(config: Config, progress: Callable[[str], None] = lambda _name: N
             yield Finding(check.name, "wrong", str(error), fix, error.exit_code)
         except OSError as error:
             # A folder may not be accessible to the current user; the other checks still run.
-            yield Finding(check.name, "wrong", str(error), fix_access(str(error)) or check.fix(error))
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            yield Finding(check.name, "wrong", message, fix_access(message) or check.fix(error))
 
 
 def _masks(config: Config) -> str:

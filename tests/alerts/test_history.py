@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_agent.alerts.database import files_set_aside, history_entry, history_resolution
+from edge_agent.alerts.database import files_set_aside, history_entry, history_resolution, is_begun
 from edge_agent.alerts.history import AlertHistory, DayCount
 from edge_agent.alerts.store import HISTORY, MAX_BUFFERED, AlertStore
 from edge_agent.alerts.timeline import Timeline, TimelinePoint
@@ -520,6 +520,17 @@ def test_a_user_with_read_access_reads_the_file_of_a_killed_agent(shared, tmp_pa
     share(shared)
 
     assert read_as_another_user(shared / "alerts.sqlite") == str([an_id(1)])
+
+
+@pytest.mark.parametrize("read", [lambda file: AlertHistory(file, only_reads=True).count(), is_begun])
+def test_the_error_for_an_inaccessible_store_names_what_gives_access(tmp_path, read):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    with pytest.raises(UnavailableError, match="sudo") as raised:
+        read(loop / "alerts.sqlite")
+
+    assert "Errno" not in str(raised.value)
 
 
 def test_the_neighbours_of_an_alert_and_the_unreviewed_count_are_known(store, history):

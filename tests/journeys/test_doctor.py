@@ -77,6 +77,17 @@ def test_the_bundle_of_a_device_contains_no_password(tmp_path):
     assert [name for name, text in texts.items() if b"campass88" in text or b"mqttpassword77" in text] == []
 
 
+def test_an_inaccessible_folder_is_named_without_what_only_a_program_reads(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    done = run_command("doctor", "--quick", "--json", "--set", f"mqtt.port={free_port()}", "--set", f"state_dir={loop}")
+
+    found = {finding.get("check"): finding for finding in map(json.loads, done.stdout.splitlines())}
+    assert found["crops"]["message"].startswith(f"{loop}/crops: ")
+    assert "Errno" not in done.stdout
+
+
 @pytest.mark.parametrize("extent", [[], ["--quick"]], ids=["full", "quick"])
 def test_the_state_of_the_service_is_examined(tmp_path, extent):
     systemctl = tmp_path / "systemctl"
