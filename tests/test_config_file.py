@@ -100,8 +100,20 @@ def test_a_boolean_is_no_number(tmp_path, section, key, value):
     assert "is not a number" in line
 
 
-def test_a_value_instead_of_a_section_is_rejected(tmp_path):
-    assert complaint(write(tmp_path, "mqtt: localhost\n")) == ["line 1 mqtt: 'localhost' is not a section of keys"]
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("mqtt: localhost\n", "line 1 mqtt: 'localhost' "),
+        ("mqtt:\n  host:broker.local\n", "line 1 mqtt: "),
+        ("cameras:\n  source: rpicam\n", "line 2 cameras.source: "),
+        ("cameras:\n  door: /dev/video0\n", "line 2 cameras.door: "),
+    ],
+)
+def test_a_value_instead_of_a_section_is_rejected_with_the_form_of_a_section(tmp_path, text, place):
+    (line,) = complaint(write(tmp_path, text))
+
+    assert line.startswith(place)
+    assert "name: value" in line
 
 
 def test_a_duplicate_key_is_rejected(tmp_path):
