@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from edge_agent.config.model import Host, RepositoryUrl, TopicPrefix
+from edge_agent.config.model import Host, RepositoryUrl, TopicPrefix, is_url
 from edge_agent.config_file import FilePath, Form, Section, load_as
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class WebConfig(Section):
 class NotifyConfig(Section):
     """Notification of people."""
 
-    alertmanagers: tuple[Annotated[str, Form(r"^https?://[^/\s]+(/[^\s]*)?$", URL_ERROR)], ...] = Field(
+    alertmanagers: tuple[
+        Annotated[str, Form(r"^https?://[^/\s]+(/[^\s]*)?$", URL_ERROR), AfterValidator(is_url)], ...
+    ] = Field(
         ("http://127.0.0.1:9093",),
         min_length=1,
         description="All Alertmanagers of the cluster; each gets all alerts",
@@ -115,7 +117,7 @@ class NotifyConfig(Section):
     ends_after_seconds: float = Field(
         3600.0, ge=60.0, le=86_400.0, description="Time after which an alert without a resolution ends in Alertmanager"
     )
-    web_url: Annotated[str, Form(r"^(https?://[^\s]+)?$", URL_ERROR)] = Field(
+    web_url: Annotated[str, Form(r"^(https?://[^\s]+)?$", URL_ERROR), AfterValidator(is_url)] = Field(
         "", description="URL of the pages, for links; empty: no links"
     )
 

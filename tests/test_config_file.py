@@ -492,6 +492,20 @@ def test_a_webhook_url_that_cannot_be_sent_is_rejected_without_its_secret(tmp_pa
     assert path not in line
 
 
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("rollout.url", "rollout: {url: 'https:///models'}"),
+        ("rollout.url", "rollout: {url: 'https://models:none'}"),
+        ("webhooks.0.url", "webhooks: [{url: 'https://alerts..example/hook'}]"),
+    ],
+)
+def test_a_url_of_no_host_or_port_is_rejected(tmp_path, key, text):
+    (line,) = complaint(write(tmp_path, f"{text}\n"))
+
+    assert line.startswith(f"line 1 {key}: ")
+
+
 @pytest.mark.parametrize("section", ["mqtt", "console"])
 @pytest.mark.parametrize("host", ["broker..local", ".broker", "b" * 64])
 def test_a_host_that_is_no_name_is_rejected(tmp_path, section, host):

@@ -85,6 +85,23 @@ def _is_a_host_alone(value: Any) -> Any:
     return value
 
 
+def _has_a_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+        return (parts.hostname or "").encode("idna") != b""
+    except ValueError:
+        return False
+
+
+def is_url(value: str) -> str:
+    """Reject a URL without a host or with an invalid port; an empty text is none."""
+    # Not shown, because it may contain a password.
+    if value and not _has_a_host(value):
+        raise ValueError("has no valid host and port, as in https://host:port/path")
+    return value
+
+
 Secretive = Annotated[str, AfterValidator(_is_unmasked)]
 """Text that may contain a secret."""
 HeaderName = Annotated[
@@ -114,6 +131,7 @@ Name = Annotated[str, Form(NAME_PATTERN, NAME_ERROR)]
 RepositoryUrl = Annotated[
     Secretive,
     Form(r"^(https?://[^\s?#]+[^\s?#/])?$", "must be a URL such as https://host/path, without a slash at the end"),
+    AfterValidator(is_url),
 ]
 
 
@@ -259,15 +277,6 @@ def _check_address(scheme: str, place: str) -> None:
         raise ValueError(f'{scheme}:// is read by the program ffmpeg; write "ffmpeg: {scheme}://..."')
     known = ", ".join(f"{supported}://" for supported in STREAM_SCHEMES)
     raise ValueError(f"{scheme}:// is not a supported scheme; supported are {known}")
-
-
-def _has_a_host(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-        return (parts.hostname or "").encode("idna") != b""
-    except ValueError:
-        return False
 
 
 MIN_FPS = 0.5
@@ -683,9 +692,11 @@ class MqttConfig(Section):
 class WebhookConfig(Section):
     """Webhooks: alerts by HTTP POST, in addition to MQTT."""
 
-    url: Annotated[Secretive, Form(r"^https?://[^/\s]+.*$", "must begin with https:// or http:// and a host")] = Field(
-        description="URL of the receiver; https unless it is this machine or a lab"
-    )
+    url: Annotated[
+        Secretive,
+        Form(r"^https?://[^/\s]+.*$", "must begin with https:// or http:// and a host"),
+        AfterValidator(is_url),
+    ] = Field(description="URL of the receiver; https unless it is this machine or a lab")
     secret_file: FilePath | None = Field(
         None, description="File whose first line is the signing secret: whsec_ and base64; empty: unsigned"
     )
@@ -697,12 +708,8 @@ class WebhookConfig(Section):
     @classmethod
     def _has_no_password(cls, value: str) -> str:
         # Never the URL itself: paths and queries of webhooks are secrets, too.
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError as error:
-            raise ValueError("is not a URL such as https://host:port/path") from error
-        if "@" in parts.netloc or not parts.hostname or port == 0:
+        parts = urlsplit(value)
+        if "@" in parts.netloc or parts.port == 0:
             raise ValueError(
                 "has to be https://host:port/path without a user or password; sign with secret_file, or put a token "
                 "into the path"
