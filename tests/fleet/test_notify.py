@@ -270,12 +270,9 @@ def mail_port() -> Iterator[int]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}", "http://[::1", "http://host:x", "http://a..b"])
-def test_an_address_of_another_service_or_of_none_is_reported(
-    connection: psycopg.Connection, mail_port: int, address: str
-):
+def test_the_address_of_another_service_is_reported(connection: psycopg.Connection, mail_port: int):
     put(connection, alert())
-    notifier = Notifier(NotifyConfig(alertmanagers=(address.format(port=mail_port),)))
+    notifier = Notifier(NotifyConfig(alertmanagers=(f"http://127.0.0.1:{mail_port}",)))
 
     with pytest.raises(UnavailableError, match=r"notify\.alertmanagers"):
         notifier.post(connection, at=0.0)

@@ -14,6 +14,12 @@ filter?.addEventListener("change", ({ target }) => {
 filter?.addEventListener("formdata", ({ formData }) => {
   for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
+function isChanged({ options, selectedIndex }) {
+  const initial = [...options].find(({ defaultSelected }) => defaultSelected) ?? options[0];
+  return options[selectedIndex] !== initial;
+}
+// Chosen before this script ran.
+if ([...(filter?.querySelectorAll("select") ?? [])].some(isChanged)) filter.requestSubmit();
 
 const many = document.getElementById("review-many");
 const boxes = [...document.querySelectorAll("[data-choose]")];
@@ -25,6 +31,7 @@ function showChosen() {
   document.getElementById("chosen-count").textContent = chosen || "";
 }
 for (const box of boxes) box.addEventListener("change", showChosen);
+if (many) showChosen();
 document.getElementById("choose-all")?.addEventListener("click", () => {
   const isToChoose = boxes.some(({ checked }) => !checked);
   for (const box of boxes) box.checked = isToChoose;
