@@ -30,7 +30,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.console.browsing import Client
 
@@ -618,7 +618,8 @@ def test_buttons_wait_for_the_script_that_serves_them(browser, door, path, scrip
 def test_what_is_chosen_before_the_script_runs_applies(browser, door):
     with a_visitor(browser, door.origin) as client:
         an_alert(client)
-        page, held = client.page, []
+        page = client.page
+        held: list[Route] = []
         page.route("**/static/alerts.js", lambda route: route.continue_() if held else held.append(route))
         page.goto(f"{door.origin}/alerts", wait_until="commit")
         page.locator("[data-choose]").first.check()
