@@ -19,7 +19,7 @@ class CocoFile:
 
     def __init__(self, path: Path, categories: Iterable[str]) -> None:
         """Nothing is written before `write`."""
-        self._path = path
+        self.path = path
         self._categories = {name: number for number, name in enumerate(categories, 1)}
         self._images: dict[str, dict[str, Any]] = {}
         self._annotations: list[dict[str, Any]] = []
@@ -42,13 +42,18 @@ class CocoFile:
         self._annotations.append(face | ({"ignore": 1} if ignore else {}))
 
     def _name(self, picture: Path) -> str:
-        return os.path.relpath(picture, self._path.parent)
+        return os.path.relpath(picture, self.path.parent)
+
+    def content(self) -> str:
+        """The content of the file."""
+        return json.dumps(
+            {
+                "categories": [{"id": number, "name": name} for name, number in self._categories.items()],
+                "images": list(self._images.values()),
+                "annotations": self._annotations,
+            }
+        )
 
     def write(self) -> None:
         """Write the file."""
-        content = {
-            "categories": [{"id": number, "name": name} for name, number in self._categories.items()],
-            "images": list(self._images.values()),
-            "annotations": self._annotations,
-        }
-        self._path.write_text(json.dumps(content), encoding="utf-8")
+        self.path.write_text(self.content(), encoding="utf-8")

@@ -15,11 +15,13 @@ from edge_agent.host.atomic_files import write_whole
 from training.label_names import label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import keras
     from pydantic import BaseModel
+
+    from training.coco import CocoFile
 
 RECIPE = "recipe.yaml"
 FACES, SCENES = MANIFESTS = ("faces.json", "scenes.json")
@@ -51,22 +53,19 @@ def prepare_run_folder(folder: Path, recipe: BaseModel) -> None:
         )
 
 
-def keep_manifest(path: Path, write: Callable[[Path], object], *, has_begun: bool) -> None:
+def keep_manifest(manifest: CocoFile, *, has_begun: bool) -> None:
     """Write the manifest of a run's data, unless the run has begun: it then must be the same.
 
     Raises:
         ConfigError: the run began with other data, so that its validation faces may have been training faces.
     """
-    part = path.with_name(f"part-{path.name}")
-    try:
-        write(part)
-        if has_begun and path.is_file() and path.read_bytes() != part.read_bytes():
-            raise ConfigError(
-                f"{path.parent}: holds a run on other data ({path.name} differs); give another --output or remove it"
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    path = manifest.path
+    if not has_begun or not path.is_file():
+        manifest.write()
+    elif path.read_text(encoding="utf-8") != manifest.content():
+        raise ConfigError(
+            f"{path.parent}: holds a run on other data ({path.name} differs); give another --output or remove it"
+        )
 
 
 def check_loss(loss: float, *, epoch: int) -> None:

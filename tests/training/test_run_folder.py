@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from converter.data_sources import source_of
+from edge_agent.domain import LABELS
 from edge_agent.errors import ConfigError
 from tests.file_sizes import limited_file_size
+from training.coco import CocoFile
 from training.masks.recipe import MaskRecipe
 from training.run_folder import data_name, keep_manifest, prepare_run_folder
 
@@ -39,7 +41,7 @@ def test_a_run_that_a_full_disk_stopped_at_its_start_can_begin_again(tmp_path):
 def test_the_recipe_of_a_run_that_never_began_can_be_corrected(tmp_path):
     recipe = MaskRecipe.model_validate({"name": "one", "data": [{"folders": "faces"}]})
     prepare_run_folder(tmp_path, recipe)
-    keep_manifest(tmp_path / "faces.json", lambda path: path.write_text("{}"), has_begun=False)
+    keep_manifest(CocoFile(tmp_path / "faces.json", LABELS), has_begun=False)
 
     corrected = recipe.model_copy(update={"seed": 2})
     prepare_run_folder(tmp_path, corrected)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from training.faces.keras_detector import KerasDetector
 from training.faces.network import STRIDES, open_network
 from training.faces.reports import draw_false_detections, draw_misses, write_history, write_reports
-from training.faces.scenes import SceneSet, open_scenes, write_manifest
+from training.faces.scenes import SceneSet, manifest_of, open_scenes
 from training.faces.teacher import Teacher
 from training.faces.training_loop import BEST, STATE, detect_all, fit
 from training.run_folder import SCENES, data_name, keep_manifest, log_data, prepare_run_folder, save_model, versions
@@ -42,7 +41,7 @@ def run(recipe: FaceRecipe, *, folder: Path) -> None:
     prepare_run_folder(folder, recipe)
     keras.utils.set_random_seed(recipe.seed)
     scenes = _open(recipe, folder)
-    keep_manifest(folder / SCENES, partial(write_manifest, scenes), has_begun=(folder / STATE).is_file())
+    keep_manifest(manifest_of(scenes, folder / SCENES), has_begun=(folder / STATE).is_file())
     history = fit(recipe, scenes, folder=folder)
     network = open_network(folder / BEST)
     detect = KerasDetector(network, longer_px=recipe.validation.width, shorter_px=recipe.validation.height)

@@ -160,8 +160,8 @@ def selection_scenes(validation: Sequence[Scene], recipe: FaceRecipe) -> list[Sc
     return [scene for scene in validation if not sources or scene.source in sources]
 
 
-def write_manifest(scenes: SceneSet, path: Path) -> None:
-    """Write the scenes as a COCO file for the conversion, with splits `train` and `validation`.
+def manifest_of(scenes: SceneSet, path: Path) -> CocoFile:
+    """The scenes as a COCO file at `path` for the conversion, with splits `train` and `validation`.
 
     Boxes are in the style of training.
     """
@@ -172,7 +172,7 @@ def write_manifest(scenes: SceneSet, path: Path) -> None:
             for ignore, boxes in ((False, scene.faces), (True, scene.ignored)):
                 for corners in boxes.tolist():
                     manifest.add_face(scene.path, corners, category=CATEGORY, ignore=ignore)
-    manifest.write()
+    return manifest
 
 
 def annotated_scenes(

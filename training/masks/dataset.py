@@ -143,8 +143,8 @@ def open_data_set(recipe: MaskRecipe, *, packs_folder: Path) -> DataSet:
     return data_set
 
 
-def write_manifest(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
-    """Write the faces as a COCO file for the conversion of the model, with splits `train` and `validation`.
+def manifest_of(data_set: DataSet, recipe: MaskRecipe, path: Path) -> CocoFile:
+    """The faces as a COCO file at `path` for the conversion of the model, with splits `train` and `validation`.
 
     A picture that is a whole face gets a box that, grown by the recipe's margin, is the picture again.
     """
@@ -158,7 +158,7 @@ def write_manifest(data_set: DataSet, recipe: MaskRecipe, path: Path) -> None:
                 # The box b is the picture w without margin m: w = (1 + 2m) * b, so b = w - 2 * (m / (1 + 2m)) * w.
                 box = box.grown(-recipe.margin_fraction / (1 + 2 * recipe.margin_fraction))
             manifest.add_face(example.path, (box.x1, box.y1, box.x2, box.y2), category=example.label)
-    manifest.write()
+    return manifest
 
 
 def _open(data: DataRecipe, recipe: MaskRecipe, detector: Detector | None, folder: Path) -> Pack:

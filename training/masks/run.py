@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.foreign_text import safe
 from training.masks.batches import unaugmented_pixels
-from training.masks.dataset import open_data_set, write_manifest
+from training.masks.dataset import manifest_of, open_data_set
 from training.masks.reports import draw_confusion, draw_mistakes, draw_reliability, write_history, write_reports
 from training.masks.teacher import open_teacher
 from training.masks.training_loop import fit, predict, read_state, trained_network
@@ -42,7 +41,7 @@ def run(recipe: MaskRecipe, *, folder: Path, packs_folder: Path) -> None:
     prepare_run_folder(folder, recipe)
     data_set = open_data_set(recipe, packs_folder=packs_folder)
     log_data(data_set.table(), data_set.unreadable)
-    keep_manifest(folder / FACES, partial(write_manifest, data_set, recipe), has_begun=bool(read_state(folder).history))
+    keep_manifest(manifest_of(data_set, recipe, folder / FACES), has_begun=bool(read_state(folder).history))
     if leaked := _count_leaked_faces(recipe, data_set):
         log.warning(
             "%d of %d validation faces are training data of the run that %s comes from, so their accuracy is too high: "

@@ -15,7 +15,7 @@ from edge_agent.vision.images import read_picture
 from tests.training.faces.conftest import write_scenes
 from training.faces.boxes import pairwise_iou
 from training.faces.recipe import StyleRecipe
-from training.faces.scenes import Scene, SceneSet, converted_to_style, open_scenes, write_manifest
+from training.faces.scenes import Scene, SceneSet, converted_to_style, manifest_of, open_scenes
 
 NOTHING = np.zeros((0, 4), np.float32)
 A_FIND = np.array([[140, 100, 156, 120]], np.float32)
@@ -212,7 +212,7 @@ def test_pictures_are_named_from_the_folder_of_the_file_with_their_boxes(tmp_pat
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / "scenes.json"
 
-    write_manifest(SceneSet((train,), (validation,), (), 0), path)
+    manifest_of(SceneSet((train,), (validation,), (), 0), path).write()
 
     content = json.loads(path.read_text())
     assert [(one["file_name"], one["split"], one["source"]) for one in content["images"]] == [

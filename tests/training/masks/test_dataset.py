@@ -15,7 +15,7 @@ from edge_agent.vision.images import read_picture
 from edge_agent.vision.tensors import face_pixels, face_region
 from training.coco import CocoFile
 from training.masks.batches import unaugmented_pixels
-from training.masks.dataset import open_data_set, write_manifest
+from training.masks.dataset import manifest_of, open_data_set
 from training.masks.examples import read_scenes
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -198,7 +198,7 @@ def test_the_listed_faces_are_those_of_the_evaluation(tiny_recipe, tmp_path):
     path = tmp_path / "run" / "faces.json"
     path.parent.mkdir()
 
-    write_manifest(data_set, recipe, path)
+    manifest_of(data_set, recipe, path).write()
 
     faces = read_scenes(path, splits=("validation",))
     assert len(faces) == len(validation)
@@ -213,7 +213,7 @@ def test_the_listed_faces_are_those_of_the_evaluation(tiny_recipe, tmp_path):
 def test_pictures_are_named_as_seen_from_the_file_and_are_on_one_side(tiny_recipe, tmp_path):
     data_set = open_data_set(tiny_recipe(), packs_folder=tmp_path / "packs")
 
-    write_manifest(data_set, tiny_recipe(), tmp_path / "faces.json")
+    manifest_of(data_set, tiny_recipe(), tmp_path / "faces.json").write()
 
     images = json.loads((tmp_path / "faces.json").read_text())["images"]
     assert all(image["file_name"].startswith("faces/") for image in images)
