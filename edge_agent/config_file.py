@@ -48,6 +48,9 @@ PLAIN = re.compile(r"[\w.-]*")
 ON_COMMAND_LINE = 0
 """Stands in for the line of a key that was given with --set."""
 
+NOT_A_SECTION = (
+    "{value!r} is not a section of keys; write indented lines of 'name: value' below it, with a space after the colon"
+)
 # Pydantic speaks to programmers; the person on site gets these. {value!r} is what was written.
 SENTENCES = {
     "int_parsing": "{value!r} is not a whole number",
@@ -68,8 +71,8 @@ SENTENCES = {
     "string_pattern_mismatch": "{value!r} does not match {pattern}",
     "string_too_short": "must not be empty",
     "too_short": "needs {min_length} or more values",
-    "model_type": "{value!r} is not a section of keys; write indented lines of 'name: value' below it, with the space",
-    "dict_type": "{value!r} is not a section of keys; write indented lines of 'name: value' below it, with the space",
+    "model_type": NOT_A_SECTION,
+    "dict_type": NOT_A_SECTION,
     "tuple_type": "{value!r} is not a list; write it in [ ]",
     "value_error": "{error}",
     "missing": "is missing",

@@ -70,7 +70,9 @@ def _is_a_host_alone(value: Any) -> Any:
         return value
     # Not shown, because it may contain a password.
     if "@" in value:
-        raise ValueError("contains a user; write only the host, and a broker's user under 'username', 'password_file'")
+        raise ValueError(
+            "contains a user; write only the host; a broker's user belongs in 'username' and 'password_file'"
+        )
     if "://" in value:
         raise ValueError(f"'{value}' is a URL; write only the host, and the rest under 'port' and, for a broker, 'tls'")
     if value.startswith("[") and value.endswith("]"):
